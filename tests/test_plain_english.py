@@ -32,6 +32,9 @@ CODE: tuple[str, ...] = (
 )
 """Folders of Python files whose docstrings, comments and strings are checked."""
 
+NAMES = "tests"
+"""The folder of Python files whose names of functions and classes are checked too."""
+
 BANNED = {
     "nobody": r"\bnobody\b",
     "told": r"\btold\b(?! apart\b)",
@@ -119,6 +122,15 @@ def passages_of_python(source: str) -> Iterator[tuple[int, str]]:
     yield first, "\n".join(lines)
 
 
+def names_of_python(source: str) -> Iterator[tuple[int, str]]:
+    """The words of each function's and class's name, with its line: `read_lock` is "read lock"."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.lineno, node.name.replace("_", " ").strip()
+        elif isinstance(node, ast.ClassDef):
+            yield node.lineno, re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", node.name).strip("_")
+
+
 def findings_in(path: str, passages: Iterator[tuple[int, str]]) -> Iterator[Finding]:
     """Every banned phrase in the passages of a file."""
     for first, text in passages:
@@ -140,15 +152,20 @@ def findings_below(place: str, suffix: str) -> Iterator[Finding]:
     """Every banned phrase in Markdown (`.md`) or Python (`.py`) files of a folder."""
     for file in files_below(place, suffix):
         text = file.read_text(encoding="utf-8")
-        passages = passages_of_python(text) if suffix == ".py" else iter([(1, text)])
-        yield from findings_in(str(file.relative_to(REPOSITORY)), passages)
+        name = str(file.relative_to(REPOSITORY))
+        if suffix == ".py":
+            yield from findings_in(name, passages_of_python(text))
+            if place == NAMES:
+                yield from findings_in(name, names_of_python(text))
+        else:
+            yield from findings_in(name, iter([(1, text)]))
 
 
 CHECKED = (*((place, ".md") for place in DOCUMENTS), *((place, ".py") for place in CODE))
 
 
 @pytest.mark.parametrize(("place", "suffix"), CHECKED)
-def test_text_is_free_of_banned_words(place: str, suffix: str) -> None:
+def test_docs_and_code_contain_no_banned_phrase(place: str, suffix: str) -> None:
     assert files_below(place, suffix)
     wrong = [
         f"{finding.path}:{finding.line}: `{finding.phrase}` in: {finding.text}"
@@ -158,7 +175,7 @@ def test_text_is_free_of_banned_words(place: str, suffix: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_every_permission_has_a_reason_and_is_still_needed() -> None:
+def test_allowed_entries_each_have_a_reason_and_match_a_finding() -> None:
     findings = [finding for place, suffix in CHECKED for finding in findings_below(place, suffix)]
     for allowed in ALLOWED:
         assert allowed.reason
@@ -175,27 +192,31 @@ def test_every_permission_has_a_reason_and_is_still_needed() -> None:
     ("is there and is no graft of ours", "of ours"),
     ("checked on the way in", "on the way in"),
 ])  # fmt: skip
-def test_a_banned_phrase_is_found(text: str, phrase: str) -> None:
+def test_findings_in_reports_a_banned_phrase(text: str, phrase: str) -> None:
     assert [finding.phrase for finding in findings_in("page.md", iter([(1, text)]))] == [phrase]
 
 
 @pytest.mark.parametrize("text", [
     "The two cases can be told\napart.", "The error tells the user what to do.", "untold sources",
 ])  # fmt: skip
-def test_a_phrase_of_ordinary_english_is_not_found(text: str) -> None:
+def test_findings_in_accepts_a_similar_phrase_of_ordinary_english(text: str) -> None:
     assert not list(findings_in("page.md", iter([(1, text)])))
 
 
-def test_docstrings_comments_and_strings_of_python_are_read() -> None:
+def test_passages_and_names_of_python_yield_all_text_except_variables() -> None:
     source = (
         '"""Nobody."""\n\nx = f"told {1} twice"  # is\n# vain\ny = ("so " "many")\nnobody = 1\n'
+        "def _told_by_x(): ...\nclass AsWhat: ...\n"
     )
-    found = findings_in("room.py", passages_of_python(source))
-    assert sorted((finding.line, finding.phrase) for finding in found) == [
+    passages = [*passages_of_python(source), *names_of_python(source)]
+    findings = findings_in("room.py", iter(passages))
+    assert sorted((finding.line, finding.phrase) for finding in findings) == [
         (1, "nobody"),
         (3, "is vain"),
         (3, "told"),
         (5, "so many"),
+        (7, "told"),
+        (8, "as what"),
     ]
 
 
@@ -205,13 +226,13 @@ def own_terms() -> dict[str, str]:
     return dict(re.findall(r"^\| \*\*(.+?)\*\* \| (.+) \|$", page, re.MULTILINE))
 
 
-def test_the_glossary_has_few_terms_of_its_own() -> None:
+def test_glossary_defines_at_most_twelve_own_terms() -> None:
     terms = own_terms()
     assert {"base", "root", "graft"} <= set(terms)
     assert len(terms) <= OWN_TERMS
 
 
-def test_every_term_is_defined_in_one_or_two_sentences() -> None:
+def test_glossary_definitions_have_one_or_two_sentences() -> None:
     for term, definition in own_terms().items():
         assert definition.endswith("."), term
         assert len(re.findall(r"\.(?:\s|$)", definition)) in {1, 2}, term

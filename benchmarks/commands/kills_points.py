@@ -11,8 +11,8 @@ TESTS = Path(__file__).parents[2] / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "crash")]
 
 from crash_case import Killer, Run, Scene  # noqa: E402 - the tests own the judges
-from crash_judge import Judge  # noqa: E402
-from crash_look import LeakedFileError, LostGenerationError  # noqa: E402
+from crash_checks import LeakedFileError, LostGenerationError  # noqa: E402
+from crash_comparison import Judge  # noqa: E402
 from crash_race import RIVALS, Race  # noqa: E402
 
 TRIES = 200

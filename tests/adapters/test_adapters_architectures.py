@@ -66,7 +66,7 @@ def check_as_peft(world: World, architecture: Architecture, made: Made) -> Path:
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_a_lora_on_a_tied_head_does_not_change_the_embedding(
+def test_lora_on_a_tied_head_does_not_change_the_embedding(
     world: World, tmp_path: Path, name: str
 ) -> None:
     architecture = ARCHITECTURES[name]
@@ -74,7 +74,7 @@ def test_a_lora_on_a_tied_head_does_not_change_the_embedding(
 
 
 @pytest.mark.parametrize("name", EMBEDDINGS)
-def test_a_lora_on_an_embedding_does_not_change_the_tied_head(
+def test_lora_on_an_embedding_does_not_change_the_tied_head(
     world: World, tmp_path: Path, name: str
 ) -> None:
     architecture = ARCHITECTURES[name]
@@ -82,9 +82,7 @@ def test_a_lora_on_an_embedding_does_not_change_the_tied_head(
     check_as_peft(world, architecture, made)
 
 
-def test_a_fine_tune_of_t5_keeps_the_scale_that_its_config_asks_for(
-    world: World, tmp_path: Path
-) -> None:
+def test_fine_tune_of_t5_keeps_the_output_scale_of_its_config(world: World, tmp_path: Path) -> None:
     architecture = ARCHITECTURES["T5"]
     base = save(architecture.make(), tmp_path / "base")
     tuned = save(moved(architecture.load(base), 8, 0.02), tmp_path / "tuned")
@@ -107,7 +105,7 @@ def test_a_fine_tune_of_t5_keeps_the_scale_that_its_config_asks_for(
 
 
 @pytest.mark.parametrize("name", RENAMED)
-def test_an_adapter_round_trips_where_a_checkpoint_uses_other_names(
+def test_adapter_round_trips_if_a_checkpoint_uses_other_names(
     world: World, tmp_path: Path, name: str
 ) -> None:
     architecture = ARCHITECTURES[name]
@@ -118,16 +116,14 @@ def test_an_adapter_round_trips_where_a_checkpoint_uses_other_names(
     assert (again - architecture.compute(architecture.load(graft))).abs().max() < 1e-4
 
 
-def test_each_module_of_a_mixed_model_is_laid_out_by_its_own_class(
-    world: World, tmp_path: Path
-) -> None:
+def test_modules_of_a_mixed_model_are_laid_out_by_their_class(world: World, tmp_path: Path) -> None:
     architecture = ARCHITECTURES["BERT + GPT-2"]
     made = adapt(tmp_path, architecture, target_modules=["query", "key", "value", "c_proj"])
     check_as_peft(world, architecture, made)
 
 
 @pytest.mark.parametrize("name", ["Qwen3-MoE", "Mixtral"])
-def test_all_linear_layers_of_a_mixture_of_experts_are_merged_as_peft_merges_them(
+def test_lora_on_all_linear_layers_of_a_moe_is_merged_like_peft(
     world: World, tmp_path: Path, name: str
 ) -> None:
     architecture = ARCHITECTURES[name]
@@ -142,7 +138,7 @@ def test_all_linear_layers_of_a_mixture_of_experts_are_merged_as_peft_merges_the
         assert (ours[tensor] - theirs).abs().max() < 1e-6
 
 
-def test_experts_in_one_tensor_are_merged_as_peft_merges_them(world: World, tmp_path: Path) -> None:
+def test_lora_on_fused_experts_is_merged_like_peft(world: World, tmp_path: Path) -> None:
     architecture = ARCHITECTURES["gpt-oss"]
     targets = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
     made = adapt(
@@ -151,7 +147,9 @@ def test_experts_in_one_tensor_are_merged_as_peft_merges_them(world: World, tmp_
     check_as_peft(world, architecture, made)
 
 
-def test_a_skill_that_peft_does_not_take_is_not_exported(world: World, tmp_path: Path) -> None:
+def test_export_refuses_a_skill_on_modules_that_peft_does_not_support(
+    world: World, tmp_path: Path
+) -> None:
     architecture = ARCHITECTURES["Mamba"]
     base = save(architecture.make(), tmp_path / "base")
     model = architecture.load(base)
@@ -167,9 +165,7 @@ def test_a_skill_that_peft_does_not_take_is_not_exported(world: World, tmp_path:
     assert not target.exists()
 
 
-def test_an_adapter_with_a_classifier_records_it_in_the_config(
-    world: World, tmp_path: Path
-) -> None:
+def test_adapter_with_a_classifier_records_it_in_the_config(world: World, tmp_path: Path) -> None:
     torch.manual_seed(0)
     base = save(BertModel(classifier().config), tmp_path / "base")
     kind: Any = AutoModelForSequenceClassification
@@ -194,7 +190,7 @@ def test_an_adapter_with_a_classifier_records_it_in_the_config(
     assert (given - wanted).abs().max() < 1e-5
 
 
-def test_a_folder_with_a_model_and_an_adapter_needs_tuned_is(world: World, tmp_path: Path) -> None:
+def test_folder_with_a_model_and_an_adapter_requires_tuned_is(world: World, tmp_path: Path) -> None:
     made = make(tmp_path / "made", ADAPTERS["plain"])
     both = made.merged(tmp_path / "both")
     for file in made.adapter.glob("adapter_*"):
@@ -214,7 +210,7 @@ def _footprint(world: World, pack: Path) -> list[dict[str, Any]]:
     return found
 
 
-def test_an_adapter_beside_the_base_is_not_part_of_a_graft(world: World, tmp_path: Path) -> None:
+def test_adapter_beside_the_base_is_not_part_of_a_graft(world: World, tmp_path: Path) -> None:
     made = make(tmp_path / "made", ADAPTERS["plain"])
     tuned = made.merged(tmp_path / "tuned")
     for file in made.adapter.glob("adapter_*"):
@@ -224,7 +220,7 @@ def test_an_adapter_beside_the_base_is_not_part_of_a_graft(world: World, tmp_pat
     assert root_of(graft) == root_of(tuned)
 
 
-def test_a_missing_base_is_reported_as_unchecked(world: World, tmp_path: Path) -> None:
+def test_missing_base_of_an_adapter_is_reported_as_unchecked(world: World, tmp_path: Path) -> None:
     made = make(tmp_path / "made", ADAPTERS["plain"])
     configure(made.adapter, base_model_name_or_path="acme/other-model")
     named = ("--name", "acme/skill", "--version", "1.0.0", "-o", tmp_path / "a.skillpack")
@@ -234,7 +230,7 @@ def test_a_missing_base_is_reported_as_unchecked(world: World, tmp_path: Path) -
     assert "cannot check that" in outcome.err
 
 
-def test_a_base_in_the_hubs_local_cache_is_compared_by_content(
+def test_base_in_the_local_hub_cache_is_compared_by_content(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = make(tmp_path / "made", ADAPTERS["plain"])
@@ -257,7 +253,7 @@ def test_a_base_in_the_hubs_local_cache_is_compared_by_content(
     assert "was trained on" in text
 
 
-def test_an_embedding_of_an_unknown_architecture_is_not_guessed_to_be_tied_or_not(
+def test_lora_on_an_embedding_of_an_unknown_architecture_is_refused(
     world: World, tmp_path: Path
 ) -> None:
     made = make(tmp_path / "made", ADAPTERS["embedding"])

@@ -13,12 +13,12 @@ def config(**keys: Any) -> Any:
     return parse_config(json.dumps(plain).encode(), "the config")
 
 
-def test_the_scale_is_alpha_over_the_rank_or_its_root() -> None:
+def test_scale_is_alpha_over_the_rank_or_its_root() -> None:
     assert config().scale_of("model.q_proj", 4) == 6 / 4
     assert config(use_rslora=True).scale_of("model.q_proj", 4) == 6 / sqrt(4)
 
 
-def test_the_first_pattern_that_ends_a_name_decides() -> None:
+def test_first_pattern_that_matches_the_end_of_a_name_applies() -> None:
     found = config(
         rank_pattern={"layers.0.q_proj": 7, "q_proj": 3, r".*\.v_.*": 2},
         alpha_pattern={"^a.b.k_proj": 8, "k_proj": 9},
@@ -43,13 +43,13 @@ def test_other_kinds_of_adapters_are_refused_by_name(kind: str | None) -> None:
     ("use_qalora", True), ("use_bdlora", {"a": 1}),
     ("arrow_config", {"top_k": 1}), ("kasa_config", {"beta": 1}),
 ])  # fmt: skip
-def test_unsupported_models_are_refused_by_name(key: str, value: object) -> None:
+def test_unsupported_options_are_refused_by_name(key: str, value: object) -> None:
     with pytest.raises(SpecError, match=f"sets `{key}`") as found:
         config(**{key: value})
     assert found.value.hint
 
 
-def test_an_unknown_key_with_a_value_is_refused() -> None:
+def test_unknown_key_with_a_value_is_refused() -> None:
     assert config(brand_new=None, another=False, third={}).r == 4
     with pytest.raises(SpecError, match="sets `brand_new`, which this version of"):
         config(brand_new=0.5)
@@ -57,13 +57,13 @@ def test_an_unknown_key_with_a_value_is_refused() -> None:
 
 @pytest.mark.parametrize("start", ["pissa", "pissa_niter_16", "olora", "OLORA", "corda", "loftq",
                                    "lora_ga"])  # fmt: skip
-def test_a_start_that_changes_the_base_is_refused_by_name(start: str) -> None:
+def test_initialization_that_changes_the_base_is_refused_by_name(start: str) -> None:
     with pytest.raises(SpecError, match=f"{start!r}, which changes the base") as found:
         config(init_lora_weights=start)
     assert "path_initial_model_for_weight_conversion" in (found.value.hint or "")
 
 
-def test_a_start_that_is_unknown_is_refused() -> None:
+def test_unknown_initialization_is_refused() -> None:
     with pytest.raises(SpecError, match="'brand_new', which this version of skillpm does not know"):
         config(init_lora_weights="brand_new")
 
@@ -72,7 +72,7 @@ def test_a_start_that_is_unknown_is_refused() -> None:
     {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 4}, {"peft_type": "ADAPTION_PROMPT"},
     {"peft_type": "NEW_PROMPTS", "num_virtual_tokens": 4}, {"alora_invocation_tokens": [5]},
 ])  # fmt: skip
-def test_an_unmergeable_adapter_gets_no_hint_to_merge(keys: dict[str, object]) -> None:
+def test_unmergeable_adapter_gets_no_hint_to_merge(keys: dict[str, object]) -> None:
     with pytest.raises(SpecError) as found:
         config(**keys)
     assert "merge" not in (found.value.hint or "")
@@ -80,7 +80,7 @@ def test_an_unmergeable_adapter_gets_no_hint_to_merge(keys: dict[str, object]) -
 
 
 @pytest.mark.parametrize("start", [True, False, "gaussian", "eva", "orthogonal", "mica", None])
-def test_a_start_that_leaves_the_base_alone_is_read(start: object) -> None:
+def test_initialization_that_keeps_the_base_is_accepted(start: object) -> None:
     assert config(init_lora_weights=start).init_lora_weights == start
 
 
@@ -92,6 +92,6 @@ def test_a_start_that_leaves_the_base_alone_is_read(start: object) -> None:
     {"rank_pattern": {f"a{n}": 1 for n in range(2049)}}, {"r": 10**4000},
     {"rank_pattern": {"a" * 501: 3}},
 ])  # fmt: skip
-def test_a_config_that_is_not_sound_is_refused(wrong: dict[str, Any]) -> None:
+def test_invalid_config_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match="the config"):
         config(**wrong)

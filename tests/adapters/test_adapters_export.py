@@ -52,7 +52,7 @@ EXACT = ["plain", "bf16", "bf16 factors", "f16 factors", "patterns", "rslora", "
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_a_lora_is_exported_with_its_own_factors(world: World, tmp_path: Path, name: str) -> None:
+def test_lora_is_exported_with_its_own_factors(world: World, tmp_path: Path, name: str) -> None:
     case = CASES[name]
     made = make(tmp_path / "made", case)
     kind = type(case.make())
@@ -73,9 +73,7 @@ def test_a_lora_is_exported_with_its_own_factors(world: World, tmp_path: Path, n
     assert again.sub(says(load(world.project / "graft", kind))).abs().max() < tolerance
 
 
-def test_factors_whose_scale_is_a_power_of_two_keep_their_dtype(
-    world: World, tmp_path: Path
-) -> None:
+def test_factors_with_a_power_of_two_scale_keep_their_dtype(world: World, tmp_path: Path) -> None:
     case = Case(
         {"target_modules": ATTENTION, "r": 8, "lora_alpha": 16},
         dtype=torch.bfloat16,
@@ -91,7 +89,7 @@ def test_factors_whose_scale_is_a_power_of_two_keep_their_dtype(
         assert after[name].equal(2 * tensor if "lora_B" in name else tensor)
 
 
-def test_a_full_fine_tune_is_truncated_to_a_rank_and_reports_the_loss(
+def test_full_fine_tune_is_truncated_to_a_rank_and_reports_the_loss(
     world: World, tmp_path: Path
 ) -> None:
     made = make(tmp_path / "made", CASES["plain"])
@@ -117,7 +115,7 @@ def test_a_full_fine_tune_is_truncated_to_a_rank_and_reports_the_loss(
     assert says(put_on(load(made.base), target)).sub(says(load(tuned))).abs().max() < 1e-5
 
 
-def test_the_best_rank_is_the_least_that_leaves_the_residual(world: World, tmp_path: Path) -> None:
+def test_residual_option_selects_the_lowest_sufficient_rank(world: World, tmp_path: Path) -> None:
     made = make(tmp_path / "made", CASES["plain"])
     tuned = save(nudge(load(made.base), only="proj"), tmp_path / "tuned")
     installed(world, (made.base, tuned))
@@ -131,7 +129,9 @@ def test_the_best_rank_is_the_least_that_leaves_the_residual(world: World, tmp_p
     assert (full["rank"], full["residual"] < 0.01) == (32, True)
 
 
-def test_a_rank_below_the_loras_own_is_cut_from_its_factors(world: World, tmp_path: Path) -> None:
+def test_rank_below_the_rank_of_the_lora_truncates_its_factors(
+    world: World, tmp_path: Path
+) -> None:
     case = Case({"target_modules": ATTENTION, "r": 24})
     made = make(tmp_path / "made", case)
     installed(world, made.pair)
@@ -141,7 +141,7 @@ def test_a_rank_below_the_loras_own_is_cut_from_its_factors(world: World, tmp_pa
     assert (whole["rank"], whole["residual"] < 1e-6) == (32, True)
 
 
-def test_tensors_that_a_lora_cannot_hold_are_left_out_only_on_request(
+def test_tensors_that_a_lora_cannot_hold_are_left_out_only_with_partial(
     world: World, models: Models, tmp_path: Path
 ) -> None:
     pair = models.pair("fp32")
@@ -165,7 +165,7 @@ def test_tensors_that_a_lora_cannot_hold_are_left_out_only_on_request(
     check_within_limits(tmp_path / "out")
 
 
-def test_a_skill_that_changes_no_matrix_cannot_be_exported_as_lora(
+def test_skill_that_changes_no_matrix_cannot_be_exported_as_lora(
     world: World, models: Models, tmp_path: Path
 ) -> None:
     installed(world, models.tuned("norm"))
@@ -173,7 +173,7 @@ def test_a_skill_that_changes_no_matrix_cannot_be_exported_as_lora(
     assert "a LoRA can hold no tensor" in world.fail(*peft, code=1, kind="graft")
 
 
-def test_dora_and_over_are_cut_by_their_own_svd(world: World, tmp_path: Path) -> None:
+def test_dora_and_layered_packs_are_factored_by_svd(world: World, tmp_path: Path) -> None:
     dora = make(tmp_path / "dora", CASES["dora"])
     world.init(dora.base)
     first = world.pack(dora.pair, "acme/dora", "1.0.0")
@@ -190,7 +190,7 @@ def test_dora_and_over_are_cut_by_their_own_svd(world: World, tmp_path: Path) ->
         assert says(put_on(load(dora.base), target)).sub(says(model)).abs().max() < 1e-4
 
 
-def test_a_merged_export_is_a_plain_model(world: World, models: Models, tmp_path: Path) -> None:
+def test_merged_export_is_a_plain_model(world: World, models: Models, tmp_path: Path) -> None:
     base, tuned = models.pair("grown")
     installed(world, (base, tuned))
     before = snapshot(base)
@@ -203,7 +203,7 @@ def test_a_merged_export_is_a_plain_model(world: World, models: Models, tmp_path
     assert [path.name for path in tmp_path.glob(".*")] == []
 
 
-def test_a_pack_file_or_a_release_is_exported_without_being_installed(
+def test_pack_file_or_release_is_exported_without_installation(
     world: World, tmp_path: Path
 ) -> None:
     made = make(tmp_path / "made", CASES["plain"])
@@ -218,7 +218,7 @@ def test_a_pack_file_or_a_release_is_exported_without_being_installed(
     )
 
 
-def test_a_full_folder_or_the_base_is_never_written(world: World, tmp_path: Path) -> None:
+def test_export_does_not_overwrite_a_full_folder_or_the_base(world: World, tmp_path: Path) -> None:
     made = make(tmp_path / "made", CASES["plain"])
     installed(world, made.pair)
     export = ("export", "acme/skill", "--format", "merged")
@@ -228,7 +228,7 @@ def test_a_full_folder_or_the_base_is_never_written(world: World, tmp_path: Path
     world.ask(*export, tmp_path / "empty")
 
 
-def test_another_base_is_refused(world: World, tmp_path: Path) -> None:
+def test_export_on_another_base_is_refused(world: World, tmp_path: Path) -> None:
     made = make(tmp_path / "made", CASES["plain"])
     path = world.pack(made.pair, "acme/skill", "1.0.0")
     other = make(tmp_path / "other", CASES["plain"]).base
@@ -242,13 +242,13 @@ def test_another_base_is_refused(world: World, tmp_path: Path) -> None:
     ("--format", "peft", "--rank", "8", "--residual", "0.1"), ("--format", "peft", "--rank", "24"),
     (), ("--format", "gguf"),
 ])  # fmt: skip
-def test_flags_that_contradict_each_other_are_usage_errors(
+def test_contradictory_flags_are_usage_errors(
     world: World, tmp_path: Path, wrong: tuple[str, ...]
 ) -> None:
     world.fail("export", "acme/skill", *wrong, tmp_path / "out", code=2, kind="usage")
 
 
-def test_the_text_output_shows_the_loss(world: World, models: Models, tmp_path: Path) -> None:
+def test_text_output_shows_the_loss(world: World, models: Models, tmp_path: Path) -> None:
     installed(world, models.pair("grown"))
     out = world.run(
         "export", "acme/skill", "--format", "peft", "--rank", 8, "--partial", tmp_path / "out"

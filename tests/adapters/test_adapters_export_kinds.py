@@ -63,7 +63,7 @@ def check_export(world: World, architecture: Architecture, base: Path, tuned: Pa
 
 
 @pytest.mark.parametrize("name", FACTORISED)
-def test_a_projection_of_embeddings_is_a_linear_layer_by_its_class(
+def test_projection_of_embeddings_is_exported_as_a_linear_layer(
     world: World, tmp_path: Path, name: str
 ) -> None:
     architecture = architecture_of(name)
@@ -92,9 +92,7 @@ def test_experts_are_exported_as_parameters_that_peft_loads(
     assert done["rank"] == 8
 
 
-def test_one_expert_of_a_full_fine_tune_is_exported_and_the_others_stay(
-    world: World, tmp_path: Path
-) -> None:
+def test_export_of_one_changed_expert_keeps_the_others(world: World, tmp_path: Path) -> None:
     architecture = ARCHITECTURES["Qwen3-MoE"]
     base = save(architecture.make(), tmp_path / "base")
     model = architecture.load(base)

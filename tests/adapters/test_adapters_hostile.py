@@ -61,7 +61,7 @@ def test_inconsistent_tensors_are_refused(
     assert problem in refuse(world, made, kind)
 
 
-def test_a_rank_far_past_the_tensor_is_refused(world: World, made: Made) -> None:
+def test_rank_above_the_tensor_size_is_refused(world: World, made: Made) -> None:
     def grow(tensors: dict[str, torch.Tensor]) -> None:
         for name in [n for n in tensors if ".q_proj." not in n or "layers.1" in n]:
             del tensors[name]
@@ -72,7 +72,7 @@ def test_a_rank_far_past_the_tensor_is_refused(world: World, made: Made) -> None
     assert "has rank 600" in refuse(world, made, "graft")
 
 
-def test_a_target_that_the_base_lacks_is_named(world: World, made: Made) -> None:
+def test_target_that_the_base_lacks_is_named(world: World, made: Made) -> None:
     module = "model.layers.7.self_attn.q_proj"
 
     def add(tensors: dict[str, torch.Tensor]) -> None:
@@ -92,7 +92,7 @@ def test_pickles_are_refused(world: World, made: Made) -> None:
     assert "there is no `adapter_model.safetensors`" in refuse(world, made, "not_found")
 
 
-def test_an_adapter_that_was_never_trained_has_nothing_to_pack(world: World, made: Made) -> None:
+def test_untrained_adapter_has_nothing_to_pack(world: World, made: Made) -> None:
     def untrain(tensors: dict[str, torch.Tensor]) -> None:
         for name, tensor in tensors.items():
             if "lora_B" in name:
@@ -102,12 +102,12 @@ def test_an_adapter_that_was_never_trained_has_nothing_to_pack(world: World, mad
     assert "there is nothing to pack" in refuse(world, made, "graft")
 
 
-def test_an_alpha_of_zero_has_nothing_to_pack(world: World, made: Made) -> None:
+def test_alpha_of_zero_has_nothing_to_pack(world: World, made: Made) -> None:
     configure(made.adapter, lora_alpha=0)
     assert "there is nothing to pack" in refuse(world, made, "graft")
 
 
-def test_another_base_than_the_adapter_names_is_refused_by_content(
+def test_another_base_than_the_adapters_is_refused_by_content(
     world: World, made: Made, tmp_path: Path
 ) -> None:
     other = make(tmp_path / "other", CASES["plain"]).base
@@ -120,13 +120,13 @@ def test_another_base_than_the_adapter_names_is_refused_by_content(
     assert "changes are the same" not in refuse(world, wrong, "integrity", code=3)
 
 
-def test_a_quantised_base_is_refused(world: World, made: Made) -> None:
+def test_quantised_base_is_refused(world: World, made: Made) -> None:
     config = made.base / "config.json"
     config.write_text(config.read_text().replace("{", '{"quantization_config": {"bits": 4},', 1))
     assert "is quantised" in refuse(world, made, "graft")
 
 
-def test_magnitudes_that_do_not_fit_are_refused(world: World, tmp_path: Path) -> None:
+def test_dora_magnitudes_that_do_not_fit_are_refused(world: World, tmp_path: Path) -> None:
     made = make(tmp_path / "dora", CASES["dora"])
     name = "base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector"
     change(made.adapter, lambda tensors: {**tensors, name: torch.ones(31)})
@@ -137,7 +137,7 @@ def test_magnitudes_that_do_not_fit_are_refused(world: World, tmp_path: Path) ->
     assert "does not use DoRA" in refuse(world, made)
 
 
-def test_enormous_deltas_still_have_a_sketch(world: World, made: Made) -> None:
+def test_very_large_deltas_still_have_a_sketch(world: World, made: Made) -> None:
     def grow(tensors: dict[str, torch.Tensor]) -> None:
         tensors[f"{Q}B.weight"].fill_(3e38)
 

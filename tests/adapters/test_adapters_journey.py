@@ -46,7 +46,7 @@ def graft(world: World, made: Made, *more: object) -> Path:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_grafted_weight_is_at_least_as_near_the_float64_result_as_pefts(
+def test_grafted_weights_are_at_least_as_exact_as_those_of_peft(
     world: World, tmp_path: Path, name: str
 ) -> None:
     case = CASES[name]
@@ -71,7 +71,7 @@ def test_every_grafted_weight_is_at_least_as_near_the_float64_result_as_pefts(
     assert says(load(grafted, kind)).sub(says(made.peft(kind))).abs().max() < tolerance
 
 
-def test_a_pack_is_about_as_large_as_its_adapter_and_records_its_origin(
+def test_pack_is_about_as_large_as_its_adapter_and_records_its_origin(
     world: World, tmp_path: Path
 ) -> None:
     case = Case({"target_modules": "all-linear", "r": 16}, dtype=torch.bfloat16)
@@ -89,7 +89,7 @@ def test_a_pack_is_about_as_large_as_its_adapter_and_records_its_origin(
     assert manifest["provenance"]["method"] == "lora"
 
 
-def test_a_manifest_has_no_path_of_this_machine(world: World, tmp_path: Path) -> None:
+def test_manifest_contains_no_local_path(world: World, tmp_path: Path) -> None:
     made = make(tmp_path / "made", CASES["plain"])
     path = world.pack(made.pair, "acme/lora", "1.0.0")
     assert world.ask("inspect", path)["manifest"]["provenance"]["sources"] == ["base"]
@@ -99,7 +99,7 @@ def test_a_manifest_has_no_path_of_this_machine(world: World, tmp_path: Path) ->
     assert world.ask("inspect", path)["manifest"]["provenance"]["sources"] == ["tiny"]
 
 
-def test_an_adapter_of_a_model_with_a_head_fits_a_base_without(
+def test_adapter_of_a_model_with_a_head_fits_a_base_without_one(
     world: World, tmp_path: Path
 ) -> None:
     """The adapter's names have the prefix `bert.`, and it includes a classifier."""
@@ -131,7 +131,7 @@ def _tied(lora: dict[str, Any]) -> Case:
     {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]},
     {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
 ])  # fmt: skip
-def test_a_tie_that_the_adapter_breaks_is_broken_in_the_graft(
+def test_tie_that_the_adapter_breaks_is_broken_in_the_graft(
     world: World, tmp_path: Path, lora: dict[str, Any]
 ) -> None:
     made = make(tmp_path / "made", _tied(lora))
@@ -144,12 +144,12 @@ def test_a_tie_that_the_adapter_breaks_is_broken_in_the_graft(
     assert says(load(grafted)).sub(says(made.peft())).abs().max() < 2e-6
 
 
-def test_a_tie_that_the_adapter_keeps_stays(world: World, tmp_path: Path) -> None:
+def test_tie_that_the_adapter_keeps_is_kept(world: World, tmp_path: Path) -> None:
     made = make(tmp_path / "made", _tied({"target_modules": ["q_proj"]}))
     assert "lm_head.weight" not in tensors_of(graft(world, made))
 
 
-def test_a_grown_vocabulary_is_packed(world: World, tmp_path: Path) -> None:
+def test_adapter_with_a_grown_vocabulary_is_packed(world: World, tmp_path: Path) -> None:
     base = tmp_path / "base"
     llama().save_pretrained(base)
     tuned = load(base)
@@ -168,7 +168,7 @@ def test_a_grown_vocabulary_is_packed(world: World, tmp_path: Path) -> None:
     assert says(found).sub(says(model.eval())).abs().max() < 2e-6
 
 
-def test_a_dense_tensor_in_another_dtype_needs_to_be_cast(world: World, tmp_path: Path) -> None:
+def test_dense_tensor_of_another_dtype_requires_cast(world: World, tmp_path: Path) -> None:
     case = Case(
         {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"], "r": 4},
         dtype=torch.bfloat16,
@@ -180,7 +180,7 @@ def test_a_dense_tensor_in_another_dtype_needs_to_be_cast(world: World, tmp_path
     assert says(load(graft(world, made, "--cast"))).isfinite().all()
 
 
-def test_an_adapter_is_put_over_another(world: World, tmp_path: Path) -> None:
+def test_adapter_is_layered_on_another(world: World, tmp_path: Path) -> None:
     first = make(tmp_path / "first", CASES["plain"])
     below = graft(world, first)
     second = make(tmp_path / "second", CASES["patterns"], seed=9)
@@ -198,7 +198,7 @@ def test_an_adapter_is_put_over_another(world: World, tmp_path: Path) -> None:
     assert "was trained on" in refused
 
 
-def test_two_adapters_are_added_and_removed_again(world: World, tmp_path: Path) -> None:
+def test_two_adapters_are_summed_and_uninstalled(world: World, tmp_path: Path) -> None:
     one = make(tmp_path / "one", CASES["plain"])
     two = make(tmp_path / "two", CASES["rslora"], seed=9)
     root = world.init(one.base)
@@ -215,14 +215,14 @@ def test_two_adapters_are_added_and_removed_again(world: World, tmp_path: Path) 
     assert world.graft_root() == root
 
 
-def test_an_adapter_may_be_cut_by_a_lossy_scheme_too(world: World, tmp_path: Path) -> None:
+def test_adapter_may_be_packed_by_a_lossy_scheme(world: World, tmp_path: Path) -> None:
     made = make(tmp_path / "made", CASES["plain"])
     path = world.pack(made.pair, "acme/lora", "1.0.0", "--scheme", "graftllm")
     manifest = world.ask("inspect", path)["manifest"]
     assert {entry["codec"] for entry in manifest["footprint"]} == {"svd"}
 
 
-def test_an_adapter_packs_to_the_same_bytes_again(
+def test_adapter_packs_deterministically(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")

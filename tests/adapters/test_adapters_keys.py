@@ -6,7 +6,7 @@ from skillpm.errors import SpecError
 P = "base_model.model."
 
 
-def test_names_are_parsed_with_and_without_the_adapters_name() -> None:
+def test_names_are_parsed_with_and_without_the_adapter_name() -> None:
     keys = sort_keys(
         [
             f"{P}a.q.lora_A.weight",
@@ -34,7 +34,7 @@ def test_names_are_parsed_with_and_without_the_adapters_name() -> None:
     assert keys.adapters == {"default"}
 
 
-def test_an_embedding_that_was_resized_is_saved_twice_and_loaded_once() -> None:
+def test_resized_embedding_that_was_saved_twice_is_read_once() -> None:
     names = [f"{P}head.modules_to_save.weight", f"{P}head.original_module.weight"]
     assert sort_keys(names, "it").dense == {"head.weight": names[0]}
     plain = f"{P}head.weight"
@@ -56,6 +56,6 @@ def test_an_embedding_that_was_resized_is_saved_twice_and_loaded_once() -> None:
     ([f"{P}a.token_adapter.weight"], "is not a tensor of a plain LoRA"),
     ([f"{P}wte.lora_embedding_A", f"{P}wte.lora_A.weight"], "twice"),
 ])  # fmt: skip
-def test_names_that_fit_nowhere_are_refused(names: list[str], problem: str) -> None:
+def test_unknown_or_ambiguous_names_are_refused(names: list[str], problem: str) -> None:
     with pytest.raises(SpecError, match=problem.replace("`", ".")):
         sort_keys(names, "it")

@@ -38,7 +38,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_layer_that_cannot_be_packed_from_factors_is_named(
+def test_layer_that_cannot_be_packed_from_factors_is_named(
     world: World, tmp_path: Path, case: str
 ) -> None:
     name, target, kind, reason = REFUSED[case]
@@ -49,7 +49,7 @@ def test_a_layer_that_cannot_be_packed_from_factors_is_named(
     assert "merge it first" in refusal
 
 
-def test_a_layer_of_torchs_attention_is_packed_as_peft_merges_it(
+def test_output_projection_of_torch_attention_is_packed_like_peft(
     world: World, tmp_path: Path
 ) -> None:
     architecture = ARCHITECTURES["SigLIP"]

@@ -47,7 +47,7 @@ def text_of(architecture: Architecture, whole: Any, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_an_adapter_of_the_text_model_applies_to_the_whole_model(
+def test_adapter_of_the_text_model_applies_to_the_whole_model(
     world: World, tmp_path: Path, name: str
 ) -> None:
     architecture = ARCHITECTURES[name]
@@ -67,7 +67,7 @@ def test_an_adapter_of_the_text_model_applies_to_the_whole_model(
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_an_adapter_that_names_the_text_model_is_compared_with_it(
+def test_adapter_that_names_the_text_model_is_compared_with_it(
     world: World, tmp_path: Path, name: str
 ) -> None:
     architecture = ARCHITECTURES[name]
@@ -80,7 +80,7 @@ def test_an_adapter_that_names_the_text_model_is_compared_with_it(
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_an_adapter_of_the_whole_is_refused_on_the_text_model_by_the_name_it_targets(
+def test_adapter_of_the_whole_model_is_refused_on_the_text_model(
     world: World, tmp_path: Path, name: str
 ) -> None:
     architecture = ARCHITECTURES[name]

@@ -107,7 +107,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_resized_vocabulary_is_packed_completely(world: World, tmp_path: Path, case: str) -> None:
+def test_resized_vocabulary_is_packed_completely(world: World, tmp_path: Path, case: str) -> None:
     make, lora = CASES[case]
     base, adapter, trained = grow(tmp_path, make, **lora)
     world.init(base)
@@ -133,7 +133,7 @@ def test_rows_that_peft_did_not_save_are_named(
     assert f"`{missing}.weight` has {BEFORE} rows, and PEFT did not save the others" in refusal
 
 
-def test_a_tied_tensor_that_peft_left_behind_is_named(world: World, tmp_path: Path) -> None:
+def test_tied_tensor_that_peft_did_not_save_is_named(world: World, tmp_path: Path) -> None:
     base, adapter, _ = grow(
         tmp_path, listed("T5"), target_modules=["q"], modules_to_save=["shared", "lm_head"]
     )

@@ -59,7 +59,7 @@ def without_classes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_a_table_without_the_library_places_an_adapter_as_the_class_does(
+def test_shipped_table_places_an_adapter_like_the_class(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     made = adapter(tmp_path, ARCHITECTURES[name], TARGETS[name])
@@ -68,7 +68,7 @@ def test_a_table_without_the_library_places_an_adapter_as_the_class_does(
     assert result(world, made) == asked
 
 
-def test_names_of_released_checkpoints_are_the_oldest_of_the_table(
+def test_released_checkpoint_names_are_the_oldest_of_the_table(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     architecture = ARCHITECTURES["Llava"]
@@ -86,7 +86,7 @@ def test_names_of_released_checkpoints_are_the_oldest_of_the_table(
     assert result(world, made) == asked
 
 
-def test_an_unknown_architecture_gives_a_hint_to_install_transformers(
+def test_unknown_architecture_gives_a_hint_to_install_transformers(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = adapter(
@@ -98,7 +98,7 @@ def test_an_unknown_architecture_gives_a_hint_to_install_transformers(
     assert "skillpm-graft[hf]" in said
 
 
-def test_names_hold_both_ways() -> None:
+def test_shipped_table_maps_names_one_to_one() -> None:
     for entry in shipped_table().architectures.values():
         for names in entry.names.values():
             assert len(set(names.values())) == len(names)

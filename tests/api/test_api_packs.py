@@ -9,7 +9,7 @@ from tiny_models import Models
 import skillpm
 
 
-def test_a_lossless_pack_gives_the_tuned_model(
+def test_lossless_pack_has_the_root_of_the_tuned_model(
     world: World, models: Models, tmp_path: Path
 ) -> None:
     base, tuned = models.pair("fp32")
@@ -27,7 +27,7 @@ def test_a_lossless_pack_gives_the_tuned_model(
     assert skillpm.verify(file).root is None
 
 
-def test_a_budget_is_text_or_bytes(world: World, models: Models, tmp_path: Path) -> None:
+def test_budget_is_text_or_bytes(world: World, models: Models, tmp_path: Path) -> None:
     base, tuned = models.pair("fp32")
     file = tmp_path / "small.skillpack"
     limit = 90_000
@@ -40,7 +40,7 @@ def test_a_budget_is_text_or_bytes(world: World, models: Models, tmp_path: Path)
         skillpm.pack(base, tuned, name="acme/math", version="1.0.0", budget="5%", keep=0.9)
 
 
-def test_bad_input_raises_and_writes_nothing(world: World, models: Models) -> None:
+def test_invalid_input_raises_and_writes_nothing(world: World, models: Models) -> None:
     base, tuned = models.pair("fp32")
     with pytest.raises(skillpm.GraftError, match="nothing to pack"):
         skillpm.pack(base, base, name="acme/math", version="1.0.0")
@@ -53,7 +53,7 @@ def test_bad_input_raises_and_writes_nothing(world: World, models: Models) -> No
     assert not list(Path.cwd().glob("*.skillpack"))
 
 
-def test_a_model_is_identified_by_its_content(models: Models) -> None:
+def test_identify_returns_root_size_and_dtype(models: Models) -> None:
     identity = skillpm.identify(models.pair("fp32")[0])
     assert identity.root.startswith("sha256:")
     assert identity.tensors > 0

@@ -16,7 +16,7 @@ def project(world: World, models: Models) -> skillpm.Project:
     return skillpm.init_project(world.project, models.pair("fp32")[0])
 
 
-def test_the_skill_of_a_pack_file_is_installed_listed_and_removed(
+def test_skill_of_a_pack_file_is_installed_listed_and_removed(
     project: skillpm.Project, world: World, models: Models
 ) -> None:
     pack = world.pack(models.pair("fp32"), "acme/math", "1.0.0")
@@ -33,7 +33,7 @@ def test_the_skill_of_a_pack_file_is_installed_listed_and_removed(
     assert repr(project) == f"<skillpm.Project {str(world.project)!r}, 0 skills>"
 
 
-def test_requirements_move_by_upgrade_and_back_by_rollback(
+def test_upgrade_and_rollback_change_the_version(
     project: skillpm.Project, world: World, models: Models
 ) -> None:
     pair = models.pair("fp32")
@@ -48,7 +48,7 @@ def test_requirements_move_by_upgrade_and_back_by_rollback(
     assert [s.version for s in project.skills] == ["1.0.0"]
 
 
-def test_a_graft_has_the_tuned_models_root(
+def test_graft_has_the_root_of_the_tuned_model(
     project: skillpm.Project, world: World, models: Models
 ) -> None:
     base, tuned = models.pair("fp32")
@@ -62,9 +62,7 @@ def test_a_graft_has_the_tuned_models_root(
     assert project.graft("out").unchanged
 
 
-def test_an_audit_returns_its_findings(
-    project: skillpm.Project, world: World, models: Models
-) -> None:
+def test_audit_returns_its_findings(project: skillpm.Project, world: World, models: Models) -> None:
     project.install(world.pack(models.pair("fp32"), "acme/math", "1.0.0"))
     report = project.audit()
     assert report.passed
@@ -73,7 +71,7 @@ def test_an_audit_returns_its_findings(
     assert all(isinstance(finding.message, str) for finding in report.findings)
 
 
-def test_a_live_model_switches_to_an_installed_skill(
+def test_live_model_switches_to_an_installed_skill(
     project: skillpm.Project, world: World, models: Models
 ) -> None:
     project.install(world.pack(models.pair("fp32"), "acme/math", "1.0.0"))
@@ -97,12 +95,12 @@ def test_every_failure_is_a_skillpm_error(project: skillpm.Project) -> None:
     assert issubclass(skillpm.IntegrityError, skillpm.SkillpmError)
 
 
-def test_a_folder_that_is_not_a_project_is_refused(world: World) -> None:
+def test_folder_that_is_not_a_project_is_refused(world: World) -> None:
     with pytest.raises(skillpm.NotFoundError, match=r"skillpm\.toml"):
         skillpm.open_project(world.folder)
 
 
-def test_the_names_of_version_0_1_still_work(
+def test_names_of_version_0_1_are_deprecated_and_work(
     project: skillpm.Project, world: World, models: Models
 ) -> None:
     project.install(world.pack(models.pair("fp32"), "acme/math", "1.0.0"))
@@ -114,7 +112,7 @@ def test_the_names_of_version_0_1_still_work(
     workspace.close()
 
 
-def test_the_public_names_are_exactly_the_documented_ones() -> None:
+def test_public_names_are_documented_and_complete() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for name in skillpm.__all__:

@@ -42,7 +42,7 @@ def fresh() -> ArchitectureTable:
     return table_of(SHIPPED)
 
 
-def test_the_table_equals_the_facts_of_the_installed_library(fresh: ArchitectureTable) -> None:
+def test_shipped_table_equals_the_facts_of_the_installed_library(fresh: ArchitectureTable) -> None:
     table = shipped_table()
     for kind, entry in table.architectures.items():
         now = fresh.architectures[kind]
@@ -53,7 +53,7 @@ def test_the_table_equals_the_facts_of_the_installed_library(fresh: Architecture
             assert tied.items() <= now.tied.get(model, tied).items()
 
 
-def test_every_architecture_of_the_table_is_there(fresh: ArchitectureTable) -> None:
+def test_shipped_table_contains_every_listed_architecture(fresh: ArchitectureTable) -> None:
     assert set(SHIPPED) <= shipped_table().architectures.keys()
     assert fresh.architectures.keys() == shipped_table().architectures.keys()
     for entry in shipped_table().architectures.values():
@@ -111,13 +111,13 @@ def test_every_architecture_of_the_table_is_there(fresh: ArchitectureTable) -> N
         ({"model_type": "llama", "architectures": [["x"]], "tie_word_embeddings": True}, {}),
     ],
 )
-def test_ties_are_those_of_the_class_where_the_config_ties(
+def test_ties_are_those_of_the_class_if_the_config_ties(
     config: dict[str, Any], tied: dict[str, str], no_library: None, no_process: None
 ) -> None:
     assert ask_facts(config).tied == tied
 
 
-def test_a_part_has_the_keys_of_the_class_that_the_config_names(
+def test_part_has_the_keys_of_the_class_that_the_config_names(
     no_library: None, no_process: None
 ) -> None:
     facts = ask_facts(LLAVA)
@@ -137,13 +137,13 @@ def test_a_part_has_the_keys_of_the_class_that_the_config_names(
     {}, {"model_type": "../evil"}, {"model_type": 5}, {"model_type": "a b"}, {"architectures": []},
     {"model_type": "--table"}, {"model_type": "x" * 500}, {"model_type": None},
 ])  # fmt: skip
-def test_an_invalid_architecture_name_is_unknown_and_imports_no_library(
+def test_invalid_architecture_name_is_unknown_and_imports_no_library(
     config: dict[str, Any], no_process: None
 ) -> None:
     assert ask_facts(config) == UNKNOWN
 
 
-def test_an_architecture_outside_the_table_is_taken_from_the_library(
+def test_architecture_outside_the_table_is_read_from_the_library(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = {"model_type": "gpt_bigcode", "architectures": ["GPTBigCodeForCausalLM"]}
@@ -155,14 +155,14 @@ def test_an_architecture_outside_the_table_is_taken_from_the_library(
     assert ask_facts(config) == UNKNOWN
 
 
-def test_without_the_library_the_table_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_table_is_used_if_the_library_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ask, "_installed", lambda: "transformers 99")
     monkeypatch.setattr(ask, "SECONDS", 0.01)
     assert ask_facts({"model_type": "llama"}).library == shipped_table().library
     assert ask_facts({"model_type": "tiny"}) == UNKNOWN
 
 
-def test_no_declared_key_that_holds_a_number_is_refused() -> None:
+def test_declared_keys_with_a_number_are_accepted() -> None:
     for entry in shipped_table().architectures.values():
         for key in entry.keys:
             assert refusal_of(key, 1) is None or key in ("use_mambapy", "architectures")
@@ -175,7 +175,7 @@ def test_no_declared_key_that_holds_a_number_is_refused() -> None:
     {"tie_word_embeddings": True, "text_config": {"tie_word_embeddings": False}},
 ])  # fmt: skip
 @pytest.mark.parametrize("kind", ["llava", "gemma3", "qwen2_vl", "qwen2_5_vl"])
-def test_a_model_is_tied_where_its_class_ties_for_config_and_part(
+def test_ties_match_the_config_class_of_transformers(
     kind: str, said: dict[str, Any], no_library: None, no_process: None
 ) -> None:
     config: Any = CONFIG_MAPPING[kind]

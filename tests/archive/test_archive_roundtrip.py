@@ -29,7 +29,7 @@ def _again(path: Path, *, on_disk: bool, folder: Path) -> Digest:
 
 
 @pytest.mark.parametrize("on_disk", [True, False])
-def test_a_pack_written_again_has_the_same_bytes(tmp_path: Path, *, on_disk: bool) -> None:
+def test_pack_written_again_has_the_same_bytes(tmp_path: Path, *, on_disk: bool) -> None:
     path = tmp_path / "again.skillpack"
     assert _again(path, on_disk=on_disk, folder=tmp_path) == open_pack(GOLDEN).digest
     # The golden pack was written with padding to a tape record.
@@ -38,7 +38,7 @@ def test_a_pack_written_again_has_the_same_bytes(tmp_path: Path, *, on_disk: boo
     assert not golden[len(written) :].strip(b"\0")
 
 
-def test_an_archive_is_a_plain_oci_layout() -> None:
+def test_archive_is_a_plain_oci_layout() -> None:
     with tarfile.open(GOLDEN, "r:") as tar:
         members = tar.getmembers()
         index = json.parse_object(tar.extractfile(INDEX_FILE).read(), "index.json")  # type: ignore[union-attr]
@@ -64,7 +64,7 @@ def test_blobs_of_a_pack_are_read_as_streams_and_slices() -> None:
         opened.open_blob(Digest.of(b"none"))
 
 
-def test_a_slice_ends_where_its_blob_ends(tmp_path: Path) -> None:
+def test_slice_refuses_reads_beyond_its_blob(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
     part = Slice(OpenFile(path), 2, 4)
@@ -74,7 +74,7 @@ def test_a_slice_ends_where_its_blob_ends(tmp_path: Path) -> None:
             part.read(start, stop)
 
 
-def test_a_disk_error_leaves_the_path_unchanged(tmp_path: Path) -> None:
+def test_write_archive_leaves_the_path_unchanged_after_a_disk_error(tmp_path: Path) -> None:
     path = tmp_path / "old.skillpack"
     path.write_bytes(b"old")
     opened = open_pack(GOLDEN)
@@ -87,7 +87,7 @@ def test_a_disk_error_leaves_the_path_unchanged(tmp_path: Path) -> None:
         write_archive(tmp_path / "no" / "x", opened.image_bytes, "1.0.0", {})
 
 
-def test_the_next_writer_removes_files_of_a_killed_writer_but_not_of_a_live_one(
+def test_write_archive_removes_files_of_dead_writers_only(
     tmp_path: Path,
 ) -> None:
     dead = tmp_path / f".out.skillpack.{2**22 + 1}.tmp"
@@ -99,7 +99,7 @@ def test_the_next_writer_removes_files_of_a_killed_writer_but_not_of_a_live_one(
     assert alive.exists()
 
 
-def test_a_blob_that_does_not_match_its_digest_is_not_written(tmp_path: Path) -> None:
+def test_write_archive_refuses_a_blob_that_does_not_match_its_digest(tmp_path: Path) -> None:
     opened, path = open_pack(GOLDEN), tmp_path / "again.skillpack"
     blobs: dict[Digest, Path | bytes] = {d: opened.read(d) for d in opened.image.blobs}
     wrong = max(opened.image.blobs)

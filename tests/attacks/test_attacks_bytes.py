@@ -28,7 +28,7 @@ def _meaning(data: bytes) -> range:
 
 
 @pytest.mark.parametrize("scheme", STRIDES)
-def test_every_byte_flipped_gives_an_error_or_the_same_graft(
+def test_flipped_byte_gives_an_error_or_the_same_graft(
     scheme: str, world: World, tmp_path: Path
 ) -> None:
     data = world.packs[scheme].read_bytes()
@@ -48,9 +48,7 @@ def test_every_byte_flipped_gives_an_error_or_the_same_graft(
 
 
 @pytest.mark.parametrize("scheme", STRIDES)
-def test_a_pack_cut_off_anywhere_is_refused_or_whole(
-    scheme: str, world: World, tmp_path: Path
-) -> None:
+def test_truncated_pack_is_refused_or_complete(scheme: str, world: World, tmp_path: Path) -> None:
     data = world.packs[scheme].read_bytes()
     honest = world.graft_root(world.packs[scheme])
     cuts = {*range(0, len(data), 512), *random.Random(1).sample(range(len(data)), 60)}
@@ -63,22 +61,20 @@ def test_a_pack_cut_off_anywhere_is_refused_or_whole(
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 512, b"\0" * 1024, b"PK\x03\x04" + bytes(600), b"x"])
-def test_a_file_that_is_not_a_tar_is_refused(data: bytes, world: World, tmp_path: Path) -> None:
+def test_file_that_is_not_a_tar_is_refused(data: bytes, world: World, tmp_path: Path) -> None:
     path = tmp_path / "none.skillpack"
     path.write_bytes(data)
     with pytest.raises(SkillpmError):
         world.verify(path)
 
 
-def test_bytes_after_the_end_are_refused(world: World, tmp_path: Path) -> None:
+def test_data_after_the_end_is_refused(world: World, tmp_path: Path) -> None:
     path = tmp_path / "longer.skillpack"
     path.write_bytes(world.packs["lossless"].read_bytes() + b"more")
     with pytest.raises(SkillpmError, match="there is data after its last entry"):
         world.verify(path)
 
 
-def test_an_honest_pack_forged_without_changes_is_the_same_pack(
-    world: World, tmp_path: Path
-) -> None:
+def test_pack_forged_without_changes_is_the_same_pack(world: World, tmp_path: Path) -> None:
     forged = world.forge().write(tmp_path / "same.skillpack")
     assert world.verify(forged) == world.verify(world.packs["lossless"])

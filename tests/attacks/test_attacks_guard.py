@@ -30,7 +30,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 @pytest.mark.parametrize("mode", ["merged", "routed"])
 @pytest.mark.parametrize("probed", [True, False])
-def test_a_false_result_does_not_pass_the_guard(
+def test_guard_refuses_a_false_result(
     world: World, learners: Learners, mode: str, *, probed: bool
 ) -> None:
     lines = ({"probes": 1, "tolerance": 1.0}, *MATH_PROBES[1:])
@@ -46,7 +46,7 @@ def test_a_false_result_does_not_pass_the_guard(
     assert snapshot(world.project) == before
 
 
-def test_a_false_root_does_not_pass_the_guard(world: World, learners: Learners) -> None:
+def test_guard_refuses_a_false_root(world: World, learners: Learners) -> None:
     probes = write_probes(world.folder / "p.jsonl", MATH_PROBES)
     forge = forge_of(world.pack(learners.math, "acme/math", "1.0.0", "--probes", probes))
     forge.manifest["result_root"] = ZERO
@@ -63,7 +63,7 @@ def test_a_false_root_does_not_pass_the_guard(world: World, learners: Learners) 
         ("token_loss", [{"text": "a"}], "no item that can be scored"),
     ],
 )
-def test_probes_that_cannot_run_are_reported_with_their_skill(
+def test_guard_reports_probes_that_cannot_run_with_their_skill(
     world: World, learners: Learners, metric: str, items: list[dict[str, Any]], reason: str
 ) -> None:
     forge = forge_of(world.pack(learners.math, "acme/math", "1.0.0"))
@@ -126,7 +126,7 @@ WORDS = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "no"}
         {"layers": 0},
     ],
 )
-def test_untrusted_files_that_crash_libraries_give_a_skillpm_error(
+def test_files_that_crash_libraries_give_a_skillpm_error(
     world: World, learners: Learners, tokenizer_parts: dict[str, Any]
 ) -> None:
     forge = forge_of(world.pack(learners.math, "acme/math", "1.0.0"))
@@ -144,7 +144,7 @@ def test_untrusted_files_that_crash_libraries_give_a_skillpm_error(
     assert world.installed() == {}
 
 
-def test_recorded_values_beyond_all_numbers_make_no_document_that_is_none(
+def test_extreme_recorded_values_give_valid_json_documents(
     world: World, learners: Learners
 ) -> None:
     def strict(text: str) -> float:

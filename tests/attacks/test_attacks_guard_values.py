@@ -54,9 +54,7 @@ def refused(world: World, *command: object, kind: str = "graft") -> str:
     return said
 
 
-def test_a_skill_whose_probes_never_held_does_not_stop_other_skills(
-    world: World, learners: Learners
-) -> None:
+def test_false_probe_value_does_not_stop_other_skills(world: World, learners: Learners) -> None:
     world.ask("install", forged(world, learners, value=0.0).write(world.folder / "lie.skillpack"))
     done = world.ask("install", learners.pack(world, "gentle"), "--guard")
     assert any(
@@ -70,7 +68,7 @@ def test_a_skill_whose_probes_never_held_does_not_stop_other_skills(
     assert "acme/colors" not in hint
 
 
-def test_a_nearly_true_probe_value_does_not_restrict_other_skills(
+def test_nearly_true_probe_value_does_not_restrict_other_skills(
     world: World, learners: Learners
 ) -> None:
     """A recorded 0 is within the tolerance of the measured value, which then counts."""
@@ -83,9 +81,7 @@ def test_a_nearly_true_probe_value_does_not_restrict_other_skills(
     assert result["bound"] > result["now"] * 1.5
 
 
-def test_earlier_failures_are_reported_and_the_hint_names_only_the_new_culprit(
-    world: World, learners: Learners
-) -> None:
+def test_earlier_failures_are_reported_and_ignored(world: World, learners: Learners) -> None:
     world.ask("install", math(world, learners), learners.pack(world, "slight"))
     colors = write_probes(world.folder / "c.jsonl", COLOR_PROBES)
     world.ask("install", learners.pack(world, "colors", "--probes", colors))
@@ -99,7 +95,7 @@ def test_earlier_failures_are_reported_and_the_hint_names_only_the_new_culprit(
 
 
 @pytest.mark.parametrize("value", [-1.0, -1e308, 1e308, 1e4])
-def test_a_value_that_no_model_can_have_is_refused_before_it_is_measured(
+def test_impossible_probe_value_is_refused_before_it_is_measured(
     world: World, learners: Learners, value: float
 ) -> None:
     lie = forged(world, learners, value=value).write(world.folder / "lie.skillpack")
@@ -109,7 +105,7 @@ def test_a_value_that_no_model_can_have_is_refused_before_it_is_measured(
 
 
 @pytest.mark.parametrize("value", [0.0])
-def test_a_probe_value_that_no_measurement_confirms_is_refused_by_name(
+def test_unconfirmed_probe_value_is_refused_by_name(
     world: World, learners: Learners, value: float
 ) -> None:
     lie = forged(world, learners, value=value).write(world.folder / "lie.skillpack")
@@ -126,7 +122,7 @@ def test_a_probe_value_that_no_measurement_confirms_is_refused_by_name(
 
 
 @pytest.mark.parametrize("lie", [{"value": 900.0}, {"base_value": 1000.0}])
-def test_a_false_probe_value_does_not_let_a_change_remove_a_capability(
+def test_false_probe_value_does_not_let_a_change_remove_a_capability(
     world: World, learners: Learners, lie: dict[str, float]
 ) -> None:
     path = forged(world, learners, **lie).write(world.folder / "lie.skillpack")
@@ -153,7 +149,9 @@ def chain(world: World, learners: Learners, bad: Path) -> None:
         world.publish(tuned, f"acme/{name}", "1.0.0", "--requires", str(needs))
 
 
-def test_a_false_pack_three_levels_down_is_named_alone(world: World, learners: Learners) -> None:
+def test_false_requirement_three_levels_down_is_named_alone(
+    world: World, learners: Learners
+) -> None:
     chain(world, learners, forged(world, learners, value=0.0).write(world.folder / "l.skillpack"))
     said = refused(world, "install", "acme/top", "--guard")
     assert "culprit: `acme/colors 1.0.0`; alone on the base, it does not reach" in said
@@ -162,7 +160,7 @@ def test_a_false_pack_three_levels_down_is_named_alone(world: World, learners: L
     assert "acme/mid" not in said
 
 
-def test_a_harmful_requirement_is_named_and_not_its_dependant(
+def test_harmful_requirement_is_named_and_not_its_dependent(
     world: World, learners: Learners
 ) -> None:
     world.ask("install", math(world, learners))
@@ -173,7 +171,7 @@ def test_a_harmful_requirement_is_named_and_not_its_dependant(
     assert "acme/mid" not in said
 
 
-def test_a_skill_that_its_own_requirement_hurts_is_not_reported_as_false(
+def test_skill_that_its_own_requirement_harms_is_not_reported_as_false(
     world: World, learners: Learners
 ) -> None:
     world.ask("publish", learners.pack(world, "noise"))
@@ -184,7 +182,7 @@ def test_a_skill_that_its_own_requirement_hurts_is_not_reported_as_false(
     assert "culprit: `acme/noise 1.0.0`; without it, the probes of `acme/needy` pass" in said
 
 
-def test_of_two_newcomers_that_hurt_each_other_both_failures_are_named(
+def test_two_new_skills_that_harm_each_other_are_both_named(
     world: World, learners: Learners
 ) -> None:
     probes = write_probes(world.folder / "colors.jsonl", COLOR_PROBES)
@@ -197,7 +195,7 @@ def test_of_two_newcomers_that_hurt_each_other_both_failures_are_named(
     assert "without it, the probes of `acme/math` pass" in said
 
 
-def test_probes_of_an_installed_pack_that_cannot_run_do_not_stop_other_skills(
+def test_installed_probes_that_cannot_run_do_not_stop_other_skills(
     world: World, learners: Learners
 ) -> None:
     forge = forged(world, learners)
@@ -235,7 +233,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("data", UNREADABLE.values(), ids=UNREADABLE)
-def test_a_probe_file_that_cannot_be_read_is_refused_at_install(
+def test_unreadable_probe_file_is_refused_by_install_and_publish(
     world: World, learners: Learners, data: bytes
 ) -> None:
     forge = with_probes(forged(world, learners), data)
@@ -245,7 +243,7 @@ def test_a_probe_file_that_cannot_be_read_is_refused_at_install(
         assert "the probe file of acme/colors 1.0.0" in said
 
 
-def test_it_is_refused_from_a_registry_that_took_it_too(world: World, learners: Learners) -> None:
+def test_unreadable_probe_file_from_a_registry_is_refused(world: World, learners: Learners) -> None:
     forge = with_probes(forged(world, learners), UNREADABLE["no JSON"])
     files = forge.files()
 
@@ -276,9 +274,7 @@ def test_two_values_of_one_probe_are_refused(world: World, learners: Learners) -
     )
 
 
-def test_a_measurement_that_others_may_have_written_is_made_again(
-    world: World, learners: Learners
-) -> None:
+def test_measurement_in_a_world_writable_home_is_repeated(world: World, learners: Learners) -> None:
     world.ask("install", math(world, learners), "--guard")
     (kept,) = (world.home / "cache" / "measures").iterdir()
     plain = json.loads(kept.read_text())

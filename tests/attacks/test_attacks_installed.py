@@ -38,7 +38,7 @@ def liar(world: World, math: Pair) -> Path:
     return forge.write(world.folder / "liar.skillpack")
 
 
-def test_install_verifies_once_and_remembers(world: World, math: Pair) -> None:
+def test_install_verifies_a_pack_once(world: World, math: Pair) -> None:
     world.init(math[0])
     world.publish(math, "acme/math", "1.0.0")
     first = world.run("install", "acme/math")
@@ -50,7 +50,7 @@ def test_install_verifies_once_and_remembers(world: World, math: Pair) -> None:
     assert "verifying" not in world.run("install", "acme/math").err
 
 
-def test_verified_packs_are_installed_without_tensor_libraries(world: World, math: Pair) -> None:
+def test_verified_pack_is_installed_without_tensor_libraries(world: World, math: Pair) -> None:
     world.init(math[0])
     world.publish(math, "acme/math", "1.0.0")
     world.ask("install", "acme/math")
@@ -71,7 +71,7 @@ def test_verified_packs_are_installed_without_tensor_libraries(world: World, mat
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_pack_with_a_false_statement_makes_no_generation(
+def test_pack_with_a_false_statement_makes_no_generation(
     lie: str, world: World, math: Pair, tmp_path: Path
 ) -> None:
     world.init(math[0])
@@ -87,7 +87,7 @@ def test_a_pack_with_a_false_statement_makes_no_generation(
     assert world.ask("search")["results"] == [], "nothing was published either"
 
 
-def test_a_false_published_pack_is_refused_and_its_valid_sibling_is_not_installed(
+def test_false_published_pack_is_refused_with_all_skills_of_the_command(
     world: World, math: Pair, models: Models, liar: Path
 ) -> None:
     world.init(math[0])
@@ -99,7 +99,7 @@ def test_a_false_published_pack_is_refused_and_its_valid_sibling_is_not_installe
     world.ask("install", "acme/sql")
 
 
-def test_without_the_base_install_reports_that_nothing_was_verified(
+def test_install_without_the_base_reports_that_nothing_was_verified(
     world: World, math: Pair, liar: Path
 ) -> None:
     base = Path(shutil.copytree(math[0], world.folder / "base"))
@@ -121,7 +121,7 @@ def test_without_the_base_install_reports_that_nothing_was_verified(
     assert "compression.ratio" in world.fail("install", code=3, kind="integrity")
 
 
-def test_another_base_at_the_same_path_is_reported_and_verifies_nothing(
+def test_install_with_another_base_at_the_path_verifies_nothing(
     world: World, math: Pair, models: Models
 ) -> None:
     base = Path(shutil.copytree(math[0], world.folder / "base"))
@@ -133,7 +133,7 @@ def test_another_base_at_the_same_path_is_reported_and_verifies_nothing(
     assert "the project expects" in note
 
 
-def test_a_strangers_project_cannot_vouch_for_a_pack(world: World, math: Pair, liar: Path) -> None:
+def test_verification_record_in_a_project_is_ignored(world: World, math: Pair, liar: Path) -> None:
     world.init(math[0])
     opened = open_pack(liar)
     root = str(opened.manifest.base.root)
@@ -145,7 +145,7 @@ def test_a_strangers_project_cannot_vouch_for_a_pack(world: World, math: Pair, l
     world.fail("install", liar, code=3, kind="integrity")
 
 
-def test_unverified_packs_are_marked_before_they_are_installed(
+def test_unverified_packs_are_marked_before_installation(
     world: World, math: Pair, models: Models
 ) -> None:
     world.init(math[0])
@@ -165,7 +165,7 @@ def test_unverified_packs_are_marked_before_they_are_installed(
     assert world.ask("inspect", path)["verified_on"] == [world.ask("identify", math[0])["root"]]
 
 
-def test_claims_are_shown_by_verify_and_inspect(world: World, math: Pair) -> None:
+def test_verify_and_inspect_show_claims(world: World, math: Pair) -> None:
     path = world.pack(math, "acme/math", "1.0.0", "--summary", "adds up", "--scheme", "graftllm")
     for command in (("inspect", path), ("verify", path), ("verify", path, "--base", math[0])):
         document = world.ask(*command)
@@ -177,7 +177,7 @@ def test_claims_are_shown_by_verify_and_inspect(world: World, math: Pair) -> Non
         assert "compression.relative_error" in shown
 
 
-def test_a_bundle_is_verified_where_it_arrives(
+def test_install_from_a_bundle_verifies_on_the_receiving_machine(
     world: World, math: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.init(math[0])

@@ -78,7 +78,7 @@ def flip_and_plant(world: World, path: Path) -> str:
 
 
 @pytest.mark.parametrize("flags", [(), ("--link",), ("--verify",), ("--fresh", "--link")])
-def test_a_graft_of_a_changed_base_is_refused_despite_a_planted_cache(
+def test_graft_of_a_changed_base_is_refused_despite_a_forged_cache(
     sharded: Sharded, flags: tuple[str, ...]
 ) -> None:
     world = sharded.world
@@ -91,7 +91,7 @@ def test_a_graft_of_a_changed_base_is_refused_despite_a_planted_cache(
     assert "project's base" in world.fail("graft", *flags, code=3, kind="integrity")
 
 
-def test_no_command_that_answers_for_a_model_believes_the_cache(sharded: Sharded) -> None:
+def test_commands_that_report_a_root_do_not_trust_the_cache(sharded: Sharded) -> None:
     world, base = sharded.world, sharded.base
     root = flip_and_plant(world, sharded.untouched)
     assert world.ask("identify", base)["root"] == root
@@ -110,7 +110,7 @@ def test_no_command_that_answers_for_a_model_believes_the_cache(sharded: Sharded
     assert not target.exists()
 
 
-def test_a_tuned_model_of_a_planted_cache_gives_no_false_pack(sharded: Sharded) -> None:
+def test_pack_of_a_tuned_model_with_a_forged_cache_is_correct(sharded: Sharded) -> None:
     world, path = sharded.world, min(sharded.tuned.glob("*.safetensors"))
     root = flip_and_plant(world, path)
     made = world.pack((sharded.base, sharded.tuned), "acme/again", "1.0.0")
@@ -118,9 +118,7 @@ def test_a_tuned_model_of_a_planted_cache_gives_no_false_pack(sharded: Sharded) 
 
 
 @pytest.mark.parametrize("exposed", ["home", "base"])
-def test_a_cache_or_a_base_that_others_may_write_is_hashed_again(
-    sharded: Sharded, exposed: str
-) -> None:
+def test_world_writable_cache_or_base_is_hashed_again(sharded: Sharded, exposed: str) -> None:
     world = sharded.world
     root = flip_and_plant(world, sharded.untouched)
     (world.folder / exposed).chmod(0o777)
@@ -129,7 +127,7 @@ def test_a_cache_or_a_base_that_others_may_write_is_hashed_again(
 
 @pytest.mark.parametrize("changed_set", [True, False])
 @pytest.mark.parametrize("touched", [True, False])
-def test_reused_files_of_the_old_graft_are_hashed(
+def test_reused_files_of_a_graft_are_hashed(
     sharded: Sharded, *, touched: bool, changed_set: bool
 ) -> None:
     world = sharded.world
@@ -144,7 +142,7 @@ def test_reused_files_of_the_old_graft_are_hashed(
     assert done["root"] == root_of(sharded.base if changed_set else sharded.tuned)
 
 
-def test_an_unchanged_graft_is_hashed_and_kept(sharded: Sharded) -> None:
+def test_unchanged_graft_is_hashed_and_kept(sharded: Sharded) -> None:
     world = sharded.world
     world.graft_root()
     before = snapshot(sharded.graft)
@@ -153,7 +151,7 @@ def test_an_unchanged_graft_is_hashed_and_kept(sharded: Sharded) -> None:
     assert snapshot(sharded.graft) == before
 
 
-def test_linked_files_are_read_only_and_their_owner_is_reported(
+def test_linked_files_are_read_only_and_reported(
     sharded: Sharded,
 ) -> None:
     world = sharded.world
@@ -177,14 +175,14 @@ def test_linked_files_are_read_only_and_their_owner_is_reported(
     assert not is_read_only(linked)
 
 
-def test_an_unsafe_link_becomes_a_copy_with_a_reason(sharded: Sharded) -> None:
+def test_unsafe_link_becomes_a_copy_with_a_reason(sharded: Sharded) -> None:
     sharded.untouched.chmod(0o664)
     outcome = sharded.world.run("graft", "--link")
     assert "cannot be linked" in outcome.err
     assert (sharded.graft / sharded.untouched.name).stat().st_nlink == 1
 
 
-def test_a_link_that_fails_leaves_the_base_as_it_was(sharded: Sharded) -> None:
+def test_failed_link_leaves_the_base_unchanged(sharded: Sharded) -> None:
     shard = min(sharded.base.glob("*.safetensors"))
     modes = {path: path.stat().st_mode for path in sharded.base.iterdir()}
     flip_and_plant(sharded.world, shard)

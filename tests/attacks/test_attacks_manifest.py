@@ -155,7 +155,7 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_false_manifest_is_refused(lie: str, world: World, tmp_path: Path) -> None:
+def test_false_manifest_is_refused(lie: str, world: World, tmp_path: Path) -> None:
     forge = world.forge()
     LIES[lie](forge.manifest)
     assert refuse(world, forge, tmp_path).message
@@ -169,7 +169,7 @@ def test_all_problems_of_a_manifest_are_reported_at_once(world: World, tmp_path:
     assert all(path in message for path in ("format:", "result_root:", "version:"))
 
 
-def test_a_future_format_names_the_version_that_reads_it(world: World, tmp_path: Path) -> None:
+def test_future_format_gives_a_hint_with_the_format(world: World, tmp_path: Path) -> None:
     forge = world.forge()
     forge.manifest["format"] = 3
     assert "format 3" in str(refuse(world, forge, tmp_path).hint)
@@ -181,7 +181,7 @@ def test_a_future_format_names_the_version_that_reads_it(world: World, tmp_path:
     "con\x1bfig.json", "", ".", "..", "x", "x.json.py", "Adapter_Config.JSON", "a\0.json",
     ".skillpm-graft.json", "x.safetensors", "pytorch_model.bin.index.json", "x" * 200 + ".json",
 ])  # fmt: skip
-def test_side_files_of_other_names_are_refused(path: str, world: World, tmp_path: Path) -> None:
+def test_side_files_with_other_names_are_refused(path: str, world: World, tmp_path: Path) -> None:
     forge = world.forge()
     forge.manifest["files"][0]["path"] = path
     assert "files[0].path" in refuse(world, forge, tmp_path).message
@@ -193,7 +193,7 @@ def test_side_files_of_other_names_are_refused(path: str, world: World, tmp_path
     b"[" * 70 + b"]" * 70, b'{"auto\\u005fmap":{}}', b'[{"auto_map":1}]',
 ])  # fmt: skip
 @pytest.mark.parametrize("kind", ["patch", "file"])
-def test_side_files_of_unsound_content_are_refused(
+def test_side_files_with_invalid_content_are_refused(
     patch: bytes, kind: str, world: World, tmp_path: Path
 ) -> None:
     forge = world.forge()
@@ -208,23 +208,21 @@ def test_side_files_of_unsound_content_are_refused(
     b'{"format":-Infinity}', b'{"format":' + b"9" * 5000 + b"}", b"\xef\xbb\xbf{}", b'{"a":"\x00"}',
     b'{"skill":"\\ud83d"}',
 ])  # fmt: skip
-def test_a_manifest_that_is_hardly_json_is_refused(
-    raw: bytes, world: World, tmp_path: Path
-) -> None:
+def test_manifest_that_is_invalid_json_is_refused(raw: bytes, world: World, tmp_path: Path) -> None:
     forge = world.forge()
     forge.raw_manifest = raw or b" "
     with pytest.raises(SpecError):
         world.verify(forge.write(tmp_path / "a"))
 
 
-def test_a_manifest_over_the_limit_is_refused(world: World, tmp_path: Path) -> None:
+def test_manifest_over_the_size_limit_is_refused(world: World, tmp_path: Path) -> None:
     forge = world.forge()
     forge.raw_manifest = dump(forge.manifest) + b" " * 64_000_001
     with pytest.raises(SpecError, match="64000000"):
         world.verify(forge.write(tmp_path / "a"))
 
 
-def test_a_duplicate_key_among_very_many_is_found_fast() -> None:
+def test_duplicate_key_among_many_is_found() -> None:
     keys = ",".join(f'"{n}":0' for n in range(300_000))
     with pytest.raises(SpecError, match="duplicate key 'x'"):
         json.parse(f'{{{keys},"x":0,"x":0}}'.encode(), "the document")
@@ -235,7 +233,7 @@ def test_a_duplicate_key_among_very_many_is_found_fast() -> None:
     {"schemaVersion": 3}, {"annotations": []}, {"annotations": {"a": 1}},
     {"subject": {"digest": ZERO}},
 ])  # fmt: skip
-def test_an_oci_manifest_of_another_form_is_refused(
+def test_oci_manifest_of_another_form_is_refused(
     change: dict[str, Any], world: World, tmp_path: Path
 ) -> None:
     forge = world.forge()
@@ -247,7 +245,7 @@ def test_an_oci_manifest_of_another_form_is_refused(
     ("application/x-evil", b"x"), (oci.DELTA_TYPE, b"unused"), (oci.FILE_TYPE, b"unnamed"),
     (oci.CARD_TYPE, b"# another card"),
 ])  # fmt: skip
-def test_a_layer_too_many_is_refused(
+def test_unexpected_layer_is_refused(
     media_type: str, data: bytes, world: World, tmp_path: Path
 ) -> None:
     forge = world.forge()

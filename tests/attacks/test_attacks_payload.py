@@ -50,9 +50,7 @@ def _bombs(size: int) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("scheme", ["lossless", "graftllm"])
 @pytest.mark.parametrize("bomb", _bombs(1))
-def test_a_frame_that_is_a_bomb_is_refused(
-    bomb: str, scheme: str, world: World, tmp_path: Path
-) -> None:
+def test_zstd_bomb_is_refused(bomb: str, scheme: str, world: World, tmp_path: Path) -> None:
     forge = world.forge(scheme)
     number = forge.layer_of(QUERY)
     parts, records = read_layer(forge.layers[number][1])
@@ -93,7 +91,7 @@ def _with_parts(forge: Forge, tensor: str, how: str) -> None:
     "missing", "further", "of an unknown tensor", "without a slash",
     "longer", "shorter", "plain and framed",
 ])  # fmt: skip
-def test_parts_that_do_not_fit_are_refused(
+def test_unexpected_parts_are_refused(
     how: str, tensor: str, scheme: str, world: World, tmp_path: Path
 ) -> None:
     forge = world.forge(scheme)
@@ -149,7 +147,7 @@ def test_inconsistent_records_of_pruned_tensors_are_refused(
     refuse(world, forge, tmp_path)
 
 
-def test_a_stored_value_that_is_nan_or_inf_is_refused(world: World, tmp_path: Path) -> None:
+def test_stored_value_that_is_nan_or_inf_is_refused(world: World, tmp_path: Path) -> None:
     forge = world.forge("graftllm")
     number = forge.layer_of(EMBED)
     parts, records = read_layer(forge.layers[number][1])
@@ -162,7 +160,7 @@ def test_a_stored_value_that_is_nan_or_inf_is_refused(world: World, tmp_path: Pa
 
 
 @pytest.mark.parametrize("codec", ["topk", "svd"])
-def test_a_lossy_codec_for_an_added_tensor_is_refused(
+def test_lossy_codec_for_an_added_tensor_is_refused(
     codec: str, world: World, tmp_path: Path
 ) -> None:
     forge = world.forge()
@@ -204,7 +202,7 @@ def test_scales_that_are_nan_or_inf_are_refused(
 @pytest.mark.parametrize("header", [
     b"\xff" * 8, b"\0" * 8, b"\x02" + bytes(7) + b"{}", b"\x02" + bytes(7) + b"[]", b"short", b"",
 ])  # fmt: skip
-def test_a_layer_that_is_not_a_safetensors_file_is_refused(
+def test_layer_that_is_not_a_safetensors_file_is_refused(
     header: bytes, world: World, tmp_path: Path
 ) -> None:
     forge = world.forge()

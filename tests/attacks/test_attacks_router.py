@@ -69,7 +69,7 @@ def before(world: Mapping[str, Any]) -> tuple[float, float]:
     return routed(world, None)
 
 
-def test_without_a_hostile_pack_the_skills_of_this_world_are_found(
+def test_router_without_a_hostile_pack_finds_the_skills(
     before: tuple[float, float],
 ) -> None:
     assert before[0] > 0.8
@@ -77,7 +77,7 @@ def test_without_a_hostile_pack_the_skills_of_this_world_are_found(
 
 
 @pytest.mark.parametrize("attack", sorted(ATTACKS))
-def test_a_hostile_pack_among_ten_takes_two_points_of_right_answers_at_most(
+def test_hostile_signature_costs_at_most_two_percent_of_right_answers(
     attack: str, world: Mapping[str, Any], before: tuple[float, float]
 ) -> None:
     after = routed(world, signature(*ATTACKS[attack](world["scene"])))
@@ -85,7 +85,7 @@ def test_a_hostile_pack_among_ten_takes_two_points_of_right_answers_at_most(
 
 
 @pytest.mark.parametrize("attack", sorted(name for name in ATTACKS if "background" in name))
-def test_a_background_alone_sends_no_general_text_to_a_skill(
+def test_hostile_background_sends_no_general_text_to_a_skill(
     attack: str, world: Mapping[str, Any], before: tuple[float, float]
 ) -> None:
     after = routed(world, signature(*ATTACKS[attack](world["scene"])))
@@ -94,7 +94,7 @@ def test_a_background_alone_sends_no_general_text_to_a_skill(
 
 @pytest.mark.parametrize("factor", [1.9, 1.1, 0.9, 0.5, 1e-7, 0.0, -1.5, np.inf, np.nan])
 @pytest.mark.parametrize("part", ["examples", "background"])
-def test_rows_of_another_length_than_features_have_are_refused(
+def test_rows_without_unit_length_are_refused(
     part: str, factor: float, world: Mapping[str, Any]
 ) -> None:
     scene = world["scene"]
@@ -104,7 +104,7 @@ def test_rows_of_another_length_than_features_have_are_refused(
         signature(parts["examples"], parts["background"])
 
 
-def test_one_row_of_another_length_is_enough_to_be_refused(world: Mapping[str, Any]) -> None:
+def test_single_row_without_unit_length_is_refused(world: Mapping[str, Any]) -> None:
     rows = world["scene"].own.copy()
     rows[7] *= 1.01
     with pytest.raises(IntegrityError, match=r"row of length 1\.01"):
@@ -112,7 +112,7 @@ def test_one_row_of_another_length_is_enough_to_be_refused(world: Mapping[str, A
 
 
 @pytest.mark.parametrize("times", [1, 2, 4])
-def test_the_number_of_examples_gives_no_weight(times: int, world: Mapping[str, Any]) -> None:
+def test_repeated_examples_do_not_gain_weight(times: int, world: Mapping[str, Any]) -> None:
     """The same examples, once or often, take equally many texts of others: a few of 100."""
     scene = world["scene"]
     once = signature(scene.own, scene.general)
@@ -128,7 +128,7 @@ def test_the_number_of_examples_gives_no_weight(times: int, world: Mapping[str, 
     assert won[1] <= won[0] <= 5
 
 
-def test_near_equal_skills_are_named_and_others_are_not(world: Mapping[str, Any]) -> None:
+def test_only_near_equal_skills_are_named(world: Mapping[str, Any]) -> None:
     scene = world["scene"]
     names = [SkillName.parse(f"acme/skill-{place}") for place in range(SKILLS)]
     known = {
@@ -143,7 +143,7 @@ def test_near_equal_skills_are_named_and_others_are_not(world: Mapping[str, Any]
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_of_near_equal_skills_the_first_in_precedence_wins_whatever_its_name(
+def test_first_in_precedence_wins_among_near_equal_skills(
     first: int, world: Mapping[str, Any]
 ) -> None:
     scene = world["scene"]

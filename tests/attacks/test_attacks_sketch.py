@@ -19,7 +19,7 @@ FORGED = {
 
 
 @pytest.mark.parametrize("kind", FORGED)
-def test_a_forged_sketch_is_reported_and_a_plan_is_still_made(
+def test_forged_sketch_is_reported_and_a_plan_is_still_made(
     kind: str, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forge = world.forge()

@@ -31,7 +31,7 @@ def _member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile
     tarfile.CONTTYPE, tarfile.DIRTYPE, b"S", b"Z",
 ])  # fmt: skip
 @pytest.mark.parametrize("name", ["index.json", "blobs/sha256/" + "0" * 64, "blobs/x"])
-def test_only_regular_files_are_read(
+def test_only_regular_entries_are_read(
     kind: bytes, name: str, files: dict[str, bytes], tmp_path: Path
 ) -> None:
     files.pop(name, None)
@@ -47,7 +47,7 @@ def test_only_regular_files_are_read(
     "blobs/sha512/" + "a" * 64, "blobs/sha256/" + "a" * 64 + "/x", "\x1b[31mred", "a" * 300,
 ])  # fmt: skip
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
-def test_entries_of_any_other_name_are_refused(
+def test_entries_with_other_names_are_refused(
     name: str, form: int, files: dict[str, bytes], tmp_path: Path
 ) -> None:
     path = write_tar(tmp_path / "a", [*files.items(), (name, b"data")], format=form)
@@ -56,14 +56,14 @@ def test_entries_of_any_other_name_are_refused(
 
 
 @pytest.mark.parametrize("name", ["index.json", "oci-layout", "blob"])
-def test_no_entry_occurs_twice(name: str, files: dict[str, bytes], tmp_path: Path) -> None:
+def test_duplicate_entry_is_refused(name: str, files: dict[str, bytes], tmp_path: Path) -> None:
     known = next(n for n in files if n.startswith("blobs")) if name == "blob" else name
     path = write_tar(tmp_path / "a", [*files.items(), (known, files[known])])
     with pytest.raises(SpecError, match="twice"):
         open_pack(path)
 
 
-def test_the_folders_of_blobs_and_any_order_are_read(
+def test_folder_entries_and_any_order_are_accepted(
     world: World, files: dict[str, bytes], tmp_path: Path
 ) -> None:
     folders: list[Any] = [
@@ -83,7 +83,7 @@ def test_the_folders_of_blobs_and_any_order_are_read(
     ({"linkpath": "/etc/passwd"}, False),
     ({"comment": "x" * 5000}, False),
 ])  # fmt: skip
-def test_extended_headers_cannot_mislead(
+def test_extended_headers_do_not_change_the_result(
     headers: dict[str, str],
     refused: bool,  # noqa: FBT001 - a column of the table above
     world: World,
@@ -106,7 +106,7 @@ def test_extended_headers_cannot_mislead(
     b"\x80" + b"\xff" * 11, b"99999999999\0", b"-0000000512\0", b"-0000001000\0", b"\0" * 12,
 ])  # fmt: skip
 @pytest.mark.parametrize("kind", [b"0", b"5", b"x", b"g", b"L", b"K", b"S", b"1"])
-def test_false_sizes_are_an_error(
+def test_false_sizes_are_refused_or_read_as_zero(
     size: bytes, kind: bytes, files: dict[str, bytes], tmp_path: Path
 ) -> None:
     first = bytearray(tarfile.TarInfo("blobs").tobuf(tarfile.USTAR_FORMAT))
@@ -126,7 +126,7 @@ def test_false_sizes_are_an_error(
     ({"manifests": {}}, "manifests"), ({"annotations": {}}, "annotations"),
     ({"mediaType": "x"}, "mediaType"), ({"subject": None}, "subject"),
 ])  # fmt: skip
-def test_an_index_of_another_form_is_refused(
+def test_index_of_another_form_is_refused(
     index: dict[str, Any], message: str, world: World, tmp_path: Path
 ) -> None:
     forge = world.forge()
@@ -139,7 +139,7 @@ def test_an_index_of_another_form_is_refused(
     b'{"imageLayoutVersion":"2.0.0"}', b'{"imageLayoutVersion":"1.0.0","x":1}', b"{}", b"[]", b"",
     b'{"imageLayoutVersion":"1.0.0","imageLayoutVersion":"1.0.0"}', b"\xff",
 ])  # fmt: skip
-def test_a_layout_of_another_form_is_refused(layout: bytes, world: World, tmp_path: Path) -> None:
+def test_layout_of_another_form_is_refused(layout: bytes, world: World, tmp_path: Path) -> None:
     forge = world.forge()
     forge.oci_layout = layout
     with pytest.raises(SpecError, match="oci-layout"):
@@ -147,7 +147,7 @@ def test_a_layout_of_another_form_is_refused(layout: bytes, world: World, tmp_pa
 
 
 @pytest.mark.parametrize("missing", ["index.json", "oci-layout", "blob"])
-def test_a_missing_part_is_reported(missing: str, files: dict[str, bytes], tmp_path: Path) -> None:
+def test_missing_entry_is_reported(missing: str, files: dict[str, bytes], tmp_path: Path) -> None:
     name = next(n for n in files if n.startswith("blobs")) if missing == "blob" else missing
     del files[name]
     with pytest.raises(SkillpmError):
@@ -167,7 +167,7 @@ def _with_entry(files: dict[str, bytes], change: dict[str, Any]) -> dict[str, by
     {"digest": "sha256:" + "0" * 64}, {"digest": "sha512:00"}, {"mediaType": "text/plain"},
     {"platform": {}}, {"urls": ["http://example.org"]},
 ])  # fmt: skip
-def test_an_entry_that_does_not_describe_the_pack_is_refused(
+def test_index_entry_that_does_not_describe_the_pack_is_refused(
     change: dict[str, Any], files: dict[str, bytes], tmp_path: Path
 ) -> None:
     with pytest.raises(SkillpmError):
@@ -188,7 +188,7 @@ def _subject(files: dict[str, bytes]) -> dict[str, Any]:
     return {key: entry[key] for key in ("mediaType", "digest", "size")}
 
 
-def test_an_archive_may_have_a_further_manifest_about_the_pack(
+def test_second_manifest_about_the_pack_is_accepted(
     files: dict[str, bytes], tmp_path: Path
 ) -> None:
     signature = b"signature"
@@ -202,7 +202,7 @@ def test_an_archive_may_have_a_further_manifest_about_the_pack(
     {"subject": {"digest": "sha256:" + "0" * 64}}, {"subject": None}, {"subject": "pack"}, {},
     {"subject": []}, [],
 ])  # fmt: skip
-def test_a_manifest_about_something_else_is_refused(
+def test_second_manifest_about_another_subject_is_refused(
     plain: Any, files: dict[str, bytes], tmp_path: Path
 ) -> None:
     with pytest.raises(SpecError):
@@ -212,7 +212,7 @@ def test_a_manifest_about_something_else_is_refused(
 @pytest.mark.parametrize("more", [
     {"layers": [{"digest": "sha256:zz"}]}, {"layers": [{}]}, {"config": {"digest": 7}},
 ])  # fmt: skip
-def test_a_signature_with_malformed_parts_is_refused(
+def test_signature_with_malformed_parts_is_refused(
     more: dict[str, Any], files: dict[str, bytes], tmp_path: Path
 ) -> None:
     signed = _with_second(files, {"subject": _subject(files), **more})
@@ -220,7 +220,7 @@ def test_a_signature_with_malformed_parts_is_refused(
         open_pack(write_tar(tmp_path / "a", list(signed.items())))
 
 
-def test_the_same_manifest_twice_is_refused(files: dict[str, bytes], tmp_path: Path) -> None:
+def test_duplicate_index_entry_is_refused(files: dict[str, bytes], tmp_path: Path) -> None:
     index = json.loads(files["index.json"])
     index["manifests"] *= 2
     files["index.json"] = dump(index)
@@ -228,13 +228,13 @@ def test_the_same_manifest_twice_is_refused(files: dict[str, bytes], tmp_path: P
         open_pack(write_tar(tmp_path / "a", list(files.items())))
 
 
-def test_a_blob_that_belongs_to_nothing_is_refused(files: dict[str, bytes], tmp_path: Path) -> None:
+def test_unreferenced_blob_is_refused(files: dict[str, bytes], tmp_path: Path) -> None:
     files[blob_name(b"stray")] = b"stray"
     with pytest.raises(SpecError, match="no document references the blob"):
         open_pack(write_tar(tmp_path / "a", list(files.items())))
 
 
-def test_a_blob_under_another_name_is_an_integrity_error(
+def test_blob_under_another_name_is_an_integrity_error(
     files: dict[str, bytes], tmp_path: Path
 ) -> None:
     files["blobs/sha256/" + "0" * 64] = b"stray"

@@ -100,7 +100,7 @@ def harmless(outcome: Outcome) -> None:
     assert "a bug in skillpm" not in outcome.out + outcome.err, outcome
 
 
-def test_no_command_prints_terminal_sequences(world: World, models: Models) -> None:
+def test_commands_print_no_terminal_escapes(world: World, models: Models) -> None:
     base, tuned = models.tuned("mlp")
     honest = world.pack((base, tuned), "acme/math", "1.0.0")
     refused = hostile(honest).write(world.folder / "hostile.skillpack")
@@ -140,7 +140,7 @@ def walk(world: World) -> Iterator[tuple[object, ...]]:
     yield ("bundle", world.folder / "out.bundle")
 
 
-def test_no_command_prints_or_keeps_a_password(
+def test_commands_neither_print_nor_store_a_password(
     world: World, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = models.tuned("mlp")

@@ -32,23 +32,21 @@ def rule(until: str = "2030-01-31", **what: Any) -> Ignore:
         ({"code": "advisory", "id": "ACME-1"}, [YANK]),
     ],
 )
-def test_an_ignore_rule_hides_the_findings_it_names(
-    what: dict[str, str], left: list[Finding]
-) -> None:
+def test_ignore_rule_hides_the_findings_it_names(what: dict[str, str], left: list[Finding]) -> None:
     audited = settle([YANK, BUG], [rule(**what)], TODAY, 2)
     assert list(audited.findings) == left
     assert {one.finding for one in audited.ignored} == {YANK, BUG} - set(left)
     assert all(one.reason == "we know" for one in audited.ignored)
 
 
-def test_an_expired_ignore_rule_has_no_effect_and_is_reported() -> None:
+def test_expired_ignore_rule_has_no_effect_and_is_reported() -> None:
     audited = settle([YANK], [rule("2030-01-30", code="yanked")], TODAY, 1)
     assert [one.code for one in audited.findings] == ["yanked", "ignore-expired"]
     assert audited.ignored == ()
     assert "2030-01-30" in audited.findings[1].message
 
 
-def test_the_worst_comes_first_and_fails_at_its_level_and_below() -> None:
+def test_worst_finding_is_first_and_fails_at_its_level_and_below() -> None:
     audited = settle([YANK, BUG], [], TODAY, 2)
     assert audited.findings == (BUG, YANK)
     fails = [audited.fails(level) for level in ("low", "medium", "high", "critical")]
@@ -57,7 +55,7 @@ def test_the_worst_comes_first_and_fails_at_its_level_and_below() -> None:
     assert not settle([YANK], [], TODAY, 1).fails("critical")
 
 
-def test_the_project_file_lists_ignored_findings() -> None:
+def test_project_file_lists_ignored_findings() -> None:
     text = """[audit]
 fail-on = "medium"
 [audit.licenses]
@@ -86,11 +84,11 @@ until = "2030-05-01"
         ('reason = "y"\nuntil = 2030-01-01', "audit.ignore"),
     ],
 )
-def test_an_ignore_rule_without_code_reason_and_date_is_refused(line: str, path: str) -> None:
+def test_ignore_rule_without_code_reason_and_date_is_refused(line: str, path: str) -> None:
     with pytest.raises(SpecError, match=path):
         parse_project(f"{HEAD}[[audit.ignore]]\n{line}\n")
 
 
-def test_an_unknown_level_is_refused() -> None:
+def test_unknown_level_is_refused() -> None:
     with pytest.raises(SpecError, match=r"audit\.fail"):
         parse_project(f'{HEAD}[audit]\nfail-on = "bad"\n')

@@ -18,7 +18,7 @@ from skillpm.spec.policy import Licences
         ("(MIT OR ISC) AND BSD-3-Clause", "(MIT OR ISC) AND BSD-3-Clause"),
     ],
 )
-def test_an_expression_is_written_as_spdx_writes_it(written: str, normal: str) -> None:
+def test_expression_is_normalized_like_spdx(written: str, normal: str) -> None:
     assert normal_licence(written) == normal
     assert normal_licence(normal) == normal
 
@@ -36,14 +36,14 @@ def test_an_expression_is_written_as_spdx_writes_it(written: str, normal: str) -
         ("qqqqqqq", "LicenseRef-NAME"),
     ],
 )
-def test_an_invalid_licence_expression_is_refused_with_a_suggestion(text: str, hint: str) -> None:
+def test_invalid_licence_expression_is_refused_with_a_suggestion(text: str, hint: str) -> None:
     with pytest.raises(SpecError) as refused:
         parse_licence(text)
     assert hint in (refused.value.hint or "")
 
 
 @pytest.mark.parametrize("text", ["(" * 900 + "MIT" + ")" * 90, "MIT OR " * 1000 + "MIT"])
-def test_an_endless_expression_is_refused(text: str) -> None:
+def test_very_long_expression_is_refused(text: str) -> None:
     with pytest.raises(SpecError):
         parse_licence(text)
 
@@ -73,7 +73,7 @@ def test_an_endless_expression_is_refused(text: str) -> None:
         (["LicenseRef-acme"], [], "LicenseRef-acme", True),
     ],
 )
-def test_of_alternatives_one_has_to_pass_and_of_parts_all(
+def test_policy_requires_one_alternative_and_all_parts_to_pass(
     allow: list[str], deny: list[str], licence: str | None, *, passes: bool
 ) -> None:
     refusal = Policy(Licences(allow=allow, deny=deny)).refusal(licence)
@@ -81,6 +81,6 @@ def test_of_alternatives_one_has_to_pass_and_of_parts_all(
 
 
 @pytest.mark.parametrize("key", ["GLP-3.0-only", "MIT OR ISC", ""])
-def test_a_policy_with_a_slip_stops_the_audit(key: str) -> None:
+def test_policy_with_an_invalid_licence_is_refused(key: str) -> None:
     with pytest.raises(SpecError, match=r"audit\.licenses\.deny"):
         Policy(Licences(deny=[key]))

@@ -34,9 +34,7 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Texts:
     return Texts(subjects, about(centres[-1], 64), about(centres[-1], 64))
 
 
-def test_a_table_of_attacks_is_made_and_a_second_run_reads_it_again(
-    seen: Texts, tmp_path: Path
-) -> None:
+def test_table_of_attacks_is_cached(seen: Texts, tmp_path: Path) -> None:
     table = router_attacks.table_of(seen, 1, 3, "128 copies")
     assert [row[0] for row in table.rows] == [
         "no such pack",
@@ -49,14 +47,14 @@ def test_a_table_of_attacks_is_made_and_a_second_run_reads_it_again(
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == kept
 
 
-def test_every_attack_is_a_signature_that_the_reader_takes(seen: Texts) -> None:
+def test_every_attack_is_a_readable_signature(seen: Texts) -> None:
     scene = router_attacks.scene_of(seen, draw(seen.subjects, 0), 3)
     for make in ATTACKS.values():
         examples, background = make(scene)
         assert len(router_attacks._read(examples, background).examples) == len(examples)
 
 
-def test_signatures_that_no_honest_pack_has_are_refused(seen: Texts) -> None:
+def test_invalid_signatures_are_refused(seen: Texts) -> None:
     said = router_attacks.refused(seen, draw(seen.subjects, 0), 3)
     assert len(said) == 7
     assert "read" not in said.values()

@@ -23,7 +23,7 @@ class Tiny(FineTune):
         return CausalEvaluator(base=self.base, tuned=self.tuned, rows=rows)
 
 
-def test_rows_are_measured_once_and_shown_in_tables_and_a_picture(tmp_path: Path) -> None:
+def test_rows_are_measured_once_and_shown_in_tables_and_a_plot(tmp_path: Path) -> None:
     task = make_task(tmp_path)
     tune = Tiny("lm-x-0", "causal", "x", 0, task.base, task.tuned, task.calibration, 1.0)
     methods = ["recipe", "bitdelta", "magnitude"]
@@ -44,7 +44,7 @@ def test_rows_are_measured_once_and_shown_in_tables_and_a_picture(tmp_path: Path
     assert (tmp_path / "images" / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_row_that_a_kill_cut_off_is_measured_again(tmp_path: Path) -> None:
+def test_truncated_row_is_measured_again(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     results = Results(path)
     results.add(ROW)
@@ -63,7 +63,7 @@ def test_rows_of_other_weights_are_not_shown(tmp_path: Path) -> None:
     assert results.find(("lm-x-0", "other", "lora", "1x")) is None
 
 
-def test_dropped_methods_are_forgotten_on_disk_too(tmp_path: Path) -> None:
+def test_dropped_methods_are_removed_from_the_file(tmp_path: Path) -> None:
     results = Results(tmp_path / "rows.jsonl")
     results.add(ROW)
     results.add(replace(ROW, method="dare"))
@@ -71,7 +71,7 @@ def test_dropped_methods_are_forgotten_on_disk_too(tmp_path: Path) -> None:
     assert [row.method for row in Results(tmp_path / "rows.jsonl").of({"lm-x-0": "d"})] == ["dare"]
 
 
-def test_a_search_for_the_wanted_share_narrows_its_bracket_until_it_is_settled() -> None:
+def test_next_size_narrows_the_bracket_until_it_converges() -> None:
     def kept(size: int) -> float:
         return 1 - 20 / size
 
@@ -85,12 +85,12 @@ def test_a_search_for_the_wanted_share_narrows_its_bracket_until_it_is_settled()
     assert 2000 <= least <= 2060
 
 
-def test_a_search_ends_at_the_size_of_the_dense_delta() -> None:
+def test_next_size_ends_at_the_size_of_the_dense_delta() -> None:
     assert next_size([replace(ROW, bytes=20_000)], 20_000) is None
     assert next_size([], 20_000) == 2000
 
 
-def test_the_fewest_bytes_that_keep_enough_are_shown_where_every_seed_reaches_it() -> None:
+def test_enough_shows_the_size_only_if_every_seed_reaches_it() -> None:
     fine = replace(ROW, kept=0.995, budget="keep99-1", bytes=3000)
     other = replace(fine, finetune="lm-x-1", seed=1)
     reached = next(iter(enough([ROW, fine, other], ["lora"]))).markdown()

@@ -16,21 +16,21 @@ LISTED = (
 )  # fmt: skip
 
 
-def test_every_architecture_that_is_promised_is_in_the_list() -> None:
+def test_every_documented_architecture_is_listed() -> None:
     assert set(LISTED) == set(ARCHITECTURES)
     page = Path(__file__).parents[2] / "docs" / "compatibility.md"
     text = page.read_text(encoding="utf-8")
     assert [name for name in LISTED if f"| {name} |" not in text] == []
 
 
-def test_the_loop_is_right_from_end_to_end(tmp_path: Path) -> None:
+def test_loop_of_one_architecture_passes_every_step(tmp_path: Path) -> None:
     outcomes = run_loop(ARCHITECTURES["DistilBERT"], tmp_path / "run")
     assert [each.step for each in outcomes] == list(STEPS)
     assert {each.status for each in outcomes} == {"right"}
     assert not (tmp_path / "run").exists()
 
 
-def test_a_refusal_is_explained_below_the_table() -> None:
+def test_refusal_is_explained_below_the_table() -> None:
     outcomes = [Outcome("lossless", "right", "bit-equal"), Outcome("export", "refused", "because")]
     text = table_of({"Llama": outcomes}, 3.0)
     assert "| Llama | bit-equal | – | – | – | – | refused (1) |" in text

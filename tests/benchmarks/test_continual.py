@@ -11,16 +11,16 @@ from benchmarks.continual.subject import Answers
 LEARNT_AND_LOST = [[0.9, 0.1, 0.2], [0.5, 0.8, 0.3], [0.4, 0.9, 0.7]]
 
 
-def test_acc_is_the_mean_of_the_last_stage() -> None:
+def test_accuracy_is_the_mean_of_the_last_stage() -> None:
     assert measures.accuracy(LEARNT_AND_LOST) == pytest.approx((0.4 + 0.9 + 0.7) / 3)
 
 
-def test_bwt_counts_gains_and_losses_by_later_tasks_but_not_the_last_task() -> None:
+def test_backward_transfer_counts_later_gains_and_losses() -> None:
     expected = ((0.4 - 0.9) + (0.9 - 0.8)) / 2
     assert measures.backward_transfer(LEARNT_AND_LOST) == pytest.approx(expected)
 
 
-def test_forgetting_is_from_the_best_that_a_task_ever_was() -> None:
+def test_forgetting_is_measured_from_the_best_score() -> None:
     expected = ((0.9 - 0.4) + (0.8 - 0.9)) / 2
     assert measures.forgetting(LEARNT_AND_LOST) == pytest.approx(expected)
 
@@ -31,7 +31,7 @@ def test_unchanged_scores_have_no_forgetting() -> None:
     assert measures.forgetting(kept) == 0.0
 
 
-def test_a_routed_query_has_its_own_skills_answer_and_else_the_bases() -> None:
+def test_routed_query_uses_the_answer_of_its_skill_or_the_base() -> None:
     alone = {
         "bench/a": {"task": Answers([1.0, 2.0], [-1.0, -2.0])},
         "base": {"task": Answers([3.0, 4.0], [-3.0, -4.0])},
@@ -39,7 +39,7 @@ def test_a_routed_query_has_its_own_skills_answer_and_else_the_bases() -> None:
     assert chosen(alone, "task", ["bench/a", None]) == Answers([1.0, 4.0], [-1.0, -4.0])
 
 
-def test_the_quadratics_of_two_tasks_pull_with_the_gradient_of_their_sum() -> None:
+def test_combined_ewc_penalties_have_the_gradient_of_their_sum() -> None:
     model = nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         model.weight.fill_(2.0)
@@ -61,7 +61,7 @@ def test_settings_of_one_method_do_not_change_records_of_others() -> None:
         assert settings.stage.own("sequential") == {}
 
 
-def test_the_character_table_is_in_blocks_that_no_two_documents_share() -> None:
+def test_character_documents_share_no_line() -> None:
     documents = list(texts.characters())
     lines = [line for one in documents for line in one.text.splitlines()]
     assert "0041;LATIN CAPITAL LETTER A;Lu;L" in lines

@@ -44,7 +44,7 @@ def evaluator(tmp_path: Path) -> CausalEvaluator:
     return CausalEvaluator(base=base, tuned=tuned, rows=rows())
 
 
-def test_no_text_is_on_two_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_split_shares_no_text_between_its_sides(monkeypatch: pytest.MonkeyPatch) -> None:
     documents = [Document(f"{place}.txt", f"text {place}") for place in range(100)]
     monkeypatch.setitem(corpora.KINDS, "many", lambda: iter([*documents, documents[0]]))
     split = corpora.split("many")
@@ -55,14 +55,14 @@ def test_no_text_is_on_two_sides(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(set.union(*sides)) == 100
 
 
-def test_a_listing_is_the_same_in_every_run() -> None:
+def test_listing_is_deterministic() -> None:
     code = compile("def f(x):\n    return x in {'a', 'b', 'c'} and (lambda: 1)", "m", "exec")
     text = "\n".join(corpora.listing(code))
     assert "frozenset [\"'a'\", \"'b'\", \"'c'\"]" in text
     assert "0x" not in text
 
 
-def test_rows_hold_every_text_after_an_end() -> None:
+def test_rows_contain_every_text_after_an_end_token() -> None:
     documents = [Document("a", "def a(): pass\n" * 40), Document("b", "naïve ☃\n" * 40)]
     tokenizer = tokens.learn(documents, vocabulary=300)
     found = tokens.rows(tokenizer, documents, context=8)
@@ -80,7 +80,7 @@ def test_results_are_reused_unless_their_inputs_change(tmp_path: Path) -> None:
     assert made_from["from"] == {"seed": 1}
 
 
-def test_an_interrupted_training_continues_to_the_same_weights(tmp_path: Path) -> None:
+def test_interrupted_training_continues_to_the_same_weights(tmp_path: Path) -> None:
     def tune(folder: Path, advance: Advance) -> None:
         model = llama(tied=True)
         causal.train(model, rows(), TRAINING, scratch=folder, advance=advance)
@@ -105,7 +105,7 @@ def test_seeds_differ_in_the_order_of_the_same_rows() -> None:
     assert torch.equal(*(order.sort(dim=0).values for order in orders))
 
 
-def test_the_base_keeps_nothing_and_the_tuned_model_all(evaluator: CausalEvaluator) -> None:
+def test_base_keeps_no_gain_and_the_tuned_model_all_of_it(evaluator: CausalEvaluator) -> None:
     assert evaluator.base.gain_kept == 0.0
     assert evaluator.tuned.gain_kept == 1.0
     assert evaluator.tuned.kl == pytest.approx(0.0, abs=1e-9)
@@ -113,14 +113,12 @@ def test_the_base_keeps_nothing_and_the_tuned_model_all(evaluator: CausalEvaluat
     assert evaluator.base.kl > 0.0
 
 
-def test_a_state_dict_measures_as_its_directory_does(
-    evaluator: CausalEvaluator, tmp_path: Path
-) -> None:
+def test_state_dict_measures_like_its_directory(evaluator: CausalEvaluator, tmp_path: Path) -> None:
     weights = load_file(tmp_path / "tuned" / "model.safetensors")
     assert evaluator.measure(weights) == evaluator.tuned
 
 
-def test_a_candidate_that_lacks_a_tensor_is_refused(
+def test_candidate_that_lacks_a_tensor_is_refused(
     evaluator: CausalEvaluator, tmp_path: Path
 ) -> None:
     weights = load_file(tmp_path / "tuned" / "model.safetensors")
@@ -129,14 +127,14 @@ def test_a_candidate_that_lacks_a_tensor_is_refused(
         evaluator.measure(weights)
 
 
-def test_a_share_has_no_error_where_every_text_keeps_the_same() -> None:
+def test_share_has_no_error_if_every_text_keeps_the_same() -> None:
     base, tuned = torch.tensor([3.0, 5.0, 4.0]), torch.tensor([2.0, 3.0, 3.5])
     found = share(base, tuned, base - 0.75 * (base - tuned))
     assert found.value == pytest.approx(0.75)
     assert found.error == pytest.approx(0.0, abs=1e-12)
 
 
-def test_the_catalogue_lists_only_complete_releases(tmp_path: Path) -> None:
+def test_finetunes_lists_only_complete_ones(tmp_path: Path) -> None:
     for name in ("lm-english-1", "encoder-search-0", "lm-headers-0.unfinished"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "made.json").write_text(json.dumps({"from": {}, "seconds": 1.0}))

@@ -32,19 +32,19 @@ def found(world: Project, models: Models) -> World:
 ROW = Row(0, "math", ("tone",), base=3.0, alone=2.0, merged=2.5)
 
 
-def test_the_share_that_is_lost_is_of_the_gain() -> None:
+def test_lost_share_is_relative_to_the_gain() -> None:
     assert ROW.lost == 0.5
     assert Row(0, "a", ("b",), base=3.0, alone=2.0, merged=1.5).lost == -0.5
 
 
-def test_rank_correlation_is_spearmans() -> None:
+def test_spearman_is_the_rank_correlation() -> None:
     assert spearman([1, 2, 3, 4], [10, 20, 25, 900]) == pytest.approx(1.0)
     assert spearman([1, 2, 3, 4], [4, 3, 2, 1]) == pytest.approx(-1.0)
     assert spearman([1, 2, 3, 4, 5], [2, 1, 4, 3, 5]) == pytest.approx(0.8)
     assert spearman([1, 1, 2, 2], [1, 1, 2, 2]) == pytest.approx(1.0)
 
 
-def test_figures_from_manifests_and_from_deltas_nearly_agree(found: World) -> None:
+def test_figures_from_manifests_approximate_those_from_deltas(found: World) -> None:
     rough, exact = meeting(found, ROW), Exact(found).meeting(ROW)
     assert rough.own == pytest.approx(exact.own, rel=0.35)
     assert rough.added == pytest.approx(exact.added, rel=0.35)
@@ -53,7 +53,7 @@ def test_figures_from_manifests_and_from_deltas_nearly_agree(found: World) -> No
     assert all(isinstance(predict(rough), float) for predict in PREDICTORS.values())
 
 
-def test_the_benchmark_scores_the_forecast_that_a_dry_run_shows(found: World) -> None:
+def test_benchmark_scores_the_forecast_of_a_dry_run(found: World) -> None:
     there, back = (
         replace(ROW, victim=a, others=(b,)) for a, b in (("math", "tone"), ("tone", "math"))
     )
@@ -67,18 +67,18 @@ def test_the_benchmark_scores_the_forecast_that_a_dry_run_shows(found: World) ->
         assert forecast_of(found, row, gains=False) == pytest.approx(by_length)
 
 
-def test_the_share_at_a_weight_leaves_out_what_the_own_weight_costs() -> None:
+def test_lost_share_at_a_weight_excludes_the_cost_of_the_own_weight() -> None:
     assert replace(ROW, weight=0.5, weighed=2.4).lost == pytest.approx(0.1)
 
 
-def test_every_group_is_of_known_skills_and_is_merged_once() -> None:
+def test_groups_contain_known_skills_and_are_unique() -> None:
     todo = groups(1)
     assert len(set(todo)) == len(todo)
     assert {name for _, names in todo for name in names} == {skill.name for skill in ALL}
     assert [len(names) for weight, names in todo if weight == 0.5] == [2] * 45 + [5] * 10
 
 
-def test_ratios_leave_out_what_has_no_ratio_and_count_it() -> None:
+def test_ratios_exclude_and_count_values_without_a_ratio() -> None:
     lost = [0.5, 0.5, 0.5, -0.3, 0.01, 0.7]
     found = ratios([0.5, 0.25, 1.0, 0.9, 0.9, None], lost)
     assert found.median == pytest.approx(1.0)
@@ -88,7 +88,7 @@ def test_ratios_leave_out_what_has_no_ratio_and_count_it() -> None:
     assert str(ratios([0.4], [0.4])) == "1.00 (1.00 to 1.00)"
 
 
-def test_a_fit_finds_the_power_law_that_the_losses_follow() -> None:
+def test_fitted_finds_the_power_law_of_the_losses() -> None:
     shares = [0.1, 0.4, 1.0, 3.0, 9.0]
     true, used = HarmCurve(0.6, 0.8), HarmCurve(0.9, 0.5)
     lost = [*map(true.lost, shares), -0.2]

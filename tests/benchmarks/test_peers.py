@@ -38,7 +38,7 @@ def over(error: np.ndarray, inputs: np.ndarray) -> float:
     return float(np.trace(error @ inputs @ error.T))
 
 
-def test_gptq_of_rows_leaves_less_error_over_the_inputs_than_rounding() -> None:
+def test_gptq_of_rows_has_less_error_over_the_inputs_than_rounding() -> None:
     inputs, rows = inputs_and_rows()
     found = right_side(rows, COLUMNS, inputs, group=32, damping=0.01)
     near = np.concatenate([dequantise(block, 32) for block in found])
@@ -48,7 +48,7 @@ def test_gptq_of_rows_leaves_less_error_over_the_inputs_than_rounding() -> None:
     assert over(rows - near, inputs) < 0.7 * over(rows - plain, inputs)
 
 
-def test_gptq_of_columns_leaves_less_error_over_the_inputs_than_rounding() -> None:
+def test_gptq_of_columns_has_less_error_over_the_inputs_than_rounding() -> None:
     inputs, rows = inputs_and_rows()
     matrix, inner = rows.T, inputs[:16, :16]
     found = left_side(matrix, COLUMNS, inner, group=32, damping=0.01)
@@ -59,7 +59,7 @@ def test_gptq_of_columns_leaves_less_error_over_the_inputs_than_rounding() -> No
     assert over(matrix - near, inner) < 0.9 * over(matrix - plain, inner)
 
 
-def test_statistics_come_from_the_model_as_compressed_so_far(task: Task) -> None:
+def test_statistics_come_from_the_partly_compressed_model(task: Task) -> None:
     model = load_model(task, task.tuned)
     weights = dict(model.named_parameters())
     seen: dict[str, np.ndarray] = {}
@@ -80,14 +80,14 @@ def test_statistics_come_from_the_model_as_compressed_so_far(task: Task) -> None
                        (states.T @ states / len(states)).numpy(), rtol=1e-3, atol=1e-6)  # fmt: skip
 
 
-def test_linears_that_share_an_input_are_one_stage(task: Task) -> None:
+def test_linear_layers_that_share_an_input_are_one_stage(task: Task) -> None:
     stages = [names for names, _ in walk(load_model(task, task.tuned), batches(task))]
     kinds = [[name.split(".")[-2][0] for name in names] for names in stages[:4]]
     assert kinds == [["q", "k", "v"], ["o"], ["g", "u"], ["d"]]
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_gives_the_whole_model_at_its_storage_dtype(method: str, task: Task) -> None:
+def test_every_method_returns_the_whole_model_in_its_storage_dtype(method: str, task: Task) -> None:
     found = METHODS[method](task, BUDGETS.get(method))
     tuned = load_file(task.tuned / "model.safetensors")
     assert found.state.keys() == tuned.keys()
@@ -100,21 +100,21 @@ def test_every_method_gives_the_whole_model_at_its_storage_dtype(method: str, ta
         assert distance(found.state, task.tuned) < distance(before, task.tuned)
 
 
-def test_the_recipe_scales_to_a_budget(task: Task) -> None:
+def test_recipe_scales_to_a_budget(task: Task) -> None:
     own = METHODS["recipe"](task, None).bytes
     half = METHODS["recipe"](task, own * 3 // 4)
     assert 0.97 < half.bytes / (own * 3 / 4) < 1.01
     assert half.settings["scale"] < 1
 
 
-def test_methods_without_a_knob_refuse_a_budget_and_others_need_one(task: Task) -> None:
+def test_budget_is_refused_or_required_by_method(task: Task) -> None:
     with pytest.raises(ValueError, match="no budget"):
         METHODS["bitdelta"](task, 10_000)
     with pytest.raises(ValueError, match="give it a budget"):
         METHODS["lora"](task, None)
 
 
-def test_a_skillpack_of_the_recipe_decodes_to_the_same_weights(task: Task, tmp_path: Path) -> None:
+def test_skillpack_of_the_recipe_decodes_to_the_same_weights(task: Task, tmp_path: Path) -> None:
     peer = scheme_of(task, GRAFTLLM)
     write(task, peer, tmp_path / "lean.safetensors")
     size = write_skillpack(task, peer, tmp_path / "recipe.skillpack")
@@ -124,14 +124,14 @@ def test_a_skillpack_of_the_recipe_decodes_to_the_same_weights(task: Task, tmp_p
     assert all(torch.equal(lean[name], full[name]) for name in full)
 
 
-def test_distilled_scales_move_from_the_row_means(task: Task) -> None:
+def test_distilled_scales_differ_from_the_row_means(task: Task) -> None:
     before = np.abs(task.deltas["model.layers.0.mlp.up_proj.weight"].reshape(64, 32)).mean(axis=1)
     after = train_scales(task, 0.1)["model.layers.0.mlp.up_proj.weight"]
     assert not np.allclose(before, after)
     assert (after > 0).all()
 
 
-def test_a_task_refuses_added_tensors(task: Task, tmp_path: Path) -> None:
+def test_task_refuses_added_tensors(task: Task, tmp_path: Path) -> None:
     from tiny_models import copy_model, rewrite
 
     tuned = copy_model(task.tuned, tmp_path / "more")
@@ -140,7 +140,7 @@ def test_a_task_refuses_added_tensors(task: Task, tmp_path: Path) -> None:
         _ = replace(task, tuned=tuned).pairs
 
 
-def test_a_knob_is_turned_until_its_size_is_just_within_the_budget() -> None:
+def test_fit_finds_the_largest_size_within_the_budget() -> None:
     assert 0.99 * 500 < 1000 * fit(lambda x: 1000 * x, 500, low=0.01, high=8.0) <= 500
     assert fit_count(lambda n: 7.0 * n, 50, 1, 100) == 7
     with pytest.raises(ValueError, match="smallest"):

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.commands import oracle, resolution, resolvers, upgrade
 
 
-def test_no_random_graph_is_judged_otherwise_than_by_a_sat_solver() -> None:
+def test_random_graphs_are_judged_like_a_sat_solver() -> None:
     total = sum((oracle.judge(seed) for seed in range(120)), start=Counter[str]())
     assert total["graphs"] == 120
     assert 20 < total["satisfiable"] < 100
@@ -17,7 +17,7 @@ def test_no_random_graph_is_judged_otherwise_than_by_a_sat_solver() -> None:
         assert total[f"skillpm {wrong}"] == 0
 
 
-def test_a_registry_is_read_in_a_query_for_each_level_and_the_peer_agrees(tmp_path: Path) -> None:
+def test_registry_is_read_in_one_query_per_level_and_the_peer_agrees(tmp_path: Path) -> None:
     resolution.make_registry(tmp_path / "registry", 40)
     few = resolution.measure(tmp_path / "registry", 40, 5, 30, 0)
     every = resolution.measure(tmp_path / "registry", 40, 40, 30, 0)
@@ -27,19 +27,19 @@ def test_a_registry_is_read_in_a_query_for_each_level_and_the_peer_agrees(tmp_pa
     assert every["answer"] == every["peer_answer"] == 40
 
 
-def test_a_fresh_process_is_a_row(tmp_path: Path) -> None:
+def test_fresh_process_gives_a_row(tmp_path: Path) -> None:
     resolution.make_registry(tmp_path / "registry", 20, "dense")
     row = resolution.row_of(tmp_path / "registry", 20, 5, 1, 30)
     assert len(row) + 1 == len(resolution.HEAD)
     assert row[:2] == (20, 5)
 
 
-def test_a_peer_that_takes_too_long_is_stopped() -> None:
+def test_peer_over_its_time_limit_is_stopped() -> None:
     with resolvers.limited(1), pytest.raises(resolvers.OutOfTimeError):
         threading.Event().wait(60)
 
 
-def test_an_upgrade_fetches_only_missing_blobs(tmp_path: Path) -> None:
+def test_upgrade_fetches_only_missing_blobs(tmp_path: Path) -> None:
     found = upgrade.measure(tmp_path, 16, ())
     assert found.fetched == found.grown == found.bound
     assert found.fetched < found.after * 0.6

@@ -20,7 +20,7 @@ FILES = {
 }
 
 
-def test_the_figures_of_a_checkout_are_counted(tmp_path: Path) -> None:
+def test_figures_of_a_checkout_are_counted(tmp_path: Path) -> None:
     for name, text in FILES.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

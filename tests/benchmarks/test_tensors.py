@@ -13,7 +13,7 @@ def one_thread() -> None:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_tensor_is_packed_and_every_step_is_timed(scheme: str) -> None:
+def test_tensor_is_packed_and_every_step_is_timed(scheme: str) -> None:
     tensor = synthetic("model.layers.0.mlp.down_proj.weight", 64, 96)
     found = packed(tensor, scheme)
     assert 0 < found.size < tensor.spec.nbytes
@@ -22,7 +22,7 @@ def test_a_tensor_is_packed_and_every_step_is_timed(scheme: str) -> None:
     assert whole(found.seconds, auto=scheme.startswith("auto")) > 0
 
 
-def test_an_eight_billion_model_is_estimated_from_both_tensors(
+def test_model_of_8b_parameters_is_estimated_from_both_tensors(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     asked = argparse.Namespace(width=64, inner=96, schemes=["graftllm"], append=None)

@@ -16,7 +16,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 44
 TENSORS: Tensors = {"a.weight": ("F32", [2], bytes(8))}
 
 
-def test_a_git_lfs_pointer_is_named_wherever_a_file_is_read(tmp_path: Path) -> None:
+def test_git_lfs_pointer_is_named_wherever_a_file_is_read(tmp_path: Path) -> None:
     for name in ("model.safetensors", "config.json", "x.skillpack"):
         (tmp_path / name).write_bytes(POINTER)
     for read in (
@@ -30,7 +30,7 @@ def test_a_git_lfs_pointer_is_named_wherever_a_file_is_read(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
-def test_a_broken_link_in_a_model_is_refused_by_name(tmp_path: Path, name: str) -> None:
+def test_broken_link_in_a_model_is_refused_by_name(tmp_path: Path, name: str) -> None:
     write_file(tmp_path / "model.safetensors", TENSORS)
     (tmp_path / name).unlink(missing_ok=True)
     (tmp_path / name).symlink_to("../blobs/gone")
@@ -38,7 +38,7 @@ def test_a_broken_link_in_a_model_is_refused_by_name(tmp_path: Path, name: str) 
         open_checkpoint(tmp_path)
 
 
-def test_a_link_that_leads_to_a_file_is_a_file(tmp_path: Path) -> None:
+def test_link_to_a_file_is_read_as_the_file(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     blob = write_file(tmp_path / "blob", TENSORS)
     (tmp_path / "model" / "model.safetensors").symlink_to(blob)
@@ -53,7 +53,7 @@ def _sharded(folder: Path, count: int) -> Path:
     return write_sharded(folder, parts)
 
 
-def test_a_model_with_more_files_than_a_process_may_open_is_read(tmp_path: Path) -> None:
+def test_model_with_more_files_than_the_open_file_limit_is_read(tmp_path: Path) -> None:
     folder = _sharded(tmp_path / "model", OPEN_LIMIT * 3)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (_open_files() + OPEN_LIMIT + 20, before[1]))
@@ -69,7 +69,7 @@ def _open_files() -> int:
     return max(int(path.name) for path in Path("/dev/fd").iterdir())
 
 
-def test_a_shard_that_was_replaced_while_it_was_closed_is_an_error(tmp_path: Path) -> None:
+def test_shard_replaced_while_closed_is_an_integrity_error(tmp_path: Path) -> None:
     files = [tmp_path / f"{n}" for n in range(OPEN_LIMIT + 1)]
     for path in files:
         path.write_bytes(b"1234")
@@ -100,7 +100,7 @@ def test_shards_are_read_from_many_threads_while_others_are_closed(tmp_path: Pat
     assert sum(file.is_open for file in files) <= OPEN_LIMIT + len(threads)
 
 
-def test_a_file_that_shrinks_while_it_is_read_is_an_integrity_error(tmp_path: Path) -> None:
+def test_file_that_shrinks_while_it_is_read_is_an_integrity_error(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"twelve bytes")
     file = OpenFile(path)

@@ -27,7 +27,7 @@ def _read(path: Path, cache: LeafCache, now: int) -> tuple[str, list[int]]:
     return str(identify(model, cache, now_ns=now, advance=advanced.append).root), sorted(advanced)
 
 
-def test_a_settled_file_is_hashed_once(tmp_path: Path, cache: LeafCache) -> None:
+def test_unchanged_file_is_hashed_once(tmp_path: Path, cache: LeafCache) -> None:
     path = write_file(tmp_path / "m.safetensors", TENSORS)
     first = _read(path, cache, _later())
     key = open_checkpoint(path).shards[path.name].file.key()
@@ -36,13 +36,13 @@ def test_a_settled_file_is_hashed_once(tmp_path: Path, cache: LeafCache) -> None
     assert _read(path, cache, _later()) == (first[0], [4])
 
 
-def test_a_file_that_just_changed_is_not_remembered(tmp_path: Path, cache: LeafCache) -> None:
+def test_recently_changed_file_is_not_cached(tmp_path: Path, cache: LeafCache) -> None:
     path = write_file(tmp_path / "m.safetensors", TENSORS)
     _read(path, cache, time.time_ns())
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_changed_file_is_hashed_again(tmp_path: Path, cache: LeafCache) -> None:
+def test_changed_file_is_hashed_again(tmp_path: Path, cache: LeafCache) -> None:
     path = write_file(tmp_path / "m.safetensors", TENSORS)
     root, _ = _read(path, cache, _later())
     status = path.stat()
@@ -57,7 +57,7 @@ def test_a_changed_file_is_hashed_again(tmp_path: Path, cache: LeafCache) -> Non
     b"", b"[]", b"{}", b"\xff", b'{"key":[1],"leaves":{}}', b'{"key":KEY,"leaves":[]}',
     b'{"key":KEY,"leaves":{"a":"sha256:zz"}}', b'{"key":KEY,"leaves":{"a":1}}', b'{"key":KEY}',
 ])  # fmt: skip
-def test_a_damaged_cache_is_a_miss(damage: bytes, tmp_path: Path, cache: LeafCache) -> None:
+def test_damaged_cache_entry_is_a_miss(damage: bytes, tmp_path: Path, cache: LeafCache) -> None:
     path = write_file(tmp_path / "m.safetensors", TENSORS)
     honest = _read(path, cache, _later())
     (entry,) = (tmp_path / "cache").iterdir()
@@ -66,7 +66,9 @@ def test_a_damaged_cache_is_a_miss(damage: bytes, tmp_path: Path, cache: LeafCac
     assert _read(path, cache, _later()) == honest
 
 
-def test_leaves_of_other_tensors_are_a_miss(tmp_path: Path, cache: LeafCache) -> None:
+def test_cache_entry_with_leaves_of_other_tensors_is_a_miss(
+    tmp_path: Path, cache: LeafCache
+) -> None:
     path = write_file(tmp_path / "m.safetensors", TENSORS)
     honest = _read(path, cache, _later())
     key = open_checkpoint(path).shards[path.name].file.key()
@@ -76,7 +78,7 @@ def test_leaves_of_other_tensors_are_a_miss(tmp_path: Path, cache: LeafCache) ->
     assert _read(path, cache, _later()) == honest
 
 
-def test_a_cache_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
+def test_unwritable_cache_is_ignored(tmp_path: Path) -> None:
     path = write_file(tmp_path / "m.safetensors", TENSORS)
     blocked = LeafCache(path / "cache")
     assert _read(path, blocked, _later()) == _read(path, blocked, _later())

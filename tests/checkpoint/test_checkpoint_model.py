@@ -61,19 +61,19 @@ def models(draw: st.DrawFn) -> Tensors:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(models())
-def test_a_root_follows_the_contract(tmp_path: Path, tensors: Tensors) -> None:
+def test_root_matches_an_independent_implementation(tmp_path: Path, tensors: Tensors) -> None:
     path = write_file(tmp_path / "m.safetensors", tensors)
     assert str(identify(open_checkpoint(path)).root) == _root(tensors)
 
 
-def test_sub_byte_tensors_have_leaves_too(tmp_path: Path) -> None:
+def test_sub_byte_tensors_have_leaves(tmp_path: Path) -> None:
     tensors: Tensors = {"f4": ("F4", [2, 4], b"abcd"), "f6": ("F6_E2M3", [4], b"xyz")}
     model = open_checkpoint(write_file(tmp_path / "m.safetensors", tensors))
     assert str(identify(model).root) == _root(tensors)
     assert b"".join(model.chunks("f4")) == b"abcd"
 
 
-def test_a_large_tensor_comes_in_chunks(tmp_path: Path) -> None:
+def test_large_tensor_is_read_in_chunks(tmp_path: Path) -> None:
     raw = bytes(range(256)) * (CHUNK // 128 + 1)
     tensors: Tensors = {"t": ("F16", [len(raw) // 2], raw)}
     model = open_checkpoint(write_file(tmp_path / "m.safetensors", tensors))
@@ -81,7 +81,7 @@ def test_a_large_tensor_comes_in_chunks(tmp_path: Path) -> None:
     assert b"".join(model.chunks("t")) == raw
 
 
-def test_sharding_names_order_and_metadata_do_not_change_the_root(tmp_path: Path) -> None:
+def test_root_is_independent_of_sharding_order_and_metadata(tmp_path: Path) -> None:
     one = tmp_path / "one.safetensors"
     one.write_bytes(tensors_file({**B, **A}, {"format": "pt"}))
     sharded = write_sharded(tmp_path / "s", {"x.safetensors": A, "y.safetensors": B})
@@ -118,7 +118,7 @@ def _tensor(start: Any, stop: Any, dtype: Any = "U8", shape: Any = None) -> dict
     (b"[]", b"", "expected a JSON object"),
     (b"{", b"", "not JSON"),
 ])  # fmt: skip
-def test_an_inconsistent_header_is_refused(
+def test_inconsistent_header_is_refused(
     header: Any, data: bytes, message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "m.safetensors"
@@ -131,7 +131,7 @@ def test_an_inconsistent_header_is_refused(
     b"", b"1234567", file_of({}, b"", length=2**63), file_of({}, b"", length=3),
     file_of(b"", b""), file_of({}, b"", length=64_000_001),
 ])  # fmt: skip
-def test_a_header_of_a_false_length_is_refused(data: bytes, tmp_path: Path) -> None:
+def test_header_of_a_false_length_is_refused(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     path.write_bytes(data)
     with pytest.raises(SpecError):
@@ -149,7 +149,7 @@ def test_a_header_of_a_false_length_is_refused(data: bytes, tmp_path: Path) -> N
     ({"weight_map": None}, "weight_map"),
     ({"weight_map": {}}, "contains no tensors"),
 ])  # fmt: skip
-def test_an_index_that_disagrees_with_its_shards_is_refused(
+def test_index_that_disagrees_with_its_shards_is_refused(
     index: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     shards = {"x.safetensors": A, "y.safetensors": B}
@@ -159,20 +159,20 @@ def test_an_index_that_disagrees_with_its_shards_is_refused(
         open_checkpoint(write_sharded(tmp_path / "s", shards, **index))
 
 
-def test_a_tensor_in_two_shards_is_refused(tmp_path: Path) -> None:
+def test_tensor_in_two_shards_is_refused(tmp_path: Path) -> None:
     shards = {"x.safetensors": {**A, **B}, "y.safetensors": {**A, "c": B["b"]}}
     with pytest.raises(SpecError, match="is in both"):
         open_checkpoint(write_sharded(tmp_path / "s", shards))
 
 
-def test_a_missing_shard_is_named(tmp_path: Path) -> None:
+def test_missing_shard_is_named(tmp_path: Path) -> None:
     folder = write_sharded(tmp_path / "s", {"x.safetensors": A, "y.safetensors": B})
     (folder / "y.safetensors").unlink()
     with pytest.raises(NotFoundError, match=r"y\.safetensors"):
         open_checkpoint(folder)
 
 
-def test_the_model_of_a_folder_is_what_transformers_would_load(tmp_path: Path) -> None:
+def test_model_of_a_folder_is_the_one_that_transformers_loads(tmp_path: Path) -> None:
     folder = write_sharded(tmp_path / "s", {"x.safetensors": A, "y.safetensors": B})
     write_file(folder / "extra.safetensors", {"z": B["b"]})
     assert set(open_checkpoint(folder).specs) == {"a", "b"}
@@ -196,7 +196,7 @@ def test_pickles_are_refused_with_a_hint(name: str, tmp_path: Path) -> None:
         assert "save_pretrained" in str(problem.value.hint)
 
 
-def test_a_folder_without_a_model_is_an_error(tmp_path: Path) -> None:
+def test_folder_without_a_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no safetensors model"):
         open_checkpoint(tmp_path)
     with pytest.raises(NotFoundError, match="no model at"):
@@ -207,7 +207,7 @@ def test_a_folder_without_a_model_is_an_error(tmp_path: Path) -> None:
     ({"architectures": ["Bert"], "model_type": "bert"}, "Bert"), ({"model_type": "bert"}, "bert"),
     ({"architectures": []}, "unknown"), ({"architectures": "x"}, "unknown"), (None, "unknown"),
 ])  # fmt: skip
-def test_the_architecture_is_the_configs(config: Any, architecture: str, tmp_path: Path) -> None:
+def test_architecture_comes_from_the_config(config: Any, architecture: str, tmp_path: Path) -> None:
     write_file(tmp_path / "model.safetensors", A)
     if config is not None:
         (tmp_path / "config.json").write_text(json.dumps(config))
@@ -215,7 +215,7 @@ def test_the_architecture_is_the_configs(config: Any, architecture: str, tmp_pat
     assert (model.architecture, model.name) == (architecture, tmp_path.name)
 
 
-def test_a_model_that_changed_since_it_was_identified_cannot_be_read(tmp_path: Path) -> None:
+def test_model_changed_after_identification_is_an_integrity_error(tmp_path: Path) -> None:
     model = open_checkpoint(write_file(tmp_path / "m.safetensors", A))
     identity = identify(model)
     assert b"".join(VerifiedCheckpoint.of(model, identity).chunks("a")) == A["a"][2]
@@ -226,7 +226,7 @@ def test_a_model_that_changed_since_it_was_identified_cannot_be_read(tmp_path: P
         list(VerifiedCheckpoint.of(other, identity).chunks("a"))
 
 
-def test_small_files_are_copied_without_weights_and_hidden_files(tmp_path: Path) -> None:
+def test_small_files_exclude_weights_and_hidden_files(tmp_path: Path) -> None:
     write_file(tmp_path / "model.safetensors", A)
     names = ["config.json", "pytorch_model.bin", ".hidden", "1_Pooling/config.json", ".git/x",
              "pytorch_model.bin.index.json", "onnx/model.onnx", "vocab.txt", INDEX,
@@ -253,7 +253,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
         OpenFile(tmp_path / "file" / "inside")
 
 
-def test_a_model_file_that_shrinks_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+def test_truncated_open_file_is_an_integrity_error(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
     file = OpenFile(path)
@@ -263,7 +263,7 @@ def test_a_model_file_that_shrinks_while_it_is_read_is_an_error(tmp_path: Path) 
         file.read(2, 8)
 
 
-def test_a_small_file_over_the_limit_is_refused(tmp_path: Path) -> None:
+def test_small_file_over_the_limit_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(b"")
     os.truncate(path, 64_000_001)

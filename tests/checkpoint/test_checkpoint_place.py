@@ -45,7 +45,7 @@ def leaves_of(path: Path) -> dict[str, Digest]:
     return dict(identify(open_checkpoint(path)).leaves)
 
 
-def test_a_placed_file_has_the_content_and_shares_no_inode(source: Path, tmp_path: Path) -> None:
+def test_placed_file_has_the_content_and_shares_no_inode(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "target.safetensors"
     done = placed(source, target, link=False)
     assert target.read_bytes() == source.read_bytes()
@@ -54,7 +54,7 @@ def test_a_placed_file_has_the_content_and_shares_no_inode(source: Path, tmp_pat
     assert done.leaves == leaves_of(target)
 
 
-def test_a_link_is_made_on_request(source: Path, tmp_path: Path) -> None:
+def test_link_is_made_on_request(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "target.safetensors"
     done = placed(source, target, link=True)
     assert done == Placement(leaves_of(source), 0, source.stat().st_size, linked=True)
@@ -62,7 +62,7 @@ def test_a_link_is_made_on_request(source: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
-def test_a_file_that_others_may_write_is_never_linked_and_the_reason_is_known(
+def test_file_that_others_may_write_is_not_linked_and_the_reason_is_given(
     mode: int, source: Path, tmp_path: Path
 ) -> None:
     source.chmod(mode)
@@ -72,14 +72,14 @@ def test_a_file_that_others_may_write_is_never_linked_and_the_reason_is_known(
     assert f"other users can write it (mode {mode:04o})" == why_not_linked(source)
 
 
-def test_a_file_that_others_may_write_is_not_taken_over(source: Path, tmp_path: Path) -> None:
+def test_link_own_file_refuses_a_file_that_others_may_write(source: Path, tmp_path: Path) -> None:
     source.chmod(0o664)
     assert not link_own_file(source, tmp_path / "target")
     source.chmod(0o644)
     assert link_own_file(source, tmp_path / "target")
 
 
-def test_a_symbolic_link_is_placed_as_its_target(source: Path, tmp_path: Path) -> None:
+def test_symbolic_link_is_placed_as_its_target(source: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(source)
     for link in (True, False):
         target = tmp_path / f"{link}.safetensors"
@@ -88,7 +88,7 @@ def test_a_symbolic_link_is_placed_as_its_target(source: Path, tmp_path: Path) -
         assert target.read_bytes() == source.read_bytes()
 
 
-def test_a_target_that_exists_is_not_overwritten(source: Path, tmp_path: Path) -> None:
+def test_existing_target_is_not_overwritten(source: Path, tmp_path: Path) -> None:
     (tmp_path / "target").write_bytes(b"mine")
     for link in (True, False):
         with pytest.raises(FileExistsError):
@@ -97,7 +97,7 @@ def test_a_target_that_exists_is_not_overwritten(source: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("link", [True, False])
-def test_leaves_are_of_the_placed_bytes_even_if_the_source_changes(
+def test_leaves_match_the_placed_bytes_if_the_source_changes(
     source: Path, tmp_path: Path, *, link: bool
 ) -> None:
     opened, before = open_shard(source), leaves_of(source)
@@ -111,7 +111,7 @@ def test_leaves_are_of_the_placed_bytes_even_if_the_source_changes(
     assert done.leaves == leaves_of(target) != before
 
 
-def test_a_clone_is_hashed_as_it_is(
+def test_clone_is_hashed_after_cloning(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Simulate a cloning file system by copies, where the real one cannot clone."""
@@ -133,7 +133,7 @@ def test_a_clone_is_hashed_as_it_is(
 
 
 @pytest.mark.parametrize("link", [True, False])
-def test_a_header_that_changes_after_it_was_read_is_refused(
+def test_header_that_changes_after_it_was_read_is_refused(
     source: Path, tmp_path: Path, *, link: bool
 ) -> None:
     opened = open_shard(source)
@@ -143,9 +143,7 @@ def test_a_header_that_changes_after_it_was_read_is_refused(
         place_shard(opened, tmp_path / "t", link=link, pool=pool, advance=lambda _bytes: None)
 
 
-def test_a_source_that_is_exchanged_before_it_is_linked_is_refused(
-    source: Path, tmp_path: Path
-) -> None:
+def test_source_replaced_before_it_is_linked_is_refused(source: Path, tmp_path: Path) -> None:
     opened = open_shard(source)
     copy = tmp_path / "copy"
     copy.write_bytes(source.read_bytes())
@@ -155,7 +153,7 @@ def test_a_source_that_is_exchanged_before_it_is_linked_is_refused(
     assert not (tmp_path / "t").exists()
 
 
-def test_write_permission_is_taken_from_every_name_of_a_file(source: Path, tmp_path: Path) -> None:
+def test_make_read_only_affects_every_link_of_a_file(source: Path, tmp_path: Path) -> None:
     placed(source, tmp_path / "target", link=True)
     make_read_only(tmp_path / "target")
     assert is_read_only(source)
@@ -165,7 +163,7 @@ def test_write_permission_is_taken_from_every_name_of_a_file(source: Path, tmp_p
         make_read_only(tmp_path / "symbolic")
 
 
-def test_a_written_shard_is_read_by_the_library_and_by_us(tmp_path: Path) -> None:
+def test_written_shard_is_read_by_the_library_and_by_skillpm(tmp_path: Path) -> None:
     data = {"w": b"\0\0\x80\x3f" * 4, "i": bytes(3), "none": b""}
     specs = {
         "w": TensorSpec("w", "F32", (2, 2)),
@@ -187,7 +185,7 @@ def test_a_written_shard_is_read_by_the_library_and_by_us(tmp_path: Path) -> Non
         assert theirs.get_tensor("w").tolist() == [[1.0, 1.0], [1.0, 1.0]]
 
 
-def test_a_tensor_that_comes_out_at_another_size_is_refused(tmp_path: Path) -> None:
+def test_tensor_of_another_size_than_declared_is_refused(tmp_path: Path) -> None:
     specs = {"w": TensorSpec("w", "U8", (3,))}
     with ThreadPoolExecutor(1) as pool, pytest.raises(IntegrityError, match="2 bytes, expected 3"):
         write_shard(
@@ -196,6 +194,6 @@ def test_a_tensor_that_comes_out_at_another_size_is_refused(tmp_path: Path) -> N
         )  # fmt: skip
 
 
-def test_a_model_without_a_folder_is_named_by_its_file(tmp_path: Path) -> None:
+def test_model_without_a_folder_is_named_by_its_file(tmp_path: Path) -> None:
     model = open_checkpoint(write_file(tmp_path / "x.safetensors", {"a": ("U8", [1], b"a")}))
     assert (model.name, model.config, model.index) == ("x.safetensors", None, None)

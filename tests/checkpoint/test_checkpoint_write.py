@@ -11,7 +11,7 @@ from skillpm.checkpoint.write import write_shard
 from skillpm.spec.dtypes import TensorSpec
 
 
-def test_a_pool_that_is_shut_down_does_not_keep_a_writer_waiting(tmp_path: Path) -> None:
+def test_write_shard_stops_when_its_pool_is_shut_down(tmp_path: Path) -> None:
     specs = {name: TensorSpec(name, "U8", (1,)) for name in "abcd"}
     begun, go_on = threading.Event(), threading.Event()
 

@@ -15,7 +15,7 @@ def _shown(world: World, *more: object) -> dict[str, tuple[Any, str]]:
     return {row["key"]: (row["value"], row["source"]) for row in rows}
 
 
-def test_flags_win_over_variables_over_the_project_over_the_users_file(
+def test_config_precedence_is_flag_variable_project_user_file(
     installed: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = installed.folder / "config.toml"
@@ -40,7 +40,7 @@ def test_flags_win_over_variables_over_the_project_over_the_users_file(
     assert "SKILLPM_WORKERS" in text
 
 
-def test_a_flag_before_the_command_wins_over_a_variable(
+def test_flag_before_the_command_overrides_a_variable(
     installed: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SKILLPM_REGISTRY", "nowhere")
@@ -48,7 +48,7 @@ def test_a_flag_before_the_command_wins_over_a_variable(
     assert len(found["results"]) == 1
 
 
-def test_the_users_registry_is_the_default_one_but_never_above_the_projects(
+def test_user_registry_is_the_default_unless_the_project_sets_one(
     installed: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = installed.folder / "config.toml"
@@ -76,7 +76,7 @@ def test_the_users_registry_is_the_default_one_but_never_above_the_projects(
         ("[", "is not TOML"),
     ],
 )
-def test_a_bad_key_is_an_error_that_names_the_nearest(
+def test_invalid_config_key_or_value_is_an_error_with_the_nearest_key(
     installed: World, monkeypatch: pytest.MonkeyPatch, text: str, said: str
 ) -> None:
     own = installed.folder / "config.toml"
@@ -100,14 +100,12 @@ def test_settings_with_their_own_project_key_are_refused_with_that_key(
     assert "expected a table" in installed.fail("config", "show", code=1, kind="spec")
 
 
-def test_an_unreadable_user_config_is_reported(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreadable_user_config_is_reported(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKILLPM_CONFIG", str(world.folder))
     assert "cannot be read" in world.fail("search", code=1, kind="state")
 
 
-def test_init_takes_the_base_from_the_users_file_and_in_a_clone_from_the_project(
+def test_init_takes_the_base_from_the_user_config_or_the_project_file(
     world: World, math: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = world.folder / "config.toml"
@@ -126,7 +124,7 @@ def _doctor(world: World, code: int = 0) -> dict[str, list[str]]:
     return found
 
 
-def test_doctor_finds_nothing_wrong_where_nothing_is(installed: World) -> None:
+def test_doctor_reports_no_failure_for_a_consistent_project(installed: World) -> None:
     before = snapshot(installed.folder)
     found = _doctor(installed)
     assert {one for several in found.values() for one in several} <= {"ok", "warn"}

@@ -24,7 +24,7 @@ def commands(group: click.Group = app, above: tuple[str, ...] = ()) -> list[tupl
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
-def test_the_help_of_every_command_has_an_example(command: tuple[str, ...]) -> None:
+def test_help_of_every_command_has_an_example(command: tuple[str, ...]) -> None:
     outcome = run_here(*command, "--help")
     assert outcome.code == 0
     assert f"    skillpm {' '.join(command)}" in outcome.out
@@ -55,7 +55,7 @@ def test_the_help_of_every_command_has_an_example(command: tuple[str, ...]) -> N
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value),
 )
-def test_every_failure_is_a_document_with_its_kind_and_code(
+def test_every_failure_is_a_json_document_with_its_kind_and_code(
     world: World, arguments: tuple[str, ...], code: int, kind: str
 ) -> None:
     for asked in ((*arguments, "--json"), ("--json", *arguments)):
@@ -82,7 +82,7 @@ def test_control_characters_of_a_pack_are_shown_as_escapes(world: World, models:
     assert world.ask("search", "acme")["results"][0]["summary"] == evil
 
 
-def test_a_saved_index_resolves_without_project_or_registry(world: World) -> None:
+def test_resolve_with_a_saved_index_needs_no_project_or_registry(world: World) -> None:
     index = world.folder / "index.json"
     index.write_text(
         '{"skills": {"acme/math": {"1.0.0": {"requires": ["acme/numbers ^1"]}, "1.1.0": '
@@ -112,7 +112,7 @@ for command in sys.argv[1:]:
 """
 
 
-def test_commands_that_do_no_tensor_work_never_import_torch(world: World, models: Models) -> None:
+def test_commands_without_tensor_work_do_not_import_torch(world: World, models: Models) -> None:
     pair = models.pair("fp32")
     world.init(pair[0])
     world.ask("install", world.pack(pair, "acme/math", "1.0.0"))
@@ -126,7 +126,7 @@ def test_commands_that_do_no_tensor_work_never_import_torch(world: World, models
     assert ran.returncode == 0, ran.stderr[-300:]
 
 
-def test_only_the_command_line_and_the_python_api_import_inside_functions() -> None:
+def test_only_cli_and_api_import_inside_functions() -> None:
     # `skillpm.api` is loaded lazily: `import skillpm` must be fast.
     allowed = {Path("registry/skillpm_registry/db/migrate.py")}
     found = set()
@@ -143,7 +143,7 @@ def test_only_the_command_line_and_the_python_api_import_inside_functions() -> N
     assert found == set()
 
 
-def test_importing_the_package_imports_nothing_else_of_it() -> None:
+def test_import_of_the_package_imports_no_other_module_of_it() -> None:
     code = "import sys, skillpm; print(sorted(n for n in sys.modules if n.startswith('skillpm')))"
     ran = subprocess.run(
         [sys.executable, "-c", code],
@@ -155,14 +155,14 @@ def test_importing_the_package_imports_nothing_else_of_it() -> None:
     assert ran.stdout.strip() == "['skillpm', 'skillpm.version']"
 
 
-def test_the_installed_command_is_the_same_as_the_module(world: World) -> None:
+def test_installed_command_equals_the_module(world: World) -> None:
     assert run_process("--version").out == run_here("--version").out
     outcome = run_process("list", "--json")
     assert outcome.code == 1
     assert outcome.error["kind"] == "not_found"
 
 
-def test_a_closed_pipe_gives_no_traceback(world: World, models: Models) -> None:
+def test_closed_pipe_gives_no_traceback(world: World, models: Models) -> None:
     pair = models.pair("fp32")
     world.init(pair[0])
     reading, writing = os.pipe()

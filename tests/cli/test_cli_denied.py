@@ -30,7 +30,7 @@ REFUSALS = ("permission denied", "read-only for this user", "is not readable")
 
 
 @pytest.mark.parametrize("name", PLACES)
-def test_an_unreadable_file_is_reported_as_such(
+def test_unreadable_file_is_reported_as_unreadable(
     installed: World, math: tuple[Path, Path], tmp_path: Path, name: str
 ) -> None:
     bound_command()

@@ -18,14 +18,14 @@ from tiny_learners import MATH_PROBES, Learners, write_probes
         (("graft",), "--tune"),
     ],
 )
-def test_a_device_without_its_runtime_is_refused(
+def test_device_without_an_option_that_runs_a_model_is_refused(
     installed: World, command: tuple[str, ...], runs: str
 ) -> None:
     said = installed.fail(*command, "--device", "cpu", code=2, kind="usage")
     assert f"add `{runs}`" in said
 
 
-def test_options_of_a_search_are_refused_without_one_and_vice_versa(
+def test_tune_options_require_tune_and_exclude_graft_options(
     installed: World,
 ) -> None:
     said = installed.fail("graft", "--budget", "5", code=2, kind="usage")
@@ -43,7 +43,7 @@ def learnt(world: World, learners: Learners) -> Path:
     return learners.pack(world, "gentle")
 
 
-def test_guard_and_tuning_run_on_the_device_that_is_named(world: World, learnt: Path) -> None:
+def test_guard_probe_and_tune_run_on_the_named_device(world: World, learnt: Path) -> None:
     nowhere = ("--device", "nowhere")
     said = world.fail("probe", *nowhere, code=1, kind="graft")
     assert "cannot run on the device 'nowhere'" in said

@@ -37,7 +37,7 @@ def another_command(world: World) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_error_is_its_snapshot(
+def test_error_equals_its_snapshot(
     name: str, world: World, models: Models, snapshots: Snapshots
 ) -> None:
     arguments = CASES[name](Desk(world, models))
@@ -50,5 +50,5 @@ def test_the_error_is_its_snapshot(
     snapshots.check(f"errors/{name}", transcript(world, arguments, outcome))
 
 
-def test_every_error_snapshot_belongs_to_a_case() -> None:
+def test_every_error_snapshot_has_a_case() -> None:
     assert {file.stem for file in (SNAPSHOTS / "errors").iterdir()} == set(CASES)

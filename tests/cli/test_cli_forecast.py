@@ -20,7 +20,7 @@ def market(world: World, math: Pair, models: Models) -> World:
     return world
 
 
-def test_a_plan_forecasts_the_pairs_that_involve_what_it_adds(market: World) -> None:
+def test_dry_run_forecasts_the_pairs_of_added_skills(market: World) -> None:
     found = market.ask("install", "acme/sql", "--dry-run")
     (pair,) = found["forecast"]
     assert pair.keys() == KEYS
@@ -29,7 +29,7 @@ def test_a_plan_forecasts_the_pairs_that_involve_what_it_adds(market: World) -> 
     assert found["forecast_notes"] == []
 
 
-def test_a_forecast_downloads_documents_and_no_payload(market: World) -> None:
+def test_forecast_downloads_documents_and_no_payload(market: World) -> None:
     def blobs() -> set[str]:
         store = market.home / "store"
         return {path.name for path in store.rglob("*") if path.is_file() and len(path.name) == 64}
@@ -64,23 +64,23 @@ def test_explain_forecasts_every_pair(market: World) -> None:
     assert market.ask("upgrade", "--dry-run")["forecast"] == []
 
 
-def test_explain_without_a_dry_run_is_refused(market: World) -> None:
+def test_explain_without_dry_run_is_refused(market: World) -> None:
     for command in (("install", "acme/sql"), ("upgrade",)):
         assert "--dry-run" in market.fail(*command, "--explain", code=2, kind="usage")
 
 
-def test_an_applied_change_has_no_forecast(market: World) -> None:
+def test_applied_change_has_no_forecast(market: World) -> None:
     assert not {key for key in market.ask("install", "acme/sql") if key.startswith("forecast")}
 
 
-def test_a_plan_with_a_forecast_can_be_carried_out(market: World) -> None:
+def test_plan_with_a_forecast_is_applied(market: World) -> None:
     plan = market.folder / "plan.json"
     plan.write_text(json.dumps(market.ask("install", "acme/sql", "--dry-run", "--explain")))
     market.ask("apply", plan)
     assert market.installed() == {"acme/math": "1.0.0", "acme/sql": "1.0.0"}
 
 
-def test_the_text_output_is_a_table_and_the_affected_skills(market: World) -> None:
+def test_text_output_has_a_table_and_the_affected_skills(market: World) -> None:
     shown = market.run("install", "acme/tone", "--dry-run")
     assert shown.code == 0
     assert "estimated from the manifests" in shown.out
@@ -93,7 +93,7 @@ def test_the_text_output_is_a_table_and_the_affected_skills(market: World) -> No
     assert market.run("install", "acme/tone", "--dry-run", "-q").err == ""
 
 
-def test_a_forecast_notes_another_merge_method_or_routed_mode(market: World) -> None:
+def test_forecast_notes_another_merge_method_or_routed_mode(market: World) -> None:
     text = market.file.read_text()
     asked = ("install", "acme/tone", "--dry-run")
     market.file.write_text(text + '\n[graft]\nmethod = "ties"\n')
@@ -111,27 +111,27 @@ def test_a_forecast_notes_another_merge_method_or_routed_mode(market: World) -> 
     assert "lose" not in shown.out
 
 
-def test_a_cosine_within_its_error_is_reported_as_possibly_zero(market: World) -> None:
+def test_cosine_within_its_error_is_shown_as_possibly_zero(market: World) -> None:
     found = market.ask("install", "acme/sql", "--dry-run")["forecast"][0]
     assert abs(found["cosine"]) < 2 * found["cosine_error"]
     assert "(0?)" in market.run("install", "acme/sql", "--dry-run").out
 
 
-def test_a_first_skill_alone_has_nothing_to_forecast(world: World, math: Pair) -> None:
+def test_single_skill_has_no_forecast(world: World, math: Pair) -> None:
     world.init(math[0])
     world.publish(math, "acme/math", "1.0.0")
     assert "forecast" not in world.run("install", "acme/math", "--dry-run").out
     assert world.ask("install", "acme/math", "--dry-run")["forecast"] == []
 
 
-def test_many_pairs_are_cut_to_the_worst(market: World, models: Models) -> None:
+def test_long_forecast_shows_the_worst_pairs(market: World, models: Models) -> None:
     for number in range(11):
         market.ask("install", market.pack(models.tuned("norm", 5), f"acme/n{number}", "1.0.0"))
     shown = market.run("install", "acme/tone", "--dry-run").out
     assert "and 2 pairs with the same or less harm; `--explain` shows all" in shown
 
 
-def test_an_install_with_forecast_harm_reports_it_with_remedies(market: World) -> None:
+def test_install_with_forecast_harm_warns_with_remedies(market: World) -> None:
     shown = market.run("install", "acme/tone", "-y")
     assert shown.code == 0
     assert "warning: `acme/math` is forecast to lose" in shown.err

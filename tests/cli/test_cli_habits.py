@@ -43,7 +43,7 @@ def _examples(command: tuple[str, ...]) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("command", _leaves(app), ids=" ".join)
-def test_every_command_has_examples_that_parse_and_options_that_are_explained(
+def test_every_command_has_parseable_examples_and_documented_options(
     world: World, command: tuple[str, ...]
 ) -> None:
     examples = [one for one in _examples(command) if tuple(one[: len(command)]) == command]
@@ -79,7 +79,7 @@ def test_every_command_has_examples_that_parse_and_options_that_are_explained(
         (("graft", "--ony", "acme/math"), "--only"),
     ],
 )
-def test_a_slip_of_the_finger_gets_the_nearest_word(
+def test_misspelled_word_gets_the_nearest_suggestion(
     installed: World, words: tuple[str, ...], nearest: str
 ) -> None:
     outcome = installed.run(*words)
@@ -103,7 +103,7 @@ def test_a_slip_of_the_finger_gets_the_nearest_word(
         ({"SKILLPM_COLOR": "purple"}, (), False),
     ],
 )
-def test_colours_follow_flag_then_variables(
+def test_color_follows_flag_then_variables(
     world: World,
     environment: dict[str, str],
     more: tuple[str, ...],
@@ -137,13 +137,13 @@ def _on_a_terminal(*command: str, **environment: str) -> str:
     return said.decode()
 
 
-def test_a_terminal_has_colours_unless_it_is_dumb(world: World) -> None:
+def test_terminal_output_has_color_unless_the_terminal_is_dumb(world: World) -> None:
     assert RED in _on_a_terminal("list", TERM="xterm")
     assert "\x1b" not in _on_a_terminal("list", TERM="dumb")
     assert "\x1b" not in _on_a_terminal("list", TERM="xterm", NO_COLOR="1")
 
 
-def test_bars_stay_off_a_dumb_terminal_and_have_no_colours_where_none_are_wanted(
+def test_progress_bars_respect_dumb_terminals_and_disabled_color(
     installed: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "\x1b" not in _on_a_terminal("graft", "--workers", "1", TERM="dumb")
@@ -156,7 +156,7 @@ def test_bars_stay_off_a_dumb_terminal_and_have_no_colours_where_none_are_wanted
 @pytest.mark.parametrize(
     "command", [("list",), ("list", "--json"), ("--help",), ("nonsense", "--json"), ("doctor",)]
 )
-def test_a_closed_pipe_is_silent(installed: World, command: tuple[str, ...]) -> None:
+def test_closed_pipe_is_silent(installed: World, command: tuple[str, ...]) -> None:
     line = shlex.join([sys.executable, "-m", "skillpm", *command])
     ran = subprocess.run(
         ["bash", "-c", f"{line} | head -0; echo ${{PIPESTATUS[0]}}"],
@@ -209,7 +209,7 @@ def test_completion_prints_a_script_for_the_shell(world: World, shell: str) -> N
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_waiting_command_at_once_with_nothing_broken(
+def test_signal_ends_a_waiting_command_and_changes_nothing(
     installed: World, sent: signal.Signals
 ) -> None:
     import fcntl
@@ -231,7 +231,7 @@ def test_a_signal_ends_a_waiting_command_at_once_with_nothing_broken(
     assert installed.ask("uninstall", "acme/math")["generation"] == 2
 
 
-def test_a_signal_at_any_moment_gives_no_traceback(installed: World) -> None:
+def test_signal_at_any_time_gives_no_traceback(installed: World) -> None:
     before = snapshot(installed.project)
     for delay in (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3):
         with start_process("install", "--dry-run") as process:
@@ -245,7 +245,7 @@ def test_a_signal_at_any_moment_gives_no_traceback(installed: World) -> None:
     assert snapshot(installed.project) == before
 
 
-def test_no_wait_fails_at_once_and_names_the_holder(installed: World) -> None:
+def test_no_wait_fails_immediately_and_names_the_holder(installed: World) -> None:
     import fcntl
 
     with (installed.project / ".skillpm" / "lock").open("r+") as lock:

@@ -43,7 +43,7 @@ def page_name(path: tuple[str, ...]) -> str:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=page_name)
-def test_the_help_page_is_its_snapshot(
+def test_help_page_equals_its_snapshot(
     path: tuple[str, ...], snapshots: Snapshots, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(WIDTH))
@@ -52,12 +52,12 @@ def test_the_help_page_is_its_snapshot(
     snapshots.check(f"help/{page_name(path)}", outcome.out)
 
 
-def test_every_help_snapshot_belongs_to_a_command() -> None:
+def test_every_help_snapshot_has_a_command() -> None:
     assert {file.stem for file in (SNAPSHOTS / "help").iterdir()} == set(map(page_name, PAGES))
 
 
 @pytest.mark.parametrize("path", [path for path in PAGES if path], ids=page_name)
-def test_the_first_line_is_short_starts_with_a_verb_and_reads_whole(
+def test_first_help_line_is_short_and_starts_with_a_verb(
     path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = PAGES[path]
@@ -73,7 +73,7 @@ def test_the_first_line_is_short_starts_with_a_verb_and_reads_whole(
 
 
 @pytest.mark.parametrize("path", PAGES, ids=page_name)
-def test_every_option_says_what_it_does(path: tuple[str, ...]) -> None:
+def test_every_option_has_a_help_sentence(path: tuple[str, ...]) -> None:
     for parameter in PAGES[path].params:
         if isinstance(parameter, click.Option):
             assert parameter.help, parameter.opts

@@ -35,7 +35,7 @@ def interrupted_at(module: str, command: list[str], tmp_path: Path) -> tuple[int
 @pytest.mark.parametrize(
     "module", ["skillpm.cli.app", "skillpm.cli.project", "skillpm.flows.inspect.verify"]
 )
-def test_a_command_interrupted_during_imports_reports_it(module: str, tmp_path: Path) -> None:
+def test_command_interrupted_during_imports_reports_it(module: str, tmp_path: Path) -> None:
     command = ["-m", "skillpm", "verify", "x.skillpack"]
     code, _, err = interrupted_at(module, command, tmp_path)
     assert (code, err) == (130, "error: interrupted; no partial changes remain\n")
@@ -53,14 +53,14 @@ def test_a_command_interrupted_during_imports_reports_it(module: str, tmp_path: 
         ("benchmarks.tools.table", "benchmarks.commands.startup"),
     ],
 )
-def test_a_script_interrupted_during_imports_reports_it(
+def test_script_interrupted_during_imports_reports_it(
     module: str, script: str, tmp_path: Path
 ) -> None:
     code, _, err = interrupted_at(module, ["-m", script], tmp_path)
     assert (code, err) == (130, "error: interrupted\n")
 
 
-def test_a_library_that_makes_another_error_of_ctrl_c_does_not_hide_it(tmp_path: Path) -> None:
+def test_interrupt_that_a_library_replaces_by_another_error_is_reported(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import os, signal, sys\n"
         "class Finder:\n"

@@ -29,7 +29,7 @@ def _fill(world: World, base: Path, pack: Path) -> None:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-def test_a_new_home_is_for_its_owner_alone_whatever_the_umask(
+def test_new_home_is_private_for_any_umask(
     world: World, math: tuple[Path, Path], umask: int
 ) -> None:
     pack = world.pack(math, "acme/math", "1.0.0")
@@ -41,7 +41,7 @@ def test_a_new_home_is_for_its_owner_alone_whatever_the_umask(
     _check_private(world.home)
 
 
-def test_files_in_a_readable_home_are_still_private(world: World, math: tuple[Path, Path]) -> None:
+def test_files_in_a_readable_home_are_private(world: World, math: tuple[Path, Path]) -> None:
     world.home.mkdir(exist_ok=True)
     world.home.chmod(0o755)
     _fill(world, math[0], world.pack(math, "acme/math", "1.0.0"))
@@ -50,7 +50,7 @@ def test_files_in_a_readable_home_are_still_private(world: World, math: tuple[Pa
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077])
-def test_a_shared_home_gives_its_group_access_to_all_files(
+def test_shared_home_gives_its_group_access_to_all_files(
     world: World, math: tuple[Path, Path], umask: int
 ) -> None:
     pack = world.pack(math, "acme/math", "1.0.0")
@@ -67,7 +67,7 @@ def test_a_shared_home_gives_its_group_access_to_all_files(
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077])
-def test_a_shared_registry_gives_its_group_access_to_all_releases(
+def test_shared_registry_gives_its_group_access_to_all_releases(
     world: World, math: tuple[Path, Path], umask: int
 ) -> None:
     pack, folder = world.pack(math, "acme/math", "1.0.0"), world.folder / "team"
@@ -82,7 +82,7 @@ def test_a_shared_registry_gives_its_group_access_to_all_releases(
     assert "warning" not in world.run("publish", pack, "--registry", folder).err
 
 
-def test_a_new_registry_is_private_unless_its_folder_is_shared(
+def test_new_registry_is_private_unless_its_folder_is_shared(
     world: World, math: tuple[Path, Path]
 ) -> None:
     pack, private, readable = (
@@ -97,7 +97,7 @@ def test_a_new_registry_is_private_unless_its_folder_is_shared(
     assert set(modes(readable).values()) == {0o755, 0o644}
 
 
-def test_an_existing_registry_is_not_made_shared(world: World) -> None:
+def test_existing_registry_is_not_made_shared(world: World) -> None:
     folder = world.folder / "ours"
     world.ask("registry", "init", folder)
     hint = world.fail("registry", "init", folder, "--shared", code=1, kind="state")
@@ -117,7 +117,7 @@ def _exposed(installed: World, place: str) -> Path:
 
 @pytest.mark.parametrize("mode", [0o777, 0o775])
 @pytest.mark.parametrize("place", ["home", "store", "project", "state", "registry", "above"])
-def test_places_that_others_may_write_are_named_by_doctor_and_by_commands_that_write(
+def test_doctor_and_writing_commands_warn_about_exposed_folders(
     installed: World, place: str, mode: int
 ) -> None:
     if mode == 0o775 and os.geteuid() != 0:
@@ -138,13 +138,13 @@ def test_places_that_others_may_write_are_named_by_doctor_and_by_commands_that_w
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a folder away")
-def test_a_home_of_another_user_is_named(installed: World) -> None:
+def test_home_of_another_user_is_reported(installed: World) -> None:
     os.chown(installed.home, 12_345, -1)
     assert "belongs to the user with the ID 12345" in installed.run("lock").err
 
 
 @pytest.mark.parametrize("place", ["home", "registry"])
-def test_a_denied_write_is_reported(installed: World, math: tuple[Path, Path], place: str) -> None:
+def test_denied_write_is_reported(installed: World, math: tuple[Path, Path], place: str) -> None:
     pack = installed.pack(math, "acme/math", "1.0.1")
     folder = _exposed(installed, place)
     places = (folder, *(path for path in folder.rglob("*") if path.is_dir()))

@@ -47,7 +47,7 @@ def printing(tree: ast.AST) -> list[int]:
     return found
 
 
-def test_only_one_module_prints() -> None:
+def test_only_the_output_module_prints() -> None:
     for path in ROOT.rglob("*.py"):
         if path != Path(output.__file__):
             assert printing(ast.parse(path.read_text())) == [], path
@@ -60,9 +60,7 @@ def shown(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_all_output_escapes_terminal_sequences(
-    text: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_output_escapes_terminal_sequences(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     output.emit_line(text)
     output.emit_line(text, err=True)
     output.emit_table([(text, 1)], ("a", "b"))
@@ -77,12 +75,12 @@ def test_all_output_escapes_terminal_sequences(
 
 
 @given(st.text(st.characters(), max_size=40))
-def test_a_line_is_one_printable_line(text: str) -> None:
+def test_clean_returns_one_printable_line(text: str) -> None:
     assert output.clean(text).isprintable()
     assert json.loads(json.dumps(text)) == text
 
 
-def test_a_line_end_in_untrusted_text_starts_no_new_line(
+def test_line_break_in_untrusted_text_starts_no_new_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     output.emit_line("a\nhint: `rm -rf /`")
@@ -92,7 +90,7 @@ def test_a_line_end_in_untrusted_text_starts_no_new_line(
     assert [line for line in lines if line.startswith(("hint", "error"))] == ["error: a", "hint: b"]
 
 
-def test_a_url_that_was_typed_in_the_wrong_place_is_shown_without_its_password(
+def test_url_in_a_message_is_shown_without_its_password(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     text = "unexpected argument (https://bob:s3cr3t@h/x) http://s3cr3t@h ftp://a:s3cr3t@b@h"
@@ -104,7 +102,7 @@ def test_a_url_that_was_typed_in_the_wrong_place_is_shown_without_its_password(
     assert printed.count("https://***@h/x") == 5
 
 
-def test_a_terminal_without_unicode_gets_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminal_without_unicode_gets_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stream)
     output.emit_line("…")

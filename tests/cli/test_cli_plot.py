@@ -62,7 +62,7 @@ def _with_settings(pack: PackFile, path: Path, **more: Any) -> PackFile:
     return open_pack(path)
 
 
-def test_the_picture_shows_every_byte_by_layer_and_kind(world: World, pair: Pair) -> None:
+def test_plot_shows_every_byte_by_layer_and_kind(world: World, pair: Pair) -> None:
     path = world.pack(pair, "acme/math", "1.0.0", "--scheme", "graftllm")
     found = open_pack(path)
     picture = picture_of(found)
@@ -80,7 +80,7 @@ def test_the_picture_shows_every_byte_by_layer_and_kind(world: World, pair: Pair
     assert shown[4][0] is not None  # the last norm is in no layer
 
 
-def test_the_picture_shows_the_kinds_errors_and_what_is_exact(world: World, pair: Pair) -> None:
+def test_plot_shows_the_error_of_each_kind_and_marks_exact_ones(world: World, pair: Pair) -> None:
     found = open_pack(world.pack(pair, "acme/math", "1.0.0", "--scheme", "graftllm"))
     picture = picture_of(found)
     modules = found.manifest.compression.modules
@@ -94,9 +94,7 @@ def test_the_picture_shows_the_kinds_errors_and_what_is_exact(world: World, pair
     assert np.ma.getmaskarray(marked)[:4].all() or np.isnan(np.ma.filled(marked[:4], np.nan)).all()
 
 
-def test_errors_of_tensors_are_drawn_where_the_pack_records_them(
-    world: World, pair: Pair, tmp_path: Path
-) -> None:
+def test_plot_shows_recorded_errors_of_tensors(world: World, pair: Pair, tmp_path: Path) -> None:
     plain = open_pack(world.pack(pair, "acme/math", "1.0.0", "--scheme", "graftllm"))
     table = {f"model.layers.0.mlp.{name}_proj.weight": 0.1 for name in ("gate", "up")}
     found = _with_settings(plain, tmp_path / "more.skillpack", errors=table)
@@ -107,7 +105,7 @@ def test_errors_of_tensors_are_drawn_where_the_pack_records_them(
     assert row[2] == pytest.approx(kind)
 
 
-def test_the_picture_shows_the_curve_of_the_pack(world: World, pair: Pair, tmp_path: Path) -> None:
+def test_plot_shows_the_recorded_curve(world: World, pair: Pair, tmp_path: Path) -> None:
     plain = open_pack(world.pack(pair, "acme/math", "1.0.0"))
     own = plain.manifest.compression.payload_bytes
     curve = [[own * 100, 0.0001], [own / 4, 0.4], [own * 4, 0.1]]
@@ -138,7 +136,7 @@ def test_invalid_tables_are_refused_by_name(
         picture_of(found)
 
 
-def test_a_pack_without_a_curve_gives_its_own(world: World, pair: Pair) -> None:
+def test_pack_without_a_curve_gets_one_from_its_layers(world: World, pair: Pair) -> None:
     found = open_pack(world.pack(pair, "acme/math", "1.0.0", "--scheme", "graftllm"))
     curve = picture_of(found).curve
     sizes, lost = zip(*curve.points, strict=True)
@@ -167,7 +165,7 @@ def stored(opened: OpenPack, tensor: str) -> int:
     return opened.reader(layer).stored_bytes(tensor)
 
 
-def test_a_lossless_packs_curve_counts_every_weight_the_same(world: World, pair: Pair) -> None:
+def test_curve_of_a_lossless_pack_counts_weights_equally(world: World, pair: Pair) -> None:
     found = open_pack(world.pack(pair, "acme/math", "1.0.0"))
     curve = picture_of(found).curve
     assert curve.own[1] == curve.points[-1][1] == pytest.approx(0.0, abs=1e-7)
@@ -176,7 +174,7 @@ def test_a_lossless_packs_curve_counts_every_weight_the_same(world: World, pair:
     assert draw(picture_of(found)).axes[2].get_yscale() == "linear"
 
 
-def test_a_file_is_written_and_overwritten_in_one_rename(world: World, pair: Pair) -> None:
+def test_plot_is_written_and_overwritten_atomically(world: World, pair: Pair) -> None:
     path = world.pack(pair, "acme/math", "1.0.0")
     plot = world.project / "math.PNG"
     outcome = world.run("inspect", path, "--plot", plot)
@@ -190,7 +188,7 @@ def test_a_file_is_written_and_overwritten_in_one_rename(world: World, pair: Pai
     assert list(world.project.glob(".*")) == []
 
 
-def test_other_names_damaged_packs_and_missing_folders_are_explained(
+def test_plot_refuses_other_names_damaged_packs_and_missing_folders(
     world: World, pair: Pair, tmp_path: Path
 ) -> None:
     path = world.pack(pair, "acme/math", "1.0.0")
@@ -205,9 +203,7 @@ def test_other_names_damaged_packs_and_missing_folders_are_explained(
     assert list(world.project.iterdir()) == []
 
 
-def test_without_matplotlib_the_error_suggests_the_install_command(
-    world: World, pair: Pair
-) -> None:
+def test_plot_without_matplotlib_suggests_the_install_command(world: World, pair: Pair) -> None:
     path = world.pack(pair, "acme/math", "1.0.0")
     code = (
         "import sys; sys.modules['matplotlib'] = None; from skillpm.cli import main; "
@@ -234,7 +230,7 @@ def test_layers_are_in_order_with_short_gaps_filled() -> None:
     assert stacks == {"a": [str(n) for n in range(11)], "b": ["7", digits], "c": ["5000"]}
 
 
-def test_an_automatic_packs_curve_passes_through_it(world: World, pair: Pair) -> None:
+def test_curve_of_an_auto_pack_contains_its_own_point(world: World, pair: Pair) -> None:
     found = open_pack(world.pack(pair, "acme/math", "1.0.0", "--keep", "0.9"))
     curve = picture_of(found).curve
     recorded = found.manifest.compression.settings["curve"]
@@ -243,7 +239,7 @@ def test_an_automatic_packs_curve_passes_through_it(world: World, pair: Pair) ->
     assert curve.points[0][1] >= curve.own[1] >= curve.points[-1][1]
 
 
-def test_eighty_layers_are_labelled_without_overlap() -> None:
+def test_labels_of_eighty_layers_do_not_overlap() -> None:
     columns = (Column(None, ""), *(Column("model.layers", str(n)) for n in range(80)),
                *(Column("vision.$\n", str(n)) for n in range(40)))  # fmt: skip
     row = tuple(float(1 + place) ** 3 for place in range(len(columns)))

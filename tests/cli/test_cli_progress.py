@@ -60,7 +60,7 @@ def test_every_stage_ends_at_its_total(world: World, tmp_path: Path, recorded: R
     assert recorded.counts == {label: total for label, total in recorded.totals.items() if total}
 
 
-def test_a_repeated_stage_extends_its_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_stage_extends_its_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = Progress(disable=True)
     monkeypatch.setattr(bars, "_columns", lambda _color: shown)
     made = Bars(shown=True)
@@ -75,7 +75,7 @@ def test_a_repeated_stage_extends_its_bar(monkeypatch: pytest.MonkeyPatch) -> No
     ("done", "total", "elapsed", "left"),
     [(0, 10, 5, "-"), (5, 10, 60, "0:01:00"), (10, 10, 9, "0:00:00"), (1, 10, 3600, "9:00:00")],
 )
-def test_the_time_left_follows_from_the_mean_speed(
+def test_time_left_follows_from_the_mean_speed(
     done: float, total: float, elapsed: float, left: str
 ) -> None:
     assert time_left(done, total, elapsed) == left

@@ -22,7 +22,7 @@ def _name_registry(world: World, folder: Path) -> None:
     world.file.write_text(f'{world.file.read_text()}[registries]\ndefault = "{folder}"\n')
 
 
-def test_a_folder_that_a_project_calls_its_registry_is_not_tidied(
+def test_folder_that_a_project_names_as_registry_is_not_cleaned_up(
     world: World, math: Pair, victim: Path
 ) -> None:
     pack = world.pack(math, "acme/math", "1.0.0")
@@ -36,7 +36,7 @@ def test_a_folder_that_a_project_calls_its_registry_is_not_tidied(
     assert snapshot(victim) == before
 
 
-def test_a_registry_outside_is_made_for_its_user_and_not_for_a_project(
+def test_registry_outside_the_project_is_created_only_by_registry_init(
     world: World, math: Pair
 ) -> None:
     pack, new = world.pack(math, "acme/math", "1.0.0"), world.folder / "new"
@@ -51,9 +51,7 @@ def test_a_registry_outside_is_made_for_its_user_and_not_for_a_project(
     assert world.installed() == {"acme/math": "1.0.0"}
 
 
-def test_a_registry_in_the_project_is_made_when_it_is_published_to(
-    world: World, math: Pair
-) -> None:
+def test_registry_inside_the_project_is_created_by_publishing(world: World, math: Pair) -> None:
     pack = world.pack(math, "acme/math", "1.0.0")
     world.init(math[0])
     _name_registry(world, Path("ours"))
@@ -81,7 +79,7 @@ def _endless(place: Path) -> None:
         (("config", "show"), "skillpm.toml"),
     ],
 )
-def test_a_pipe_or_a_device_in_a_files_place_holds_nothing_up(
+def test_pipe_or_device_in_place_of_a_file_does_not_block(
     world: World, math: Pair, put: Callable[[Path], None], command: tuple[str, ...], name: str
 ) -> None:
     world.init(math[0])

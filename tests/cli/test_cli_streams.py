@@ -19,22 +19,20 @@ def shell(line: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize("command", ["list", "doctor", "identify /nowhere", "config show"])
-def test_a_deleted_working_folder_is_named(command: str, tmp_path: Path) -> None:
+def test_deleted_working_folder_is_reported(command: str, tmp_path: Path) -> None:
     ran = shell(f"mkdir gone && cd gone && rmdir ../gone && {SKILLPM} {command}", tmp_path)
     assert ran.returncode == 1
     assert ran.stderr.startswith("error: the working folder was deleted")
 
 
-def test_a_deleted_working_folder_is_a_json_error_with_json(tmp_path: Path) -> None:
+def test_deleted_working_folder_is_a_json_error_with_json(tmp_path: Path) -> None:
     ran = shell(f"mkdir gone && cd gone && rmdir ../gone && {SKILLPM} list --json", tmp_path)
     assert json.loads(ran.stdout)["error"]["kind"] == "state"
     assert ran.stderr == ""
 
 
 @pytest.mark.parametrize("streams", [">&-", ">&- 2>&-", "<&- >&- 2>&-"])
-def test_a_command_without_streams_does_its_work(
-    installed: World, streams: str, tmp_path: Path
-) -> None:
+def test_command_without_streams_succeeds(installed: World, streams: str, tmp_path: Path) -> None:
     ran = shell(f"{SKILLPM} list {streams}", installed.project)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
@@ -43,9 +41,7 @@ def test_a_command_without_streams_does_its_work(
 @pytest.mark.parametrize(
     "command", ["list", "list --json", "--help", "--version", "nonsense --json"]
 )
-def test_output_that_cannot_be_written_is_an_error_of_one_line(
-    installed: World, command: str
-) -> None:
+def test_unwritable_output_is_a_one_line_error(installed: World, command: str) -> None:
     ran = shell(f"{SKILLPM} {command} > /dev/full", installed.project)
     assert ran.returncode in (1, 2)
     assert ran.stderr.startswith("error: ")

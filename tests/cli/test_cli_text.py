@@ -29,7 +29,9 @@ def _text(world: World, *arguments: object, code: int = 0) -> str:
     return outcome.out
 
 
-def test_identify_lists_tensors_that_differ_and_by_how_much(world: World, pair: Pair) -> None:
+def test_identify_lists_the_tensors_that_differ_and_their_distance(
+    world: World, pair: Pair
+) -> None:
     base, tuned = pair
     assert "root          sha256:" in _text(world, "identify", base)
     assert "no tensor differs" in _text(world, "identify", base, "--against", base)
@@ -41,7 +43,7 @@ def test_identify_lists_tensors_that_differ_and_by_how_much(world: World, pair: 
     assert all(0 < one["relative"] < 2 for one in differences)
 
 
-def test_lossy_packing_reports_the_size_of_the_error(world: World, pair: Pair) -> None:
+def test_lossy_pack_reports_its_relative_error(world: World, pair: Pair) -> None:
     named = ("--name", "acme/math", "--version", "1.0.0", "--scheme", "graftllm", "--energy", "0.5")
     text = _text(world, "pack", *pair, *named)
     assert "graftllm); file " in text
@@ -68,7 +70,7 @@ def test_conflicting_options_of_pack_are_usage_errors(
     assert said in world.fail("pack", *pair, "--name", "acme/math", *more, code=2, kind="usage")
 
 
-def test_the_life_of_a_project_as_people_read_it(world: World, pair: Pair) -> None:
+def test_text_output_of_a_project_from_init_to_graft(world: World, pair: Pair) -> None:
     assert "the registry has no releases" in world.run("search").err
     assert "created a project" in _text(world, "init", "--base", pair[0])
     assert "no skills are installed" in _text(world, "list")
@@ -111,7 +113,7 @@ def test_quiet_prints_only_results(world: World, pair: Pair) -> None:
     assert "re-locked" in world.run("install").err
 
 
-def test_a_resolution_is_listed(world: World) -> None:
+def test_resolve_lists_the_resolution(world: World) -> None:
     index = world.folder / "index.json"
     index.write_text('{"skills": {"acme/math": {"1.0.0": {}}}}')
     assert _text(world, "resolve", "--index", index, "acme/math") == "acme/math 1.0.0\n"
@@ -120,14 +122,14 @@ def test_a_resolution_is_listed(world: World) -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("SKILLPM_LOCK_TIMEOUT", "soon"), ("SOURCE_DATE_EPOCH", "1970-01-01")]
 )
-def test_a_variable_that_is_not_a_number_is_a_usage_error(
+def test_variable_that_is_not_a_number_is_a_usage_error(
     world: World, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
     assert name in world.fail("search", code=2, kind="usage")
 
 
-def test_offline_asks_no_registry_on_the_network(world: World) -> None:
+def test_offline_refuses_registries_on_the_network(world: World) -> None:
     url = ("--registry", "https://example.com/x")
     assert "--offline" in world.fail("search", "--offline", *url, code=5, kind="registry")
     world.fail("search", "--registry", "file://host/x", code=2, kind="usage")
@@ -161,7 +163,7 @@ def failing() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("failing")
-def test_every_failure_ends_with_its_code(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_failure_exits_with_its_code(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for command in ("x-interrupt", "x-abort"):
         outcome = run_here("--json", command)
         assert (outcome.code, outcome.error["kind"]) == (130, "interrupted")
@@ -176,19 +178,19 @@ def test_every_failure_ends_with_its_code(world: World, monkeypatch: pytest.Monk
         run_here("x-bug")
 
 
-def test_no_command_at_all_shows_the_help_as_a_usage_error() -> None:
+def test_missing_command_shows_the_help_as_a_usage_error() -> None:
     for arguments in ((), ("registry",)):
         outcome = run_here(*arguments)
         assert (outcome.code, outcome.out) == (2, "")
         assert "Usage: skillpm" in outcome.err
 
 
-def test_a_parsed_value_is_returned_unchanged() -> None:
+def test_parsed_value_is_returned_unchanged() -> None:
     name = SkillName.parse("acme/math")
     assert SKILL.convert(name, None, None) is name
 
 
-def test_bars_are_drawn_on_a_terminal_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bars_are_drawn_only_if_shown(capsys: pytest.CaptureFixture[str]) -> None:
     hidden = Bars(shown=False)
     hidden.start("hashing", 10)(5)
     hidden.close()
@@ -202,7 +204,7 @@ def test_bars_are_drawn_on_a_terminal_alone(capsys: pytest.CaptureFixture[str]) 
     assert shown.err.strip() == ""
 
 
-def test_a_repeated_stage_extends_its_bar_in_its_own_unit() -> None:
+def test_repeated_stage_extends_its_bar_in_its_own_unit() -> None:
     bars = Bars(shown=True)
     for total in (2_000_000, 4_000_000):
         bars.start("composing", total)(total)
@@ -218,21 +220,21 @@ def test_a_repeated_stage_extends_its_bar_in_its_own_unit() -> None:
     assert "/s" not in lines[1]
 
 
-def test_the_platforms_folder_is_home_where_none_is_named(world: World, tmp_path: Path) -> None:
+def test_empty_skillpm_home_selects_the_platform_folder(world: World, tmp_path: Path) -> None:
     outcome = run_process(
         "search", SKILLPM_HOME="", XDG_DATA_HOME=str(tmp_path), HOME=str(tmp_path)
     )
     assert (outcome.code, outcome.out) == (0, "")
 
 
-def test_the_module_is_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_module_runs_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["skillpm", "--version"])
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("skillpm", run_name="__main__")
     assert ended.value.code == 0
 
 
-def test_route_explains_why_the_base_answers(world: World, pair: Pair) -> None:
+def test_route_explains_why_the_base_is_chosen(world: World, pair: Pair) -> None:
     world.init(pair[0])
     outcome = world.run("route", "what is 12 times 12?")
     assert outcome.out == "(base)\n"

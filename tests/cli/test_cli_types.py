@@ -19,7 +19,7 @@ URLS = (
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_a_url_in_the_place_of_a_path_is_refused_and_not_shown(
+def test_url_in_place_of_a_path_is_refused_and_not_shown(
     world: World, command: tuple[str, ...], url: str
 ) -> None:
     for more in ((), ("--json",)):
@@ -33,5 +33,7 @@ def test_a_url_in_the_place_of_a_path_is_refused_and_not_shown(
 @pytest.mark.parametrize(
     "command", [("list", "--lock-timeout"), ("gc", "--older-than"), ("gc", "--grace")], ids=" ".join
 )
-def test_a_number_is_finite(world: World, command: tuple[str, ...], number: str) -> None:
+def test_infinite_or_nan_number_is_refused(
+    world: World, command: tuple[str, ...], number: str
+) -> None:
     assert world.run(*command, number).code == 2

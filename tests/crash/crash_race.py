@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crash_case import COUNT_ONLY, Killer, Run, Scene
-from crash_look import (
+from crash_checks import (
     BrokenStateError,
     LostGenerationError,
     check_clean,

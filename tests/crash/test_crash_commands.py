@@ -3,8 +3,8 @@
 import click
 import pytest
 from crash_case import Killer, Scene
-from crash_judge import Judge
-from crash_look import check_clean
+from crash_checks import check_clean
+from crash_comparison import Judge
 from crash_scenes import COMMANDS, NAMES
 from thoroughness import is_thorough, stride
 
@@ -26,14 +26,14 @@ def _words(command: click.Command, *before: str) -> set[str]:
     return set().union(*below)
 
 
-def test_every_command_that_writes_is_killed() -> None:
+def test_every_writing_command_has_a_crash_scene() -> None:
     killed = [f"{words} " for _, words in COMMANDS.values()]
     writing = _words(app) - READING
     assert not {one for one in writing if not any(words.startswith(f"{one} ") for words in killed)}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_kill_leaves_the_old_or_the_new_state_and_a_repeat_completes_it(
+def test_kill_leaves_the_old_or_the_new_state_and_a_repeat_completes(
     killer: Killer, scenes: dict[str, Scene], name: str
 ) -> None:
     judge = Judge.of(killer, scenes[name])
@@ -46,7 +46,7 @@ def test_a_kill_leaves_the_old_or_the_new_state_and_a_repeat_completes_it(
 
 
 @pytest.mark.parametrize("name", ["install", "uninstall", "rollback"])
-def test_a_project_file_that_was_edited_after_a_kill_is_not_overwritten(
+def test_project_file_edited_after_a_kill_is_not_overwritten(
     killer: Killer, scenes: dict[str, Scene], name: str
 ) -> None:
     scene = scenes[name]
@@ -71,7 +71,7 @@ def test_a_project_file_that_was_edited_after_a_kill_is_not_overwritten(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_a_kill_at_every_single_point_breaks_nothing(
+def test_kill_at_every_point_breaks_nothing(
     killer: Killer, scenes: dict[str, Scene], name: str
 ) -> None:
     judge = Judge.of(killer, scenes[name])

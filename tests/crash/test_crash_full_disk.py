@@ -172,20 +172,20 @@ def _judge(counts: tuple[int, int], what: str) -> None:
     assert failed > 0
 
 
-def test_a_registry_is_made_on_a_disk_that_was_full(
+def test_registry_is_created_after_a_full_disk(
     world: World, disk: Disk, pack: Path, stride: int
 ) -> None:
     _judge(_try_every_step(disk, _registry(world, disk, pack), stride=stride), "registry")
 
 
-def test_a_store_is_made_on_a_disk_that_was_full(
+def test_store_is_created_after_a_full_disk(
     world: World, disk: Disk, pack: Path, stride: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.ask("publish", pack)
     _judge(_try_every_step(disk, _store(world, disk, monkeypatch), stride=stride), "store")
 
 
-def test_a_graft_is_made_on_a_disk_that_was_full(
+def test_graft_is_created_after_a_full_disk(
     world: World, disk: Disk, pack: Path, stride: int
 ) -> None:
     world.ask("publish", pack)

@@ -12,7 +12,7 @@ EVERY = 1
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_race_has_the_result_of_some_order_of_the_two(
+def test_race_has_the_result_of_some_order_of_the_two_commands(
     killer: Killer, scenes: dict[str, Scene], name: str
 ) -> None:
     chance = random.Random(name)
@@ -25,7 +25,7 @@ def test_a_race_has_the_result_of_some_order_of_the_two(
 @pytest.mark.slow
 @pytest.mark.parametrize("rival", [*RIVALS, "same"])
 @pytest.mark.parametrize("name", NAMES)
-def test_every_pair_of_commands_may_race(
+def test_races_of_every_pair_of_commands_have_the_result_of_some_order(
     killer: Killer, scenes: dict[str, Scene], name: str, rival: str
 ) -> None:
     chance = random.Random(f"{name} {rival}")

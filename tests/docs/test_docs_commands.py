@@ -56,7 +56,7 @@ def parse(line: str) -> click.Command:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_command_line_accepts_every_command_of_a_page(page: str) -> None:
+def test_command_line_accepts_every_command_of_a_page(page: str) -> None:
     lines = commands((REPOSITORY / page).read_text(encoding="utf-8"))
     assert lines
     for line in lines:
@@ -67,7 +67,7 @@ def test_the_command_line_accepts_every_command_of_a_page(page: str) -> None:
     "skillpm instal acme/math", "skillpm install --gard acme/math", "skillpm uninstall",
     "skillpm registry nonsense", "skillpm list too much",
 ])  # fmt: skip
-def test_a_command_that_does_not_exist_would_be_found(line: str) -> None:
+def test_command_that_does_not_exist_is_detected(line: str) -> None:
     with pytest.raises((click.ClickException, AssertionError)):
         parse(line)
 

@@ -88,7 +88,7 @@ def test_make_targets_of_the_pages_exist() -> None:
             assert target in known, f"{page}: make {target}"
 
 
-def test_files_in_the_drawing_of_the_architecture_exist() -> None:
+def test_files_in_the_architecture_diagram_exist() -> None:
     text = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
     drawing = re.findall(r"^```mermaid\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
     files = [name for block in drawing for name in _FLOW.findall(block)]
@@ -102,7 +102,7 @@ def test_files_in_the_drawing_of_the_architecture_exist() -> None:
     "`skillpm/flows/nothing.py`", "`python -m benchmarks.nothing`", "`python -m benchmarks.tools`",
     "`skillpm.spec.nothing`", "`skillpm_registry.db.shape.NOTHING`", "`migrations/nothing/`",
 ])  # fmt: skip
-def test_a_name_that_does_not_exist_is_found(text: str) -> None:
+def test_name_that_does_not_exist_is_detected(text: str) -> None:
     assert missing_in(text)
 
 
@@ -110,5 +110,5 @@ def test_a_name_that_does_not_exist_is_found(text: str) -> None:
     "`skillpm/spec/lockfile.py`", "`skillpm/delta/codecs/`", "`python -m benchmarks.live`",
     "`skillpm_registry.db.shape.CODE`", "edit `skillpm.toml` and `skillpm.lock`",
 ])  # fmt: skip
-def test_a_name_that_exists_is_accepted(text: str) -> None:
+def test_name_that_exists_is_accepted(text: str) -> None:
     assert not missing_in(text)

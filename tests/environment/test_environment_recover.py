@@ -56,7 +56,7 @@ def _write_journal(project: ProjectFolder, plain: dict[str, Any]) -> None:
     project.journal.write_text(json.dumps(plain))
 
 
-def test_a_change_interrupted_before_the_switch_is_undone(project: ProjectFolder) -> None:
+def test_recover_undoes_a_change_interrupted_before_the_switch(project: ProjectFolder) -> None:
     text = project.file.read_text()
     _write_journal(project, _journal(project))
     project.generation_file(1).write_bytes(_next(project).dumps())
@@ -68,14 +68,14 @@ def test_a_change_interrupted_before_the_switch_is_undone(project: ProjectFolder
     assert not project.journal.exists()
 
 
-def test_a_first_generation_that_was_cut_off_is_undone(project: ProjectFolder) -> None:
+def test_recover_undoes_an_interrupted_first_generation(project: ProjectFolder) -> None:
     _write_journal(project, _journal(project, number=0))
     project.pointer.unlink()
     assert recover(project, _quiet) is None
     assert not project.generation_file(0).exists()
 
 
-def test_a_change_interrupted_after_the_switch_is_completed(project: ProjectFolder) -> None:
+def test_recover_completes_a_change_interrupted_after_the_switch(project: ProjectFolder) -> None:
     _write_journal(project, _journal(project))
     project.generation_file(1).write_bytes(_next(project).dumps())
     project.pointer.write_text("1\n")
@@ -92,7 +92,9 @@ def test_a_change_interrupted_after_the_switch_is_completed(project: ProjectFold
 
 
 @pytest.mark.parametrize("again", ["# mine\n", "# new\n"])
-def test_a_file_that_was_edited_since_is_kept(project: ProjectFolder, again: str) -> None:
+def test_recover_keeps_a_file_edited_after_the_interruption(
+    project: ProjectFolder, again: str
+) -> None:
     _write_journal(project, _journal(project))
     project.generation_file(1).write_bytes(_next(project).dumps())
     project.pointer.write_text("1\n")
@@ -105,7 +107,7 @@ def test_a_file_that_was_edited_since_is_kept(project: ProjectFolder, again: str
 
 
 @pytest.mark.parametrize("text", ["[", "{}", '{"kind":"switch"}', '{"kind":"graft","ready":1}'])
-def test_a_damaged_journal_is_an_error_that_names_it(project: ProjectFolder, text: str) -> None:
+def test_recover_refuses_a_damaged_journal_by_name(project: ProjectFolder, text: str) -> None:
     project.journal.write_text(text)
     with pytest.raises(StateError, match=r"journal\.json"):
         recover(project, _quiet)
@@ -133,7 +135,7 @@ def _swap(project: ProjectFolder, *, ready: bool) -> _CutOff:
     return swap
 
 
-def test_an_unfinished_graft_is_removed(project: ProjectFolder) -> None:
+def test_recover_removes_an_unfinished_graft(project: ProjectFolder) -> None:
     swap = _swap(project, ready=False)
     assert recover(project, _quiet) is None
     assert not swap.staged.exists()
@@ -159,7 +161,7 @@ def _switched(swap: _CutOff) -> None:
 
 
 @pytest.mark.parametrize("state", [_nothing, _older, _moved, _switched])
-def test_a_complete_staged_graft_is_swapped_in(
+def test_recover_swaps_in_a_complete_staged_graft(
     project: ProjectFolder, state: Callable[[_CutOff], None]
 ) -> None:
     swap = _swap(project, ready=True)
@@ -172,7 +174,7 @@ def test_a_complete_staged_graft_is_swapped_in(
     assert "completed the interrupted graft" in said[0]
 
 
-def test_a_folder_that_replaced_the_graft_meanwhile_is_kept(project: ProjectFolder) -> None:
+def test_recover_keeps_a_folder_that_replaced_the_graft(project: ProjectFolder) -> None:
     swap = _swap(project, ready=True)
     swap.target.mkdir()
     (swap.target / "thesis.txt").write_text("mine")
@@ -183,22 +185,20 @@ def test_a_folder_that_replaced_the_graft_meanwhile_is_kept(project: ProjectFold
     assert not swap.staged.exists()
 
 
-def test_a_file_that_is_the_same_is_not_written_again(project: ProjectFolder) -> None:
+def test_update_file_does_not_rewrite_an_unchanged_file(project: ProjectFolder) -> None:
     before = project.file.stat().st_mtime_ns, project.file.stat().st_ino
     update_file(project, project.file, project.file.read_text())
     assert (project.file.stat().st_mtime_ns, project.file.stat().st_ino) == before
 
 
 @pytest.mark.parametrize("text", ["abc", "-1", "", "1.0", "²"])
-def test_a_pointer_that_holds_no_number_is_an_integrity_error(
-    project: ProjectFolder, text: str
-) -> None:
+def test_current_refuses_a_pointer_that_is_not_a_number(project: ProjectFolder, text: str) -> None:
     project.pointer.write_text(text)
     with pytest.raises(IntegrityError, match="should hold a number"):
         project.current()
 
 
-def test_an_unreadable_file_is_reported_by_name(project: ProjectFolder) -> None:
+def test_unreadable_state_file_is_reported_by_name(project: ProjectFolder) -> None:
     with pytest.raises(NotFoundError, match="no generation 7"):
         project.generation(7)
     project.file.write_bytes(b"\xff")
@@ -222,7 +222,7 @@ def test_an_unreadable_file_is_reported_by_name(project: ProjectFolder) -> None:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_during_the_switch_is_passed_over(
+def test_commit_ignores_signals_during_the_switch(
     project: ProjectFolder, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals
 ) -> None:
     handler, write = signal.getsignal(sent), Folder.write

@@ -73,7 +73,7 @@ def _journal(project: ProjectFolder, **plain: Any) -> None:
         (["a"] * 300, "thesis"), (None, None),
     ],
 )  # fmt: skip
-def test_a_journal_that_leads_out_of_the_project_is_refused_with_its_path(
+def test_recover_refuses_a_journal_path_outside_the_project(
     project: ProjectFolder, *, ready: bool, folder: object, name: object
 ) -> None:
     _journal(project, kind="graft", ready=ready, folder=folder, name=name)
@@ -86,7 +86,7 @@ def test_a_journal_that_leads_out_of_the_project_is_refused_with_its_path(
 
 @pytest.mark.usefixtures("unharmed")
 @pytest.mark.parametrize("ready", [True, False])
-def test_a_journal_does_not_follow_a_link_that_leads_out(
+def test_recover_does_not_follow_a_link_out_of_the_project(
     project: ProjectFolder, outside: Path, *, ready: bool
 ) -> None:
     (project.folder / "sub").symlink_to(outside)
@@ -96,7 +96,9 @@ def test_a_journal_does_not_follow_a_link_that_leads_out(
 
 
 @pytest.mark.usefixtures("unharmed")
-def test_a_journal_of_paths_is_refused(project: ProjectFolder, outside: Path) -> None:
+def test_recover_refuses_a_journal_with_absolute_paths(
+    project: ProjectFolder, outside: Path
+) -> None:
     paths = {key: str(outside / "thesis") for key in ("target", "staged", "old")}
     _journal(project, kind="graft", ready=True, **paths)
     with pytest.raises(StateError, match="folder: missing"):
@@ -104,7 +106,7 @@ def test_a_journal_of_paths_is_refused(project: ProjectFolder, outside: Path) ->
 
 
 @pytest.mark.usefixtures("unharmed")
-def test_only_a_graft_is_swapped_in_and_not_a_link_to_one(
+def test_recover_swaps_in_only_a_graft_and_no_link_to_one(
     project: ProjectFolder, outside: Path
 ) -> None:
     staged = project.folder / ".graft.skillpm-new"
@@ -124,7 +126,7 @@ def test_only_a_graft_is_swapped_in_and_not_a_link_to_one(
 @pytest.mark.parametrize(
     "number", [-1, 2, 10**9, 10**30, "1", "../../outside/1", 1.0, True, None, [1]]
 )
-def test_a_journal_with_an_unexpected_number_is_refused(
+def test_recover_refuses_a_journal_with_an_unexpected_number(
     project: ProjectFolder, number: object
 ) -> None:
     _journal(project, kind="switch", number=number, files=[])
@@ -134,9 +136,7 @@ def test_a_journal_with_an_unexpected_number_is_refused(
 
 
 @pytest.mark.parametrize("name", ["../x", ".skillpm/current", "", 7, None, "skillpm.toml\0"])
-def test_a_journal_writes_the_two_project_files_and_no_other(
-    project: ProjectFolder, name: object
-) -> None:
+def test_recover_writes_only_the_two_project_files(project: ProjectFolder, name: object) -> None:
     file = {"name": name, "before": None, "after": "x"}
     _journal(project, kind="switch", number=0, files=[file])
     with pytest.raises(StateError, match=r"files\[0\]\.name"):
@@ -144,7 +144,7 @@ def test_a_journal_writes_the_two_project_files_and_no_other(
 
 
 @pytest.mark.usefixtures("unharmed")
-def test_a_state_folder_that_is_a_link_is_refused_by_name(
+def test_state_folder_that_is_a_link_is_refused_by_name(
     project: ProjectFolder, outside: Path
 ) -> None:
     project.state.rename(outside.parent / "moved")
@@ -160,7 +160,7 @@ def test_a_state_folder_that_is_a_link_is_refused_by_name(
         raise AssertionError
 
 
-def test_the_state_is_left_out_of_git(project: ProjectFolder) -> None:
+def test_commit_keeps_the_gitignore_of_the_state_folder(project: ProjectFolder) -> None:
     ignored = project.state / ".gitignore"
     assert ignored.read_text() == "*\n"
     ignored.write_text("# mine\n")
@@ -170,7 +170,7 @@ def test_the_state_is_left_out_of_git(project: ProjectFolder) -> None:
 
 @pytest.mark.parametrize("name", ["skillpm.toml", "skillpm.lock"])
 @pytest.mark.parametrize("target", ["../theirs", "{tmp}/theirs", "kept/../../theirs", "again", "."])
-def test_a_project_file_that_links_out_is_neither_read_nor_written(
+def test_project_file_that_links_outside_is_neither_read_nor_written(
     project: ProjectFolder, tmp_path: Path, name: str, target: str
 ) -> None:
     theirs = (project.folder / name).rename(tmp_path / "theirs")
@@ -186,7 +186,7 @@ def test_a_project_file_that_links_out_is_neither_read_nor_written(
 
 
 @pytest.mark.parametrize("absolute", [True, False])
-def test_a_project_file_may_link_to_a_file_of_the_project(
+def test_project_file_may_link_to_a_file_inside_the_project(
     project: ProjectFolder, *, absolute: bool
 ) -> None:
     kept = project.folder / "kept" / "project.toml"
@@ -200,7 +200,7 @@ def test_a_project_file_may_link_to_a_file_of_the_project(
     assert project.read_file().root == Digest.of(b"base")
 
 
-def test_numbers_and_requirements_that_skillpm_cannot_write_are_refused(
+def test_generations_with_invalid_numbers_or_requirements_are_refused(
     project: ProjectFolder,
 ) -> None:
     plain = json.loads(project.generation_file(0).read_text())
@@ -234,7 +234,7 @@ def _outside_swap(project: ProjectFolder, home: Path, target: Path, *, ready: bo
 
 
 @pytest.mark.parametrize("ready", [True, False])
-def test_a_graft_outside_is_completed_or_undone_by_its_own_home(
+def test_recover_handles_a_graft_outside_the_project_only_with_its_home(
     project: ProjectFolder, tmp_path: Path, *, ready: bool
 ) -> None:
     home, target = tmp_path / "home", tmp_path / "served" / "model"
@@ -247,7 +247,9 @@ def test_a_graft_outside_is_completed_or_undone_by_its_own_home(
     assert list((home / RECORDS).iterdir()) == []
 
 
-def test_a_record_in_the_home_is_checked_too(project: ProjectFolder, tmp_path: Path) -> None:
+def test_recover_refuses_an_edited_swap_record_in_the_home(
+    project: ProjectFolder, tmp_path: Path
+) -> None:
     home, target = tmp_path / "home", tmp_path / "served" / "model"
     staged = _outside_swap(project, home, target, ready=True)
     (record,) = (home / RECORDS).iterdir()
@@ -259,7 +261,9 @@ def test_a_record_in_the_home_is_checked_too(project: ProjectFolder, tmp_path: P
     assert staged.exists()
 
 
-def test_a_target_in_the_project_stays_in_it(project: ProjectFolder, outside: Path) -> None:
+def test_locate_and_check_target_refuse_targets_that_leave_the_project(
+    project: ProjectFolder, outside: Path
+) -> None:
     (project.folder / "sub").symlink_to(outside)
     with pytest.raises(StateError, match="should be in the project, but a symbolic link leads"):
         locate(project.folder, project.folder / "sub" / "graft")
@@ -279,7 +283,7 @@ def test_a_target_in_the_project_stays_in_it(project: ProjectFolder, outside: Pa
             check_target(project.folder, project.folder / name, base, outside / "home")
 
 
-def test_the_record_of_a_lock_holder_is_untrusted_input(
+def test_holder_ignores_an_invalid_record_and_follows_no_link(
     project: ProjectFolder, outside: Path
 ) -> None:
     assert project.holder() is None

@@ -5,7 +5,7 @@ from examples.continual import model as lm
 from examples.continual import texts
 
 
-def test_no_text_is_unknown_to_the_tokenizer() -> None:
+def test_tokenizer_encodes_any_text() -> None:
     text = "naïve ⊕ \t\n\x00 end" * 40
     spell = lm.tokenizer()
     ids = spell(text)["input_ids"]
@@ -17,14 +17,14 @@ def test_no_text_is_unknown_to_the_tokenizer() -> None:
 
 
 @pytest.mark.parametrize("kind", ["metadata", "headers"])
-def test_no_text_is_both_learnt_and_measured_on(kind: str) -> None:
+def test_training_and_held_out_texts_are_disjoint(kind: str) -> None:
     found = texts.read(kind)
     assert sum(map(len, found.train)) <= texts.TRAIN_BYTES
     assert found.held_out
     assert not set(found.train) & set(found.held_out)
 
 
-def test_a_lesson_changes_only_the_named_parameters() -> None:
+def test_training_changes_only_the_named_parameters() -> None:
     model = lm.fresh(0)
     before = {name: value.clone() for name, value in model.named_parameters()}
     rows = lm.rows(["a cat sat on a mat. " * 100])

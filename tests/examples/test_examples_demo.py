@@ -5,7 +5,7 @@ import pytest
 from examples import demo
 
 
-def test_an_interrupted_demo_ends_with_a_sentence_and_no_traceback(
+def test_interrupted_demo_ends_with_a_message_and_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupt(_console: object) -> int:

@@ -10,7 +10,7 @@ from skillpm_world import PACKAGES
 REPOSITORY = Path(__file__).parents[2]
 
 
-def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", PACKAGES)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))

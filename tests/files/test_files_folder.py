@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from plants import deepen
+from hostile_files import deepen
 
 from skillpm.errors import SpecError, StateError
 from skillpm.files.errors import (
@@ -80,7 +80,9 @@ Make = Callable[[Path, Path], None]
 
 
 @pytest.mark.parametrize(("make", "kind"), CASES)
-def test_only_a_regular_file_is_read(folder: Folder, outside: Path, make: Make, kind: str) -> None:
+def test_read_refuses_entries_that_are_not_regular_files(
+    folder: Folder, outside: Path, make: Make, kind: str
+) -> None:
     make(folder.path / "record", outside)
     with pytest.raises(WrongKindError, match=f"should be a regular file, is {kind}") as caught:
         folder.read("record")
@@ -89,7 +91,7 @@ def test_only_a_regular_file_is_read(folder: Folder, outside: Path, make: Make, 
 
 
 @pytest.mark.parametrize(("make", "kind"), CASES)
-def test_a_write_replaces_an_existing_entry_and_does_not_follow_it(
+def test_write_replaces_an_entry_and_does_not_follow_it(
     folder: Folder, outside: Path, make: Make, kind: str
 ) -> None:
     make(folder.path / "record", outside)
@@ -103,7 +105,7 @@ def test_a_write_replaces_an_existing_entry_and_does_not_follow_it(
     assert folder.names() == ["record"]
 
 
-def test_a_link_that_waits_for_the_staged_file_is_not_written_through(
+def test_write_does_not_follow_a_link_in_place_of_the_staged_file(
     folder: Folder, outside: Path
 ) -> None:
     (folder.path / staged_name("record")).symlink_to(outside / "secret")
@@ -113,14 +115,16 @@ def test_a_link_that_waits_for_the_staged_file_is_not_written_through(
 
 
 @pytest.mark.parametrize("make", [_link_to_folder, _pipe, _link, _broken])
-def test_only_a_folder_is_entered(folder: Folder, outside: Path, make: Make) -> None:
+def test_subfolder_refuses_entries_that_are_not_folders(
+    folder: Folder, outside: Path, make: Make
+) -> None:
     make(folder.path / "state", outside)
     for create in (False, True):
         with pytest.raises(WrongKindError, match="should be a folder, is a"):
             folder.subfolder("state", create=create)
 
 
-def test_a_file_over_the_limit_is_not_read(folder: Folder) -> None:
+def test_read_refuses_a_file_over_the_limit(folder: Folder) -> None:
     with (folder.path / "record").open("wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(TooLargeError, match="at most 10 bytes, has 1099511627776"):
@@ -129,12 +133,12 @@ def test_a_file_over_the_limit_is_not_read(folder: Folder) -> None:
     assert folder.read("record", limit=10) == b"0123456789"
 
 
-def test_a_file_that_hides_its_size_is_read_to_the_limit_at_most() -> None:
+def test_read_stops_at_the_limit_for_a_file_that_hides_its_size() -> None:
     with Folder.open(Path("/proc/self")) as process, pytest.raises(TooLargeError):
         process.read("maps", limit=100)
 
 
-def test_a_denied_file_is_reported_as_denied(
+def test_read_reports_a_denied_file_as_denied(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if os.geteuid() == 0:  # root can read all files, so the system's refusal is simulated
@@ -150,7 +154,7 @@ def test_a_denied_file_is_reported_as_denied(
         folder.read("record")
 
 
-def test_missing_entries_of_a_folder_are_reported_as_missing(folder: Folder) -> None:
+def test_missing_entries_are_reported_as_missing(folder: Folder) -> None:
     assert folder.find("record") is None
     assert not folder.remove("record")
     folder.remove_tree("record")
@@ -162,13 +166,13 @@ def test_missing_entries_of_a_folder_are_reported_as_missing(folder: Folder) -> 
         Folder.open(folder.path / "state")
 
 
-def test_of_two_that_create_a_file_the_first_has(folder: Folder) -> None:
+def test_create_keeps_the_first_file(folder: Folder) -> None:
     assert folder.create("record", b"first")
     assert not folder.create("record", b"second")
     assert (folder.read("record"), folder.names()) == (b"first", ["record"])
 
 
-def test_removing_a_tree_keeps_the_targets_of_its_links(folder: Folder, outside: Path) -> None:
+def test_remove_tree_keeps_the_targets_of_links(folder: Folder, outside: Path) -> None:
     below = folder.path / "tree" / "a" / "b"
     below.mkdir(parents=True)
     for place in (folder.path / "tree", below):
@@ -182,15 +186,13 @@ def test_removing_a_tree_keeps_the_targets_of_its_links(folder: Folder, outside:
     assert (outside / "secret").read_bytes() == SECRET
 
 
-def test_a_tree_of_any_depth_is_removed(folder: Folder) -> None:
+def test_remove_tree_removes_a_tree_of_any_depth(folder: Folder) -> None:
     deepen(os.dup(folder.fd), 3000)
     folder.remove_tree("deeper")
     assert folder.names() == []
 
 
-def test_an_open_folder_stays_the_same_folder_when_it_is_moved(
-    folder: Folder, outside: Path
-) -> None:
+def test_open_folder_is_the_same_after_it_is_moved(folder: Folder, outside: Path) -> None:
     folder.path.rename(folder.path.with_name("moved"))
     folder.path.symlink_to(outside)
     folder.write("secret", b"mine")
@@ -199,7 +201,7 @@ def test_an_open_folder_stays_the_same_folder_when_it_is_moved(
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc/passwd", "a\0b"])
-def test_a_name_that_leads_elsewhere_is_never_used(folder: Folder, name: str) -> None:
+def test_name_that_leads_elsewhere_is_refused(folder: Folder, name: str) -> None:
     for use in (folder.read, folder.remove, folder.remove_tree, folder.subfolder, folder.has):
         with pytest.raises(ValueError, match="not a single path component"):
             use(name)
@@ -208,14 +210,14 @@ def test_a_name_that_leads_elsewhere_is_never_used(folder: Folder, name: str) ->
 
 
 @pytest.mark.parametrize("name", [7, None, "a\nb", "\ud800", "x" * 256, ["a"]])
-def test_a_record_names_a_file_by_a_plain_name(name: object) -> None:
+def test_check_plain_name_refuses_invalid_names(name: object) -> None:
     with pytest.raises(SpecError, match="plain file name"):
         check_plain_name(name, "the record")
     assert check_plain_name("skillpm.toml", "the record") == "skillpm.toml"
 
 
 @pytest.mark.parametrize("make", [_pipe, _socket, _folder, _device, _broken])
-def test_a_file_that_a_person_named_ends_and_does_not_block(
+def test_read_named_file_follows_links_and_refuses_special_files(
     folder: Folder, outside: Path, make: Make
 ) -> None:
     make(folder.path / "plan.json", outside)
@@ -225,7 +227,7 @@ def test_a_file_that_a_person_named_ends_and_does_not_block(
     assert read_named_file(folder.path / "mine") == SECRET
 
 
-def test_a_file_in_the_place_of_a_folder_is_reported(folder: Folder) -> None:
+def test_open_reports_a_file_in_the_place_of_a_folder(folder: Folder) -> None:
     folder.write("record", b"")
     for path in (folder.path / "record", folder.path / "record" / "below"):
         for create in (False, True):
@@ -233,7 +235,7 @@ def test_a_file_in_the_place_of_a_folder_is_reported(folder: Folder) -> None:
                 Folder.open(path, create=create)
 
 
-def test_a_failed_write_keeps_the_old_file(folder: Folder) -> None:
+def test_change_in_a_removed_folder_is_an_error(folder: Folder) -> None:
     folder.write("record", b"old")
     folder.path.rename(folder.path.with_name("gone"))
     folder.path.with_name("gone").joinpath("record").unlink()

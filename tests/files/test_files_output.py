@@ -15,26 +15,26 @@ from skillpm.flows.pack import pack as packing
 Check = Callable[[Path], None]
 
 
-def test_a_writable_path_is_not_changed_by_the_check(tmp_path: Path) -> None:
+def test_check_output_does_not_change_a_writable_path(tmp_path: Path) -> None:
     check_output(tmp_path / "new.skillpack")
     (tmp_path / "old.skillpack").write_text("old")
     check_output(tmp_path / "old.skillpack")
     assert [path.name for path in tmp_path.iterdir()] == ["old.skillpack"]
 
 
-def test_a_folder_cannot_be_an_output_file(tmp_path: Path) -> None:
+def test_check_output_refuses_a_folder(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="is a folder"):
         check_output(tmp_path)
 
 
-def test_an_absent_folder_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
+def test_check_output_of_a_missing_folder_gives_a_mkdir_hint(tmp_path: Path) -> None:
     with pytest.raises(StateError) as caught:
         check_output(tmp_path / "absent" / "x.skillpack")
     assert caught.value.hint == f"`mkdir -p {tmp_path / 'absent'}`"
 
 
 @pytest.mark.parametrize("check", [check_output, check_output_folder])
-def test_a_file_cannot_be_an_output_folder(tmp_path: Path, check: Check) -> None:
+def test_output_below_a_file_is_refused(tmp_path: Path, check: Check) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StateError, match="should be a folder, is a regular file"):
         check(tmp_path / "file" / "x")
@@ -42,12 +42,12 @@ def test_a_file_cannot_be_an_output_folder(tmp_path: Path, check: Check) -> None
 
 
 @pytest.mark.parametrize("check", [check_output, check_output_folder])
-def test_an_unwritable_file_system_is_reported_before_the_work(check: Check) -> None:
+def test_unwritable_file_system_is_reported(check: Check) -> None:
     with pytest.raises(StateError, match="cannot be written"):
         check(Path("/proc/self/x"))
 
 
-def test_devices_and_pipes_are_not_replaced_by_a_result(tmp_path: Path) -> None:
+def test_check_output_refuses_devices_and_pipes(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(StateError, match="is a named pipe; expected a regular file"):
         check_output(tmp_path / "pipe")
@@ -55,12 +55,12 @@ def test_devices_and_pipes_are_not_replaced_by_a_result(tmp_path: Path) -> None:
         check_output(Path(os.devnull))
 
 
-def test_missing_parent_folders_are_allowed(tmp_path: Path) -> None:
+def test_check_output_folder_accepts_missing_parents(tmp_path: Path) -> None:
     check_output_folder(tmp_path / "a" / "b" / "c")
     assert not list(tmp_path.iterdir())
 
 
-def test_graft_export_init_and_audit_refuse_a_bad_place_before_they_begin(
+def test_graft_export_audit_and_init_check_the_output_before_they_begin(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = write_plain(tmp_path / "b", plain_tensors())
@@ -84,9 +84,7 @@ def test_graft_export_init_and_audit_refuse_a_bad_place_before_they_begin(
     assert expected in world.fail("-C", file, "init", "--base", base, code=1, kind="state")
 
 
-def test_of_two_concurrent_inits_one_succeeds_and_the_other_reports_it(
-    world: World, tmp_path: Path
-) -> None:
+def test_concurrent_inits_make_one_project(world: World, tmp_path: Path) -> None:
     base = write_plain(tmp_path / "b", plain_tensors())
     for attempt in range(3):
         folder = tmp_path / f"project-{attempt}"
@@ -98,7 +96,7 @@ def test_of_two_concurrent_inits_one_succeeds_and_the_other_reports_it(
         assert any("is already a project" in err for _, err in said)
 
 
-def test_pack_bundle_and_plot_refuse_a_bad_place_before_they_begin(
+def test_pack_bundle_and_plot_check_the_output_before_they_begin(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = write_plain(tmp_path / "b", plain_tensors())

@@ -20,13 +20,13 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o755, 0o1755, 0o2755, 0o500])
-def test_a_folder_that_its_owner_alone_may_write_is_not_exposed(home: Path, mode: int) -> None:
+def test_folder_writable_only_by_its_owner_is_not_exposed(home: Path, mode: int) -> None:
     home.chmod(mode)
     assert is_owner_only(home)
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o757, 0o702, 0o1777, 0o2777])
-def test_a_folder_that_every_user_may_write_is_exposed(home: Path, mode: int) -> None:
+def test_folder_writable_by_every_user_is_exposed(home: Path, mode: int) -> None:
     home.chmod(mode)
     problem = exposure(home)
     assert problem is not None
@@ -35,7 +35,7 @@ def test_a_folder_that_every_user_may_write_is_exposed(home: Path, mode: int) ->
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a user's own group may be exempt")
 @pytest.mark.parametrize("mode", [0o775, 0o770, 0o2770])
-def test_a_folder_that_a_group_may_write_is_exposed(home: Path, mode: int) -> None:
+def test_folder_writable_by_a_group_is_exposed(home: Path, mode: int) -> None:
     home.chmod(mode)
     problem = exposure(home)
     assert problem is not None
@@ -52,13 +52,13 @@ def test_everything_below_an_exposed_folder_is_exposed(home: Path, part: str) ->
     assert problem.path == home.parent
 
 
-def test_in_a_sticky_parent_folder_only_owners_can_rename(home: Path) -> None:
+def test_folder_in_a_sticky_parent_is_not_exposed(home: Path) -> None:
     home.parent.chmod(0o1777)
     assert is_owner_only(home)
     assert is_owner_only(home / "absent")
 
 
-def test_a_file_is_exposed_by_its_own_mode(home: Path) -> None:
+def test_file_is_exposed_by_its_mode(home: Path) -> None:
     file = home / "file"
     file.write_bytes(b"")
     file.chmod(0o644)
@@ -67,7 +67,7 @@ def test_a_file_is_exposed_by_its_own_mode(home: Path) -> None:
     assert not is_owner_only(file)
 
 
-def test_a_link_is_as_exposed_as_its_target_and_as_its_folder(home: Path) -> None:
+def test_link_is_exposed_by_its_target_or_its_folder(home: Path) -> None:
     elsewhere = home.parent.parent / "elsewhere"
     elsewhere.mkdir(mode=0o755)
     link = elsewhere / "link"
@@ -82,13 +82,13 @@ def test_a_link_is_as_exposed_as_its_target_and_as_its_folder(home: Path) -> Non
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 @pytest.mark.parametrize("part", ["home", "."])
-def test_a_file_of_another_user_is_exposed(home: Path, part: str) -> None:
+def test_file_of_another_user_is_exposed(home: Path, part: str) -> None:
     os.chown(home.parent / part, STRANGER, -1)
     problem = exposure(home)
     assert problem is not None
     assert str(STRANGER) in problem.reason
 
 
-def test_each_exposed_place_is_named_once(home: Path) -> None:
+def test_exposures_names_each_place_once(home: Path) -> None:
     home.chmod(0o777)
     assert [one.path for one in exposures([home / "a", home / "b", home])] == [home]

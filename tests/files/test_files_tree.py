@@ -33,7 +33,7 @@ def test_entries_are_listed_and_links_are_not_entered(folder: Folder) -> None:
     assert list(entries(folder, deepest=2)) == ["a/b", "a/out", "pipe"]
 
 
-def test_a_file_below_is_hashed_by_its_plain_names(folder: Folder) -> None:
+def test_hash_below_refuses_links_special_files_and_large_files(folder: Folder) -> None:
     assert hash_below(folder, "a/b/file", limit=1) == (hashlib.sha256(b"x").hexdigest(), 1)
     with pytest.raises(TooLargeError):
         hash_below(folder, "a/b/file", limit=0)
@@ -43,7 +43,7 @@ def test_a_file_below_is_hashed_by_its_plain_names(folder: Folder) -> None:
         hash_below(folder, "pipe", limit=100)
 
 
-def test_a_path_deeper_than_any_of_skillpm_is_refused_and_not_cut_short(folder: Folder) -> None:
+def test_hash_below_refuses_a_path_deeper_than_the_limit(folder: Folder) -> None:
     deep = "/".join([*["d"] * DEEPEST, "a", "file"])
     (folder.path / "/".join(["d"] * DEEPEST)).mkdir(parents=True)
     (folder.path / "/".join(["d"] * DEEPEST) / "file").write_text("another file")
@@ -52,7 +52,7 @@ def test_a_path_deeper_than_any_of_skillpm_is_refused_and_not_cut_short(folder: 
     assert hash_below(folder, "/".join([*["d"] * DEEPEST, "file"]), limit=100)[1] == 12
 
 
-def test_a_lock_file_gets_the_mode_that_is_asked_for_whatever_the_umask(folder: Folder) -> None:
+def test_open_lock_file_sets_the_requested_mode_despite_the_umask(folder: Folder) -> None:
     before = os.umask(0o077)
     try:
         os.close(open_lock_file(folder, "shared", mode=0o660))
@@ -63,12 +63,14 @@ def test_a_lock_file_gets_the_mode_that_is_asked_for_whatever_the_umask(folder: 
 
 
 @pytest.mark.parametrize("path", ["../outside/secret", "/etc/passwd", "", "a//b", "a/./b", "\0"])
-def test_a_path_that_leaves_the_folder_is_refused(folder: Folder, path: str) -> None:
+def test_hash_below_refuses_a_path_that_leaves_the_folder(folder: Folder, path: str) -> None:
     with pytest.raises(SpecError, match="plain file name"):
         hash_below(folder, path, limit=100)
 
 
-def test_only_a_regular_file_is_locked(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_lock_file_refuses_entries_that_are_not_regular_files(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     os.close(open_lock_file(folder, "lock"))
     assert folder.read("lock") == b""
     with pytest.raises(WrongKindError):

@@ -29,7 +29,7 @@ JSON = ("manifest", "OCI image manifest", "advisory", "saved index", "plan", "ge
 
 
 @pytest.mark.parametrize("name", sorted(set(TARGETS) - {"checkpoint index"}))
-def test_a_parser_reads_its_seeds(name: str) -> None:
+def test_parser_reads_its_seeds(name: str) -> None:
     target = TARGETS[name]
     assert [outcome_of(target, seed) for seed in target.seeds] == ["read"] * len(target.seeds)
 
@@ -41,12 +41,12 @@ def _fuzzed(count: int) -> None:
     assert done.stdout.count("0 findings") == len(TARGETS)
 
 
-def test_some_hundred_altered_inputs_of_each_parser_are_read_or_refused() -> None:
+def test_altered_inputs_are_read_or_refused() -> None:
     _fuzzed(200)
 
 
 @pytest.mark.slow
-def test_many_altered_inputs_of_each_parser_are_read_or_refused() -> None:
+def test_many_altered_inputs_are_read_or_refused() -> None:
     _fuzzed(10_000)
 
 
@@ -85,7 +85,7 @@ def _fail(_data: bytes) -> None:
     raise KeyError(1)
 
 
-def test_the_harness_finds_a_foreign_error_a_warning_a_hang_and_a_bomb(
+def test_run_reports_foreign_errors_warnings_hangs_and_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(fuzz_run, "SECONDS", 0.05)
@@ -111,7 +111,7 @@ def test_the_harness_finds_a_foreign_error_a_warning_a_hang_and_a_bomb(
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="extra `fuzz`")
 @pytest.mark.parametrize("name", ["manifest", "safetensors header", "requirement"])
-def test_atheris_finds_nothing_in_some_seconds(name: str, tmp_path: Path) -> None:
+def test_atheris_finds_nothing(name: str, tmp_path: Path) -> None:
     seconds = examples(20) if is_thorough() else 5
     command = [sys.executable, str(HERE / "fuzz_atheris.py"), name, f"-max_total_time={seconds}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)

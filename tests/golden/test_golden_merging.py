@@ -37,5 +37,5 @@ def test_golden_sets_merge_to_the_same_bytes_on_every_machine(
     assert json.loads(done.stdout) == recorded
 
 
-def test_each_method_merges_the_golden_set_otherwise(recorded: dict[str, str]) -> None:
+def test_each_method_merges_the_golden_set_to_another_root(recorded: dict[str, str]) -> None:
     assert len(set(recorded.values())) == 5

@@ -68,26 +68,28 @@ def test_golden_packs_decode_to_the_same_bytes_on_every_machine(
         assert done.stdout == recorded[name], name
 
 
-def test_a_golden_root_equals_the_root_in_its_manifest(recorded: dict[str, str]) -> None:
+def test_golden_root_equals_the_root_in_its_manifest(recorded: dict[str, str]) -> None:
     for name, roots in recorded.items():
         manifest = open_pack(HERE / f"{name}.skillpack").manifest
         assert roots.split()[:2] == [str(manifest.base.root), str(manifest.result_root)]
 
 
-def test_the_lossless_pack_gives_the_tuned_model(recorded: dict[str, str], tmp_path: Path) -> None:
+def test_lossless_golden_pack_decodes_to_the_tuned_model(
+    recorded: dict[str, str], tmp_path: Path
+) -> None:
     tuned = write_model(tmp_path / "tuned.safetensors", WORLDS["lossless"], tuned=True)
     assert str(identify(open_checkpoint(tuned)).root) == recorded["lossless"].split()[1]
 
 
 @pytest.mark.parametrize("name", WORLDS)
-def test_the_same_inputs_give_the_same_pack(name: str, tmp_path: Path) -> None:
+def test_same_inputs_give_the_same_pack(name: str, tmp_path: Path) -> None:
     one, other = tmp_path / "one.skillpack", tmp_path / "other.skillpack"
     cut_pack(tmp_path, name, one)
     cut_pack(tmp_path, name, other)
     assert one.read_bytes() == other.read_bytes()
 
 
-def test_the_golden_packs_have_every_codec_and_every_mode(recorded: dict[str, str]) -> None:
+def test_golden_packs_have_every_codec_and_every_mode(recorded: dict[str, str]) -> None:
     codecs, modes = set(), set()
     for name in WORLDS:
         opened = open_pack(HERE / f"{name}.skillpack")

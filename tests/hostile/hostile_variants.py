@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from hostile_ground import Ground
-from hostile_things import THINGS, Put
-from plants import clear
+from hostile_entries import THINGS, Put
+from hostile_files import clear
+from hostile_folders import Ground
 
 
 @dataclass(frozen=True)

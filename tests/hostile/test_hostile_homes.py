@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hostile_witness import Witness
-from plants import broken_link, clear, folder, huge, link_to_file, link_to_folder, pipe
+from hostile_files import broken_link, clear, folder, huge, link_to_file, link_to_folder, pipe
+from inotify_watch import Witness
 from skillpm_world import World
 
 from skillpm.spec.digests import Digest
@@ -91,7 +91,7 @@ CASES = [(name, plant) for name in PLACES for plant in PLANTS]
         for number, case in enumerate(CASES)
     ],
 )
-def test_no_command_leaves_the_home_because_of_its_contents(
+def test_commands_do_not_leave_a_hostile_home(
     installed: World, outside: Path, name: str, plant: Callable[[Path, Path], None]
 ) -> None:
     installed.run("graft")
@@ -99,7 +99,7 @@ def test_no_command_leaves_the_home_because_of_its_contents(
 
 
 @pytest.mark.parametrize("named", ["thesis.txt", "left", "."])
-def test_a_staging_note_removes_no_file_of_another_name(
+def test_staging_note_removes_no_file_of_another_name(
     installed: World, outside: Path, named: str
 ) -> None:
     note = installed.home / "tmp" / f"beside-{_dead()}-x"
@@ -112,9 +112,7 @@ def test_a_staging_note_removes_no_file_of_another_name(
     witness.close()
 
 
-def test_a_note_is_not_believed_in_a_home_that_others_may_write(
-    installed: World, tmp_path: Path
-) -> None:
+def test_staging_note_in_a_world_writable_home_is_ignored(installed: World, tmp_path: Path) -> None:
     note, staged = installed.home / "tmp" / f"beside-{_dead()}-x", tmp_path / ".thesis.7.tmp"
     staged.write_text("years of work")
     note.mkdir(parents=True)
@@ -126,9 +124,7 @@ def test_a_note_is_not_believed_in_a_home_that_others_may_write(
     installed.home.chmod(0o700)
 
 
-def test_a_record_of_a_project_is_believed_under_its_own_name_only(
-    installed: World, tmp_path: Path
-) -> None:
+def test_project_record_under_another_name_is_damaged(installed: World, tmp_path: Path) -> None:
     (record,) = (installed.home / "projects").glob("*.json")
     record.rename(record.with_name("0" * 32 + ".json"))
     assert "is damaged" in installed.fail("gc", "-y", code=1, kind="state")

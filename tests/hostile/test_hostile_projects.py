@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from cut_packs import CutPacks
-from hostile_ground import MARK, Ground, TooSlowError, fingerprint, make_ground
+from hostile_folders import MARK, Ground, TooSlowError, fingerprint, make_ground
 from hostile_variants import Variant, variants
-from hostile_witness import Witness
+from inotify_watch import Witness
 from skillpm_world import World
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the witness is Linux's inotify")
@@ -68,12 +68,12 @@ def _attack(ground: Ground, witness: Witness, attack: Variant, command: tuple[st
     assert outcome.json["schema_version"] == 1, told
 
 
-def test_the_attacks_are_many_and_each_has_a_name() -> None:
+def test_attacks_are_many_and_have_unique_names() -> None:
     assert len(ATTACKS) >= 500
     assert len({attack.name for attack in ATTACKS}) == len(ATTACKS)
 
 
-def test_the_witness_sees_a_file_that_is_read_through_a_link(
+def test_witness_records_a_file_that_is_read_through_a_link(
     ground: Ground, witness: Witness, tmp_path: Path
 ) -> None:
     link = tmp_path / "link"
@@ -85,7 +85,7 @@ def test_the_witness_sees_a_file_that_is_read_through_a_link(
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-def test_an_honest_project_works_and_touches_nothing_outside(
+def test_valid_project_works_and_touches_nothing_outside(
     ground: Ground, witness: Witness, command: tuple[str, ...]
 ) -> None:
     _attack(ground, witness, Variant("none", lambda _ground: None), command)
@@ -94,16 +94,14 @@ def test_an_honest_project_works_and_touches_nothing_outside(
 
 
 @pytest.mark.parametrize("start", range(6))
-def test_a_strangers_state_is_refused_or_harmless(
-    ground: Ground, witness: Witness, start: int
-) -> None:
+def test_hostile_state_is_refused_or_harmless(ground: Ground, witness: Witness, start: int) -> None:
     for number in range(start * 5, len(ATTACKS), SAMPLE * 6):
         _attack(ground, witness, ATTACKS[number], COMMANDS[(number + start) % len(COMMANDS)])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
-def test_no_strangers_state_touches_anything_outside(
+def test_every_hostile_state_touches_nothing_outside(
     ground: Ground, witness: Witness, part: int
 ) -> None:
     failed: list[object] = []

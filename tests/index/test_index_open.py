@@ -15,7 +15,7 @@ from skillpm.spec.names import SkillName
 from skillpm.spec.versions import Version
 
 
-def test_an_embedded_registry_is_made_on_request_only(tmp_path: Path) -> None:
+def test_open_index_creates_an_embedded_registry_only_on_request(tmp_path: Path) -> None:
     url = RegistryLocation.parse(f"file://{tmp_path}/ours")
     with pytest.raises(RegistryError):
         open_index(url, create=False)
@@ -25,12 +25,12 @@ def test_an_embedded_registry_is_made_on_request_only(tmp_path: Path) -> None:
     found.close()
 
 
-def test_other_registries_cannot_be_reached_yet() -> None:
+def test_open_index_of_a_remote_registry_is_not_supported() -> None:
     with pytest.raises(RegistryError, match="cannot be reached"):
         open_index(RegistryLocation.parse("https://example.com/x"), create=False)
 
 
-def test_an_index_without_releases_lists_nothing() -> None:
+def test_empty_index_lists_nothing_and_refuses_changes() -> None:
     index, skill, version = EmptyIndex(), SkillName.parse("acme/math"), Version.parse("1.0.0")
     assert (index.releases([skill]), index.search("math"), index.skills()) == ({}, [], [])
     with pytest.raises(NotFoundError, match="nothing was published"):

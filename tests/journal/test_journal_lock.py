@@ -26,7 +26,7 @@ def _open(folder: Path) -> Folder:
     return Folder.open(folder)
 
 
-def test_the_holder_is_named_while_it_holds(tmp_path: Path) -> None:
+def test_lock_error_names_the_holder(tmp_path: Path) -> None:
     said: list[str] = []
     with hold_lock(_open(tmp_path), "install acme/math", timeout=1, say=said.append):
         assert json.loads((tmp_path / "holder.json").read_text())["command"] == "install acme/math"
@@ -40,9 +40,7 @@ def test_the_holder_is_named_while_it_holds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", "{}"])
-def test_a_lock_holder_without_a_record_is_called_another_command(
-    tmp_path: Path, text: str | None
-) -> None:
+def test_lock_holder_without_a_record_is_another_command(tmp_path: Path, text: str | None) -> None:
     with hold_lock(_open(tmp_path), "install", timeout=1, say=print):
         (tmp_path / "holder.json").unlink()
         if text is not None:
@@ -54,7 +52,7 @@ def test_a_lock_holder_without_a_record_is_called_another_command(
             raise AssertionError
 
 
-def test_waiting_long_enough_gets_the_lock(tmp_path: Path) -> None:
+def test_waiting_for_the_lock_succeeds_when_it_is_released(tmp_path: Path) -> None:
     inside, leave, said = threading.Event(), threading.Event(), list[str]()
 
     def hold() -> None:
@@ -75,7 +73,7 @@ def test_waiting_long_enough_gets_the_lock(tmp_path: Path) -> None:
     assert len(said) == 1
 
 
-def test_a_folder_that_cannot_be_written_is_a_state_error(tmp_path: Path) -> None:
+def test_lock_in_a_folder_that_cannot_be_written_is_a_state_error(tmp_path: Path) -> None:
     (tmp_path / "holder.json").mkdir()
     with (
         pytest.raises(StateError, match=r"holder\.json` should be a regular file, is a folder"),
@@ -87,7 +85,7 @@ def test_a_folder_that_cannot_be_written_is_a_state_error(tmp_path: Path) -> Non
         pass
 
 
-def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+def test_failed_write_leaves_the_file_unchanged(tmp_path: Path) -> None:
     target = tmp_path / "file"
     write_atomic(target, b"old")
     write_atomic(target, b"new")
@@ -102,7 +100,7 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_only_stray_files_are_removed(tmp_path: Path) -> None:
+def test_remove_strays_removes_only_files_of_dead_writers(tmp_path: Path) -> None:
     alive = os.getppid()
     kept = {".file.tmp", "file.7.tmp", ".tmp", ".file.x.tmp", "file", f".pack.{alive}.tmp"}
     dead, here = _dead_owner().pid, os.getpid()
@@ -121,7 +119,7 @@ def _dead_owner(**change: Any) -> Owner:
     return replace(this_process("install acme/math", time.time() - 300), pid=process.pid, **change)
 
 
-def test_the_lock_of_a_live_process_is_named_with_its_number_and_age(tmp_path: Path) -> None:
+def test_lock_error_shows_process_id_and_age_of_the_holder(tmp_path: Path) -> None:
     with hold_lock(_open(tmp_path), "install", timeout=1, say=print):
         owner = replace(this_process("install acme/math", time.time() - 300))
         (tmp_path / "holder.json").write_bytes(owner.dumps())
@@ -136,9 +134,7 @@ def test_the_lock_of_a_live_process_is_named_with_its_number_and_age(tmp_path: P
 
 
 @pytest.mark.parametrize("before", [None, "dead"])
-def test_a_holder_that_has_not_signed_yet_is_waited_for_to_be_named(
-    tmp_path: Path, before: str | None
-) -> None:
+def test_lock_waits_for_the_record_of_a_new_holder(tmp_path: Path, before: str | None) -> None:
     holder = tmp_path / "holder.json"
     with hold_lock(_open(tmp_path), "install", timeout=1, say=print), ThreadPoolExecutor(1) as pool:
         name = holder.read_text()
@@ -159,7 +155,7 @@ def test_a_holder_that_has_not_signed_yet_is_waited_for_to_be_named(
         signing.result()
 
 
-def test_without_patience_the_lock_is_tried_once_and_nothing_is_printed(tmp_path: Path) -> None:
+def test_lock_with_timeout_zero_is_tried_once_without_a_message(tmp_path: Path) -> None:
     said: list[str] = []
     with hold_lock(_open(tmp_path), "install", timeout=1, say=print):
         started = time.monotonic()
@@ -173,9 +169,7 @@ def test_without_patience_the_lock_is_tried_once_and_nothing_is_printed(tmp_path
 
 
 @pytest.mark.parametrize("why", ["dead", "reused number", "reboot", "another host", "container"])
-def test_remains_of_an_interrupted_command_are_completed_and_reported(
-    tmp_path: Path, why: str
-) -> None:
+def test_lock_of_a_dead_holder_is_taken_over_with_a_message(tmp_path: Path, why: str) -> None:
     me = this_process("install acme/math", time.time() - 300)
     owner = {
         "dead": _dead_owner(),
@@ -195,7 +189,7 @@ def test_remains_of_an_interrupted_command_are_completed_and_reported(
     assert (" on `far`" in said[0]) == (why == "another host")
 
 
-def test_a_live_process_is_alive_and_ages_are_said_as_people_do() -> None:
+def test_process_state_and_ages_are_described() -> None:
     assert this_process("install", 0).state() is ProcessState.ALIVE
     assert replace(this_process("install", 0), start="").state() is ProcessState.ALIVE
     assert not is_alive(2**80)
@@ -206,7 +200,7 @@ def _attempt(folder: Path) -> lock._Attempt:
     return lock._Attempt(_open(folder), this_process("graft", time.time()))
 
 
-def test_without_flock_a_claim_file_keeps_others_out(tmp_path: Path) -> None:
+def test_claim_file_excludes_others_without_flock(tmp_path: Path) -> None:
     first, second = _attempt(tmp_path), _attempt(tmp_path)
     first.fd = os.open(tmp_path, os.O_RDONLY)
     assert first.take_claim()
@@ -220,7 +214,7 @@ def test_without_flock_a_claim_file_keeps_others_out(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["lock.claim"]
 
 
-def test_a_claim_of_a_dead_process_is_taken_over_and_one_from_elsewhere_is_not(
+def test_claim_of_a_dead_process_is_taken_over_but_not_one_from_another_host(
     tmp_path: Path,
 ) -> None:
     attempt = _attempt(tmp_path)
@@ -234,7 +228,7 @@ def test_a_claim_of_a_dead_process_is_taken_over_and_one_from_elsewhere_is_not(
     assert "`rm " in attempt.hint()
 
 
-def test_a_claim_that_was_taken_meanwhile_is_given_back(tmp_path: Path) -> None:
+def test_claim_replaced_meanwhile_is_restored(tmp_path: Path) -> None:
     attempt = _attempt(tmp_path)
     live = attempt.me.dumps()
     (tmp_path / "lock.claim").write_bytes(live)
@@ -243,7 +237,7 @@ def test_a_claim_that_was_taken_meanwhile_is_given_back(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["lock.claim"]
 
 
-def test_a_replaced_lock_file_is_locked_again(tmp_path: Path) -> None:
+def test_replaced_lock_file_is_locked_again(tmp_path: Path) -> None:
     old = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
     fcntl.flock(old, fcntl.LOCK_EX)
     (tmp_path / "lock").unlink()
@@ -252,7 +246,7 @@ def test_a_replaced_lock_file_is_locked_again(tmp_path: Path) -> None:
     os.close(old)
 
 
-def test_only_one_of_many_processes_has_the_lock(tmp_path: Path) -> None:
+def test_only_one_of_many_threads_has_the_lock(tmp_path: Path) -> None:
     inside: list[int] = []
 
     def work(number: int) -> None:
@@ -266,7 +260,7 @@ def test_only_one_of_many_processes_has_the_lock(tmp_path: Path) -> None:
         list(pool.map(work, range(12)))
 
 
-def test_the_reported_holder_is_the_process_that_was_waited_for(
+def test_lock_error_names_the_process_that_was_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If a holder ends while it is reported, the next one may not have signed yet."""

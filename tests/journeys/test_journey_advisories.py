@@ -39,7 +39,7 @@ def policy(world: World, text: str) -> None:
     world.file.write_text(f"{world.file.read_text()}\n{text}\n")
 
 
-def test_an_advisory_from_a_file_or_a_folder_fails_the_audit(audited: World) -> None:
+def test_audit_reports_advisories_from_a_file_or_a_folder(audited: World) -> None:
     folder = audited.folder / "advisories"
     folder.mkdir()
     path = osv(folder / "one.json", aliases=["CVE-1"])
@@ -53,7 +53,7 @@ def test_an_advisory_from_a_file_or_a_folder_fails_the_audit(audited: World) -> 
     audited.fail("audit", "--advisories", folder, code=1, kind="not_found")
 
 
-def test_a_registrys_advisory_is_published_listed_changed_and_withdrawn(audited: World) -> None:
+def test_registry_advisory_is_added_listed_updated_and_withdrawn(audited: World) -> None:
     path = osv(audited.folder / "a.json")
     add = ("registry", "advisory", "add", path)
     assert audited.ask(*add)["advisories"][0]["changed"] is True
@@ -75,19 +75,19 @@ def test_a_registrys_advisory_is_published_listed_changed_and_withdrawn(audited:
     audited.fail("registry", "advisory", "withdraw", "ACME-2", code=1, kind="not_found")
 
 
-def test_an_advisory_about_an_unknown_skill_is_refused(audited: World) -> None:
+def test_advisory_add_refuses_an_unknown_skill(audited: World) -> None:
     path = osv(audited.folder / "a.json", "acme/maths")
     text = audited.fail("registry", "advisory", "add", path, code=4, kind="not_found")
     assert "acme/maths" in text
 
 
-def test_an_empty_registry_has_no_advisories(world: World) -> None:
+def test_advisory_list_of_an_empty_registry_is_empty(world: World) -> None:
     assert world.ask("registry", "advisory", "list")["advisories"] == []
     path = osv(world.folder / "a.json")
     world.fail("registry", "advisory", "add", path, code=4, kind="not_found")
 
 
-def test_an_ignore_rule_holds_until_its_date_and_is_then_reported(audited: World) -> None:
+def test_audit_ignore_rule_applies_until_its_date_and_is_then_reported(audited: World) -> None:
     path = osv(audited.folder / "a.json")
     before = audited.file.read_text()
     rule = '[[audit.ignore]]\nid = "ACME-1"\nreason = "no sums here"\nuntil = '
@@ -110,25 +110,25 @@ def test_an_ignore_rule_holds_until_its_date_and_is_then_reported(audited: World
         ('deny = ["MIT"]', 3, ["license-denied"]),
     ],
 )
-def test_licences_are_held_against_the_policy(
+def test_audit_checks_licences_against_the_policy(
     audited: World, table: str, code: int, expected: list[str]
 ) -> None:
     policy(audited, f"[audit.licenses]\n{table}")
     assert codes(audited, code=code) == expected
 
 
-def test_a_policy_with_a_slip_is_an_error(audited: World) -> None:
+def test_audit_policy_with_a_misspelled_licence_is_an_error(audited: World) -> None:
     policy(audited, '[audit.licenses]\ndeny = ["GLP-3.0-only"]')
     assert "did you mean `GPL-3.0-only`?" in audited.fail("audit", code=1, kind="spec")
 
 
-def test_pack_takes_spdx_alone_and_writes_it_as_spdx_does(audited: World, models: Models) -> None:
+def test_pack_license_must_be_spdx_and_is_normalized(audited: World, models: Models) -> None:
     assert audited.ask("show", "acme/math")["releases"][0]["license"] == "MIT"
     pack = ("pack", *models.tuned("mlp"), "--name", "a/b", "--version", "1.0.0", "--license")
     assert "did you mean `Apache-2.0`?" in audited.fail(*pack, "Apache2", code=1, kind="spec")
 
 
-def test_the_project_sets_the_fail_level_of_an_audit_and_the_flag_overrides_it(
+def test_audit_fail_level_comes_from_the_project_or_the_flag(
     audited: World,
 ) -> None:
     policy(audited, '[audit]\nfail-on = "low"')
@@ -140,7 +140,7 @@ def test_the_project_sets_the_fail_level_of_an_audit_and_the_flag_overrides_it(
     assert "unsigned" in audited.run("audit").out
 
 
-def test_sarif_has_the_fields_that_code_scanning_requires(audited: World) -> None:
+def test_audit_sarif_has_the_fields_that_code_scanning_requires(audited: World) -> None:
     path = osv(audited.folder / "a.json")
     out = audited.folder / "audit.sarif"
     done = audited.run("audit", "--advisories", path, "--format", "sarif", "--output", out)
@@ -161,7 +161,7 @@ def test_sarif_has_the_fields_that_code_scanning_requires(audited: World) -> Non
     assert audited.run("audit", "--format", "sarif").out.startswith("{")
 
 
-def test_the_bill_of_materials_is_strictly_valid_and_always_the_same(audited: World) -> None:
+def test_audit_cyclonedx_is_valid_and_deterministic(audited: World) -> None:
     audited.graft_root()
     path = osv(audited.folder / "a.json")
     texts = [
@@ -184,7 +184,7 @@ def test_the_bill_of_materials_is_strictly_valid_and_always_the_same(audited: Wo
     assert "timestamp" not in bom["metadata"]
 
 
-def test_the_document_has_a_time_only_if_one_is_given(
+def test_audit_cyclonedx_has_a_timestamp_only_with_source_date_epoch(
     audited: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
@@ -193,7 +193,7 @@ def test_the_document_has_a_time_only_if_one_is_given(
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
 
 
-def test_json_and_another_form_need_a_file_for_one_of_them(audited: World) -> None:
+def test_audit_json_with_another_format_requires_an_output_file(audited: World) -> None:
     audited.fail("audit", "--format", "sarif", code=2, kind="usage")
     out = audited.folder / "bom.json"
     assert audited.ask("audit", "--format", "cyclonedx", "--output", out)["checked"] == 4

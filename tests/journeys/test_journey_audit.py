@@ -27,25 +27,25 @@ def _codes(world: World, *, code: int) -> list[tuple[str, str]]:
     return [(one["level"], one["code"]) for one in found if one["code"] != "unsigned"]
 
 
-def test_a_project_in_order_has_nothing_but_a_missing_signature(audited: World) -> None:
+def test_audit_of_a_consistent_project_reports_only_a_missing_signature(audited: World) -> None:
     assert _codes(audited, code=0) == []
     assert audited.ask("audit", "--fail-on", "low", code=3)["checked"] == 4
     assert audited.run("audit", "--format", "json").json["findings"]
 
 
-def test_a_pack_without_licence_and_provenance_is_reported(world: World, math: Pair) -> None:
+def test_audit_reports_a_pack_without_licence_and_provenance(world: World, math: Pair) -> None:
     world.init(math[0])
     world.ask("install", world.pack(math, "acme/math", "1.0.0"))
     assert _codes(world, code=0) == [("low", "no-license"), ("low", "no-provenance")]
 
 
-def test_a_lock_that_does_not_fit(audited: World) -> None:
+def test_audit_reports_a_lock_that_does_not_satisfy_the_project_file(audited: World) -> None:
     text = audited.file.read_text().replace("^1.0.0", "^2")
     audited.file.write_text(text)
     assert _codes(audited, code=0) == [("medium", "lock-drift")]
 
 
-def test_a_base_that_changed_or_is_gone(audited: World) -> None:
+def test_audit_reports_a_changed_or_missing_base(audited: World) -> None:
     base = audited.folder / "base"
     rewrite(base, lambda tensors: tensors["lm_head.weight"].add_(1))
     assert _codes(audited, code=3) == [("critical", "base-mismatch")]
@@ -58,7 +58,7 @@ def _largest_blob(world: World) -> Path:
     return max(blobs, key=lambda path: path.stat().st_size)
 
 
-def test_a_blob_that_is_damaged_or_gone(audited: World) -> None:
+def test_audit_reports_a_damaged_or_missing_blob(audited: World) -> None:
     blob = _largest_blob(audited)
     blob.write_bytes(blob.read_bytes()[:-1] + b"\0")
     assert _codes(audited, code=3) == [("critical", "blob-damaged")]
@@ -68,7 +68,7 @@ def test_a_blob_that_is_damaged_or_gone(audited: World) -> None:
     assert _codes(audited, code=0) == []
 
 
-def test_every_blob_that_is_damaged_is_named(audited: World) -> None:
+def test_audit_names_every_damaged_blob(audited: World) -> None:
     blobs = [path for path in (audited.home / "store").rglob("*") if len(path.name) == 64]
     for blob in blobs:
         blob.write_bytes(blob.read_bytes()[:-1] + b"\0")
@@ -79,7 +79,9 @@ def test_every_blob_that_is_damaged_is_named(audited: World) -> None:
     assert any("cache verify --repair" in message for message in damaged)
 
 
-def test_a_generation_whose_blobs_are_of_another_release(audited: World, math: Pair) -> None:
+def test_audit_reports_a_generation_with_blobs_of_another_release(
+    audited: World, math: Pair
+) -> None:
     path = audited.project / ".skillpm" / "generations" / "1.json"
     plain = json.loads(path.read_text())
     plain["lock"] = plain["lock"].replace('version = "1.0.0"', 'version = "1.0.1"')
@@ -89,7 +91,7 @@ def test_a_generation_whose_blobs_are_of_another_release(audited: World, math: P
     assert ("medium", "unlisted") in codes
 
 
-def test_a_registry_with_another_release_or_out_of_reach_is_reported(
+def test_audit_reports_a_changed_release_and_an_unreachable_registry(
     audited: World, models: Models, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
@@ -101,7 +103,7 @@ def test_a_registry_with_another_release_or_out_of_reach_is_reported(
     assert "registry-unreachable" in {one["code"] for one in found}
 
 
-def test_a_graft_with_an_unreadable_record_or_another_root_is_reported(audited: World) -> None:
+def test_audit_reports_a_graft_with_another_root_than_the_lock(audited: World) -> None:
     audited.graft_root()
     lock = audited.project / "skillpm.lock"
     root = audited.ask("graft")["root"]
@@ -111,7 +113,7 @@ def test_a_graft_with_an_unreadable_record_or_another_root_is_reported(audited: 
     assert (audited.project / "graft" / "config.json").exists()
 
 
-def test_the_unsigned_finding_notes_that_signing_is_not_supported_yet(audited: World) -> None:
+def test_audit_unsigned_finding_states_that_signing_is_not_supported(audited: World) -> None:
     (finding,) = audited.ask("audit")["findings"]
     assert finding["code"] == "unsigned"
     assert "cannot sign packs" in finding["message"]

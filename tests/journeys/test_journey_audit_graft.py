@@ -42,7 +42,7 @@ def grafted(world: World, models: Models) -> World:
 
 
 @pytest.mark.parametrize("tensor", ["model.layers.1.mlp.up_proj.weight", "lm_head.weight"])
-def test_one_bit_of_a_tensor_is_found_and_named(grafted: World, tensor: str) -> None:
+def test_audit_names_the_tensor_with_a_flipped_bit(grafted: World, tensor: str) -> None:
     path = grafted.project / "graft" / "model.safetensors"
     start, stop = spans(path)[tensor]
     flip(path, random.Random(tensor).randrange(start, stop), 3)
@@ -54,7 +54,7 @@ def test_one_bit_of_a_tensor_is_found_and_named(grafted: World, tensor: str) -> 
     assert grafted.run("audit").code == 3
 
 
-def test_every_bit_of_the_header_counts_where_no_leaf_covers_it(grafted: World) -> None:
+def test_audit_detects_a_flipped_bit_anywhere_in_the_header(grafted: World) -> None:
     path = grafted.project / "graft" / "model.safetensors"
     whole = path.read_bytes()
     length = 8 + int.from_bytes(whole[:8], "little")
@@ -69,7 +69,7 @@ def test_every_bit_of_the_header_counts_where_no_leaf_covers_it(grafted: World) 
     assert findings(grafted, code=0) == []
 
 
-def test_several_tensors_and_files_are_each_named(grafted: World) -> None:
+def test_audit_names_each_damaged_tensor_and_file(grafted: World) -> None:
     path = grafted.project / "graft" / "model.safetensors"
     names = ["model.embed_tokens.weight", "model.layers.0.mlp.down_proj.weight"]
     for name in names:
@@ -83,14 +83,14 @@ def test_several_tensors_and_files_are_each_named(grafted: World) -> None:
     assert sum("is missing" in one["message"] for one in found) == 1
 
 
-def test_a_file_that_no_graft_wrote_is_reported(grafted: World) -> None:
+def test_audit_reports_a_file_that_no_graft_wrote(grafted: World) -> None:
     (grafted.project / "graft" / "modeling_llama.py").write_text("import os")
     (found,) = findings(grafted, code=0)
     assert (found["level"], found["code"]) == ("medium", "graft-extra")
     assert "modeling_llama.py" in found["message"]
 
 
-def test_a_tensor_that_two_packs_add_up_to_is_computed_again(world: World, models: Models) -> None:
+def test_audit_recomputes_a_tensor_that_two_packs_change(world: World, models: Models) -> None:
     one, two = models.tuned("mlp"), models.tuned("")
     world.init(one[0])
     world.ask("install", world.pack(one, "acme/math", "1.0.0"))
@@ -104,7 +104,7 @@ def test_a_tensor_that_two_packs_add_up_to_is_computed_again(world: World, model
     assert found["tensor"] == tensor
 
 
-def test_a_sharded_graft_names_the_file_too(world: World, models: Models) -> None:
+def test_audit_names_the_shard_of_a_damaged_tensor(world: World, models: Models) -> None:
     world.init(models.pair("sharded")[0])
     world.ask("install", world.pack(models.pair("sharded"), "acme/math", "1.0.0"))
     world.graft_root()
@@ -117,14 +117,14 @@ def test_a_sharded_graft_names_the_file_too(world: World, models: Models) -> Non
     assert shard.name in found["message"]
 
 
-def test_without_the_base_only_the_root_is_checked(grafted: World, tmp_path: Path) -> None:
+def test_audit_without_the_base_checks_only_the_root(grafted: World, tmp_path: Path) -> None:
     path = grafted.project / "graft" / "model.safetensors"
     flip(path, path.stat().st_size - 1)
     found = findings(grafted, "--base", tmp_path / "nowhere", code=3)
     assert {one["code"] for one in found} == {"base-missing", "graft-damaged"}
 
 
-def test_another_graft_may_be_named(grafted: World) -> None:
+def test_audit_graft_option_checks_another_folder(grafted: World) -> None:
     grafted.graft_root("-o", grafted.folder / "served")
     path = grafted.folder / "served" / "model.safetensors"
     flip(path, path.stat().st_size - 1)
@@ -133,7 +133,7 @@ def test_another_graft_may_be_named(grafted: World) -> None:
     assert "graft" in grafted.fail("audit", "--graft", grafted.home, code=1, kind="not_found")
 
 
-def test_a_stale_graft_is_still_compared_with_its_own_record(grafted: World) -> None:
+def test_audit_compares_a_stale_graft_with_its_own_record(grafted: World) -> None:
     grafted.ask("uninstall", "acme/math")
     codes = {one["code"] for one in grafted.ask("audit")["findings"]}
     assert codes == {"graft-stale"}
@@ -142,7 +142,7 @@ def test_a_stale_graft_is_still_compared_with_its_own_record(grafted: World) -> 
     assert [one["tensor"] for one in findings(grafted, code=3)] == ["lm_head.weight"]
 
 
-def test_a_stamp_that_lists_a_file_outside_is_damaged(grafted: World) -> None:
+def test_audit_reports_a_graft_record_with_a_path_outside_the_graft(grafted: World) -> None:
     stamp = grafted.project / "graft" / ".skillpm-graft.json"
     plain = json.loads(stamp.read_text())
     plain["files"]["../../base/config.json"] = "sha256:" + "0" * 64

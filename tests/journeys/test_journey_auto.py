@@ -34,9 +34,7 @@ def texts(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("share", [60, pytest.param(75, marks=pytest.mark.slow)])
-def test_a_budget_is_met_from_below_within_a_hundredth(
-    world: World, models: Any, share: int
-) -> None:
+def test_pack_budget_is_met_and_used_to_99_percent(world: World, models: Any, share: int) -> None:
     base, tuned = models.pair("fp32")
     found = world.ask(
         "pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--budget", f"{share}%"
@@ -47,7 +45,9 @@ def test_a_budget_is_met_from_below_within_a_hundredth(
     assert size >= 0.99 * budget - 10_240  # a tar file is padded to whole records
 
 
-def test_a_pack_with_a_budget_is_installed_grafted_and_removed(world: World, models: Any) -> None:
+def test_pack_with_a_fidelity_target_installs_grafts_and_uninstalls(
+    world: World, models: Any
+) -> None:
     base, tuned = models.pair("bf16")
     root = world.init(base)
     pack = world.ask("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--keep", "0.9")
@@ -58,7 +58,9 @@ def test_a_pack_with_a_budget_is_installed_grafted_and_removed(world: World, mod
     assert world.graft_root() == root
 
 
-def test_more_fidelity_takes_more_bytes_and_errs_less(world: World, models: Any) -> None:
+def test_pack_keep_with_a_higher_share_is_larger_and_more_accurate(
+    world: World, models: Any
+) -> None:
     base, tuned = models.tuned("mlp")
     found = [
         world.ask(
@@ -74,7 +76,7 @@ def test_more_fidelity_takes_more_bytes_and_errs_less(world: World, models: Any)
         )  # norms have a larger share than in real models
 
 
-def test_the_same_request_gives_the_same_digest(
+def test_pack_auto_is_deterministic(
     world: World, models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
@@ -89,7 +91,7 @@ def test_the_same_request_gives_the_same_digest(
     assert len(digests) == 1
 
 
-def test_calibration_keeps_the_divergence_under_its_cap(
+def test_pack_calibration_keeps_the_divergence_below_its_limit(
     world: World, models: Any, tmp_path: Path, texts: Path
 ) -> None:
     base, tuned = models.pair("fp32")
@@ -103,7 +105,7 @@ def test_calibration_keeps_the_divergence_under_its_cap(
     assert settings["tokens"] > 0
 
 
-def test_invalid_calibration_text_is_refused_with_its_place(
+def test_pack_refuses_invalid_calibration_text_with_its_line(
     world: World, models: Any, tmp_path: Path
 ) -> None:
     base, tuned = models.tuned("mlp")
@@ -118,7 +120,7 @@ def test_invalid_calibration_text_is_refused_with_its_place(
 
 
 @pytest.mark.parametrize("asked", [("--budget", "300%"), ("--keep", "0.99999999999")])
-def test_a_budget_for_everything_rounds_nothing(
+def test_pack_budget_above_lossless_size_is_exact(
     world: World, models: Any, asked: tuple[str, str]
 ) -> None:
     base, tuned = models.tuned("mlp")
@@ -142,7 +144,7 @@ def test_a_budget_for_everything_rounds_nothing(
         (("--device", "cuda"), "needs the scheme `auto`"),
     ],
 )
-def test_flags_that_contradict_each_other_are_usage_errors(
+def test_pack_refuses_contradictory_flags(
     world: World, models: Any, options: tuple[str, ...], says: str
 ) -> None:
     base, tuned = models.tuned("mlp")
@@ -150,7 +152,7 @@ def test_flags_that_contradict_each_other_are_usage_errors(
     assert says in world.fail(*asked, code=2, kind="usage")
 
 
-def test_a_budget_that_no_pack_meets_reports_the_smallest_size(world: World, models: Any) -> None:
+def test_pack_budget_that_is_too_small_is_refused(world: World, models: Any) -> None:
     base, tuned = models.tuned("mlp")
     asked = ("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--budget", "1000B")
     assert "too small" in world.fail(*asked, code=1, kind="graft")

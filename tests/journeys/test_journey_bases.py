@@ -24,7 +24,7 @@ def near(models: Models, tmp_path: Path) -> tuple[Path, Path, Path]:
     return base, tuned, resaved
 
 
-def test_verify_recognises_a_base_that_is_nearly_right(
+def test_verify_recognises_a_base_that_differs_outside_the_footprint(
     world: World, models: Models, near: tuple[Path, Path, Path]
 ) -> None:
     base, tuned, resaved = near
@@ -41,7 +41,7 @@ def test_verify_recognises_a_base_that_is_nearly_right(
         assert "all tensors" not in text
 
 
-def test_graft_recognises_a_base_that_is_nearly_right(
+def test_graft_recognises_a_base_that_differs_outside_the_footprint(
     world: World, models: Models, near: tuple[Path, Path, Path]
 ) -> None:
     base, tuned, resaved = near
@@ -55,7 +55,7 @@ def test_graft_recognises_a_base_that_is_nearly_right(
     assert not (world.project / "graft").exists()
 
 
-def test_an_accepted_base_is_still_accepted_in_a_new_lock(
+def test_install_without_a_lock_keeps_an_accepted_footprint(
     world: World, near: tuple[Path, Path, Path]
 ) -> None:
     base, tuned, resaved = near
@@ -68,7 +68,7 @@ def test_an_accepted_base_is_still_accepted_in_a_new_lock(
     assert world.lock == lock
 
 
-def test_a_graft_that_is_not_what_was_written_is_found_by_audit(world: World, math: Pair) -> None:
+def test_audit_reports_every_change_to_a_graft(world: World, math: Pair) -> None:
     base = copy_model(math[0], world.folder / "base")
     world.init(base)
     world.ask("install", world.pack((base, math[1]), "acme/math", "1.0.0"))
@@ -101,7 +101,7 @@ def test_a_graft_that_is_not_what_was_written_is_found_by_audit(world: World, ma
     assert world.run("audit").code == 0
 
 
-def test_a_graft_of_an_older_set_is_a_small_finding(world: World, math: Pair) -> None:
+def test_audit_reports_a_stale_graft_as_low(world: World, math: Pair) -> None:
     world.init(math[0])
     world.ask("install", world.pack(math, "acme/math", "1.0.0"))
     world.graft_root()
@@ -110,7 +110,7 @@ def test_a_graft_of_an_older_set_is_a_small_finding(world: World, math: Pair) ->
     assert [(one["level"], one["code"]) for one in found] == [("low", "graft-stale")]
 
 
-def test_a_relative_registry_path_is_relative_to_the_project_file(
+def test_registry_path_is_relative_to_the_project_file(
     world: World, math: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.init(math[0])
@@ -128,7 +128,7 @@ def test_a_relative_registry_path_is_relative_to_the_project_file(
     assert skills[0]["digest"] == done["added"][0]["digest"]
 
 
-def test_a_pack_of_the_weights_of_a_graft_is_refused_as_one_of_the_graft(
+def test_pack_refuses_a_graft_as_base_with_the_over_hint(
     world: World, math: Pair, tmp_path: Path
 ) -> None:
     world.init(math[0])
@@ -141,9 +141,7 @@ def test_a_pack_of_the_weights_of_a_graft_is_refused_as_one_of_the_graft(
         assert "--over" in world.fail("pack", base, tuned, *named, code=1, kind="graft")
 
 
-def test_grafting_only_a_skill_that_is_not_installed_has_no_resolution(
-    world: World, math: Pair
-) -> None:
+def test_graft_only_with_a_skill_that_is_not_installed_fails(world: World, math: Pair) -> None:
     world.init(math[0])
     world.ask("install", world.pack(math, "acme/math", "1.0.0"))
     before = snapshot(world.project)
@@ -165,7 +163,7 @@ sys.exit(os.waitstatus_to_exitcode(code))
     [((), "", True), (("--no-color",), "", False), ((), "1", False)],
     ids=["plain", "--no-color", "NO_COLOR"],
 )
-def test_errors_on_a_terminal_have_colours_unless_disabled(
+def test_errors_on_a_terminal_are_colored_unless_disabled(
     world: World, more: tuple[str, ...], variable: str, *, colored: bool
 ) -> None:
     source = str(Path(__file__).parents[2])
@@ -180,7 +178,7 @@ def test_errors_on_a_terminal_have_colours_unless_disabled(
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "extra", "tokenizer.json"])
-def test_a_base_that_came_with_the_project_does_not_lead_out_of_it(
+def test_graft_refuses_a_link_of_the_projects_base_that_leads_outside(
     world: World, math: Pair, name: str, tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret"
@@ -197,7 +195,9 @@ def test_a_base_that_came_with_the_project_does_not_lead_out_of_it(
         world.graft_root("--base", base)
 
 
-def test_a_base_elsewhere_may_be_made_of_links(world: World, math: Pair, tmp_path: Path) -> None:
+def test_graft_follows_links_of_a_base_outside_the_project(
+    world: World, math: Pair, tmp_path: Path
+) -> None:
     """The layout of snapshots in a hub cache."""
     blobs, snapshot_ = copy_model(math[0], tmp_path / "blobs"), tmp_path / "snapshot"
     snapshot_.mkdir()

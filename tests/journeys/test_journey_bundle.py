@@ -51,7 +51,7 @@ def away(team: World, bundle: Path, math: Pair, monkeypatch: pytest.MonkeyPatch)
     return Away(there, Path(base))
 
 
-def test_a_bundle_makes_the_same_environment_on_an_empty_machine(
+def test_bundle_installs_the_same_environment_on_an_empty_machine(
     team: World, bundle: Path, away: Away
 ) -> None:
     done = away.world.ask("install", "--from", bundle, "--base", away.base)
@@ -71,7 +71,7 @@ def test_a_bundle_makes_the_same_environment_on_an_empty_machine(
                 if one["level"] in ("high", "critical")]  # fmt: skip
 
 
-def test_the_receiver_of_a_bundle_must_get_the_senders_root(
+def test_bundle_grafts_to_the_root_of_its_sender(
     team: World, math: Pair, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = team.graft_root()
@@ -87,14 +87,14 @@ def test_the_receiver_of_a_bundle_must_get_the_senders_root(
     assert there.graft_root() == root
 
 
-def test_the_same_environment_gives_the_same_bytes(team: World, bundle: Path) -> None:
+def test_bundle_is_deterministic_and_contains_no_local_path(team: World, bundle: Path) -> None:
     again = team.folder / "again.skillbundle"
     team.ask("bundle", again)
     assert again.read_bytes() == bundle.read_bytes()
     assert str(team.folder).encode() not in bundle.read_bytes()
 
 
-def test_an_old_generation_can_be_bundled(team: World, math: Pair) -> None:
+def test_bundle_generation_selects_an_older_generation(team: World, math: Pair) -> None:
     team.ask("uninstall", "acme/sql")
     path = team.folder / "old.skillbundle"
     found = team.ask("bundle", path, "--generation", 1)
@@ -105,7 +105,9 @@ def test_an_old_generation_can_be_bundled(team: World, math: Pair) -> None:
     assert team.ask("install", "--from", path)["generation"] == 3
 
 
-def test_a_bundle_replaces_another_set_and_rollback_restores_it(away: Away, bundle: Path) -> None:
+def test_install_from_a_bundle_replaces_the_set_and_rollback_restores_it(
+    away: Away, bundle: Path
+) -> None:
     away.world.init(away.base)
     text = away.world.file.read_text()
     away.world.file.write_text("# a comment of theirs\n" + text)
@@ -121,7 +123,7 @@ def test_a_bundle_replaces_another_set_and_rollback_restores_it(away: Away, bund
     assert "fetched" not in away.world.run("install", "--from", bundle).out
 
 
-def test_a_frozen_lock_is_filled_from_a_bundle_or_left_alone(
+def test_install_from_a_bundle_with_frozen_requires_the_same_lock(
     team: World, away: Away, bundle: Path
 ) -> None:
     """A clone in CI: it has the lock and the project file, and the packs are in the bundle."""
@@ -137,7 +139,7 @@ def test_a_frozen_lock_is_filled_from_a_bundle_or_left_alone(
     assert "the bundle contains other skills" in said
 
 
-def test_without_a_base_a_new_project_is_refused_and_nothing_is_made(
+def test_install_from_a_bundle_without_a_base_creates_no_project(
     away: Away, bundle: Path, models: Models
 ) -> None:
     said = away.world.fail("install", "--from", bundle, code=2, kind="usage")
@@ -160,21 +162,19 @@ def test_without_a_base_a_new_project_is_refused_and_nothing_is_made(
         (("--accept-footprint",), "cannot be used together"),
     ],
 )
-def test_flags_that_conflict_with_a_bundle_are_usage_errors(
+def test_install_from_a_bundle_refuses_conflicting_flags(
     team: World, bundle: Path, more: tuple[str, ...], said: str
 ) -> None:
     assert said in team.fail("install", "--from", bundle, *more, code=2, kind="usage")
 
 
-def test_a_pack_is_not_accepted_as_a_bundle_nor_a_bundle_as_a_pack(
-    team: World, bundle: Path, math: Pair
-) -> None:
+def test_install_does_not_confuse_packs_and_bundles(team: World, bundle: Path, math: Pair) -> None:
     pack = team.pack(math, "acme/math", "1.0.0")
     assert "install FILE.skillpack" in team.fail("install", "--from", pack, code=1, kind="spec")
     assert "install --from" in team.fail("install", bundle, code=1, kind="spec")
 
 
-def test_a_bundle_is_never_written_over_another_file(team: World, bundle: Path) -> None:
+def test_bundle_does_not_overwrite_other_files(team: World, bundle: Path) -> None:
     before = snapshot(team.project)
     said = team.fail("bundle", "skillpm.lock", code=1, kind="state")
     assert "is not a bundle" in said
@@ -184,21 +184,19 @@ def test_a_bundle_is_never_written_over_another_file(team: World, bundle: Path) 
     assert team.ask("bundle", bundle)["bytes"] == bundle.stat().st_size
 
 
-def test_a_lock_that_has_run_ahead_is_not_bundled(team: World) -> None:
+def test_bundle_refuses_a_lock_ahead_of_the_environment(team: World) -> None:
     team.file.write_text(team.file.read_text().replace('"acme/sql" = "^1.0.0"\n', ""))
     assert "skillpm lock" in team.fail("bundle", "x.skillbundle", code=1, kind="state")
 
 
-def test_an_empty_environment_is_bundled_too(world: World, math: Pair) -> None:
+def test_bundle_of_an_empty_environment_installs(world: World, math: Pair) -> None:
     root = world.init(math[0])
     found = world.ask("bundle", "empty.skillbundle")
     assert (found["skills"], found["base_root"]) == ([], root)
     assert world.ask("install", "--from", "empty.skillbundle")["generation"] == 0
 
 
-def test_an_install_that_was_cut_off_between_its_files_is_completed_first(
-    team: World, models: Models
-) -> None:
+def test_bundle_completes_an_interrupted_install_first(team: World, models: Models) -> None:
     team.publish(models.tuned("norm", seed=3), "acme/tone", "1.0.0")
     lock = team.project / "skillpm.lock"
     before = lock.read_text()
@@ -216,7 +214,9 @@ def test_an_install_that_was_cut_off_between_its_files_is_completed_first(
     assert "the environment cannot be bundled" in said
 
 
-def test_a_project_from_a_bundle_can_be_added_to(bundle: Path, away: Away, models: Models) -> None:
+def test_install_adds_a_skill_to_a_project_from_a_bundle(
+    bundle: Path, away: Away, models: Models
+) -> None:
     world = away.world
     world.ask("install", "--from", bundle, "--base", away.base)
     added = world.pack(models.tuned("mlp", seed=5), "acme/text", "1.0.0")
@@ -228,7 +228,7 @@ def test_a_project_from_a_bundle_can_be_added_to(bundle: Path, away: Away, model
     assert world.installed()["acme/math"] == "1.0.0"
 
 
-def test_locked_skills_are_known_even_if_their_registry_is_unreachable(
+def test_locked_skills_resolve_while_their_registry_is_unreachable(
     bundle: Path, away: Away, models: Models
 ) -> None:
     world = away.world

@@ -70,7 +70,7 @@ def taken_apart(bundle: BundleFile) -> Forged:
     )
 
 
-def test_a_bundle_unpacked_and_packed_again_is_the_same(team: World, honest: Forged) -> None:
+def test_bundle_documents_round_trip(team: World, honest: Forged) -> None:
     made = honest.write(team.folder / "made.skillbundle")
     assert made.read_bytes() == (team.folder / "honest.skillbundle").read_bytes()
 
@@ -89,7 +89,7 @@ def with_a_stray(forged: Forged) -> Forged:
     return replace(forged, blobs={**forged.blobs, Digest.of(b"stray"): b"stray"})
 
 
-def with_a_pack_that_nobody_locks(forged: Forged) -> Forged:
+def with_an_unlocked_pack(forged: Forged) -> Forged:
     text = forged.documents.lock.decode()
     stanzas = text.split("[[skill]]")
     kept = "[[skill]]".join(stanzas[:2]).encode()
@@ -114,7 +114,7 @@ CASES: dict[str, tuple[Callable[[Forged], Forged], int, str]] = {
     "a pack is missing": (without_a_pack, 3, "lacks the pack"),
     "a blob is missing": (without_a_blob, 3, "is missing"),
     "a blob belongs to nothing": (with_a_stray, 1, "no document references"),
-    "a pack is not locked": (with_a_pack_that_nobody_locks, 1, "not in its lock"),
+    "a pack is not locked": (with_an_unlocked_pack, 1, "not in its lock"),
     "it is of two bases": (of_another_base, 1, "contradicts itself"),
     "its lock is not UTF-8": (with_latin_text, 1, "not UTF-8"),
     "its lock has another size": (sizes, 3, "but the bundle records 1"),
@@ -132,7 +132,7 @@ CASES: dict[str, tuple[Callable[[Forged], Forged], int, str]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_forged_bundle_is_refused_and_changes_nothing(
+def test_install_refuses_a_forged_bundle_and_changes_nothing(
     team: World, honest: Forged, name: str
 ) -> None:
     forge, code, said = CASES[name]
@@ -143,7 +143,7 @@ def test_a_forged_bundle_is_refused_and_changes_nothing(
     assert snapshot(team.folder) == before
 
 
-def test_a_bundle_with_any_flipped_bit_is_refused(team: World) -> None:
+def test_install_refuses_a_bundle_with_a_flipped_bit_or_cut_short(team: World) -> None:
     whole = (team.folder / "honest.skillbundle").read_bytes()
     path = team.folder / "damaged.skillbundle"
     before = {k: v for k, v in snapshot(team.folder).items() if "damaged" not in k}
@@ -160,7 +160,7 @@ def test_a_bundle_with_any_flipped_bit_is_refused(team: World) -> None:
     assert {k: v for k, v in snapshot(team.folder).items() if "damaged" not in k} == before
 
 
-def test_entries_that_no_bundle_has_are_refused(team: World) -> None:
+def test_install_refuses_a_bundle_with_unknown_entries(team: World) -> None:
     path = team.folder / "honest.skillbundle"
     for name in ("../../etc/passwd", "skillpm.toml", "blobs/sha256/../x"):
         made = team.folder / "extra.skillbundle"
@@ -172,7 +172,7 @@ def test_entries_that_no_bundle_has_are_refused(team: World) -> None:
         )
 
 
-def test_a_wrong_root_in_the_lock_is_detected_by_the_graft(team: World, honest: Forged) -> None:
+def test_graft_detects_a_wrong_root_in_the_lock_of_a_bundle(team: World, honest: Forged) -> None:
     root = "sha256:" + "1" * 64
     false = honest.lock("[graft]\n", f'[graft]\nroot = "{root}"\n')
     path = false.write(team.folder / "promise.skillbundle")

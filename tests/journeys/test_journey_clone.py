@@ -32,7 +32,7 @@ def _numbers(world: World) -> list[int]:
 
 
 @pytest.mark.parametrize("more", [(), ("--frozen", "--offline")], ids=["plain", "frozen"])
-def test_installing_in_a_clone_makes_generations_zero_and_one(
+def test_install_in_a_clone_makes_generations_zero_and_one(
     clone: World, pair: Pair, more: tuple[str, ...]
 ) -> None:
     before = {name: (clone.project / name).read_bytes() for name in FILES}
@@ -50,7 +50,7 @@ def test_installing_in_a_clone_makes_generations_zero_and_one(
     assert clone.installed() == {"acme/math": "1.0.0"}
 
 
-def test_reading_a_clone_writes_nothing_and_reports_that_the_lock_is_ahead(clone: World) -> None:
+def test_read_only_commands_in_a_clone_write_nothing(clone: World) -> None:
     before = snapshot(clone.project)
     listing = clone.ask("list")
     assert (listing["generation"], listing["skills"]) == (0, [])
@@ -66,14 +66,14 @@ def test_reading_a_clone_writes_nothing_and_reports_that_the_lock_is_ahead(clone
     assert snapshot(clone.project) == before
 
 
-def test_commands_that_need_an_environment_report_it_in_a_clone(clone: World) -> None:
+def test_graft_and_rollback_in_a_clone_ask_for_an_install(clone: World) -> None:
     assert "skillpm install" in clone.fail("graft", code=1, kind="not_found")
     clone.fail("rollback", code=1, kind="not_found")
     assert not (clone.project / "graft").exists()
     assert clone.ask("install")["generation"] == 1
 
 
-def test_init_in_a_clone_keeps_what_it_asks_for_and_refuses_another_base(
+def test_init_in_a_clone_keeps_the_requirements_and_refuses_another_base(
     clone: World, models: Models, pair: Pair
 ) -> None:
     before = {name: (clone.project / name).read_bytes() for name in FILES}
@@ -89,14 +89,14 @@ def test_init_in_a_clone_keeps_what_it_asks_for_and_refuses_another_base(
     assert clone.graft_root() == root_of(pair[1])
 
 
-def test_uninstalling_in_a_clone_counts_from_zero(clone: World, pair: Pair) -> None:
+def test_uninstall_in_a_clone_numbers_generations_from_zero(clone: World, pair: Pair) -> None:
     done = clone.ask("uninstall", "acme/math")
     assert _numbers(clone) == list(range(done["generation"] + 1))
     assert "acme/math" not in clone.lock
     assert clone.graft_root() == root_of(pair[0])
 
 
-def test_a_clone_of_a_project_with_nothing_installed(
+def test_install_in_a_clone_of_an_empty_environment_keeps_generation_zero(
     clone: World, pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     origin = clone.folder / "origin"
@@ -108,7 +108,7 @@ def test_a_clone_of_a_project_with_nothing_installed(
     assert clone.graft_root() == root_of(pair[0])
 
 
-def test_a_clone_without_its_lock_locks_again(clone: World) -> None:
+def test_install_in_a_clone_without_a_lock_writes_the_same_lock(clone: World) -> None:
     lock = clone.lock
     (clone.project / "skillpm.lock").unlink()
     clone.fail("install", "--frozen", code=1, kind="state")

@@ -65,7 +65,7 @@ def forged(pack: Path, path: Path, name: str, patch: dict[str, Any], *more: str)
 
 
 @pytest.mark.parametrize(("name", "key"), CASES)
-def test_pack_refuses_by_name_what_no_pack_may_change(
+def test_pack_refuses_a_forbidden_config_key_by_name(
     world: World, learners: Learners, name: str, key: str
 ) -> None:
     base, tuned = learners.math
@@ -79,7 +79,7 @@ def test_pack_refuses_by_name_what_no_pack_may_change(
 
 
 @pytest.mark.parametrize(("name", "key"), CASES)
-def test_verify_and_install_refuse_it_whatever_the_manifest_claims(
+def test_verify_and_install_refuse_forbidden_config_keys_that_a_manifest_declares(
     world: World, learners: Learners, name: str, key: str
 ) -> None:
     pack = world.pack(learners.math, "acme/math", "1.0.0")
@@ -97,7 +97,7 @@ def test_verify_and_install_refuse_it_whatever_the_manifest_claims(
     assert world.installed() == {}
 
 
-def test_declared_keys_and_decoding_travel_and_are_in_the_graft(
+def test_graft_applies_declared_config_keys_and_generation_settings(
     world: World, learners: Learners
 ) -> None:
     base, tuned = learners.math
@@ -119,7 +119,7 @@ def test_declared_keys_and_decoding_travel_and_are_in_the_graft(
     assert generation["top_k"] == 5
 
 
-def test_keys_that_the_tuned_model_lost_and_nothing_reads_stay_as_the_base_has_them(
+def test_graft_keeps_config_keys_of_the_base_that_no_model_reads(
     world: World, learners: Learners
 ) -> None:
     base = altered(
@@ -136,9 +136,7 @@ def test_keys_that_the_tuned_model_lost_and_nothing_reads_stay_as_the_base_has_t
     ).read_bytes()
 
 
-def test_an_infinite_number_of_the_base_stays_where_a_pack_changes_another(
-    world: World, learners: Learners
-) -> None:
+def test_graft_keeps_an_infinite_config_value_of_the_base(world: World, learners: Learners) -> None:
     base = altered(learners.base, world.folder / "base", "config.json", limit=float("inf"))
     tuned = altered(
         learners.math[1], world.folder / "t", "config.json", limit=float("inf"), rms_norm_eps=0.1
@@ -151,7 +149,7 @@ def test_an_infinite_number_of_the_base_stays_where_a_pack_changes_another(
     assert (config["limit"], config["rms_norm_eps"]) == (float("inf"), 0.1)
 
 
-def test_a_file_of_the_base_that_the_tuned_tokenizer_lacks_is_not_in_the_graft(
+def test_graft_removes_tokenizer_files_that_the_tuned_model_lacks(
     world: World, learners: Learners
 ) -> None:
     base = altered(learners.base, world.folder / "base", "special_tokens_map.json", pad_token="?")  # noqa: S106
@@ -173,7 +171,7 @@ def test_a_file_of_the_base_that_the_tuned_tokenizer_lacks_is_not_in_the_graft(
     assert {*removed} <= {file.name for file in base.iterdir()}
 
 
-def test_a_changed_config_of_an_unknown_architecture_is_refused_by_name(
+def test_pack_refuses_a_config_change_of_an_unknown_architecture(
     world: World, learners: Learners
 ) -> None:
     base = altered(learners.base, world.folder / "base", "config.json", model_type="nobodys")
@@ -191,7 +189,7 @@ def test_a_changed_config_of_an_unknown_architecture_is_refused_by_name(
     {"intermediate_size": 1 << 23}, {"vocab_size": 1 << 23}, {"num_hidden_layers": 10**9},
     {"vocab_size": 10**12}, {"attention_bias": True},
 ])  # fmt: skip
-def test_a_config_that_asks_for_memory_is_refused_before_it_is_taken(
+def test_config_that_requires_too_much_memory_is_refused_before_allocation(
     world: World, learners: Learners, patch: dict[str, Any]
 ) -> None:
     probes = world.folder / "p.jsonl"
@@ -211,7 +209,7 @@ def test_a_config_that_asks_for_memory_is_refused_before_it_is_taken(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB
 
 
-def test_packs_that_change_one_config_key_differently_are_not_installed_together(
+def test_install_refuses_packs_with_different_values_of_a_config_key(
     world: World, models: Models, math: Pair, tmp_path: Path
 ) -> None:
     world.init(math[0])

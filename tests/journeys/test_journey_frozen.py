@@ -30,7 +30,7 @@ def _md5(world: World) -> str:
 
 
 @pytest.mark.parametrize("edit", ["comment", "no root", "none"])
-def test_frozen_never_writes_the_lock(installed: World, edit: str) -> None:
+def test_install_frozen_never_writes_the_lock(installed: World, edit: str) -> None:
     installed.graft_root()
     path = installed.project / "skillpm.lock"
     if edit == "comment":
@@ -50,7 +50,7 @@ def test_frozen_never_writes_the_lock(installed: World, edit: str) -> None:
 
 @pytest.mark.parametrize("requirement", ['"acme/sql" = "*"', '"acme/unknown" = "^3"'])
 @pytest.mark.parametrize("away", [False, True])
-def test_frozen_explains_why_the_lock_would_change(
+def test_install_frozen_explains_why_the_lock_would_change(
     installed: World,
     requirement: str,
     away: bool,  # noqa: FBT001 - a case
@@ -65,7 +65,7 @@ def test_frozen_explains_why_the_lock_would_change(
     assert snapshot(installed.project) == before
 
 
-def test_frozen_with_a_skill_that_is_not_locked_changes_nothing(installed: World) -> None:
+def test_install_frozen_with_an_unlocked_skill_changes_nothing(installed: World) -> None:
     before = snapshot(installed.project)
     assert "--frozen" in installed.fail("install", "acme/sql", "--frozen", code=1, kind="state")
     assert snapshot(installed.project) == before

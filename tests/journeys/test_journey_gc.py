@@ -51,7 +51,7 @@ def _gc(world: World, *more: object) -> dict[str, Any]:
     return world.ask("gc", "--grace", "0", "-y", *more)
 
 
-def test_every_generation_is_kept_by_default_and_can_be_rebuilt_offline(upgraded: World) -> None:
+def test_gc_keeps_every_generation_by_default(upgraded: World) -> None:
     before = _blobs(upgraded)
     done = _gc(upgraded)
     assert (done["freed_blobs"], done["pruned"]) == (0, [])
@@ -64,7 +64,7 @@ def test_every_generation_is_kept_by_default_and_can_be_rebuilt_offline(upgraded
     assert len(set(roots.values())) == 3
 
 
-def test_pruned_generations_keep_their_number_and_description(upgraded: World) -> None:
+def test_gc_keeps_number_and_description_of_pruned_generations(upgraded: World) -> None:
     done = _gc(upgraded, "--keep", "1")
     assert [one["generation"] for one in done["pruned"]] == [1]
     assert done["freed_blobs"] > 0
@@ -81,7 +81,7 @@ def test_pruned_generations_keep_their_number_and_description(upgraded: World) -
     assert upgraded.ask("cache", "verify")["damaged"] == []
 
 
-def test_a_dry_run_lists_exactly_what_would_be_removed(upgraded: World) -> None:
+def test_gc_dry_run_reports_exactly_what_gc_removes(upgraded: World) -> None:
     before = snapshot(upgraded.folder)
     would = _gc(upgraded, "--keep", "1", "--dry-run")
     assert snapshot(upgraded.folder) == before
@@ -91,7 +91,7 @@ def test_a_dry_run_lists_exactly_what_would_be_removed(upgraded: World) -> None:
     assert held == done["kept_bytes"]
 
 
-def test_a_blob_within_the_grace_window_is_never_taken(upgraded: World) -> None:
+def test_gc_keeps_blobs_within_the_grace_period(upgraded: World) -> None:
     before = _blobs(upgraded)
     done = upgraded.ask("gc", "--keep", "1", "-y")
     assert done["freed_blobs"] == 0
@@ -102,7 +102,7 @@ def test_a_blob_within_the_grace_window_is_never_taken(upgraded: World) -> None:
     assert upgraded.ask("gc")["freed_blobs"] == done["young_blobs"]
 
 
-def test_generations_are_pruned_by_the_time_since_they_were_replaced(upgraded: World) -> None:
+def test_gc_prunes_generations_by_the_time_since_their_replacement(upgraded: World) -> None:
     assert _gc(upgraded, "--older-than", "1")["pruned"] == []
     file = upgraded.project / ".skillpm" / "generations" / "2.json"
     file.write_text(re.sub('"created": "....', '"created": "2001', file.read_text()))
@@ -110,7 +110,7 @@ def test_generations_are_pruned_by_the_time_since_they_were_replaced(upgraded: W
     assert len(_gc(upgraded, "--older-than", "1")["pruned"]) == 1
 
 
-def test_blobs_of_another_project_are_kept(upgraded: World, pair: Pair) -> None:
+def test_gc_keeps_blobs_of_another_project(upgraded: World, pair: Pair) -> None:
     other = upgraded.folder / "other"
     other.mkdir()
     upgraded.ask("-C", other, "init", "--base", pair[0])
@@ -122,7 +122,7 @@ def test_blobs_of_another_project_are_kept(upgraded: World, pair: Pair) -> None:
     assert any(f"`{other}` no longer exists" in note for note in done["notes"])
 
 
-def test_a_project_on_a_disk_that_is_not_mounted_keeps_everything(upgraded: World) -> None:
+def test_gc_keeps_blobs_of_a_project_on_an_unmounted_disk(upgraded: World) -> None:
     away = upgraded.folder / "disk" / "project"
     away.parent.mkdir()
     upgraded.project.rename(away)
@@ -145,7 +145,7 @@ def test_a_project_on_a_disk_that_is_not_mounted_keeps_everything(upgraded: Worl
     assert hidden.exists()
 
 
-def test_a_lock_that_cannot_be_read_keeps_all_that_the_project_ever_needed(upgraded: World) -> None:
+def test_gc_keeps_all_blobs_of_a_project_with_an_unreadable_lock(upgraded: World) -> None:
     before = _blobs(upgraded)
     (upgraded.project / "skillpm.lock").write_text("<<<<<<< ours\n")
     shutil.rmtree(upgraded.project / ".skillpm" / "generations")
@@ -154,7 +154,7 @@ def test_a_lock_that_cannot_be_read_keeps_all_that_the_project_ever_needed(upgra
     assert _blobs(upgraded) == before
 
 
-def test_a_lock_alone_keeps_its_packs_in_the_store(upgraded: World) -> None:
+def test_gc_keeps_packs_that_only_a_lock_references(upgraded: World) -> None:
     shutil.rmtree(upgraded.project / ".skillpm")
     _gc(upgraded)
     upgraded.ask("install", "--frozen", "--offline")
@@ -162,7 +162,7 @@ def test_a_lock_alone_keeps_its_packs_in_the_store(upgraded: World) -> None:
     upgraded.graft_root()
 
 
-def test_packs_below_others_are_held_by_them(world: World, pair: Pair, tmp_path: Path) -> None:
+def test_gc_keeps_packs_below_a_layered_pack(world: World, pair: Pair, tmp_path: Path) -> None:
     world.init(pair[0])
     world.publish(pair, "acme/math", "1.0.0")
     world.ask("install", "acme/math")
@@ -175,7 +175,7 @@ def test_packs_below_others_are_held_by_them(world: World, pair: Pair, tmp_path:
     assert _blobs(world) == before
 
 
-def test_a_pack_whose_documents_are_damaged_stops_gc_from_removing(upgraded: World) -> None:
+def test_gc_removes_no_blob_if_documents_of_a_pack_are_damaged(upgraded: World) -> None:
     store = Store(upgraded.home / "store")
     (digest,) = _of_current(upgraded)
     store.path_of(Digest(digest)).write_bytes(b"{}")
@@ -187,7 +187,7 @@ def test_a_pack_whose_documents_are_damaged_stops_gc_from_removing(upgraded: Wor
     assert _gc(upgraded)["freed_blobs"] > 0
 
 
-def test_a_damaged_blob_is_named_with_its_skills_and_repaired(upgraded: World) -> None:
+def test_cache_verify_names_a_damaged_blob_with_its_skills_and_repairs_it(upgraded: World) -> None:
     assert upgraded.ask("cache", "verify")["damaged"] == []
     path = max(
         (upgraded.home / "store" / "sha256").rglob("*/*"), key=lambda path: path.stat().st_size
@@ -206,7 +206,7 @@ def test_a_damaged_blob_is_named_with_its_skills_and_repaired(upgraded: World) -
     assert upgraded.ask("cache", "verify")["damaged"] == []
 
 
-def test_a_damaged_blob_that_nothing_needs_is_removed(upgraded: World) -> None:
+def test_cache_verify_repair_removes_a_damaged_unreferenced_blob(upgraded: World) -> None:
     loose = upgraded.home / "store" / "sha256" / "00" / ("0" * 64)
     loose.parent.mkdir(exist_ok=True)
     loose.write_bytes(b"not this")
@@ -215,7 +215,7 @@ def test_a_damaged_blob_that_nothing_needs_is_removed(upgraded: World) -> None:
     assert not loose.exists()
 
 
-def test_the_cache_reports_its_sizes_and_clears_what_can_be_recomputed(upgraded: World) -> None:
+def test_cache_info_reports_sizes_and_clean_removes_derived_files(upgraded: World) -> None:
     upgraded.graft_root()
     leaf = upgraded.home / "cache" / "leaves" / "old.json"
     leaf.parent.mkdir(parents=True, exist_ok=True)
@@ -234,7 +234,7 @@ def test_the_cache_reports_its_sizes_and_clears_what_can_be_recomputed(upgraded:
     assert run_here("gc").code == 0
 
 
-def test_a_project_that_is_in_use_keeps_its_generations(upgraded: World) -> None:
+def test_gc_prunes_nothing_of_a_locked_project(upgraded: World) -> None:
     from skillpm.files.folder import Folder
     from skillpm.journal.lock import hold_lock
 
@@ -244,7 +244,7 @@ def test_a_project_that_is_in_use_keeps_its_generations(upgraded: World) -> None
     assert "all generations of" in done["notes"][-1]
 
 
-def test_the_record_of_a_gc_that_died_after_its_last_pruning_is_removed(upgraded: World) -> None:
+def test_gc_removes_the_lock_record_of_a_dead_gc_only(upgraded: World) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
     dead = replace(this_process("gc", time.time()), pid=process.pid)
@@ -269,7 +269,7 @@ def test_gc_asks_before_it_prunes_more_than_by_default(upgraded: World) -> None:
     assert upgraded.ask("gc", "--keep", "1", "--grace", "0", "-y")["pruned"] != []
 
 
-def test_blobs_from_the_future_are_named_and_age_from_now_on(upgraded: World) -> None:
+def test_gc_reports_blobs_dated_in_the_future_and_resets_their_age(upgraded: World) -> None:
     for path in (upgraded.home / "store" / "sha256").rglob("*/*"):
         os.utime(path, (3_786_912_000,) * 2)
     done = upgraded.ask("gc", "--keep", "1", "-y")
@@ -280,7 +280,7 @@ def test_blobs_from_the_future_are_named_and_age_from_now_on(upgraded: World) ->
     assert again["notes"] == []
 
 
-def test_a_generation_of_a_newer_version_is_kept_and_gc_explains_why(upgraded: World) -> None:
+def test_gc_keeps_a_generation_dated_in_the_future_and_explains_why(upgraded: World) -> None:
     path = upgraded.project / ".skillpm" / "generations" / "2.json"
     plain = json.loads(path.read_text())
     path.write_text(json.dumps({**plain, "created": "2090-01-01T00:00:00Z"}))

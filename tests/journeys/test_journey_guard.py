@@ -35,7 +35,7 @@ def refused(world: World, *command: object) -> str:
     return said
 
 
-def test_a_skill_that_hurts_no_other_skill_is_installed(
+def test_install_guard_accepts_a_skill_that_harms_no_other(
     world: World, packs: dict[str, Path]
 ) -> None:
     found = world.ask("install", packs["gentle"], "--guard")
@@ -44,7 +44,7 @@ def test_a_skill_that_hurts_no_other_skill_is_installed(
     assert any("acme/gentle" in note for note in found["notes"])
 
 
-def test_a_skill_that_hurts_another_is_stopped_and_named(
+def test_install_guard_refuses_a_harmful_skill_and_names_it(
     world: World, packs: dict[str, Path]
 ) -> None:
     said = refused(world, "install", packs["noise"])
@@ -54,7 +54,7 @@ def test_a_skill_that_hurts_another_is_stopped_and_named(
     assert 'mode = "routed"' in said
 
 
-def test_the_culprit_is_found_among_several_new_skills(
+def test_install_guard_names_the_culprit_among_several_new_skills(
     world: World, learners: Learners, packs: dict[str, Path]
 ) -> None:
     more = []
@@ -66,12 +66,14 @@ def test_the_culprit_is_found_among_several_new_skills(
     assert culprits == [f"    {NOISE}"]
 
 
-def test_a_file_that_was_stopped_was_not_published(world: World, packs: dict[str, Path]) -> None:
+def test_install_guard_does_not_publish_a_refused_file(
+    world: World, packs: dict[str, Path]
+) -> None:
     refused(world, "install", packs["noise"])
     assert world.ask("search", "noise")["results"] == []
 
 
-def test_a_dry_run_with_guard_reports_the_same_and_changes_nothing(
+def test_install_guard_dry_run_reports_the_same_and_changes_nothing(
     world: World, packs: dict[str, Path]
 ) -> None:
     said = refused(world, "install", packs["noise"], "--dry-run")
@@ -81,7 +83,7 @@ def test_a_dry_run_with_guard_reports_the_same_and_changes_nothing(
     assert snapshot(world.project) == before
 
 
-def test_an_upgrade_that_hurts_is_stopped(
+def test_upgrade_guard_refuses_a_harmful_release(
     world: World, learners: Learners, packs: dict[str, Path]
 ) -> None:
     world.ask("install", packs["gentle"])
@@ -91,7 +93,7 @@ def test_an_upgrade_that_hurts_is_stopped(
     assert world.installed()["acme/gentle"] == "1.0.0"
 
 
-def test_a_rollback_and_a_saved_plan_are_guarded_too(world: World, packs: dict[str, Path]) -> None:
+def test_rollback_and_apply_run_the_guard(world: World, packs: dict[str, Path]) -> None:
     world.ask("install", packs["noise"])
     world.ask("uninstall", "acme/noise")
     assert "acme/noise" in refused(world, "rollback")
@@ -100,7 +102,7 @@ def test_a_rollback_and_a_saved_plan_are_guarded_too(world: World, packs: dict[s
     assert "acme/noise" in refused(world, "apply", world.folder / "plan.json")
 
 
-def test_a_newcomer_that_an_installed_skill_hurts_is_stopped(
+def test_install_guard_refuses_a_skill_that_an_installed_one_harms(
     world: World, packs: dict[str, Path]
 ) -> None:
     world.ask("uninstall", "acme/math")
@@ -110,7 +112,7 @@ def test_a_newcomer_that_an_installed_skill_hurts_is_stopped(
     assert "leave out `acme/math`" in said
 
 
-def test_a_skill_that_failed_before_stops_nothing_and_is_reported(
+def test_install_guard_ignores_and_reports_a_skill_that_already_failed(
     world: World, packs: dict[str, Path]
 ) -> None:
     world.ask("install", packs["noise"])
@@ -119,7 +121,7 @@ def test_a_skill_that_failed_before_stops_nothing_and_is_reported(
     assert any(said in note for note in done["notes"])
 
 
-def test_a_pack_whose_probes_fail_alone_is_its_own_culprit(
+def test_install_guard_names_a_pack_that_fails_alone_as_its_own_culprit(
     world: World, learners: Learners, packs: dict[str, Path]
 ) -> None:
     probes = write_probes(world.folder / "lossy.jsonl", COLOR_PROBES)
@@ -129,7 +131,7 @@ def test_a_pack_whose_probes_fail_alone_is_its_own_culprit(
     assert "leave out `acme/colors`" in said
 
 
-def test_the_largest_weight_at_which_all_hold_is_named_and_holds(
+def test_install_guard_suggests_the_largest_weight_that_passes(
     world: World, packs: dict[str, Path]
 ) -> None:
     said = refused(world, "install", packs["slight"])
@@ -140,12 +142,12 @@ def test_the_largest_weight_at_which_all_hold_is_named_and_holds(
     assert any("the guard passed" in note for note in found["notes"])
 
 
-def test_nothing_to_change_is_nothing_to_guard(world: World, packs: dict[str, Path]) -> None:
+def test_install_guard_without_a_change_runs_no_probe(world: World, packs: dict[str, Path]) -> None:
     found = world.ask("install", "--guard")
     assert (found["generation"], found["notes"]) == (1, [])
 
 
-def test_a_set_without_probes_is_installed_with_a_note(
+def test_install_guard_of_a_set_without_probes_adds_a_note(
     world: World, packs: dict[str, Path]
 ) -> None:
     world.ask("uninstall", "acme/math")
@@ -153,7 +155,7 @@ def test_a_set_without_probes_is_installed_with_a_note(
     assert found["notes"] == ["unguarded, because they have no probes: acme/noise"]
 
 
-def test_all_causes_are_named_so_that_leaving_them_out_is_a_way_out(
+def test_install_guard_names_all_culprits_and_the_remedy_passes(
     world: World, packs: dict[str, Path]
 ) -> None:
     said = refused(world, "install", packs["noise"], packs["slight"], packs["gentle"])
@@ -163,7 +165,7 @@ def test_all_causes_are_named_so_that_leaving_them_out_is_a_way_out(
     assert "`acme/gentle" not in said
 
 
-def test_two_skills_that_hurt_each_other_are_not_blamed_for_their_own_loss(
+def test_install_guard_names_both_skills_that_harm_each_other(
     world: World, packs: dict[str, Path]
 ) -> None:
     said = refused(world, "install", packs["colors"])

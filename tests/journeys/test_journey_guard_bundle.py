@@ -33,7 +33,7 @@ def cleared(world: World, bundles: dict[str, Path], monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",)])
-def test_a_bundle_whose_probes_do_not_hold_changes_nothing(
+def test_install_from_a_bundle_with_failing_probes_changes_nothing(
     cleared: World, learners: Learners, bundles: dict[str, Path], more: tuple[str, ...]
 ) -> None:
     cleared.init(learners.base)
@@ -46,7 +46,7 @@ def test_a_bundle_whose_probes_do_not_hold_changes_nothing(
     assert snapshot(cleared.project) == before
 
 
-def test_a_bundle_that_holds_is_installed(
+def test_install_from_a_bundle_with_passing_probes_succeeds(
     cleared: World, learners: Learners, bundles: dict[str, Path]
 ) -> None:
     cleared.init(learners.base)
@@ -57,7 +57,7 @@ def test_a_bundle_that_holds_is_installed(
     assert cleared.installed() == {"acme/math": "1.0.0"}
 
 
-def test_the_guard_of_a_bundle_makes_no_project(
+def test_install_from_a_bundle_with_guard_creates_no_project(
     cleared: World, learners: Learners, bundles: dict[str, Path]
 ) -> None:
     command = ("install", "--from", bundles["bad"], "--base", learners.base, "--guard")

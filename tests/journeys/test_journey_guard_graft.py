@@ -17,7 +17,7 @@ def shifted(world: World, learners: Learners, name: str, step: float, *more: obj
 
 
 @pytest.mark.parametrize("probed", [True, False])
-def test_skills_that_undo_each_other_do_not_pass_the_guard(
+def test_install_guard_refuses_skills_that_cancel_each_other(
     world: World, learners: Learners, *, probed: bool
 ) -> None:
     probes = ("--probes", write_probes(world.folder / "math.jsonl", MATH_PROBES)) if probed else ()
@@ -46,7 +46,7 @@ def compensated(world: World, learners: Learners) -> None:
 
 
 @pytest.mark.usefixtures("compensated")
-def test_a_removal_that_hurts_is_the_culprit(world: World) -> None:
+def test_guard_names_a_harmful_removal_as_the_culprit(world: World) -> None:
     plan = world.folder / "plan.json"
     outcome = world.run("uninstall", "acme/anti", "acme/gentle", "--dry-run", "--json")
     plan.write_text(outcome.out)
@@ -59,7 +59,7 @@ def test_a_removal_that_hurts_is_the_culprit(world: World) -> None:
 
 
 @pytest.mark.usefixtures("compensated")
-def test_an_upgrade_that_no_longer_compensates_is_stopped_too(
+def test_upgrade_guard_refuses_a_release_that_no_longer_compensates(
     world: World, learners: Learners
 ) -> None:
     world.publish(learners.gentle, "acme/anti", "1.1.0")
@@ -68,7 +68,7 @@ def test_an_upgrade_that_no_longer_compensates_is_stopped_too(
 
 
 @pytest.mark.usefixtures("compensated")
-def test_a_probe_that_fails_with_and_without_the_removal_is_distinguished(world: World) -> None:
+def test_guard_ignores_a_probe_that_fails_with_and_without_the_removal(world: World) -> None:
     world.ask("uninstall", "acme/anti")
     plan = world.folder / "plan.json"
     plan.write_text(world.run("uninstall", "acme/gentle", "--dry-run", "--json").out)

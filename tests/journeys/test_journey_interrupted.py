@@ -8,7 +8,7 @@ from tiny_models import Pair
 
 
 @pytest.mark.parametrize("text", ["abc", "", "-1"])
-def test_a_damaged_pointer_is_a_clean_error(installed: World, text: str) -> None:
+def test_commands_report_a_damaged_state_folder(installed: World, text: str) -> None:
     state = installed.project / ".skillpm"
     (state / "current").write_text(text)
     journal = {"kind": "switch", "number": 2, "files": []}
@@ -27,7 +27,9 @@ def _cut_off(world: World, number: int) -> None:
     (world.project / ".skillpm" / "journal.json").write_text(json.dumps(plain))
 
 
-def test_a_command_repeated_after_a_kill_reports_what_the_killed_one_did(installed: World) -> None:
+def test_command_repeated_after_a_kill_reports_the_result_of_the_killed_one(
+    installed: World,
+) -> None:
     for command in (("uninstall", "acme/math"), ("rollback",)):
         done = installed.ask(*command)
         _cut_off(installed, done["generation"])
@@ -35,7 +37,7 @@ def test_a_command_repeated_after_a_kill_reports_what_the_killed_one_did(install
     assert installed.ask("history")["current"] == 3
 
 
-def test_an_init_repeated_after_a_kill_is_done(world: World, math: Pair) -> None:
+def test_init_repeated_after_a_kill_succeeds(world: World, math: Pair) -> None:
     root = world.init(math[0])
     _cut_off(world, 0)
     assert world.init(math[0]) == root

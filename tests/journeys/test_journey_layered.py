@@ -7,7 +7,7 @@ from skillpm_world import World, root_of
 from tiny_models import Models, Pair, copy_model, llama, nudge, rewrite, save
 
 
-def test_a_full_version_after_over_selects_it_even_if_yanked(
+def test_pack_over_a_full_version_selects_a_yanked_release(
     world: World, models: Models, math: Pair, tmp_path: Path
 ) -> None:
     world.publish(math, "acme/math", "1.0.0")
@@ -22,7 +22,7 @@ def test_a_full_version_after_over_selects_it_even_if_yanked(
     world.fail("pack", math[0], tuned, *named, code=4, kind="not_found")
 
 
-def test_packing_over_a_set_that_conflicts_is_refused(
+def test_pack_over_a_conflicting_set_is_refused(
     world: World, models: Models, tmp_path: Path
 ) -> None:
     base, tuned = models.pair("head")
@@ -54,7 +54,7 @@ def _over(world: World, math: Pair, models: Models, tmp_path: Path) -> Path:
     return tuned
 
 
-def test_a_skill_on_top_of_a_skill_brings_it_by_its_exact_version(
+def test_install_of_a_layered_skill_installs_its_exact_lower_version(
     world: World, models: Models, math: Pair, both: Pair, tmp_path: Path
 ) -> None:
     tuned = _over(world, math, models, tmp_path)
@@ -73,7 +73,7 @@ def test_a_skill_on_top_of_a_skill_brings_it_by_its_exact_version(
     assert world.graft_root() == root_of(math[0])
 
 
-def test_a_lower_skill_stays_while_a_layered_skill_needs_it(
+def test_uninstall_keeps_a_lower_skill_that_a_layered_skill_requires(
     world: World, models: Models, math: Pair, tmp_path: Path
 ) -> None:
     tuned = _over(world, math, models, tmp_path)
@@ -88,7 +88,7 @@ def test_a_lower_skill_stays_while_a_layered_skill_needs_it(
     assert world.graft_root("-o", "only", "--only", "acme/math") == root_of(math[1])
 
 
-def test_packing_over_an_unreachable_skill_is_refused(
+def test_verify_and_pack_report_an_unreachable_lower_skill(
     world: World, math: Pair, tmp_path: Path
 ) -> None:
     world.publish(math, "acme/math", "1.0.0")
@@ -116,7 +116,7 @@ def test_packing_over_an_unreachable_skill_is_refused(
         ("./a/folder/of/mine", 1, "not_found", "is neither a release nor a pack file"),
     ],
 )
-def test_a_wrong_over_is_named(
+def test_pack_names_a_wrong_over_argument(
     world: World, math: Pair, over: str, code: int, kind: str, said: str
 ) -> None:
     world.publish(math, "acme/math", "1.0.0")

@@ -24,7 +24,7 @@ def published(world: World, models: Models) -> World:
     return world
 
 
-def test_installing_again_changes_nothing_and_uses_no_number(published: World) -> None:
+def test_install_again_changes_nothing_and_adds_no_generation(published: World) -> None:
     published.ask("install", "acme/math")
     before = snapshot(published.project)
     for arguments in (("acme/math",), (), ("acme/math", "--frozen"), ("acme/math@^1.1.0",)):
@@ -34,7 +34,7 @@ def test_installing_again_changes_nothing_and_uses_no_number(published: World) -
     assert snapshot(published.project) == before
 
 
-def test_a_dry_run_changes_nothing(published: World) -> None:
+def test_dry_run_changes_nothing(published: World) -> None:
     before = snapshot(published.project)
     done = published.ask("install", "acme/math", "--dry-run")
     assert (done["generation"], done["dry_run"], len(done["added"])) == (1, True, 1)
@@ -48,7 +48,7 @@ def test_a_dry_run_changes_nothing(published: World) -> None:
     assert snapshot(published.project) == before
 
 
-def test_a_changed_project_file_is_locked_again_with_a_note(
+def test_install_locks_a_changed_project_file_again_with_a_note(
     published: World,
 ) -> None:
     published.ask("install", "acme/math@=1.0.0")
@@ -78,7 +78,7 @@ def test_list_reports_a_lock_that_is_ahead_of_the_environment(published: World) 
     assert published.ask("list")["notes"] == []
 
 
-def test_a_lock_that_is_missing_is_written_again(published: World) -> None:
+def test_install_writes_a_missing_lock_again(published: World) -> None:
     published.ask("install", "acme/math")
     lock = published.lock
     (published.project / "skillpm.lock").unlink()
@@ -88,7 +88,7 @@ def test_a_lock_that_is_missing_is_written_again(published: World) -> None:
     assert published.lock == lock
 
 
-def test_a_lock_that_is_damaged_is_an_error_that_names_the_place(published: World) -> None:
+def test_damaged_lock_is_an_error_that_names_the_place(published: World) -> None:
     published.ask("install", "acme/math")
     path = published.project / "skillpm.lock"
     path.write_text(published.lock.replace("sha256:", "sha255:"))
@@ -96,7 +96,7 @@ def test_a_lock_that_is_damaged_is_an_error_that_names_the_place(published: Worl
     assert published.ask("list")["generation"] == 1
 
 
-def test_comments_of_the_project_file_stay(published: World) -> None:
+def test_install_and_uninstall_keep_comments_of_the_project_file(published: World) -> None:
     text = published.file.read_text().replace("[skills]", "# our skills\n[skills]  # here")
     published.file.write_text(f"# ours\n{text}\n[graft] # how\nmode = 'merge'\n")
     published.ask("install", "acme/math")
@@ -106,9 +106,7 @@ def test_comments_of_the_project_file_stay(published: World) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"[project", b"\xff\xfe", b"[project]\nbase = 1\n", None])
-def test_a_project_file_that_cannot_be_read_is_a_clear_error(
-    published: World, damage: bytes | None
-) -> None:
+def test_unreadable_project_file_is_a_clear_error(published: World, damage: bytes | None) -> None:
     published.ask("install", "acme/math")
     published.file.unlink()
     if damage is None:
@@ -125,7 +123,7 @@ def test_a_project_file_that_cannot_be_read_is_a_clear_error(
     assert snapshot(published.project) == before
 
 
-def test_two_commands_at_once_wait_for_each_other(published: World) -> None:
+def test_concurrent_installs_wait_for_each_other(published: World) -> None:
     asked = (("install", "acme/math@=1.0.0"), ("install", "acme/math@=1.1.0"))
     processes = [start_process(*one, "--json") for one in asked]
     ended = [(one.communicate(timeout=60), one.returncode) for one in processes]
@@ -133,7 +131,7 @@ def test_two_commands_at_once_wait_for_each_other(published: World) -> None:
     assert [one["number"] for one in published.ask("history")["generations"]] == [0, 1, 2]
 
 
-def test_a_holder_is_named_and_a_dead_one_is_not_waited_for(
+def test_lock_timeout_names_the_holder_and_ignores_a_dead_one(
     published: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SKILLPM_LOCK_TIMEOUT", "1")
@@ -170,7 +168,7 @@ main(sys.argv[2:])
         pytest.param("publish", 20_000, marks=pytest.mark.slow),
     ],
 )
-def test_a_full_disk_is_a_clear_error_and_changes_nothing(
+def test_full_disk_is_a_clear_error_and_changes_nothing(
     published: World, models: Models, command: str, limit: int
 ) -> None:
     pair = models.tuned("mlp", seed=4)
@@ -196,7 +194,7 @@ def test_a_full_disk_is_a_clear_error_and_changes_nothing(
     assert published.run(*arguments).code == 0
 
 
-def test_a_registry_that_is_missing_or_damaged_cannot_be_reached(published: World) -> None:
+def test_missing_or_damaged_registry_is_a_registry_error(published: World) -> None:
     database = published.home / "registry" / "registry.db"
     for name in ("registry.db-wal", "registry.db-shm"):
         (database.parent / name).unlink(missing_ok=True)
@@ -211,7 +209,7 @@ def test_a_registry_that_is_missing_or_damaged_cannot_be_reached(published: Worl
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_project_that_cannot_be_written_is_a_clear_error(published: World) -> None:
+def test_project_without_write_permission_is_a_clear_error(published: World) -> None:
     published.project.chmod(stat.S_IRUSR | stat.S_IXUSR)
     try:
         published.fail("install", "acme/math", code=1, kind="state")

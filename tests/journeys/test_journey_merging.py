@@ -27,7 +27,7 @@ def _graft(world: World, table: str) -> None:
     world.file.write_text(f"{text}\n\n[graft]\n{table}\n")
 
 
-def test_another_method_makes_a_new_generation_and_another_root(two: World) -> None:
+def test_another_merge_method_makes_a_new_generation_and_another_root(two: World) -> None:
     summed = two.graft_root()
     seen, text = {summed}, two.file.read_text()
     for number, method in enumerate(("ties", "dare", "pcb", "sce"), 2):
@@ -61,7 +61,7 @@ def test_another_method_makes_a_new_generation_and_another_root(two: World) -> N
     assert text in two.file.read_text()
 
 
-def test_a_rollback_brings_the_old_way_of_grafting_back_in_both_files(two: World) -> None:
+def test_rollback_restores_the_graft_table_in_both_files(two: World) -> None:
     _graft(two, 'method = "ties"  # a note\nsettings = { density = 0.5 }')
     two.ask("install")
     asked, root = two.file.read_text(), two.graft_root()
@@ -85,7 +85,7 @@ def test_a_rollback_brings_the_old_way_of_grafting_back_in_both_files(two: World
     assert asked != two.file.read_text()
 
 
-def test_a_saved_rollback_carries_the_way_of_grafting_too(two: World) -> None:
+def test_apply_of_a_saved_rollback_restores_the_graft_table(two: World) -> None:
     _graft(two, 'method = "sce"')
     two.ask("install")
     plan = two.folder / "plan.json"
@@ -95,7 +95,7 @@ def test_a_saved_rollback_carries_the_way_of_grafting_too(two: World) -> None:
     assert two.run("lock", "--check").code == 0
 
 
-def test_a_seed_and_a_density_change_the_graft_and_nothing_else_does(two: World) -> None:
+def test_dare_graft_depends_on_seed_and_density_alone(two: World) -> None:
     roots = []
     for settings in ("seed = 0", "seed = 1", "density = 0.9", "density = 0.5, seed = 0"):
         _graft(two, f'method = "dare"\nsettings = {{ {settings} }}')
@@ -106,7 +106,7 @@ def test_a_seed_and_a_density_change_the_graft_and_nothing_else_does(two: World)
     assert two.ask("list")["generation"] == 5
 
 
-def test_the_number_of_workers_changes_no_method(
+def test_graft_root_is_independent_of_the_number_of_workers(
     two: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for method in ("ties", "pcb"):
@@ -118,7 +118,7 @@ def test_the_number_of_workers_changes_no_method(
         assert two.graft_root("-o", f"two-{method}") == one
 
 
-def test_a_graft_over_one_by_another_method_reuses_no_merged_tensor(two: World) -> None:
+def test_graft_over_a_graft_of_another_method_reuses_no_merged_tensor(two: World) -> None:
     two.graft_root()
     target = two.project / "graft"
     for table in ('method = "ties"', 'method = "ties"\nsettings = { density = 0.9 }'):
@@ -135,7 +135,7 @@ def test_a_graft_over_one_by_another_method_reuses_no_merged_tensor(two: World) 
     assert two.ask("graft")["unchanged"]
 
 
-def test_an_audit_computes_a_damaged_graft_again_by_its_method(two: World) -> None:
+def test_audit_recomputes_a_damaged_graft_by_its_merge_method(two: World) -> None:
     _graft(two, 'method = "ties"')
     two.ask("install")
     two.graft_root()
@@ -152,7 +152,7 @@ def test_an_audit_computes_a_damaged_graft_again_by_its_method(two: World) -> No
     assert {"graft-stale", "graft-damaged"} <= codes
 
 
-def test_the_old_spelling_is_read_as_the_new_one(two: World) -> None:
+def test_old_mode_and_method_names_are_read_as_the_new_ones(two: World) -> None:
     generation = two.project / ".skillpm" / "generations" / "1.json"
     lock = two.project / "skillpm.lock"
     for path in (generation, lock):
@@ -184,7 +184,7 @@ def test_unknown_graft_settings_are_refused_with_the_known_ones(
     assert two.ask("list")["generation"] == 1
 
 
-def test_a_bundle_brings_its_way_of_grafting_along(two: World, models: Models) -> None:
+def test_bundle_contains_the_graft_table(two: World, models: Models) -> None:
     _graft(two, 'method = "ties"\nsettings = { density = 0.4 }')
     two.ask("install")
     root = two.graft_root()
@@ -205,7 +205,7 @@ def routed(two: World) -> World:
     return two
 
 
-def test_a_routed_project_is_grafted_skill_by_skill(routed: World, models: Models) -> None:
+def test_routed_project_grafts_one_skill_at_a_time(routed: World, models: Models) -> None:
     assert 'mode = "routed"' in routed.lock
     text = routed.fail("graft", code=1, kind="graft")
     assert "skillpm graft --only acme/math" in text
@@ -226,7 +226,7 @@ def test_a_routed_project_is_grafted_skill_by_skill(routed: World, models: Model
     assert 'mode = "merged"' in routed.file.read_text()
 
 
-def test_packs_that_cannot_be_merged_may_be_routed(
+def test_routed_project_accepts_packs_that_cannot_be_merged(
     world: World, models: Models, tmp_path: Path
 ) -> None:
     base, tuned = models.pair("head")
@@ -251,7 +251,7 @@ def test_packs_that_cannot_be_merged_may_be_routed(
     assert 'mode = "routed"' in world.lock
 
 
-def test_declared_conflicts_hold_in_a_routed_project_too(routed: World, models: Models) -> None:
+def test_routed_project_enforces_declared_conflicts(routed: World, models: Models) -> None:
     routed.publish(models.tuned("attn"), "acme/law", "1.0.0", "--conflicts", "acme/math <2")
     routed.fail("install", "acme/law", code=4, kind="resolution")
 
@@ -261,7 +261,7 @@ def _move_norm(step: float, tensors: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("method", ["sum", "ties"])
-def test_skills_that_undo_each_other_change_nothing_and_are_refused(
+def test_graft_refuses_skills_that_cancel_each_other(
     world: World, models: Models, tmp_path: Path, method: str
 ) -> None:
     base = models.pair("fp32")[0]
@@ -276,7 +276,7 @@ def test_skills_that_undo_each_other_change_nothing_and_are_refused(
     assert "changes no tensor of this graft" in world.fail("graft", code=1, kind="graft")
 
 
-def test_a_changed_method_is_not_reported_as_nothing_to_change(two: World) -> None:
+def test_install_reports_a_changed_merge_method(two: World) -> None:
     _graft(two, 'method = "ties"')
     assert "no skill changes; generation 2 would be current" in two.run("install", "--dry-run").out
     assert two.run("install").out == "no skill changes; generation 2 current\n"

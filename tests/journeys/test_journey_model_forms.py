@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 BUFFER = "model.layers.0.self_attn.rotary_emb.inv_freq"
 
 
-def test_a_head_that_was_untied_is_loaded_as_it_is_stored(world: World, tmp_path: Path) -> None:
+def test_graft_of_an_untied_head_loads_as_stored(world: World, tmp_path: Path) -> None:
     base = save(llama(tied=True), tmp_path / "tied-base")
     key = "model.embed_tokens.weight"
     rewrite(base, lambda tensors: tensors.update({"lm_head.weight": tensors[key].clone()}))
@@ -37,7 +37,7 @@ def test_a_head_that_was_untied_is_loaded_as_it_is_stored(world: World, tmp_path
     ).read_bytes()
 
 
-def test_a_shard_that_loses_all_its_tensors_is_not_written(
+def test_graft_does_not_write_a_shard_without_tensors(
     world: World, math: Pair, tmp_path: Path
 ) -> None:
     base = copy_model(math[0], tmp_path / "two-shards")
@@ -55,9 +55,7 @@ def test_a_shard_that_loses_all_its_tensors_is_not_written(
     assert shards == ["model-00001-of-00002.safetensors"]
 
 
-def test_a_lossy_pack_that_keeps_nothing_of_the_delta_is_refused(
-    world: World, models: Models
-) -> None:
+def test_pack_refuses_a_lossy_setting_that_keeps_no_delta(world: World, models: Models) -> None:
     named = ("--name", "acme/none", "--version", "1.0.0", "--scheme", "graftllm", "--alpha", "0")
     text = world.fail("pack", *models.tuned("embed"), *named, code=1, kind="graft")
     assert "lossless" in text
@@ -70,7 +68,7 @@ def test_identify_refuses_an_adapter_by_name(world: World, math: Pair, tmp_path:
     assert "PEFT" in world.fail("identify", adapter, code=1, kind="spec")
 
 
-def test_a_tokenizer_that_differs_only_in_formatting_is_not_packed(
+def test_pack_omits_a_tokenizer_that_differs_only_in_formatting(
     world: World, math: Pair, tmp_path: Path
 ) -> None:
     base, tuned = (copy_model(one, tmp_path / f"t{n}") for n, one in enumerate(math))

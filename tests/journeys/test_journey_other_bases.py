@@ -8,7 +8,7 @@ from skillpm_world import World, root_of
 from tiny_models import Models, Pair, copy_model, llama, nudge, rewrite, save
 
 
-def test_a_base_of_another_root_has_no_resolution(
+def test_install_on_another_base_has_no_resolution(
     world: World, models: Models, math: Pair, tmp_path: Path
 ) -> None:
     other = save(llama(seed=7), tmp_path / "other")
@@ -20,7 +20,7 @@ def test_a_base_of_another_root_has_no_resolution(
     assert world.ask("list")["generation"] == 0
 
 
-def test_a_base_saved_again_without_a_buffer_is_recognised_and_can_be_accepted(
+def test_install_accept_footprint_accepts_a_base_without_a_buffer(
     world: World, models: Models, tmp_path: Path
 ) -> None:
     base, _ = models.pair("buffer")
@@ -49,7 +49,7 @@ def test_a_base_saved_again_without_a_buffer_is_recognised_and_can_be_accepted(
 BUFFER = "model.layers.0.self_attn.rotary_emb.inv_freq"
 
 
-def test_another_base_has_no_resolution_even_if_the_projects_base_is_missing(
+def test_install_on_a_missing_other_base_has_no_resolution(
     world: World, math: Pair, tmp_path: Path
 ) -> None:
     other = save(nudge(llama(seed=9)), tmp_path / "other")
@@ -59,7 +59,7 @@ def test_another_base_has_no_resolution_even_if_the_projects_base_is_missing(
     world.fail("install", "acme/math", code=4, kind="resolution")
 
 
-def test_a_base_that_was_not_accepted_is_not_grafted(
+def test_graft_refuses_a_base_that_was_not_accepted(
     world: World, models: Models, tmp_path: Path
 ) -> None:
     base, _ = models.pair("buffer")

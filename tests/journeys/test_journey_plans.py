@@ -35,7 +35,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_plan_does_what_its_command_would_have_done(
+def test_apply_does_what_the_planned_command_does(
     published: World, math: Pair, models: Models, name: str
 ) -> None:
     published.ask("install", "acme/sql")
@@ -56,15 +56,13 @@ def test_a_plan_does_what_its_command_would_have_done(
     assert actions[2].startswith(name)
 
 
-def test_a_plan_is_read_from_stdin(published: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_apply_reads_a_plan_from_stdin(published: World, monkeypatch: pytest.MonkeyPatch) -> None:
     data = _saved(published, "install", "acme/math").read_bytes()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     assert published.ask("apply", "-")["generation"] == 1
 
 
-def test_a_plan_of_a_pack_file_publishes_it_when_it_is_carried_out(
-    published: World, models: Models
-) -> None:
+def test_apply_publishes_the_pack_file_of_a_plan(published: World, models: Models) -> None:
     pack = published.pack(models.tuned("norm", seed=3), "acme/tone", "1.0.0")
     plan = _saved(published, "install", pack)
     assert published.ask("search", "tone")["results"] == []
@@ -103,7 +101,7 @@ def _base(world: World) -> None:
         (lambda world: world.ask("install", "acme/sql"), "the generation was 0 and is now 1"),
     ],
 )
-def test_a_stale_plan_is_refused_with_what_changed(
+def test_apply_refuses_a_stale_plan_with_what_changed(
     published: World, change: Callable[[World], Any], said: str
 ) -> None:
     plan = _saved(published, "install", "acme/math")
@@ -116,7 +114,7 @@ def test_a_stale_plan_is_refused_with_what_changed(
     assert snapshot(published.project) == before
 
 
-def test_a_plan_is_carried_out_once(published: World) -> None:
+def test_apply_refuses_a_plan_that_was_applied(published: World) -> None:
     plan = _saved(published, "install", "acme/math")
     published.ask("apply", plan)
     assert "generation was 0" in published.fail("apply", plan, code=1, kind="state")
@@ -160,7 +158,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_an_edited_plan_is_refused_and_changes_nothing(published: World, name: str) -> None:
+def test_apply_refuses_an_edited_plan_and_changes_nothing(published: World, name: str) -> None:
     path = _saved(published, "install", "acme/math")
     document = json.loads(path.read_text())
     change, kind = HOSTILE[name]
@@ -173,7 +171,7 @@ def test_an_edited_plan_is_refused_and_changes_nothing(published: World, name: s
     assert snapshot(published.project) == before
 
 
-def test_a_plan_that_drops_a_conflict_or_a_foreign_base_is_refused(
+def test_apply_refuses_a_plan_without_a_conflict_or_with_a_foreign_base(
     published: World, models: Models
 ) -> None:
     foreign = models.pair("bf16")
@@ -202,7 +200,7 @@ def test_a_plan_that_drops_a_conflict_or_a_foreign_base_is_refused(
     assert published.installed() == {}
 
 
-def test_a_file_that_is_not_a_plan_is_refused(published: World) -> None:
+def test_apply_refuses_a_file_that_is_not_a_plan(published: World) -> None:
     published.fail("apply", "nowhere.json", code=1, kind="not_found")
     path = published.folder / "plan.json"
     for text in ("", "[]", "{", json.dumps(published.ask("list"))):

@@ -17,7 +17,7 @@ def math_pack(world: World, learners: Learners) -> Path:
     return learners.pack(world, "math", "--probes", probes)
 
 
-def test_a_pack_records_the_probe_values_of_base_and_tuned_model(
+def test_pack_probes_records_the_values_of_base_and_tuned_model(
     world: World, math_pack: Path
 ) -> None:
     manifest = world.ask("inspect", math_pack)["manifest"]
@@ -30,7 +30,7 @@ def test_a_pack_records_the_probe_values_of_base_and_tuned_model(
     assert "exact_match" in world.run("inspect", math_pack).out
 
 
-def test_installed_skills_reach_their_recorded_probe_values(
+def test_probe_reaches_the_recorded_values(
     world: World, learners: Learners, math_pack: Path
 ) -> None:
     world.init(learners.base)
@@ -44,7 +44,7 @@ def test_installed_skills_reach_their_recorded_probe_values(
     assert "holds" in world.run("probe", "acme/math").out
 
 
-def test_a_skill_that_another_hurts_fails_with_exit_code_1_and_its_document(
+def test_probe_of_a_harmed_skill_exits_1_with_its_document(
     world: World, learners: Learners, math_pack: Path
 ) -> None:
     world.init(learners.base)
@@ -61,9 +61,7 @@ def test_a_skill_that_another_hurts_fails_with_exit_code_1_and_its_document(
     assert snapshot(world.project) == before
 
 
-def test_the_base_is_unchanged_after_many_candidate_sets(
-    world: World, learners: Learners, math_pack: Path
-) -> None:
+def test_probe_does_not_change_the_base(world: World, learners: Learners, math_pack: Path) -> None:
     before = snapshot(learners.base)
     world.init(learners.base)
     world.ask("install", math_pack)
@@ -71,7 +69,9 @@ def test_the_base_is_unchanged_after_many_candidate_sets(
     assert snapshot(learners.base) == before
 
 
-def test_a_graft_folder_can_be_probed(world: World, learners: Learners, math_pack: Path) -> None:
+def test_probe_graft_option_probes_a_graft_folder(
+    world: World, learners: Learners, math_pack: Path
+) -> None:
     world.init(learners.base)
     world.ask("install", math_pack)
     world.ask("graft")
@@ -80,7 +80,7 @@ def test_a_graft_folder_can_be_probed(world: World, learners: Learners, math_pac
     assert world.ask("probe", "--graft", learners.base, code=1)["passed"] is False
 
 
-def test_a_skill_that_is_not_installed_cannot_be_probed(
+def test_probe_of_a_skill_that_is_not_installed_fails(
     world: World, learners: Learners, math_pack: Path
 ) -> None:
     world.init(learners.base)
@@ -89,7 +89,7 @@ def test_a_skill_that_is_not_installed_cannot_be_probed(
     assert "acme/math" in world.fail("probe", "acme/mth", code=4, kind="not_found")
 
 
-def test_probes_of_a_pack_over_others_are_measured_against_that_set(
+def test_probes_of_a_layered_pack_are_measured_on_its_lower_set(
     world: World, learners: Learners, math_pack: Path, tmp_path: Path
 ) -> None:
     world.init(learners.base)
@@ -108,7 +108,7 @@ def test_probes_of_a_pack_over_others_are_measured_against_that_set(
     assert all(one["passed"] for one in world.ask("probe", "acme/colors")["results"])
 
 
-def test_a_bad_probe_file_is_reported_before_anything_is_packed(
+def test_pack_reports_an_invalid_probe_file_and_writes_nothing(
     world: World, learners: Learners
 ) -> None:
     probes = world.folder / "bad.jsonl"
@@ -122,7 +122,7 @@ def test_a_bad_probe_file_is_reported_before_anything_is_packed(
     assert list(world.project.iterdir()) == []
 
 
-def test_a_metric_of_encoders_is_refused_for_a_causal_model(
+def test_pack_refuses_an_encoder_metric_for_a_causal_model(
     world: World, learners: Learners
 ) -> None:
     items = [{"query": f"q{n}", "document": f"d{n}"} for n in range(3)]
@@ -134,7 +134,9 @@ def test_a_metric_of_encoders_is_refused_for_a_causal_model(
     assert "mrr needs an encoder" in said
 
 
-def test_a_base_without_tokenizer_is_reported_with_a_hint(world: World, models: Any) -> None:
+def test_pack_probes_with_a_base_without_tokenizer_fails_with_a_hint(
+    world: World, models: Any
+) -> None:
     probes = write_probes(world.folder / "p.jsonl", [{"text": "a text"}])
     said = world.fail(
         "pack", *models.pair("fp32"), "--name", "a/b", "--version", "1.0.0", "--probes", probes,
@@ -143,7 +145,7 @@ def test_a_base_without_tokenizer_is_reported_with_a_hint(world: World, models: 
     assert "tokenizer" in said
 
 
-def test_probes_without_a_gain_are_packed_with_a_note(world: World, learners: Learners) -> None:
+def test_pack_probes_without_a_gain_adds_a_note(world: World, learners: Learners) -> None:
     probes = write_probes(world.folder / "m.jsonl", MATH_PROBES)
     outcome = world.run(
         "pack", *learners.colors, "--name", "a/b", "--version", "1.0.0", "--probes", probes
@@ -152,7 +154,7 @@ def test_probes_without_a_gain_are_packed_with_a_note(world: World, learners: Le
     assert "the probes measure no gain: exact_match" in outcome.err
 
 
-def test_a_tuned_model_with_grown_embeddings_is_run_from_its_own_folder(
+def test_pack_probes_runs_a_model_with_grown_embeddings_from_its_folder(
     world: World, learners: Learners, tmp_path: Path
 ) -> None:
     model = LlamaForCausalLM.from_pretrained(learners.math[1])
@@ -165,7 +167,7 @@ def test_a_tuned_model_with_grown_embeddings_is_run_from_its_own_folder(
     assert all(one["passed"] for one in world.ask("probe")["results"])
 
 
-def test_the_probe_layer_of_a_pack_is_the_unchanged_file(world: World, learners: Learners) -> None:
+def test_pack_stores_the_probe_file_unchanged(world: World, learners: Learners) -> None:
     probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
     pack = world.pack(learners.math, "acme/math", "1.0.0", "--probes", probes)
     assert probes.read_bytes() in pack.read_bytes()
@@ -183,9 +185,7 @@ def routed(world: World, learners: Learners, *more: object) -> None:
     world.ask("install", math, learners.pack(world, "noise"))
 
 
-def test_routed_each_item_is_answered_by_the_skill_that_the_router_picks(
-    world: World, learners: Learners
-) -> None:
+def test_probe_in_routed_mode_routes_each_item(world: World, learners: Learners) -> None:
     texts = [a + b for a in tiny_learners.MATH for b in ("", *tiny_learners.MATH)]
     texts += [a + b[:4] for a in tiny_learners.MATH for b in tiny_learners.MATH]
     examples = write_probes(world.folder / "router.jsonl", [{"text": text} for text in texts])
@@ -200,13 +200,15 @@ def test_routed_each_item_is_answered_by_the_skill_that_the_router_picks(
     assert loss["recorded"] <= loss["now"] < loss["base"], "texts like the examples go to the skill"
 
 
-def test_routed_without_a_signature_the_base_answers(world: World, learners: Learners) -> None:
+def test_probe_in_routed_mode_without_signatures_uses_the_base(
+    world: World, learners: Learners
+) -> None:
     routed(world, learners)
     for one in world.ask("probe", code=1)["results"]:
         assert one["now"] == pytest.approx(one["base"], rel=1e-4)
 
 
-def test_an_empty_environment_is_reported(world: World, learners: Learners) -> None:
+def test_probe_of_an_empty_environment_reports_it(world: World, learners: Learners) -> None:
     world.init(learners.base)
     found = world.run("probe")
     assert (found.code, found.out) == (0, "")

@@ -15,9 +15,7 @@ def bound(world: World, math: Pair) -> World:
     return world
 
 
-def test_a_private_pack_is_published_to_the_registry_of_its_namespace(
-    bound: World, math: Pair
-) -> None:
+def test_publish_uses_the_registry_of_the_namespace(bound: World, math: Pair) -> None:
     pack = bound.pack(math, "corp/math", "1.0.0")
     published = bound.ask("publish", pack, "-C", bound.project)
     assert published["registry"] == str(bound.project / "inner")
@@ -27,7 +25,7 @@ def test_a_private_pack_is_published_to_the_registry_of_its_namespace(
     assert "yanked" in {f["code"] for f in bound.ask("audit", code=3)["findings"]}
 
 
-def test_of_two_files_none_is_published_where_one_is_refused(bound: World, math: Pair) -> None:
+def test_install_of_two_files_publishes_none_if_one_is_refused(bound: World, math: Pair) -> None:
     good = bound.pack(math, "acme/math", "1.0.0")
     private = bound.pack(math, "corp/math", "1.0.0")
     for more in ((), ("--dry-run",)):
@@ -36,7 +34,7 @@ def test_of_two_files_none_is_published_where_one_is_refused(bound: World, math:
     bound.fail("show", "acme/math", code=4, kind="not_found")
 
 
-def test_another_file_of_a_published_version_is_refused_before_anything(
+def test_install_refuses_another_file_of_a_published_version(
     bound: World, math: Pair, models: Models
 ) -> None:
     bound.publish(math, "acme/math", "1.0.0")
@@ -47,14 +45,14 @@ def test_another_file_of_a_published_version_is_refused_before_anything(
         assert "releases are immutable" in said
 
 
-def test_a_named_registry_is_made_by_the_first_file(bound: World, math: Pair) -> None:
+def test_install_of_a_file_creates_the_named_registry(bound: World, math: Pair) -> None:
     pack = bound.pack(math, "acme/math", "1.0.0")
     url = bound.project / "fresh"
     assert bound.ask("install", pack, "--registry", url)["generation"] == 1
     assert (url / "registry.db").is_file()
 
 
-def test_a_pack_cannot_require_itself(bound: World, math: Pair) -> None:
+def test_pack_cannot_require_its_own_skill(bound: World, math: Pair) -> None:
     more = ("--requires", "acme/self ^2")
     base, tuned = math
     said = bound.fail(
@@ -64,7 +62,7 @@ def test_a_pack_cannot_require_itself(bound: World, math: Pair) -> None:
     assert "requires[0]: a pack cannot name its own skill" in said
 
 
-def test_a_registry_whose_creation_was_interrupted_is_created_by_the_next_command(
+def test_interrupted_registry_creation_is_finished_by_the_next_command(
     bound: World, math: Pair
 ) -> None:
     pack = bound.pack(math, "acme/math", "1.0.0")
@@ -78,9 +76,7 @@ def test_a_registry_whose_creation_was_interrupted_is_created_by_the_next_comman
     assert (folder / "registry.db").is_file()
 
 
-def test_a_registry_that_the_project_forgot_is_named_when_it_is_needed(
-    world: World, math: Pair
-) -> None:
+def test_rollback_names_a_registry_that_the_project_file_lacks(world: World, math: Pair) -> None:
     world.init(math[0])
     world.ask("publish", world.pack(math, "acme/math", "1.0.0"), "--registry", "team")
     text = world.file.read_text()
@@ -94,7 +90,7 @@ def test_a_registry_that_the_project_forgot_is_named_when_it_is_needed(
     assert world.ask("history")["current"] == 2
 
 
-def test_a_file_and_a_published_skill_are_installed_together(
+def test_install_of_a_file_and_a_published_skill_succeeds(
     world: World, models: Models, math: Pair
 ) -> None:
     world.init(math[0])
@@ -103,9 +99,7 @@ def test_a_file_and_a_published_skill_are_installed_together(
     assert len(world.ask("install", "acme/math", path)["added"]) == 2
 
 
-def test_two_files_of_one_skill_cannot_both_be_installed(
-    world: World, models: Models, math: Pair
-) -> None:
+def test_install_refuses_two_files_of_one_skill(world: World, models: Models, math: Pair) -> None:
     world.init(math[0])
     one = world.pack(math, "acme/math", "1.0.0")
     two = world.pack(models.tuned("mlp", seed=3), "acme/math", "1.1.0")
@@ -113,9 +107,7 @@ def test_two_files_of_one_skill_cannot_both_be_installed(
     assert world.ask("search")["results"] == []
 
 
-def test_a_file_of_a_namespace_that_is_bound_elsewhere_is_not_installed(
-    world: World, math: Pair
-) -> None:
+def test_install_refuses_a_file_of_a_namespace_bound_elsewhere(world: World, math: Pair) -> None:
     world.init(math[0])
     world.ask("registry", "init", "team")
     bound = '[registries]\nteam = { url = "team", namespaces = ["acme"] }\n'
@@ -127,9 +119,7 @@ def test_a_file_of_a_namespace_that_is_bound_elsewhere_is_not_installed(
     assert after == before
 
 
-def test_a_requirement_may_only_name_a_registry_of_the_project_file(
-    world: World, math: Pair
-) -> None:
+def test_requirement_with_an_unknown_registry_is_refused(world: World, math: Pair) -> None:
     world.init(math[0])
     requirement = '"acme/math" = { version = "*", registry = "team" }\n'
     world.file.write_text(world.file.read_text() + requirement)

@@ -11,7 +11,7 @@ def grafted(installed: World) -> World:
     return installed
 
 
-def test_a_correct_graft_is_not_rewritten(grafted: World) -> None:
+def test_graft_does_not_rewrite_a_correct_graft(grafted: World) -> None:
     target = grafted.project / "graft"
     before = {p: p.stat().st_mtime_ns for p in target.rglob("*")}
     again = grafted.ask("graft")
@@ -19,7 +19,7 @@ def test_a_correct_graft_is_not_rewritten(grafted: World) -> None:
     assert {p: p.stat().st_mtime_ns for p in target.rglob("*")} == before
 
 
-def test_a_graft_over_another_has_the_bytes_of_a_fresh_one(grafted: World, models: Models) -> None:
+def test_graft_over_another_graft_equals_a_fresh_one(grafted: World, models: Models) -> None:
     grafted.publish(models.tuned("attn", seed=5), "acme/law", "1.0.0")
     target = grafted.project / "graft"
     for command in (("install", "acme/law"), ("uninstall", "acme/math"), ("rollback",)):
@@ -32,7 +32,7 @@ def test_a_graft_over_another_has_the_bytes_of_a_fresh_one(grafted: World, model
 
 
 @pytest.mark.parametrize("place", [-1, 0])
-def test_a_damaged_graft_is_not_taken_over(grafted: World, place: int) -> None:
+def test_graft_replaces_a_damaged_graft(grafted: World, place: int) -> None:
     whole = snapshot(grafted.project / "graft")
     path = next((grafted.project / "graft").glob("*.safetensors"))
     data = bytearray(path.read_bytes())
@@ -43,7 +43,7 @@ def test_a_damaged_graft_is_not_taken_over(grafted: World, place: int) -> None:
     assert snapshot(grafted.project / "graft") == whole
 
 
-def test_an_unknown_file_in_a_graft_is_removed(grafted: World) -> None:
+def test_graft_removes_an_unknown_file_of_a_graft(grafted: World) -> None:
     whole = snapshot(grafted.project / "graft")
     (grafted.project / "graft" / "extra.json").write_text("{}")
     assert not grafted.ask("graft")["unchanged"]

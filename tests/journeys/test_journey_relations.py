@@ -36,14 +36,14 @@ acme/sql 1.0.0 (^1.0.0)
 """
 
 
-def test_a_tree_shows_requirements_and_repeats_nothing(team: World) -> None:
+def test_tree_shows_requirements_and_repeats_nothing(team: World) -> None:
     text = team.run("tree").out
     assert text == TREE
     assert team.run("tree", "acme/sql", "--depth", 0).out == "acme/sql 1.0.0 (^1.0.0)\n"
     assert team.run("tree", "acme/sql").out.count("acme/numbers") == 2
 
 
-def test_an_inverted_tree_shows_the_dependants_of_a_skill(team: World) -> None:
+def test_tree_invert_shows_the_dependents_of_a_skill(team: World) -> None:
     assert team.run("tree", "--invert").out == team.run("tree", "-i", "acme/numbers").out
     lines = team.run("tree", "-i", "acme/numbers").out.splitlines()
     assert lines[0] == "acme/numbers 1.0.0"
@@ -54,7 +54,7 @@ def test_an_inverted_tree_shows_the_dependants_of_a_skill(team: World) -> None:
     ]
 
 
-def test_a_tree_on_a_terminal_without_unicode_is_drawn_in_ascii(
+def test_tree_without_unicode_is_drawn_in_ascii(
     team: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = io.BytesIO()
@@ -68,7 +68,7 @@ def test_a_tree_on_a_terminal_without_unicode_is_drawn_in_ascii(
     assert "`-- acme/numbers 1.0.0 (^1)" in lines
 
 
-def test_the_document_of_a_tree_is_a_graph(team: World) -> None:
+def test_tree_json_is_a_graph(team: World) -> None:
     document = team.ask("tree")
     assert document["roots"] == ["acme/math", "acme/sql"]
     by_name = {one["skill"]: one for one in document["skills"]}
@@ -80,7 +80,7 @@ def test_the_document_of_a_tree_is_a_graph(team: World) -> None:
     assert by_name["acme/numbers"]["wanted"] is None
 
 
-def test_skills_that_require_each_other_end_a_tree(world: World, pairs: list[Pair]) -> None:
+def test_tree_ends_at_skills_that_require_each_other(world: World, pairs: list[Pair]) -> None:
     world.init(pairs[0][0])
     world.publish(pairs[1], "acme/a", "1.0.0", "--requires", "acme/b ^1")
     world.publish(pairs[2], "acme/b", "1.0.0", "--requires", "acme/a ^1")
@@ -89,7 +89,7 @@ def test_skills_that_require_each_other_end_a_tree(world: World, pairs: list[Pai
     assert world.ask("tree", "--invert")["roots"] == ["acme/a"]
 
 
-def test_why_gives_the_shortest_path_from_each_requirement(team: World) -> None:
+def test_why_shows_the_shortest_path_from_each_requirement(team: World) -> None:
     text = team.run("why", "acme/numbers").out
     assert text.startswith("acme/numbers 1.0.0 is installed because\n")
     assert (
@@ -104,7 +104,7 @@ def test_why_gives_the_shortest_path_from_each_requirement(team: World) -> None:
 
 
 @pytest.mark.parametrize("command", ["why", "tree"])
-def test_a_skill_that_is_not_installed_gets_the_nearest_name(team: World, command: str) -> None:
+def test_why_and_tree_suggest_the_nearest_name(team: World, command: str) -> None:
     said = team.fail(command, "acme/nmbers", code=4, kind="not_found")
     assert "did you mean `acme/numbers`?" in said
 
@@ -149,7 +149,7 @@ def test_outdated_shows_the_reachable_version_and_what_holds_it_back(
     assert [(one["skill"], one["version"]) for one in would] == [("acme/numbers", "1.1.0")]
 
 
-def test_outdated_names_yanks_prereleases_and_other_bases_for_what_they_are(
+def test_outdated_marks_yanked_releases_prereleases_and_other_bases(
     world: World, models: Models
 ) -> None:
     pair, other = models.tuned("mlp"), models.pair("tied")
@@ -170,13 +170,13 @@ def test_outdated_names_yanks_prereleases_and_other_bases_for_what_they_are(
     assert _rows(world)["acme/math"]["held_by"][0].startswith("it was built for base sha256:")
 
 
-def test_outdated_without_a_lock_gives_a_hint(world: World, math: Pair) -> None:
+def test_outdated_without_a_lock_fails_with_a_hint(world: World, math: Pair) -> None:
     world.init(math[0])
     (world.project / "skillpm.lock").unlink()
     assert "skillpm install" in world.fail("outdated", code=1, kind="not_found")
 
 
-def test_locks_at_any_two_paths_are_compared(
+def test_diff_compares_locks_at_any_two_paths(
     team: World, pairs: list[Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = team.folder / "old.lock"
@@ -194,7 +194,7 @@ def test_locks_at_any_two_paths_are_compared(
     assert team.run("diff", 3).out == "no differences\n"
 
 
-def test_locks_of_two_bases_differ_in_their_base(team: World) -> None:
+def test_diff_of_locks_of_two_bases_shows_the_bases(team: World) -> None:
     other = team.folder / "other.lock"
     root = "sha256:" + "0" * 64
     base = team.ask("list")["base_root"]
@@ -203,7 +203,7 @@ def test_locks_of_two_bases_differ_in_their_base(team: World) -> None:
     assert " ! base " in team.run("diff", other).out
 
 
-def test_what_is_no_set_cannot_be_compared(team: World, tmp_path: Path) -> None:
+def test_diff_refuses_arguments_that_are_no_set(team: World, tmp_path: Path) -> None:
     assert "neither a lockfile nor the number of a generation" in team.fail(
         "diff", "none", code=1, kind="not_found"
     )
@@ -226,7 +226,9 @@ def test_outdated_reports_skills_that_no_reachable_registry_lists(
     assert "no reachable registry lists acme/math" in team.run("outdated").out
 
 
-def test_a_change_of_registry_is_shown_with_both_registries(team: World, pairs: list[Pair]) -> None:
+def test_change_of_one_version_is_printed_with_both_versions(
+    team: World, pairs: list[Pair]
+) -> None:
     team.publish(pairs[3], "acme/numbers", "1.1.0")
     assert " ~ acme/numbers 1.0.0 -> 1.1.0\n" in team.run("upgrade", "--dry-run").out
     assert " ~ acme/numbers 1.0.0 -> 1.1.0\n" in team.run("upgrade").out

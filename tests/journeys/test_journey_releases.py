@@ -10,7 +10,7 @@ def both(models: Models) -> Pair:
     return models.tuned("mlp", seed=3)
 
 
-def test_a_yanked_release_is_hidden_from_new_locks_and_kept_by_old_ones(
+def test_yanked_release_is_hidden_from_new_locks_and_kept_by_old_ones(
     world: World, math: Pair, both: Pair
 ) -> None:
     world.init(math[0])
@@ -34,7 +34,7 @@ def test_a_yanked_release_is_hidden_from_new_locks_and_kept_by_old_ones(
     assert world.installed() == {"acme/math": "1.1.0"}
 
 
-def test_a_release_is_immutable(world: World, math: Pair, both: Pair) -> None:
+def test_publish_refuses_another_file_for_a_release(world: World, math: Pair, both: Pair) -> None:
     path = world.pack(math, "acme/math", "1.0.0")
     first = world.ask("publish", path)
     assert world.ask("publish", path) == {**first, "created": False}
@@ -45,7 +45,7 @@ def test_a_release_is_immutable(world: World, math: Pair, both: Pair) -> None:
     assert world.ask("show", "acme/math")["releases"][0]["digest"] == first["digest"]
 
 
-def test_an_unknown_skill_is_reported_with_the_nearest_name(world: World, math: Pair) -> None:
+def test_unknown_skill_is_reported_with_the_nearest_name(world: World, math: Pair) -> None:
     world.init(math[0])
     world.fail("install", "acme/math", code=4, kind="not_found")
     world.publish(math, "acme/math", "1.0.0")
@@ -55,9 +55,7 @@ def test_an_unknown_skill_is_reported_with_the_nearest_name(world: World, math: 
     world.fail("yank", "acme/math@9.0.0", code=4, kind="not_found")
 
 
-def test_a_reference_that_names_several_releases_yanks_none(
-    installed: World, models: Models
-) -> None:
+def test_yank_of_a_skill_without_a_version_yanks_nothing(installed: World, models: Models) -> None:
     installed.publish(models.tuned("mlp", seed=3), "acme/math", "1.1.0")
     text = installed.fail("yank", "acme/math", code=2, kind="usage")
     assert "acme/math@1.1.0" in text

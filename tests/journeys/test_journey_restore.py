@@ -92,7 +92,7 @@ def test_damage_that_cannot_be_repaired_is_reported_with_the_reason(
     assert installed.ask("cache", "verify")["damaged"] == []
 
 
-def test_a_registry_with_the_same_damaged_blob_is_reported(installed: World) -> None:
+def test_install_reports_a_registry_with_the_same_damaged_blob(installed: World) -> None:
     payload = max(_stored(installed), key=lambda path: path.stat().st_size)
     for path in (payload, *(installed.home / "registry").rglob(payload.name)):
         _flip(path)
@@ -101,7 +101,7 @@ def test_a_registry_with_the_same_damaged_blob_is_reported(installed: World) -> 
 
 
 @pytest.mark.parametrize("command", ["install", "cache verify", "cache verify --repair"])
-def test_a_blob_that_may_not_be_read_is_not_called_damaged(installed: World, command: str) -> None:
+def test_unreadable_blob_is_not_reported_as_damaged(installed: World, command: str) -> None:
     payload = max(_stored(installed), key=lambda path: path.stat().st_size)
     payload.chmod(0)
     outcome = run_bound(*command.split())

@@ -17,7 +17,7 @@ def both(models: Models) -> Pair:
     return models.tuned("mlp", seed=3)
 
 
-def test_the_order_of_installation_changes_nothing(
+def test_install_order_does_not_affect_lock_and_graft(
     world: World, math: Pair, sql: Pair, both: Pair
 ) -> None:
     world.init(math[0])
@@ -49,9 +49,7 @@ def test_requirements_are_installed_and_removed_with_their_skill(
     assert world.installed() == {}
 
 
-def test_skills_that_exclude_each_other_are_not_installed_together(
-    world: World, math: Pair, sql: Pair
-) -> None:
+def test_install_refuses_a_declared_conflict(world: World, math: Pair, sql: Pair) -> None:
     world.init(math[0])
     world.publish(math, "acme/math", "1.0.0")
     world.publish(sql, "acme/sql", "1.0.0", "--conflicts", "acme/math <2")
@@ -65,7 +63,7 @@ def test_skills_that_exclude_each_other_are_not_installed_together(
     assert snapshot(world.project) == before
 
 
-def test_added_tensors_that_differ_conflict_before_anything_is_installed(
+def test_install_refuses_added_tensors_that_differ(
     world: World, models: Models, tmp_path: Path
 ) -> None:
     base, tuned = models.pair("head")

@@ -22,7 +22,7 @@ def test_lock_repairs_a_lock_that_a_merge_damaged(installed: World, damage: str)
     assert installed.ask("install")["generation"] == 1
 
 
-def test_a_missing_lock_is_written_with_the_versions_that_are_installed(
+def test_install_writes_a_missing_lock_with_the_installed_versions(
     installed: World, models: Models
 ) -> None:
     installed.publish(models.tuned("mlp", seed=3), "acme/math", "1.1.0")
@@ -34,7 +34,7 @@ def test_a_missing_lock_is_written_with_the_versions_that_are_installed(
     assert installed.lock == lock
 
 
-def test_a_lock_of_another_base_mode_or_registry_is_stale(installed: World) -> None:
+def test_lock_check_reports_another_base_registry_or_requirement(installed: World) -> None:
     text = installed.file.read_text()
     zero = f"sha256:{'0' * 64}"
     root = installed.ask("list")["base_root"]
@@ -51,7 +51,7 @@ def test_a_lock_of_another_base_mode_or_registry_is_stale(installed: World) -> N
     installed.fail("rollback", code=3, kind="integrity")
 
 
-def test_requirements_of_locked_skills_must_be_in_the_lock(installed: World) -> None:
+def test_lock_check_reports_a_missing_requirement_of_a_locked_skill(installed: World) -> None:
     path = installed.project / "skillpm.lock"
     path.write_text(installed.lock.replace("requires = []", 'requires = ["acme/sql ^1"]'))
     checked = installed.ask("lock", "--check", code=1)
@@ -60,7 +60,7 @@ def test_requirements_of_locked_skills_must_be_in_the_lock(installed: World) -> 
     assert installed.ask("install")["generation"] == 1
 
 
-def test_a_lock_that_ran_ahead_is_not_given_the_roots_of_older_grafts(
+def test_graft_does_not_write_its_root_to_a_lock_that_is_ahead(
     installed: World, models: Models
 ) -> None:
     installed.publish(models.tuned("attn"), "acme/sql", "1.0.0")
@@ -74,7 +74,7 @@ def test_a_lock_that_ran_ahead_is_not_given_the_roots_of_older_grafts(
     assert not (installed.project / "skillpm.lock").exists()
 
 
-def test_text_output_reports_a_lock_that_is_ahead(installed: World) -> None:
+def test_list_reports_a_stale_lock_on_stderr_unless_quiet(installed: World) -> None:
     installed.file.write_text(installed.file.read_text().replace("^1.0.0", "^2"))
     assert "skillpm install" in installed.run("list").err
     assert installed.run("list", "-q").err == ""

@@ -29,7 +29,7 @@ def _swap_digests(world: World, path: Path) -> None:
     path.write_text(path.read_text().replace(ours, theirs))
 
 
-def test_a_lock_entry_with_another_skills_digest_is_not_installed(installed: World) -> None:
+def test_install_refuses_a_lock_entry_with_another_skills_digest(installed: World) -> None:
     installed.ask("uninstall", "acme/math")
     installed.ask("rollback")
     _swap_digests(installed, installed.project / "skillpm.lock")
@@ -40,7 +40,7 @@ def test_a_lock_entry_with_another_skills_digest_is_not_installed(installed: Wor
     assert snapshot(installed.project) == before
 
 
-def test_a_generation_with_another_skills_digest_is_neither_grafted_nor_rolled_back_to(
+def test_graft_and_rollback_refuse_a_generation_with_another_skills_digest(
     installed: World,
 ) -> None:
     installed.ask("install", "acme/sql")
@@ -53,7 +53,7 @@ def test_a_generation_with_another_skills_digest_is_neither_grafted_nor_rolled_b
     assert installed.ask("history")["current"] == 3
 
 
-def test_a_lower_skill_with_another_digest_is_refused_before_anything_changes(
+def test_install_refuses_a_layered_pack_whose_lower_release_has_another_digest(
     world: World, models: Models, math: Pair, sql: Pair, tmp_path: Path
 ) -> None:
     world.init(math[0])

@@ -18,7 +18,9 @@ def base(world: World, models: Models) -> Path:
     return base
 
 
-def test_the_base_is_never_the_target_nor_inside_nor_above_it(world: World, base: Path) -> None:
+def test_graft_refuses_the_base_and_folders_inside_or_above_it_as_target(
+    world: World, base: Path
+) -> None:
     before = snapshot(base)
     link = world.folder / "link"
     link.symlink_to(base)
@@ -28,7 +30,7 @@ def test_the_base_is_never_the_target_nor_inside_nor_above_it(world: World, base
     assert snapshot(base) == before
 
 
-def test_a_foreign_folder_is_kept_and_an_empty_folder_or_a_graft_is_replaced(
+def test_graft_keeps_a_foreign_folder_and_replaces_an_empty_one_or_a_graft(
     world: World, base: Path
 ) -> None:
     foreign = world.project / "foreign"
@@ -46,12 +48,12 @@ def test_a_foreign_folder_is_kept_and_an_empty_folder_or_a_graft_is_replaced(
     assert not [path for path in world.project.iterdir() if "skillpm-" in path.name]
 
 
-def test_a_target_below_missing_folders_is_created(world: World, base: Path) -> None:
+def test_graft_creates_missing_parent_folders(world: World, base: Path) -> None:
     root = world.graft_root("-o", "served/models/math")
     assert root_of(world.project / "served" / "models" / "math") == root
 
 
-def test_link_shares_only_shards_that_do_not_change(
+def test_graft_link_shares_only_unchanged_shards(
     world: World, models: Models, tmp_path: Path
 ) -> None:
     source, _ = models.pair("sharded")
@@ -76,14 +78,14 @@ def test_link_shares_only_shards_that_do_not_change(
     assert all(path.stat().st_nlink == 1 for path in (world.project / "graft").iterdir())
 
 
-def test_a_base_that_changed_is_an_integrity_error(world: World, base: Path) -> None:
+def test_graft_on_a_changed_base_is_an_integrity_error(world: World, base: Path) -> None:
     rewrite(base, lambda tensors: tensors["lm_head.weight"].add_(1))
     assert "project's base" in world.fail("graft", code=3, kind="integrity")
     codes = [one["code"] for one in world.ask("audit", code=3)["findings"]]
     assert codes[0] == "base-mismatch"
 
 
-def test_a_base_at_another_path_is_checked_by_its_root(
+def test_graft_base_option_checks_the_root_of_a_moved_base(
     world: World, models: Models, base: Path
 ) -> None:
     moved = base.rename(world.folder / "moved")
@@ -92,14 +94,14 @@ def test_a_base_at_another_path_is_checked_by_its_root(
     world.fail("graft", "--base", models.pair("tied")[0], code=3, kind="integrity")
 
 
-def test_a_graft_that_was_damaged_is_found_by_audit(world: World, base: Path) -> None:
+def test_audit_reports_a_damaged_graft(world: World, base: Path) -> None:
     world.graft_root()
     rewrite(world.project / "graft", lambda tensors: tensors["lm_head.weight"].add_(1))
     found = world.ask("audit", code=3)["findings"][0]
     assert (found["level"], found["code"]) == ("critical", "graft-damaged")
 
 
-def test_a_blob_that_was_damaged_is_never_grafted(world: World, base: Path) -> None:
+def test_graft_refuses_a_damaged_blob_without_a_registry(world: World, base: Path) -> None:
     for blob in (world.home / "store" / "sha256").rglob("*"):
         if blob.is_file() and blob.stat().st_size > 4000:
             blob.write_bytes(blob.read_bytes()[:-1] + b"\x00")
@@ -110,7 +112,7 @@ def test_a_blob_that_was_damaged_is_never_grafted(world: World, base: Path) -> N
     assert (found["level"], found["code"]) == ("critical", "blob-damaged")
 
 
-def test_a_lock_is_enough_to_rebuild_without_registry(world: World, base: Path) -> None:
+def test_lock_and_store_suffice_to_rebuild_a_graft(world: World, base: Path) -> None:
     root = world.graft_root()
     (world.home / "registry").rename(world.home / "gone")
     fresh = world.folder / "fresh"
@@ -123,7 +125,7 @@ def test_a_lock_is_enough_to_rebuild_without_registry(world: World, base: Path) 
 
 
 @pytest.mark.parametrize("stamp", ["", "{}", "[]", '{"format": 1}'])
-def test_a_folder_with_an_invalid_graft_record_is_never_replaced(
+def test_graft_does_not_replace_a_folder_with_an_invalid_graft_record(
     world: World, base: Path, stamp: str
 ) -> None:
     theirs = world.project / "models"
@@ -139,7 +141,7 @@ def test_a_folder_with_an_invalid_graft_record_is_never_replaced(
     "command", [("graft", "-o"), ("export", "acme/math", "--format", "merged")]
 )
 @pytest.mark.parametrize("place", ["project/.skillpm/x", "home", "home/x", "base"])
-def test_nothing_is_written_into_state_home_or_base(
+def test_graft_and_export_refuse_targets_in_state_home_or_base(
     world: World, base: Path, command: tuple[str, ...], place: str
 ) -> None:
     target = base / "x" if place == "base" else world.folder / place
@@ -151,7 +153,7 @@ def test_nothing_is_written_into_state_home_or_base(
 
 
 @pytest.mark.parametrize("place", ["project", ""])
-def test_a_graft_never_replaces_its_project(world: World, base: Path, place: str) -> None:
+def test_graft_does_not_replace_its_project(world: World, base: Path, place: str) -> None:
     target = world.folder / place
     (target / ".skillpm-graft.json").write_text("{}")
     before = snapshot(world.folder)
@@ -160,7 +162,7 @@ def test_a_graft_never_replaces_its_project(world: World, base: Path, place: str
     assert snapshot(world.folder) == before
 
 
-def test_files_of_other_programs_in_a_project_are_kept(world: World, base: Path) -> None:
+def test_uninstall_keeps_temporary_files_of_other_programs(world: World, base: Path) -> None:
     names = [".precious.999999.tmp", ".notes.4194304.tmp"]
     for name in names:
         (world.project / name).write_text("keep")
@@ -170,7 +172,7 @@ def test_files_of_other_programs_in_a_project_are_kept(world: World, base: Path)
     assert not (world.project / ".skillpm.toml.999999.tmp").exists()
 
 
-def test_a_base_in_one_file_is_grafted_beside_itself(
+def test_graft_of_a_single_file_base_writes_beside_it(
     world: World, math: Pair, tmp_path: Path
 ) -> None:
     base = world.project / "model.safetensors"
@@ -186,7 +188,7 @@ def test_a_base_in_one_file_is_grafted_beside_itself(
         world.fail("graft", "-o", place, code=2, kind="usage")
 
 
-def test_a_target_that_cannot_be_made_is_a_state_error(installed: World) -> None:
+def test_graft_target_that_cannot_be_created_is_a_state_error(installed: World) -> None:
     (installed.project / "file").write_text("in the way")
     installed.fail("graft", "-o", "file/graft", code=1, kind="state")
     assert not (installed.project / ".skillpm" / "journal.json").exists()

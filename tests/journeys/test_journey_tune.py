@@ -20,7 +20,7 @@ def hurt(world: World, learners: Learners) -> None:
 
 
 @pytest.mark.usefixtures("hurt")
-def test_weights_are_found_and_nothing_is_changed_without_yes(world: World) -> None:
+def test_graft_tune_proposes_weights_and_changes_nothing_without_yes(world: World) -> None:
     before = snapshot(world.project)
     found = world.ask("graft", "--tune", "--budget", "8")
     assert found["kept"]["after"] > found["kept"]["before"]
@@ -32,7 +32,7 @@ def test_weights_are_found_and_nothing_is_changed_without_yes(world: World) -> N
 
 
 @pytest.mark.usefixtures("hurt")
-def test_with_yes_the_weights_are_a_new_generation_that_rolls_back(world: World) -> None:
+def test_graft_tune_yes_makes_a_generation_that_rolls_back(world: World) -> None:
     world.ask("probe", code=1)
     found = world.ask("graft", "--tune", "--budget", "8", "--yes")
     assert found["generation"] == 2
@@ -45,12 +45,12 @@ def test_with_yes_the_weights_are_a_new_generation_that_rolls_back(world: World)
     assert {one["weight"] for one in world.ask("list")["skills"]} == {1.0}
 
 
-def test_a_budget_of_one_trial_changes_nothing(world: World, hurt: None) -> None:
+def test_graft_tune_with_a_budget_of_one_trial_changes_nothing(world: World, hurt: None) -> None:
     found = world.ask("graft", "--tune", "--budget", "1", "--yes")
     assert (found["trials"], found["generation"]) == (1, None)
 
 
-def test_tuning_without_probes_is_an_error(world: World, learners: Learners) -> None:
+def test_graft_tune_without_probes_fails(world: World, learners: Learners) -> None:
     world.init(learners.base)
     world.fail("graft", "--tune", code=1, kind="not_found")
     world.ask("install", learners.pack(world, "slight"))
@@ -58,7 +58,7 @@ def test_tuning_without_probes_is_an_error(world: World, learners: Learners) -> 
 
 
 @pytest.mark.usefixtures("hurt")
-def test_a_routed_graft_has_no_weights_to_find(world: World) -> None:
+def test_graft_tune_refuses_a_routed_project(world: World) -> None:
     world.file.write_text(world.file.read_text() + '\n[graft]\nmode = "routed"\n')
     world.fail("graft", "--tune", "--only", "acme/math", code=2, kind="usage")
     world.ask("install")
@@ -66,7 +66,7 @@ def test_a_routed_graft_has_no_weights_to_find(world: World) -> None:
 
 
 @pytest.mark.usefixtures("hurt")
-def test_weights_are_searched_by_the_projects_own_method(world: World) -> None:
+def test_graft_tune_uses_the_merge_method_of_the_project(world: World) -> None:
     text, kept = world.file.read_text(), {}
     for method in ("sum", "ties", "dare", "pcb", "sce"):
         world.file.write_text(f'{text}\n[graft]\nmethod = "{method}"\n')

@@ -7,7 +7,7 @@ from skillpm_world import World, root_of
 from tiny_models import Models, Pair
 
 
-def test_a_weight_so_small_that_nothing_changes_is_refused_at_the_graft(installed: World) -> None:
+def test_graft_refuses_a_weight_too_small_to_change_a_tensor(installed: World) -> None:
     requirement = '"acme/math" = { version = "^1.0.0", weight = 1e-30 }'
     text = installed.file.read_text().replace('"acme/math" = "^1.0.0"', requirement)
     installed.file.write_text(text)
@@ -44,7 +44,7 @@ def test_weights_of_the_project_file_are_applied(world: World, math: Pair, both:
     assert world.graft_root() == sum_root
 
 
-def test_a_weight_of_zero_would_change_nothing_and_is_refused(world: World, math: Pair) -> None:
+def test_install_refuses_a_weight_of_zero(world: World, math: Pair) -> None:
     world.init(math[0])
     world.publish(math, "acme/math", "1.0.0")
     world.ask("install", "acme/math")
@@ -55,7 +55,7 @@ def test_a_weight_of_zero_would_change_nothing_and_is_refused(world: World, math
     assert world.ask("list")["generation"] == 1
 
 
-def test_a_skill_that_adds_tensors_cannot_be_scaled(world: World, models: Models) -> None:
+def test_install_refuses_to_scale_a_skill_that_adds_tensors(world: World, models: Models) -> None:
     pair = models.pair("head")
     world.init(pair[0])
     world.publish(pair, "acme/head", "1.0.0")
@@ -66,7 +66,7 @@ def test_a_skill_that_adds_tensors_cannot_be_scaled(world: World, models: Models
     assert "weight = 1" in text
 
 
-def test_a_weight_of_zero_in_a_lock_is_refused_by_frozen_and_graft(installed: World) -> None:
+def test_install_frozen_and_graft_refuse_a_weight_of_zero_in_the_lock(installed: World) -> None:
     requirement = '"acme/math" = "^1.0.0"'
     zero = '"acme/math" = { version = "^1.0.0", weight = 0.0 }'
     installed.file.write_text(installed.file.read_text().replace(requirement, zero))

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from laws_market import Market
+from laws_registry import Market
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
-from laws_market import SKILLS, Market, Shopper
+from laws_registry import SKILLS, Market, Shopper
 from thoroughness import examples
 
 QUICK = settings(
@@ -128,7 +128,7 @@ def check_path_does_not_show(market: Market, steps: list[Step]) -> None:
     ]
 )
 @QUICK
-def test_any_sequence_that_ends_in_the_same_set_ends_in_the_same_lock_and_graft(
+def test_sequences_with_the_same_final_set_have_the_same_lock_and_graft(
     market: Market, steps: list[Step]
 ) -> None:
     check_path_does_not_show(market, steps)
@@ -137,7 +137,7 @@ def test_any_sequence_that_ends_in_the_same_set_ends_in_the_same_lock_and_graft(
 @pytest.mark.slow
 @given(steps=SEQUENCES)
 @THOROUGH
-def test_any_of_many_sequences_that_ends_in_the_same_set_ends_in_the_same_lock_and_graft(
+def test_many_sequences_with_the_same_final_set_have_the_same_lock_and_graft(
     market: Market, steps: list[Step]
 ) -> None:
     check_path_does_not_show(market, steps)
@@ -145,7 +145,7 @@ def test_any_of_many_sequences_that_ends_in_the_same_set_ends_in_the_same_lock_a
 
 @given(steps=st.lists(STEPS, max_size=3), wanted=st.sampled_from(WANTED))
 @QUICK
-def test_uninstall_right_after_an_install_that_only_added_gives_back_lock_and_graft(
+def test_uninstall_after_an_install_that_only_added_restores_lock_and_graft(
     market: Market, steps: list[Step], wanted: str
 ) -> None:
     project = market.project()
@@ -161,7 +161,7 @@ def test_uninstall_right_after_an_install_that_only_added_gives_back_lock_and_gr
 
 @given(steps=SEQUENCES)
 @QUICK
-def test_rollback_twice_is_redo(market: Market, steps: list[Step]) -> None:
+def test_two_rollbacks_restore_the_last_change(market: Market, steps: list[Step]) -> None:
     project = market.project()
     walk(project, steps)
     assume(project.ask("list")["generation"] > 0)  # the first may have an unsatisfiable requirement
@@ -174,7 +174,7 @@ def test_rollback_twice_is_redo(market: Market, steps: list[Step]) -> None:
 
 @given(order=st.permutations(["acme/alpha@^1", "acme/beta", "acme/gamma", "other/delta"]))
 @FEW
-def test_the_order_of_installing_independent_skills_changes_nothing(
+def test_install_order_of_independent_skills_does_not_affect_lock_and_graft(
     market: Market, order: list[str]
 ) -> None:
     project, other = market.project(), market.project()
@@ -190,7 +190,7 @@ def test_the_order_of_installing_independent_skills_changes_nothing(
 
 @given(steps=SEQUENCES)
 @FEW
-def test_every_generation_is_grafted_again_offline_to_the_same_root(
+def test_every_generation_grafts_offline_to_its_recorded_root(
     market: Market, steps: list[Step]
 ) -> None:
     project, roots = market.project(), dict[int, str]()
@@ -204,7 +204,7 @@ def test_every_generation_is_grafted_again_offline_to_the_same_root(
     project.leave()
 
 
-def test_a_history_has_a_number_for_each_change_and_none_for_a_step_that_changes_nothing(
+def test_history_numbers_each_change_and_no_step_without_a_change(
     market: Market,
 ) -> None:
     steps = (

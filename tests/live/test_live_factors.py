@@ -63,7 +63,7 @@ CASES: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_factors_add_what_the_decoded_delta_adds_at_its_weight(name: str) -> None:
+def test_factors_equal_the_decoded_delta_at_its_weight(name: str) -> None:
     decoder = CASES[name]()
     delta = torch.from_numpy(decoder.delta_of(0).reshape(SPEC.shape)) * 0.5
     made = _factors(decoder, 0.5, torch.float32)
@@ -75,7 +75,7 @@ def test_factors_add_what_the_decoded_delta_adds_at_its_weight(name: str) -> Non
     assert torch.allclose(made.embedding(ids), delta[ids].float(), **near)
 
 
-def test_coded_factors_stay_a_byte_an_entry() -> None:
+def test_coded_factors_use_one_byte_per_entry() -> None:
     made = _factors(_coded(scaled=True), 1.0, torch.float32)
     assert made.left.dtype == made.right.dtype == torch.int8
     assert sum(value.nbytes for value in made.tensors) == 3 * (24 + 10) + 4 * (3 + 24 + 10)
@@ -100,7 +100,7 @@ def test_outputs_of_wider_factors_are_rounded_once() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("kind", ["linear", "conv1d"])
-def test_added_in_place_is_what_is_added_to_a_copy(kind: str, dtype: torch.dtype) -> None:
+def test_in_place_update_equals_an_update_of_a_copy(kind: str, dtype: torch.dtype) -> None:
     chance = torch.Generator().manual_seed(0)
     sides = (torch.randn(size, generator=chance).to(dtype) for size in ((24, 3), (3, 10)))
     left, right = sides
@@ -115,7 +115,7 @@ def test_added_in_place_is_what_is_added_to_a_copy(kind: str, dtype: torch.dtype
     assert torch.allclose(out.double(), expected, rtol=near, atol=near)
 
 
-def test_what_is_not_one_product_in_one_dtype_is_not_added_in_place() -> None:
+def test_in_place_update_requires_one_product_in_one_dtype() -> None:
     plain, wide = LowRankUpdate(torch.ones(3, 1), torch.ones(1, 2), 1.0), torch.ones(4, 3)
     values = torch.ones(4, 2)
     assert plain.fits(wide, values, "linear")
@@ -126,7 +126,7 @@ def test_what_is_not_one_product_in_one_dtype_is_not_added_in_place() -> None:
     assert not coded.fits(torch.ones(4, 24), torch.ones(4, 10), "linear")
 
 
-def test_only_products_of_factors_become_updates() -> None:
+def test_factors_of_returns_updates_only_for_products() -> None:
     assert factors_of(NoChange(), 1.0, torch.float32) == ()
     entries = SparseEntries(lambda: pytest.fail("a form is read only where it runs"))
     assert factors_of(entries, 1.0, torch.float32) is None

@@ -13,7 +13,7 @@ import skillpm
 Worlds = Callable[[str], LiveWorld]
 
 
-def test_the_base_is_mapped_from_its_file_and_a_write_stays_private(live: Worlds) -> None:
+def test_base_is_memory_mapped_and_writes_stay_private(live: Worlds) -> None:
     world = live("llama")
     before = (world.base / "model.safetensors").read_bytes()
     with skillpm.open_project(world.world.project, home=world.world.home) as project:
@@ -33,7 +33,7 @@ def test_the_base_is_mapped_from_its_file_and_a_write_stays_private(live: Worlds
     assert (world.base / "model.safetensors").read_bytes() == before
 
 
-def test_an_attached_skill_takes_nothing_until_it_is_used(live: Worlds) -> None:
+def test_attached_skill_uses_no_memory_until_it_is_used(live: Worlds) -> None:
     model = live("llama").load_model()
     sizes = model.skill_bytes()
     assert all(ready == 0 for _, ready in sizes.values())
@@ -44,7 +44,7 @@ def test_an_attached_skill_takes_nothing_until_it_is_used(live: Worlds) -> None:
     assert model.skill_bytes()["acme/lora"][1] == 4 * 4 * (64 + 48 + 96) * 2
 
 
-def test_what_is_ready_stays_within_the_limit_and_the_last_used_stays_longest(
+def test_ready_skills_stay_within_the_limit_by_last_use(
     live: Worlds,
 ) -> None:
     model = live("llama").load_model(cache_bytes=20_000)
@@ -60,7 +60,7 @@ def test_what_is_ready_stays_within_the_limit_and_the_last_used_stays_longest(
 
 
 @pytest.mark.parametrize("kind", ["tied", "gpt2"])
-def test_a_tied_tensor_is_held_once(live: Worlds, kind: str) -> None:
+def test_tied_tensor_is_stored_once(live: Worlds, kind: str) -> None:
     world = live(kind)
     model = world.load_model()
     model.warm("acme/full")
@@ -68,7 +68,7 @@ def test_a_tied_tensor_is_held_once(live: Worlds, kind: str) -> None:
     assert model.skill_bytes()["acme/full"][1] == weights
 
 
-def test_an_embedding_keeps_only_the_rows_that_a_skill_changes(live: Worlds) -> None:
+def test_embedding_keeps_only_the_changed_rows(live: Worlds) -> None:
     world = live("rows")
     model = world.load_model()
     with model.use_skill("acme/rows"):

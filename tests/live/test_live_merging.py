@@ -38,9 +38,7 @@ def _merge_by(world: LiveWorld, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method != SUM])
-def test_tensors_that_meet_are_merged_by_the_method_of_the_lock(
-    met: LiveWorld, method: str
-) -> None:
+def test_shared_tensors_are_merged_by_the_method_of_the_lock(met: LiveWorld, method: str) -> None:
     _merge_by(met, method)
     model = met.load_model()
     for skill in ("acme/more", "acme/lore"):
@@ -50,7 +48,7 @@ def test_tensors_that_meet_are_merged_by_the_method_of_the_lock(
     assert model.skill_forms("acme/lora")[ATTENTION] == "factors"
 
 
-def test_factors_that_are_added_up_stay_factors(met: LiveWorld) -> None:
+def test_summed_factors_stay_factors(met: LiveWorld) -> None:
     _merge_by(met, SUM)
     model = met.load_model()
     assert model.skill_forms("acme/lore")[ATTENTION] == "factors"

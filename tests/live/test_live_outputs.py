@@ -12,9 +12,7 @@ KINDS = ["llama", "tied", "bert", "gpt2"]
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "bf16"])
-def test_each_skill_says_what_its_graft_says_and_lossless_ones_the_same_bits(
-    live: Worlds, kind: str
-) -> None:
+def test_skill_outputs_equal_those_of_its_graft(live: Worlds, kind: str) -> None:
     world = live(kind)
     model = world.load_model()
     base = says(model)
@@ -30,9 +28,7 @@ def test_each_skill_says_what_its_graft_says_and_lossless_ones_the_same_bits(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_switching_back_gives_the_bits_of_the_base_and_writes_none_of_its_files(
-    live: Worlds, kind: str
-) -> None:
+def test_switching_back_restores_the_base_and_writes_no_file(live: Worlds, kind: str) -> None:
     world = live(kind)
     files = snapshot(world.base)
     plain = says(world.kind.from_pretrained(world.base))
@@ -65,7 +61,7 @@ def test_each_row_of_a_batch_has_its_own_skill(live: Worlds, kind: str) -> None:
         assert torch.allclose(mixed[row], alone, atol=1e-5), skill
 
 
-def test_low_rank_runs_as_factors_pruned_as_sparse_and_the_rest_as_a_graft_has_it(
+def test_skill_forms_are_factors_sparse_or_dense_by_codec(
     live: Worlds,
 ) -> None:
     model = live("llama").load_model()
@@ -81,7 +77,7 @@ def test_low_rank_runs_as_factors_pruned_as_sparse_and_the_rest_as_a_graft_has_i
 
 @pytest.mark.parametrize("kind", ["llama", "tied", "gpt2"])
 @pytest.mark.parametrize("beams", [1, 3])
-def test_generation_of_a_mixed_batch_is_that_of_each_row_alone(
+def test_generation_of_a_mixed_batch_equals_that_of_each_row(
     live: Worlds, kind: str, beams: int
 ) -> None:
     model = live(kind).load_model()
@@ -104,7 +100,7 @@ def test_generation_of_a_mixed_batch_is_that_of_each_row_alone(
     assert len({tuple(row[5:]) for row in mixed.tolist()}) > 1
 
 
-def test_positions_that_come_once_for_all_rows_come_out_once_for_each_beam(live: Worlds) -> None:
+def test_position_embeddings_in_a_mixed_beam_search_match_each_row(live: Worlds) -> None:
     model = live("gpt2").load_model()
     batch = torch.stack([IDS[0, :5]] * 2)
     options = {"max_new_tokens": 4, "num_beams": 2, "pad_token_id": 0, "do_sample": False}
@@ -116,7 +112,7 @@ def test_positions_that_come_once_for_all_rows_come_out_once_for_each_beam(live:
 
 
 @pytest.mark.slow
-def test_a_compiled_model_asks_anew_what_is_active(live: Worlds) -> None:
+def test_compiled_model_follows_the_active_skill(live: Worlds) -> None:
     model = live("llama").load_model()
     compiled = torch.compile(model, backend="eager")
     base = says(model)
@@ -129,7 +125,7 @@ def test_a_compiled_model_asks_anew_what_is_active(live: Worlds) -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_device_says_what_the_processor_says(live: Worlds, kind: str) -> None:
+def test_cuda_outputs_equal_cpu_outputs(live: Worlds, kind: str) -> None:
     world = live(kind)
     here, there = world.load_model(), world.load_model(device="cuda")
     skills = [*here.skills, None]

@@ -87,7 +87,7 @@ def check_rows(model: Any, *, tokens: int) -> None:
 @pytest.mark.parametrize(
     ("make", "only"), [(mixtral, ("q_proj", "norm")), (qwen, ("shared_expert.", "self_attn"))]
 )
-def test_mixtures_of_experts_answer_each_row_by_its_skill_where_no_expert_is_touched(
+def test_moe_rows_use_their_skills_if_no_expert_is_changed(
     world: World, make: Callable[[], Any], only: tuple[str, ...]
 ) -> None:
     model = project(world, make, *only, kind=AutoModelForCausalLM).load_model()
@@ -96,7 +96,7 @@ def test_mixtures_of_experts_answer_each_row_by_its_skill_where_no_expert_is_tou
         check_rows(model, tokens=tokens)
 
 
-def test_experts_that_get_dispatched_rows_are_refused_for_a_batch_and_run_alone(
+def test_changed_experts_are_refused_in_mixed_batches_only(
     world: World,
 ) -> None:
     made = project(world, llama4, "experts", "self_attn", kind=AutoModelForCausalLM)
@@ -115,7 +115,7 @@ def test_experts_that_get_dispatched_rows_are_refused_for_a_batch_and_run_alone(
         assert says(model, batch).isfinite().all()
 
 
-def test_a_square_table_of_positions_is_not_taken_for_the_rows_of_a_square_batch(
+def test_square_position_table_is_not_mistaken_for_batch_rows(
     world: World,
 ) -> None:
     model = project(world, mpnet, "relative", "attn.q", kind=AutoModel).load_model()
@@ -140,7 +140,7 @@ def _seen(*rows: torch.Tensor) -> dict[str, list[torch.Tensor]]:
     (1, [0, 1, 2, 3], "a.up", 0),
     (1, [0, 2, 1, 3, 4], "a.up", 0),
 ])  # fmt: skip
-def test_only_rows_in_the_order_of_the_batch_are_taken_for_its_rows(
+def test_layout_accepts_only_rows_in_the_order_of_the_batch(
     each: int, order: Any, path: str, found: int
 ) -> None:
     places = torch.tensor(list(order))
@@ -153,14 +153,14 @@ def test_only_rows_in_the_order_of_the_batch_are_taken_for_its_rows(
     assert _layout([values[places]], path, runs) == found
 
 
-def test_what_no_row_moves_is_the_same_for_all_or_lies_as_the_batch_does() -> None:
+def test_layout_of_unaffected_values_follows_their_first_dimension() -> None:
     for shape, found in [((1, TOKENS), 1), ((ROWS, TOKENS), 1), ((TOKENS, TOKENS), 0), ((5,), 0)]:
         ids = torch.zeros(shape, dtype=torch.int64)
         assert _layout([ids], "a.up", [(1, _seen(ids)), (3, _seen(ids))]) == found, shape
     assert _layout([ids], "a.up", [(1, _seen()), (3, _seen())]) == 0
 
 
-def test_rows_that_are_not_the_batch_are_refused_where_the_model_itself_is_not_called(
+def test_inner_module_called_with_another_batch_size_is_refused(
     live: Callable[[str], LiveWorld],
 ) -> None:
     model = live("llama").load_model()
@@ -171,7 +171,7 @@ def test_rows_that_are_not_the_batch_are_refused_where_the_model_itself_is_not_c
             inner(torch.ones(4, 3, dtype=torch.int64))
 
 
-def test_a_model_that_cannot_be_tried_has_one_skill_for_all_rows(
+def test_model_that_cannot_be_tried_allows_one_skill_for_all_rows(
     live: Callable[[str], LiveWorld],
 ) -> None:
     model = live("llama").load_model()

@@ -16,7 +16,7 @@ from skillpm.errors import GraftError, UnknownSkillError, UsageError
 Worlds = Callable[[str], LiveWorld]
 
 
-def test_it_is_transformers_own_model_with_more(live: Worlds) -> None:
+def test_live_model_is_an_instance_of_the_transformers_class(live: Worlds) -> None:
     model = live("llama").load_model()
     assert isinstance(model, LlamaForCausalLM)
     assert type(model).__name__ == "LlamaForCausalLM"
@@ -27,7 +27,7 @@ def test_it_is_transformers_own_model_with_more(live: Worlds) -> None:
     assert not model.training
 
 
-def test_what_it_saves_is_the_base(live: Worlds) -> None:
+def test_save_pretrained_saves_the_base(live: Worlds) -> None:
     world = live("llama")
     model = world.load_model()
     with model.use_skill("acme/full"):
@@ -36,7 +36,7 @@ def test_what_it_saves_is_the_base(live: Worlds) -> None:
     assert all(torch.equal(again[name], value) for name, value in model.state_dict().items())
 
 
-def test_blocks_nest_and_end_with_an_error_too(live: Worlds) -> None:
+def test_use_skill_blocks_nest_and_end_after_an_error(live: Worlds) -> None:
     model = live("llama").load_model()
     with model.use_skill("acme/full"):
         with suppress(ZeroDivisionError), model.use_skill(["acme/lora", None]):
@@ -46,7 +46,7 @@ def test_blocks_nest_and_end_with_an_error_too(live: Worlds) -> None:
     assert model.active is None
 
 
-def test_an_unknown_skill_is_named_with_the_nearest_before_anything_runs(live: Worlds) -> None:
+def test_unknown_skill_is_refused_with_the_nearest_name(live: Worlds) -> None:
     model = live("llama").load_model()
     for chosen in ("acme/lorra", ["acme/full", "acme/lorra"]):
         with pytest.raises(UnknownSkillError, match="`acme/lorra` is not installed") as caught:
@@ -58,14 +58,14 @@ def test_an_unknown_skill_is_named_with_the_nearest_before_anything_runs(live: W
         model.use_skill(5)
 
 
-def test_a_device_that_is_not_there_is_told_as_such(live: Worlds) -> None:
+def test_unknown_device_is_refused_with_a_hint(live: Worlds) -> None:
     with pytest.raises(GraftError, match="cannot run on the device 'banana'") as caught:
         live("llama").load_model(device="banana")
     assert caught.value.hint == "`--device cpu` works on every machine"
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4])
-def test_a_list_that_does_not_fit_the_batch_is_refused(live: Worlds, rows: int) -> None:
+def test_list_of_skills_that_does_not_fit_the_batch_is_refused(live: Worlds, rows: int) -> None:
     model = live("llama").load_model()
     with model.use_skill(["acme/lora", None]):
         with pytest.raises(
@@ -77,7 +77,7 @@ def test_a_list_that_does_not_fit_the_batch_is_refused(live: Worlds, rows: int) 
                 model.generate(IDS.repeat(rows, 1), max_new_tokens=2)
 
 
-def test_threads_have_skills_of_their_own(live: Worlds) -> None:
+def test_each_thread_has_its_own_active_skill(live: Worlds) -> None:
     model = live("llama").load_model()
     names = ["acme/full", "acme/norms", "acme/lora", None]
     expected = {}
@@ -98,7 +98,7 @@ def test_threads_have_skills_of_their_own(live: Worlds) -> None:
     assert wrong == []
 
 
-def test_a_thread_begins_with_the_base_unless_the_choice_is_bound(live: Worlds) -> None:
+def test_new_thread_uses_the_base_unless_the_block_is_bound(live: Worlds) -> None:
     model = live("llama").load_model()
     found = []
 
@@ -124,7 +124,7 @@ def test_gradients_flow_through_a_skill_to_the_input(live: Worlds) -> None:
     assert (vectors.grad[0] != vectors.grad[1]).any()
 
 
-def test_another_dtype_makes_what_was_ready_anew(live: Worlds) -> None:
+def test_changed_dtype_discards_ready_skills(live: Worlds) -> None:
     model = live("llama").load_model()
     model.warm()
     assert model.warm("acme/lora")
@@ -136,6 +136,6 @@ def test_another_dtype_makes_what_was_ready_anew(live: Worlds) -> None:
     assert found.isfinite().all()
 
 
-def test_a_live_model_is_not_copied(live: Worlds) -> None:
+def test_deepcopy_of_a_live_model_is_refused(live: Worlds) -> None:
     with pytest.raises(GraftError, match="cannot be copied"):
         copy.deepcopy(live("llama").load_model())

@@ -37,7 +37,7 @@ def opened(world: World, project: LiveWorld) -> "skillpm.Project":
     return skillpm.open_project(project.world.project, home=world.home)
 
 
-def test_opening_and_loading_writes_nothing_in_the_project(world: World, small: LiveWorld) -> None:
+def test_load_model_writes_nothing_in_the_project(world: World, small: LiveWorld) -> None:
     before = snapshot(small.world.project)
     project = opened(world, small)
     assert [(skill.name, skill.version) for skill in project.skills] == [("acme/math", "1.0.0")]
@@ -46,7 +46,7 @@ def test_opening_and_loading_writes_nothing_in_the_project(world: World, small: 
     assert snapshot(small.world.project) == before
 
 
-def test_a_damaged_payload_is_refused_before_anything_runs(world: World, small: LiveWorld) -> None:
+def test_load_model_refuses_a_damaged_payload(world: World, small: LiveWorld) -> None:
     for path in (world.home / "store" / "sha256").glob("*/*"):
         if path.read_bytes()[8:9] == b"{":
             data = bytearray(path.read_bytes())
@@ -57,13 +57,13 @@ def test_a_damaged_payload_is_refused_before_anything_runs(world: World, small: 
         opened(world, small).load_model()
 
 
-def test_another_base_is_refused(world: World, small: LiveWorld) -> None:
+def test_load_model_refuses_another_base(world: World, small: LiveWorld) -> None:
     other = save(nudge(llama(), only="mlp", seed=9), world.folder / "other")
     with pytest.raises(IntegrityError, match=r"the project's base should be `sha256:.*all tensors"):
         skillpm.open_project(small.world.project, home=world.home, base=other).load_model()
 
 
-def test_a_base_that_changes_after_loading_is_found_when_a_skill_is_made(
+def test_base_changed_after_loading_is_detected_when_a_skill_is_prepared(
     world: World, small: LiveWorld
 ) -> None:
     model = opened(world, small).load_model()
@@ -79,19 +79,19 @@ def test_a_base_that_changes_after_loading_is_found_when_a_skill_is_made(
         model.warm("acme/math")
 
 
-def test_a_folder_that_is_no_project_is_said_at_once(world: World) -> None:
+def test_open_project_of_another_folder_fails(world: World) -> None:
     with pytest.raises(NotFoundError, match="is not a project"):
         skillpm.open_project(world.folder, home=world.home)
 
 
-def test_a_base_without_a_config_cannot_run(world: World, small: LiveWorld) -> None:
+def test_base_without_a_config_cannot_run(world: World, small: LiveWorld) -> None:
     (small.base / "config.json").unlink()
     with pytest.raises(GraftError, match="cannot be run by transformers"):
         opened(world, small).load_model()
 
 
 @pytest.mark.parametrize(("kind", "what"), [("grown", "is resized"), ("head", "is added")])
-def test_what_changes_the_shape_of_a_model_is_refused_by_name_and_the_rest_runs(
+def test_skill_that_changes_shapes_is_refused_by_name(
     world: World, models: Models, kind: str, what: str
 ) -> None:
     base, tuned = models.pair(kind)
@@ -111,7 +111,7 @@ def test_what_changes_the_shape_of_a_model_is_refused_by_name_and_the_rest_runs(
     assert what in model.refused["acme/grown"] or "config.json" in model.refused["acme/grown"]
 
 
-def test_a_head_of_its_own_beside_a_tied_base_runs(world: World) -> None:
+def test_untied_head_on_a_tied_base_runs_live(world: World) -> None:
     made = start(world.folder / "tied", llama(tied=True))
     tuned = llama(tied=False)
     tuned.load_state_dict(llama(tied=True).state_dict())
@@ -123,7 +123,7 @@ def test_a_head_of_its_own_beside_a_tied_base_runs(world: World) -> None:
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
 
 
-def test_a_weight_scales_and_a_pack_over_others_brings_them_along(world: World) -> None:
+def test_weight_and_layered_packs_equal_the_graft(world: World) -> None:
     made = start(world.folder / "stack", llama())
     made.install("acme/low", save(nudge(llama(), only="mlp"), world.folder / "low"))
     lower = made.graft("acme/low").state_dict()
@@ -140,9 +140,7 @@ def test_a_weight_scales_and_a_pack_over_others_brings_them_along(world: World) 
     assert set(model.skill_forms("acme/high")) > set(model.skill_forms("acme/low"))
 
 
-def test_side_files_that_only_matter_outside_the_tensors_are_told(
-    world: World, small: LiveWorld
-) -> None:
+def test_ignored_side_files_are_reported_as_a_warning(world: World, small: LiveWorld) -> None:
     tuned = save(nudge(llama(), only="norm", seed=4), world.folder / "talks")
     (tuned / "chat_template.jinja").write_text("{{ messages }}")
     small.install("acme/talks", tuned)
@@ -151,7 +149,7 @@ def test_side_files_that_only_matter_outside_the_tensors_are_told(
     assert model.skills == ("acme/math", "acme/talks")
 
 
-def test_a_config_that_computes_otherwise_is_refused(world: World, small: LiveWorld) -> None:
+def test_config_change_that_affects_outputs_is_refused(world: World, small: LiveWorld) -> None:
     tuned = nudge(llama(), only="norm", seed=4)
     tuned.config.rms_norm_eps = 0.5
     small.install("acme/other", save(tuned, Path(world.folder / "other")))
@@ -160,7 +158,7 @@ def test_a_config_that_computes_otherwise_is_refused(world: World, small: LiveWo
     assert model.skills == ("acme/math",)
 
 
-def test_a_weight_that_the_model_reads_past_its_module_is_refused(world: World) -> None:
+def test_weight_that_is_read_without_calling_its_module_is_refused(world: World) -> None:
     """A graft uses the changed weight; a live model would silently use the base's."""
     torch.manual_seed(0)
     configured: Any = DebertaV2Config  # its annotations lack some options
@@ -183,7 +181,7 @@ def test_a_weight_that_the_model_reads_past_its_module_is_refused(world: World) 
     assert all(not weight.requires_grad for weight in model.parameters())
 
 
-def test_a_default_that_another_release_spells_out_keeps_no_skill_from_running(
+def test_default_value_of_another_release_does_not_prevent_a_live_skill(
     world: World,
 ) -> None:
     made = start(world.folder / "spelt", llama())
@@ -200,7 +198,7 @@ def test_a_default_that_another_release_spells_out_keeps_no_skill_from_running(
         assert not torch.equal(says(model), says(llama()))
 
 
-def test_a_buffer_of_old_that_a_tuned_model_lost_keeps_no_skill_from_running(world: World) -> None:
+def test_buffer_of_older_versions_does_not_prevent_a_live_skill(world: World) -> None:
     """Versions of transformers before 4.31 saved `position_ids`; later versions do not."""
     base, tuned = save(bert(), world.folder / "base"), save(nudge(bert()), world.folder / "tuned")
     stored = load_file(base / "model.safetensors")

@@ -83,7 +83,7 @@ def run(installed: Path, folder: Path, home: Path, *words: Any) -> str:
     return done.stdout
 
 
-def test_a_wheel_holds_the_two_packages_and_the_migrations(wheel: Path) -> None:
+def test_wheel_contains_the_two_packages_and_the_migrations(wheel: Path) -> None:
     names = names_in(wheel)
     assert {name.partition("/")[0] for name in names} == PACKAGES
     assert source_files("skillpm") <= names
@@ -93,13 +93,13 @@ def test_a_wheel_holds_the_two_packages_and_the_migrations(wheel: Path) -> None:
     assert carried == migrations
 
 
-def test_a_wheel_holds_no_file_that_the_checkout_lacks(wheel: Path) -> None:
+def test_wheel_contains_no_file_that_the_checkout_lacks(wheel: Path) -> None:
     known = source_files("skillpm") | source_files("registry/skillpm_registry")
     rest = {name for name in names_in(wheel) - known if MIGRATIONS not in name}
     assert {name.partition("/")[0] for name in rest} == {f"skillpm_graft-{VERSION}.dist-info"}
 
 
-def test_an_sdist_holds_what_builds_tests_and_documents_the_package(sdist: Path) -> None:
+def test_sdist_contains_sources_tests_and_documentation(sdist: Path) -> None:
     names = names_in(sdist)
     for folder in ("skillpm", "migrations", "docs", "benchmarks", "examples"):
         assert {n for n in source_files(folder) if not n.startswith("benchmarks/.")} <= names
@@ -110,7 +110,7 @@ def test_an_sdist_holds_what_builds_tests_and_documents_the_package(sdist: Path)
     } <= names  # fmt: skip
 
 
-def test_an_unpacked_wheel_makes_a_project_and_installs_a_pack(
+def test_unpacked_wheel_creates_a_project_and_installs_a_pack(
     installed: Path, world: World, math: Any, tmp_path: Path
 ) -> None:
     pack = world.pack(math, "acme/math", "1.0.0")
@@ -124,7 +124,7 @@ def test_an_unpacked_wheel_makes_a_project_and_installs_a_pack(
     assert (folder / "graft" / "model.safetensors").is_file()
 
 
-def test_the_packages_come_from_the_unpacked_wheel(installed: Path, tmp_path: Path) -> None:
+def test_packages_are_imported_from_the_unpacked_wheel(installed: Path, tmp_path: Path) -> None:
     code = (
         "import skillpm, skillpm_registry.service as service, skillpm_registry.db.migrate as m\n"
         "print(skillpm.__file__, service.__file__, m.alembic_config(None)"
@@ -141,7 +141,7 @@ def test_the_packages_come_from_the_unpacked_wheel(installed: Path, tmp_path: Pa
     assert all(Path(path).is_relative_to(installed) for path in done.stdout.split())
 
 
-def test_an_editable_install_exposes_the_two_packages_alone(tmp_path: Path) -> None:
+def test_editable_install_exposes_only_the_two_packages(tmp_path: Path) -> None:
     path = build("wheel:editable", tmp_path)
     files = {name for name in names_in(path) if ".dist-info/" not in name}
     finder = "_editable_impl_skillpm_graft.py"

@@ -46,11 +46,11 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     return Runner.load(tiny_learners.encoder(tmp_path_factory.mktemp("encoder")), "cpu")
 
 
-def test_every_metric_has_a_measure_and_the_other_way_round() -> None:
+def test_every_metric_has_a_measure() -> None:
     assert MEASURES.keys() == METRICS.keys()
 
 
-def test_token_loss_is_transformers_own_loss(runner: Runner) -> None:
+def test_token_loss_equals_that_of_transformers(runner: Runner) -> None:
     text = "1+2=3. the cat"
     ids = torch.tensor([runner.tokenizer(text)["input_ids"]])
     with torch.no_grad():
@@ -60,7 +60,7 @@ def test_token_loss_is_transformers_own_loss(runner: Runner) -> None:
     )
 
 
-def test_token_loss_is_a_mean_over_tokens_whatever_the_batches(runner: Runner) -> None:
+def test_token_loss_is_a_mean_over_tokens_independent_of_batches(runner: Runner) -> None:
     texts = ["1+2=3. ", "the cat sat on the mat. " * 2, "ab"]
     together = measure(runner, "token_loss", [TokenLossItem(text=text) for text in texts])
     alone = [measure(runner, "token_loss", [TokenLossItem(text=text)])[0] for text in texts]
@@ -70,7 +70,7 @@ def test_token_loss_is_a_mean_over_tokens_whatever_the_batches(runner: Runner) -
     assert [one.weight for one in together] == [6, 47, 1]
 
 
-def test_exact_match_is_what_greedy_generation_says(runner: Runner) -> None:
+def test_exact_match_compares_with_greedy_generation(runner: Runner) -> None:
     for item in ITEMS["exact_match"]:
         assert isinstance(item, ExactMatchItem)
         ids = torch.tensor([runner.tokenizer(item.prompt)["input_ids"]])
@@ -83,14 +83,14 @@ def test_exact_match_is_what_greedy_generation_says(runner: Runner) -> None:
         assert [one.total for one in found] == [float(said == item.answer), 0.0]
 
 
-def test_an_answer_of_several_tokens_matches_only_as_a_whole(runner: Runner) -> None:
+def test_exact_match_requires_all_tokens_of_an_answer(runner: Runner) -> None:
     right = ExactMatchItem(prompt="1+2=3. 1+2", answer="=3. ")
     wrong = ExactMatchItem(prompt="1+2=3. 1+2", answer="=4. ")
     assert [one.total for one in measure(runner, "exact_match", [right, wrong])] == [1.0, 0.0]
 
 
 @pytest.mark.parametrize("metric", sorted(ITEMS))
-def test_a_model_that_learnt_beats_its_base(
+def test_trained_model_is_better_than_its_base(
     runner: Runner, learners: Learners, metric: str
 ) -> None:
     base = Runner.load(learners.base, "cpu")
@@ -100,7 +100,7 @@ def test_a_model_that_learnt_beats_its_base(
 
 
 @pytest.mark.parametrize("metric", sorted(ITEMS))
-def test_items_can_be_asked_in_parts(runner: Runner, metric: str) -> None:
+def test_measure_of_single_items_equals_that_of_all(runner: Runner, metric: str) -> None:
     items = ITEMS[metric]
     everything = measure(runner, metric, items)
     apart = [measure(runner, metric, items, [place])[0] for place in range(len(items))]
@@ -109,7 +109,7 @@ def test_items_can_be_asked_in_parts(runner: Runner, metric: str) -> None:
     assert measure(runner, metric, items, []) == []
 
 
-def test_a_prompt_too_long_loses_its_beginning_and_no_answer(runner: Runner) -> None:
+def test_long_prompt_is_truncated_at_its_start(runner: Runner) -> None:
     row = ending(runner, "the cat. " * 40 + "1+2=3. 1+2=", "3")
     assert len(row.ids) == 64
     assert row.start == 63
@@ -117,7 +117,7 @@ def test_a_prompt_too_long_loses_its_beginning_and_no_answer(runner: Runner) -> 
     assert predict(runner, [row])[0].tokens == 1
 
 
-def test_a_text_of_one_token_has_nothing_to_foresee(runner: Runner) -> None:
+def test_text_of_one_token_cannot_be_scored(runner: Runner) -> None:
     assert predict(runner, [whole(runner, "a")])[0].tokens == 0
     with pytest.raises(GraftError, match="no item that can be scored"):
         mean(measure(runner, "token_loss", [TokenLossItem(text="a")]))
@@ -135,18 +135,18 @@ def test_mrr_ranks_by_cosine_and_counts_a_document_once(encoder: Runner) -> None
     assert measure(encoder, "mrr", items, [2]) == found[2:]
 
 
-def test_accuracy_of_an_encoder_leaves_the_text_out_of_its_own_centroid(encoder: Runner) -> None:
+def test_accuracy_of_an_encoder_excludes_the_text_from_its_centroid(encoder: Runner) -> None:
     texts = [("the cat", "a"), ("the cat", "a"), ("9999", "b"), ("9999", "b"), ("9999", "a")]
     found = measure(encoder, "accuracy", [LabelItem(text=t, label=label) for t, label in texts])
     assert [one.total for one in found] == [1.0, 1.0, 1.0, 1.0, 0.0]
 
 
-def test_an_encoder_chooses_the_nearest_answer(encoder: Runner) -> None:
+def test_multiple_choice_of_an_encoder_chooses_the_nearest_answer(encoder: Runner) -> None:
     items = [MultipleChoiceItem(question="the cat", choices=["9+9=8", "the cat"], answer=1)]
     assert mean(measure(encoder, "multiple_choice", items)) == 1.0
 
 
-def test_vectors_come_in_the_order_of_their_texts(encoder: Runner) -> None:
+def test_vectors_are_in_the_order_of_their_texts(encoder: Runner) -> None:
     texts = ["a long text of many letters", "ab", "the cat"]
     found = vectors(encoder, texts)
     for at, text in enumerate(texts):
@@ -154,14 +154,12 @@ def test_vectors_come_in_the_order_of_their_texts(encoder: Runner) -> None:
 
 
 @pytest.mark.parametrize("metric", ["token_loss", "exact_match"])
-def test_what_needs_a_language_model_is_refused_for_an_encoder(
-    encoder: Runner, metric: str
-) -> None:
+def test_language_model_metrics_are_refused_for_an_encoder(encoder: Runner, metric: str) -> None:
     with pytest.raises(GraftError, match=f"{metric} needs a causal LM"):
         measure(encoder, metric, ITEMS[metric])
 
 
-def test_a_model_that_says_no_numbers_is_scored_as_wrong(learners: Learners) -> None:
+def test_nan_outputs_are_scored_as_wrong(learners: Learners) -> None:
     broken = Runner.load(learners.base, "cpu")
     broken.model.model.norm.weight.data.fill_(float("nan"))
     assert mean(measure(broken, "multiple_choice", ITEMS["multiple_choice"])) == 0.0
@@ -169,24 +167,24 @@ def test_a_model_that_says_no_numbers_is_scored_as_wrong(learners: Learners) -> 
     assert not METRICS["token_loss"].holds(loss, 1e9)
 
 
-def test_a_value_has_six_digits() -> None:
+def test_figure_rounds_to_six_digits() -> None:
     assert figure(1.23456789) == 1.23457
     assert mean([Score(1.0), Score(0.0), Score(1.0, 2.0)]) == 0.5
 
 
-def test_colours_are_no_sums(runner: Runner) -> None:
+def test_token_loss_is_higher_for_untrained_texts(runner: Runner) -> None:
     colours: list[Any] = [TokenLossItem(text=line) for line in COLORS]
     assert mean(measure(runner, "token_loss", colours)) > mean(
         measure(runner, "token_loss", ITEMS["token_loss"])
     )
 
 
-def test_a_folder_without_a_tokenizer_is_told_of(models: Any) -> None:
+def test_runner_of_a_folder_without_a_tokenizer_fails(models: Any) -> None:
     with pytest.raises(GraftError, match="cannot be run"):
         Runner.load(Path(models.pair("fp32")[0]), "cpu")
 
 
-def test_what_a_model_cannot_take_is_an_error_of_ours(runner: Runner) -> None:
+def test_failure_of_the_model_is_a_graft_error(runner: Runner) -> None:
     small = LlamaConfig(
         vocab_size=4, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1
     )

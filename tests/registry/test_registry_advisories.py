@@ -34,14 +34,14 @@ def stocked(registry: Registry, make_pack: MakePack) -> Registry:
     return registry
 
 
-def test_an_advisory_round_trips(stocked: Registry, now: datetime) -> None:
+def test_advisory_round_trips(stocked: Registry, now: datetime) -> None:
     given = advisory(unknown={"key": [1]})
     assert stocked.advise(given, now=now)
     assert [one.canonical() for one in stocked.advisories()] == [given.canonical()]
     assert not stocked.advise(given, now=now)
 
 
-def test_a_newer_form_replaces_only_an_older_one(stocked: Registry, now: datetime) -> None:
+def test_advise_replaces_an_advisory_only_by_a_newer_one(stocked: Registry, now: datetime) -> None:
     stocked.advise(advisory(), now=now)
     newer = advisory("2026-01-01T01:00:00+00:30", summary="new")  # 00:30 in UTC
     assert stocked.advise(newer, now=now)
@@ -51,7 +51,7 @@ def test_a_newer_form_replaces_only_an_older_one(stocked: Registry, now: datetim
     assert [one.summary for one in stocked.advisories()] == ["new"]
 
 
-def test_an_advisory_about_nothing_that_is_here_is_refused(
+def test_advise_refuses_an_advisory_about_an_unknown_skill(
     stocked: Registry, now: datetime
 ) -> None:
     for stray in (advisory(name="acme/maths"), advisory(affected=[])):
@@ -60,7 +60,9 @@ def test_an_advisory_about_nothing_that_is_here_is_refused(
     assert stocked.advisories() == []
 
 
-def test_a_withdrawn_advisory_stays_and_keeps_its_day(stocked: Registry, now: datetime) -> None:
+def test_withdraw_keeps_the_advisory_and_its_first_withdrawal_time(
+    stocked: Registry, now: datetime
+) -> None:
     stocked.advise(advisory(), now=now)
     done = stocked.withdraw("ACME-1", now=now)
     assert done.withdrawn is not None
@@ -78,7 +80,7 @@ def test_a_withdrawn_advisory_stays_and_keeps_its_day(stocked: Registry, now: da
         "REPLACE INTO advisory SELECT id, '{}', published_at, changed_at FROM advisory",
     ],
 )
-def test_the_database_itself_keeps_every_advisory(
+def test_database_refuses_to_change_or_delete_an_advisory(
     stocked: Registry, folder: Path, now: datetime, sql: str
 ) -> None:
     stocked.advise(advisory(), now=now)
@@ -88,7 +90,7 @@ def test_the_database_itself_keeps_every_advisory(
     connection.close()
 
 
-def test_a_document_that_is_damaged_is_called_corrupt(
+def test_damaged_advisory_document_is_a_corrupt_registry(
     stocked: Registry, folder: Path, now: datetime
 ) -> None:
     stocked.advise(advisory(), now=now)
@@ -100,7 +102,7 @@ def test_a_document_that_is_damaged_is_called_corrupt(
         stocked.advisories()
 
 
-def test_an_older_registry_gets_its_advisories_and_keeps_its_releases(
+def test_older_registry_is_migrated_and_keeps_its_releases(
     stocked: Registry, folder: Path, now: datetime
 ) -> None:
     with open_database(folder, 1).writing() as connection:
@@ -110,7 +112,7 @@ def test_an_older_registry_gets_its_advisories_and_keeps_its_releases(
     assert newer.advise(advisory(), now=now)
 
 
-def test_an_older_registry_that_may_only_be_read_lists_none(
+def test_older_read_only_registry_lists_no_advisories(
     stocked: Registry, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open_database(folder, 1).writing() as connection:

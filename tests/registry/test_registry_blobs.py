@@ -19,7 +19,7 @@ MakePack = Callable[..., Any]
 Contents = Callable[[], dict[Path, bytes]]
 
 
-def test_bytes_that_do_not_match_their_digest_change_nothing(
+def test_publish_of_bytes_that_do_not_match_their_digest_changes_nothing(
     registry: Registry, make_pack: MakePack, contents: Contents
 ) -> None:
     make_pack().publish(registry)
@@ -36,7 +36,7 @@ def test_bytes_that_do_not_match_their_digest_change_nothing(
 
 
 @pytest.mark.parametrize(("lie", "found"), [(b"xy", "longer"), (b"", "4")])
-def test_blobs_with_a_wrong_size_change_nothing(
+def test_publish_of_blobs_with_a_wrong_size_changes_nothing(
     registry: Registry, make_pack: MakePack, contents: Contents, lie: bytes, found: str
 ) -> None:
     before = contents()
@@ -50,7 +50,7 @@ def test_blobs_with_a_wrong_size_change_nothing(
     assert contents() == before
 
 
-def test_an_altered_manifest_changes_nothing(
+def test_publish_of_an_altered_manifest_changes_nothing(
     registry: Registry, make_pack: MakePack, contents: Contents
 ) -> None:
     before = contents()
@@ -64,7 +64,7 @@ def test_an_altered_manifest_changes_nothing(
     assert contents() == before
 
 
-def test_a_manifest_that_claims_an_absurd_size_is_not_read(
+def test_publish_does_not_read_a_manifest_that_claims_a_huge_size(
     registry: Registry, make_pack: MakePack, now: datetime
 ) -> None:
     pack = make_pack()
@@ -75,7 +75,7 @@ def test_a_manifest_that_claims_an_absurd_size_is_not_read(
         registry.publish(image, pack.open, now=now)
 
 
-def test_a_source_that_fails_leaves_the_registry_as_it_was(
+def test_publish_from_a_failing_source_changes_nothing(
     registry: Registry, make_pack: MakePack, contents: Contents, now: datetime
 ) -> None:
     before = contents()
@@ -98,14 +98,14 @@ def test_a_source_that_fails_leaves_the_registry_as_it_was(
     assert contents() == before
 
 
-def test_a_blob_that_no_release_has_is_not_found(registry: Registry) -> None:
+def test_open_blob_of_an_unknown_blob_is_not_found(registry: Registry) -> None:
     with pytest.raises(BlobNotFoundError) as refused:
         registry.open_blob(Digest.of(b"nothing"))
 
     assert refused.value.exit_code == 1
 
 
-def test_a_blob_whose_file_is_gone_is_an_integrity_error(
+def test_open_blob_of_a_missing_file_is_an_integrity_error(
     registry: Registry, make_pack: MakePack, folder: Path
 ) -> None:
     pack = make_pack()
@@ -118,7 +118,7 @@ def test_a_blob_whose_file_is_gone_is_an_integrity_error(
     assert refused.value.exit_code == 3
 
 
-def test_publishing_again_restores_lost_and_damaged_blobs(
+def test_publish_again_restores_lost_and_damaged_blobs(
     registry: Registry, make_pack: MakePack, folder: Path, contents: Contents
 ) -> None:
     pack = make_pack()

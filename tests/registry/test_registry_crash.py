@@ -34,7 +34,7 @@ def check(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_kill_during_publish_leaves_a_valid_registry_and_a_repeat_completes_it(
+def test_kill_during_publish_leaves_a_valid_registry_and_a_repeat_completes(
     tmp_path: Path, make_pack: MakePack, make_worker: MakeWorker, step: int
 ) -> None:
     empty, worker = tmp_path / "empty", make_worker()
@@ -59,7 +59,7 @@ def test_a_kill_during_publish_leaves_a_valid_registry_and_a_repeat_completes_it
     assert outcomes == {(), ("acme/math 1.0.0",)}
 
 
-def test_a_kill_during_creation_leaves_no_partial_registry(
+def test_kill_during_creation_leaves_no_partial_registry(
     tmp_path: Path, make_worker: MakeWorker
 ) -> None:
     worker = make_worker()
@@ -77,7 +77,7 @@ def test_a_kill_during_creation_leaves_no_partial_registry(
 
 
 @pytest.mark.parametrize("versions", [("1.0.0", "2.0.0"), ("1.0.0", "1.0.0")])
-def test_processes_that_publish_at_once_wait_for_each_other(
+def test_concurrent_publishers_wait_for_each_other(
     tmp_path: Path, make_pack: MakePack, make_worker: MakeWorker, versions: tuple[str, ...]
 ) -> None:
     folder = tmp_path / "registry"
@@ -96,7 +96,7 @@ def test_processes_that_publish_at_once_wait_for_each_other(
     assert len(check(folder)) == sum(len(set(versions)) for _ in results)
 
 
-def test_of_two_packs_that_race_for_one_version_one_is_refused(
+def test_concurrent_publish_of_two_packs_for_one_version_refuses_one(
     tmp_path: Path, make_pack: MakePack, make_worker: MakeWorker
 ) -> None:
     folder = tmp_path / "registry"
@@ -113,9 +113,7 @@ def test_of_two_packs_that_race_for_one_version_one_is_refused(
     assert check(folder) == ["acme/math 1.0.0"]
 
 
-def test_processes_that_create_one_registry_at_once_get_the_same(
-    tmp_path: Path, make_worker: MakeWorker
-) -> None:
+def test_concurrent_creation_makes_one_registry(tmp_path: Path, make_worker: MakeWorker) -> None:
     workers = [make_worker(), make_worker()]
     for turn in range(5):
         for worker in workers:

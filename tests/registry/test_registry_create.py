@@ -35,7 +35,7 @@ def _check_usable(folder: Path, pack: Any) -> None:
     assert len(open_registry(folder).skills()) == 1
 
 
-def test_an_unfinished_creation_on_a_full_disk_is_completed_later(
+def test_creation_interrupted_by_a_full_disk_is_completed_later(
     tmp_path: Path, make_pack: "Callable[..., Any]"
 ) -> None:
     pack, outcomes = make_pack(), set()
@@ -76,7 +76,7 @@ def _first_page(path: Path) -> None:
 
 @pytest.mark.parametrize("ruin", [_cut, _lost_log, _empty, _zeros, _first_page])
 @pytest.mark.parametrize("beside", [(), ("registry.db-wal", "registry.db-shm")])
-def test_an_incomplete_registry_is_created_again(
+def test_incomplete_registry_is_created_again(
     folder: Path, make_pack: "Callable[..., Any]", ruin: "Callable[[Path], None]", beside: Any
 ) -> None:
     open_registry(folder, create=True)
@@ -92,7 +92,7 @@ def test_an_incomplete_registry_is_created_again(
 
 
 @pytest.mark.parametrize("ruin", [_cut, _empty])
-def test_a_registry_that_something_was_published_to_is_never_made_again(
+def test_registry_with_a_release_is_never_created_again(
     folder: Path, make_pack: "Callable[..., Any]", ruin: "Callable[[Path], None]"
 ) -> None:
     make_pack().publish(open_registry(folder, create=True))
@@ -104,5 +104,5 @@ def test_a_registry_that_something_was_published_to_is_never_made_again(
     assert (folder / "registry.db").read_bytes() == before
 
 
-def test_a_disk_with_room_has_room(tmp_path: Path) -> None:
+def test_check_room_accepts_a_disk_with_room(tmp_path: Path) -> None:
     check_room(tmp_path)

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import plants
+import hostile_files
 import pytest
-from plants import broken_link, huge, link_to_file, link_to_folder, pipe
+from hostile_files import broken_link, huge, link_to_file, link_to_folder, pipe
 
 from skillpm.errors import SkillpmError
 from skillpm.spec.digests import Digest
@@ -43,7 +43,8 @@ def _socket(place: Path, _outside: Path) -> None:
 
 
 PLANTS = (
-    link_to_file, link_to_folder, _to_database, broken_link, pipe, _socket, plants.folder, huge,
+    link_to_file, link_to_folder, _to_database, broken_link, pipe, _socket, hostile_files.folder,
+    huge,
 )  # fmt: skip
 
 
@@ -122,7 +123,7 @@ def test_nothing_outside_of_a_hostile_registry_is_touched(
     assert _state(outside) == before
 
 
-def test_a_link_in_place_of_the_staging_folder_empties_nothing(
+def test_link_in_place_of_the_staging_folder_is_not_followed(
     registry: Registry, folder: Path, outside: Path
 ) -> None:
     (folder / "tmp").rmdir()
@@ -150,7 +151,7 @@ def _rollback_database(path: Path) -> None:
         connection.execute("PRAGMA journal_mode = DELETE")
 
 
-def test_a_journal_that_names_a_file_of_the_user_removes_nothing(
+def test_journal_that_names_a_file_of_the_user_removes_nothing(
     registry: Registry, make_pack: MakePack, folder: Path, outside: Path
 ) -> None:
     pack = make_pack()
@@ -175,7 +176,7 @@ def test_a_journal_that_names_a_file_of_the_user_removes_nothing(
 
 
 @pytest.mark.parametrize("kind", ["text", "another program's"])
-def test_a_file_that_is_not_a_catalogue_is_never_replaced(folder: Path, kind: str) -> None:
+def test_file_that_is_not_a_catalogue_is_never_replaced(folder: Path, kind: str) -> None:
     folder.mkdir()
     path = folder / "registry.db"
     if kind == "text":
@@ -191,7 +192,7 @@ def test_a_file_that_is_not_a_catalogue_is_never_replaced(folder: Path, kind: st
     assert path.read_bytes() == before
 
 
-def test_a_blob_whose_place_holds_a_folder_is_put_back(
+def test_publish_replaces_a_folder_in_the_place_of_a_blob(
     registry: Registry, make_pack: MakePack, folder: Path
 ) -> None:
     pack = make_pack()

@@ -33,7 +33,7 @@ def noted(registry: Registry) -> Iterator[list[tuple[str, Any]]]:
     event.remove(engine, "before_cursor_execute", note)
 
 
-def test_a_hundred_thousand_skills_are_listed_in_one_query(
+def test_releases_of_100000_skills_are_listed_in_one_query(
     registry: Registry, make_pack: MakePack
 ) -> None:
     make_pack().publish(registry)
@@ -74,21 +74,23 @@ def test_search_finds_parts_of_name_summary_and_capabilities(
     assert found(registry, "nothing") == []
 
 
-def test_search_wants_all_words_in_any_order(registry: Registry, make_pack: MakePack) -> None:
+def test_search_requires_all_words_in_any_order(registry: Registry, make_pack: MakePack) -> None:
     make_pack(summary="Adds numbers").publish(registry)
 
     assert found(registry, "numbers  acme adds") == ["acme/math 1.0.0"]
     assert found(registry, "numbers subtracts") == []
 
 
-def test_empty_text_lists_all_skills_by_name(registry: Registry, make_pack: MakePack) -> None:
+def test_search_without_text_lists_all_skills_by_name(
+    registry: Registry, make_pack: MakePack
+) -> None:
     for name in ("beta/b", "acme/z"):
         make_pack(skill=name).publish(registry)
 
     assert found(registry, " ") == ["acme/z 1.0.0", "beta/b 1.0.0"]
 
 
-def test_wildcards_stand_for_themselves(registry: Registry, make_pack: MakePack) -> None:
+def test_search_treats_wildcards_as_text(registry: Registry, make_pack: MakePack) -> None:
     make_pack(skill="acme/half", summary="50% of all_things / more").publish(registry)
     make_pack(skill="acme/whole", summary="500 of allXthings").publish(registry)
 
@@ -96,14 +98,14 @@ def test_wildcards_stand_for_themselves(registry: Registry, make_pack: MakePack)
         assert found(registry, text) == ["acme/half 1.0.0"]
 
 
-def test_case_is_ignored_beyond_ascii(registry: Registry, make_pack: MakePack) -> None:
+def test_search_ignores_case_beyond_ascii(registry: Registry, make_pack: MakePack) -> None:
     make_pack(summary="ÉTUDES und Straße").publish(registry)
 
     for text in ("études", "E\u0301tudes", "STRASSE"):
         assert found(registry, text) == ["acme/math 1.0.0"]
 
 
-def test_the_highest_release_is_shown_and_prereleases_only_alone(
+def test_search_shows_the_highest_release_and_prereleases_only_alone(
     registry: Registry, make_pack: MakePack
 ) -> None:
     for version in ("1.2.0", "1.10.0", "2.0.0-rc.1"):
@@ -113,7 +115,7 @@ def test_the_highest_release_is_shown_and_prereleases_only_alone(
     assert found(registry, "") == ["acme/math 1.10.0", "acme/new 0.1.0-alpha"]
 
 
-def test_yanked_releases_are_not_found(
+def test_search_omits_yanked_releases(
     registry: Registry, make_pack: MakePack, now: datetime
 ) -> None:
     for version in ("1.0.0", "2.0.0"):
@@ -125,9 +127,7 @@ def test_yanked_releases_are_not_found(
     assert found(registry, "math") == []
 
 
-def test_the_latest_release_decides_whether_a_skill_matches(
-    registry: Registry, make_pack: MakePack
-) -> None:
+def test_search_matches_the_latest_release(registry: Registry, make_pack: MakePack) -> None:
     make_pack(version="1.0.0", summary="Adds").publish(registry)
     make_pack(version="2.0.0", summary="Subtracts").publish(registry)
 
@@ -136,7 +136,7 @@ def test_the_latest_release_decides_whether_a_skill_matches(
 
 
 @pytest.mark.parametrize("text", ["x" * 501, "\ud800"])
-def test_text_that_cannot_be_searched_is_refused(registry: Registry, text: str) -> None:
+def test_search_refuses_long_or_invalid_text(registry: Registry, text: str) -> None:
     with pytest.raises(SpecError):
         registry.search(text)
 
@@ -152,7 +152,7 @@ def test_text_that_cannot_be_searched_is_refused(registry: Registry, text: str) 
         "summary = CAST(x'ff' AS TEXT)",
     ],
 )
-def test_an_invalid_row_is_reported_as_a_corrupt_catalogue(
+def test_invalid_row_is_a_corrupt_registry(
     registry: Registry, make_pack: MakePack, damage: str
 ) -> None:
     make_pack().publish(registry)
@@ -164,7 +164,7 @@ def test_an_invalid_row_is_reported_as_a_corrupt_catalogue(
         registry.releases([SkillName("acme", "math")])
 
 
-def test_a_summary_that_is_not_unicode_is_refused_and_changes_nothing(
+def test_publish_refuses_a_summary_that_is_not_unicode(
     registry: Registry, make_pack: MakePack
 ) -> None:
     with pytest.raises(SpecError):

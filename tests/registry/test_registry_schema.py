@@ -51,13 +51,13 @@ def test_migrations_upgrade_downgrade_and_upgrade(folder: Path, registry: Regist
         assert schema(connection) == made
 
 
-def test_the_tables_are_those_that_the_migrations_make(folder: Path, registry: Registry) -> None:
+def test_tables_match_the_migrations(folder: Path, registry: Registry) -> None:
     with open_database(folder, 1).reading() as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, metadata) == []
 
 
-def test_constraints_equal_those_of_the_migrations(folder: Path, registry: Registry) -> None:
+def test_constraints_match_the_migrations(folder: Path, registry: Registry) -> None:
     engine = create_engine("sqlite://")
     with engine.connect() as model:
         metadata.create_all(model)
@@ -70,7 +70,7 @@ def test_constraints_equal_those_of_the_migrations(folder: Path, registry: Regis
     assert {name: made.get(name) for name in wanted} == wanted
 
 
-def test_the_checked_migration_is_the_newest(registry: Registry) -> None:
+def test_head_is_the_newest_migration(registry: Registry) -> None:
     with registry._catalog.database.reading() as connection:
         scripts = ScriptDirectory.from_config(alembic_config(connection))
 
@@ -78,7 +78,7 @@ def test_the_checked_migration_is_the_newest(registry: Registry) -> None:
     assert all(len(script.revision) == 4 for script in scripts.walk_revisions())
 
 
-def test_a_database_of_another_kind_has_no_triggers_yet() -> None:
+def test_migrations_have_triggers_only_for_sqlite() -> None:
     # PostgreSQL will get its own migration; until then it is refused.
     migration = ScriptDirectory(str(Path(__file__).parents[2] / "migrations")).get_revision("0001")
     assert migration is not None
@@ -86,7 +86,7 @@ def test_a_database_of_another_kind_has_no_triggers_yet() -> None:
     assert set(migration.module.TRIGGERS) == {"sqlite"}
 
 
-def test_a_new_registry_is_durable_and_holds_only_its_own(folder: Path) -> None:
+def test_new_registry_is_durable_and_has_no_other_files(folder: Path) -> None:
     registry = open_registry(folder, create=True)
 
     assert {path.name for path in folder.iterdir()} == {"registry.db", "registry.lock", "tmp"}
@@ -97,7 +97,7 @@ def test_a_new_registry_is_durable_and_holds_only_its_own(folder: Path) -> None:
     assert values == ["wal", 1, 2, 30_000]
 
 
-def test_a_registry_folder_may_have_an_unusual_name(tmp_path: Path, make_pack: MakePack) -> None:
+def test_registry_folder_may_have_an_unusual_name(tmp_path: Path, make_pack: MakePack) -> None:
     folder = tmp_path / "new ones" / "50% #1?mode=ro"
 
     make_pack().publish(open_registry(folder, create=True))
@@ -123,7 +123,7 @@ def test_remains_of_an_interrupted_creation_count_as_empty(folder: Path) -> None
     assert not list((folder / "tmp").iterdir())
 
 
-def test_a_creation_that_was_overtaken_keeps_the_faster_one(
+def test_creation_keeps_a_registry_that_another_process_created_first(
     registry: Registry, make_pack: MakePack, folder: Path, tmp_path: Path
 ) -> None:
     make_pack().publish(registry)
@@ -140,7 +140,7 @@ def test_a_creation_that_was_overtaken_keeps_the_faster_one(
     assert len(open_registry(slow).skills()) == 1
 
 
-def test_a_folder_with_foreign_files_does_not_become_a_registry(tmp_path: Path) -> None:
+def test_folder_with_other_files_does_not_become_a_registry(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
 
     with pytest.raises(FolderNotEmptyError):
@@ -150,7 +150,7 @@ def test_a_folder_with_foreign_files_does_not_become_a_registry(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("kind", ["absent", "folder", "file", "inside a file"])
-def test_without_a_registry_the_hint_creates_one(tmp_path: Path, kind: str) -> None:
+def test_missing_registry_gives_a_hint_to_create_one(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "registry"
     if kind == "folder":
         path.mkdir()
@@ -166,7 +166,7 @@ def test_without_a_registry_the_hint_creates_one(tmp_path: Path, kind: str) -> N
     assert refused.value.hint == f"`skillpm registry init {path}` creates a registry"
 
 
-def test_a_file_does_not_become_a_registry(tmp_path: Path) -> None:
+def test_file_does_not_become_a_registry(tmp_path: Path) -> None:
     path = tmp_path / "registry"
     path.touch()
 
@@ -175,7 +175,7 @@ def test_a_file_does_not_become_a_registry(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("create", [False, True])
-def test_no_empty_catalogue_is_put_over_existing_blobs(
+def test_missing_catalogue_is_not_replaced_if_blobs_exist(
     registry: Registry, make_pack: MakePack, folder: Path, *, create: bool
 ) -> None:
     make_pack().publish(registry)
@@ -187,9 +187,7 @@ def test_no_empty_catalogue_is_put_over_existing_blobs(
     assert not (folder / "registry.db").exists()
 
 
-def test_a_catalogue_deleted_while_in_use_is_not_recreated(
-    registry: Registry, folder: Path
-) -> None:
+def test_catalogue_deleted_while_in_use_is_not_recreated(registry: Registry, folder: Path) -> None:
     (folder / "registry.db").unlink()
 
     with pytest.raises(RegistryUnreachableError):
@@ -199,7 +197,7 @@ def test_a_catalogue_deleted_while_in_use_is_not_recreated(
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database" * 999, b"SQLite format 3\0"])
-def test_a_file_that_is_not_a_catalogue_is_called_corrupt(
+def test_file_that_is_not_a_catalogue_is_a_corrupt_registry(
     registry: Registry, folder: Path, content: bytes
 ) -> None:
     (folder / "registry.db").write_bytes(content)
@@ -211,7 +209,7 @@ def test_a_file_that_is_not_a_catalogue_is_called_corrupt(
     assert "skillpm registry init" in (refused.value.hint or "")
 
 
-def test_a_page_that_is_damaged_is_called_corrupt_when_it_is_read(
+def test_damaged_page_is_a_corrupt_registry(
     registry: Registry, make_pack: MakePack, folder: Path
 ) -> None:
     for number in range(20):
@@ -231,9 +229,7 @@ def test_a_page_that_is_damaged_is_called_corrupt_when_it_is_read(
         damaged.search("")
 
 
-def test_a_schema_of_a_newer_skillpm_is_named_and_not_changed(
-    registry: Registry, folder: Path
-) -> None:
+def test_newer_schema_is_named_and_not_changed(registry: Registry, folder: Path) -> None:
     with registry._catalog.database.writing() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0412'")
 
@@ -243,9 +239,7 @@ def test_a_schema_of_a_newer_skillpm_is_named_and_not_changed(
     assert "pip install --upgrade" in (refused.value.hint or "")
 
 
-def test_an_older_schema_is_brought_up_to_date(
-    registry: Registry, make_pack: MakePack, folder: Path
-) -> None:
+def test_older_schema_is_migrated(registry: Registry, make_pack: MakePack, folder: Path) -> None:
     with registry._catalog.database.writing() as connection:
         command.downgrade(alembic_config(connection), "base")
 
@@ -254,9 +248,7 @@ def test_an_older_schema_is_brought_up_to_date(
     assert len(open_registry(folder).skills()) == 1
 
 
-def test_a_schema_number_that_no_skillpm_wrote_is_called_corrupt(
-    registry: Registry, folder: Path
-) -> None:
+def test_unknown_schema_version_is_a_corrupt_registry(registry: Registry, folder: Path) -> None:
     with registry._catalog.database.writing() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
 

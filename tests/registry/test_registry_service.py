@@ -23,7 +23,7 @@ MakePack = Callable[..., Any]
 Contents = Callable[[], dict[Path, bytes]]
 
 
-def test_a_published_release_is_listed_with_all_that_resolution_needs(
+def test_published_release_is_listed_with_the_data_for_resolution(
     registry: Registry, make_pack: MakePack
 ) -> None:
     pack = make_pack(requires=["acme/numbers ^1"], conflicts=["acme/words"])
@@ -44,9 +44,7 @@ def test_a_published_release_is_listed_with_all_that_resolution_needs(
     assert not release.yanked
 
 
-def test_every_blob_and_the_oci_manifest_can_be_read_back(
-    registry: Registry, make_pack: MakePack
-) -> None:
+def test_blobs_and_oci_manifest_are_read_back(registry: Registry, make_pack: MakePack) -> None:
     pack = make_pack()
     pack.publish(registry)
 
@@ -55,7 +53,7 @@ def test_every_blob_and_the_oci_manifest_can_be_read_back(
             assert source.read() == data
 
 
-def test_a_registry_that_is_opened_again_has_what_was_published(
+def test_reopened_registry_has_the_published_releases(
     registry: Registry, make_pack: MakePack, folder: Path
 ) -> None:
     release = make_pack().publish(registry).release
@@ -63,7 +61,7 @@ def test_a_registry_that_is_opened_again_has_what_was_published(
     assert open_registry(folder).releases([MATH]) == {MATH: (release,)}
 
 
-def test_publishing_the_same_digest_again_changes_nothing_and_reports_it(
+def test_publishing_the_same_digest_again_changes_nothing(
     registry: Registry, make_pack: MakePack, contents: Contents
 ) -> None:
     first = make_pack().publish(registry)
@@ -76,7 +74,7 @@ def test_publishing_the_same_digest_again_changes_nothing_and_reports_it(
     assert contents() == before
 
 
-def test_other_contents_under_an_existing_version_are_refused(
+def test_publishing_other_contents_under_an_existing_version_is_refused(
     registry: Registry, make_pack: MakePack, contents: Contents
 ) -> None:
     first, other = make_pack(), make_pack(b"other")
@@ -102,7 +100,7 @@ def test_versions_are_sorted_as_versions(registry: Registry, make_pack: MakePack
     assert versions == ["1.9.0", "1.10.0", "2.0.0-rc.1", "2.0.0"]
 
 
-def test_versions_that_share_blobs_keep_them_once(
+def test_blobs_shared_by_versions_are_stored_once(
     registry: Registry, make_pack: MakePack, folder: Path
 ) -> None:
     make_pack(version="1.0.0").publish(registry)
@@ -112,7 +110,7 @@ def test_versions_that_share_blobs_keep_them_once(
     assert sum(path.is_file() for path in (folder / "blobs").rglob("*")) == 5
 
 
-def test_a_pack_may_carry_all_of_another_as_its_layers(
+def test_pack_may_contain_another_pack_as_its_layers(
     registry: Registry, make_pack: MakePack
 ) -> None:
     inner = make_pack()
@@ -121,7 +119,7 @@ def test_a_pack_may_carry_all_of_another_as_its_layers(
     assert inner.publish(registry).created
 
 
-def test_a_pack_may_carry_one_blob_twice(registry: Registry, make_pack: MakePack) -> None:
+def test_pack_may_contain_a_blob_twice(registry: Registry, make_pack: MakePack) -> None:
     assert make_pack(extra=(b"same", b"same")).publish(registry).created
 
 
@@ -139,7 +137,7 @@ def test_skills_are_listed_by_name(registry: Registry, make_pack: MakePack) -> N
     assert [str(name) for name in registry.skills()] == ["acme/a", "acme/z", "beta/b"]
 
 
-def test_a_yanked_release_is_still_listed_with_its_reason(
+def test_yanked_release_is_listed_with_its_reason(
     registry: Registry, make_pack: MakePack, now: datetime
 ) -> None:
     make_pack().publish(registry)
@@ -164,9 +162,7 @@ def test_yanking_again_replaces_the_reason_and_keeps_the_time(
     assert times == ["2024-05-17 12:30:00.000000"]
 
 
-def test_unyanking_shows_a_release_again_however_often(
-    registry: Registry, make_pack: MakePack, now: datetime
-) -> None:
+def test_unyank_is_idempotent(registry: Registry, make_pack: MakePack, now: datetime) -> None:
     first = make_pack().publish(registry).release
     registry.yank(MATH, ONE, reason="adds wrongly", now=now)
 
@@ -174,7 +170,7 @@ def test_unyanking_shows_a_release_again_however_often(
     assert registry.unyank(MATH, ONE) == first
 
 
-def test_yanking_leaves_other_releases_alone(
+def test_yank_does_not_affect_other_releases(
     registry: Registry, make_pack: MakePack, now: datetime
 ) -> None:
     for name, version in (("acme/math", "1.0.0"), ("acme/math", "1.0.1"), ("beta/math", "1.0.0")):
@@ -186,7 +182,7 @@ def test_yanking_leaves_other_releases_alone(
     assert [each.yanked for group in listed.values() for each in group] == [True, False, False]
 
 
-def test_yanking_an_unknown_release_is_an_error(
+def test_yank_of_an_unknown_release_is_an_error(
     registry: Registry, make_pack: MakePack, now: datetime
 ) -> None:
     make_pack().publish(registry)
@@ -201,7 +197,7 @@ def test_yanking_an_unknown_release_is_an_error(
 
 
 @pytest.mark.parametrize("opened", [False, True])
-def test_the_client_pays_for_neither_alembic_nor_tensors(
+def test_client_imports_neither_alembic_nor_tensor_libraries(
     registry: Registry, folder: Path, *, opened: bool
 ) -> None:
     script = "import sys, skillpm_registry.service as s;"

@@ -33,7 +33,7 @@ def another_release(catalogue: sqlite3.Connection, **changes: Any) -> None:
     catalogue.execute(statement, list(values.values()))
 
 
-def test_a_well_formed_row_is_taken(catalogue: sqlite3.Connection) -> None:
+def test_valid_row_is_accepted(catalogue: sqlite3.Connection) -> None:
     another_release(catalogue)
 
     assert catalogue.execute("SELECT count(*) FROM release").fetchone() == (2,)
@@ -80,7 +80,7 @@ def test_a_well_formed_row_is_taken(catalogue: sqlite3.Connection) -> None:
         ("yank_reason", "why not"),
     ],
 )
-def test_the_database_refuses_a_bad_release(
+def test_database_refuses_an_invalid_release(
     catalogue: sqlite3.Connection, column: str, value: Any
 ) -> None:
     with pytest.raises(sqlite3.IntegrityError):
@@ -92,7 +92,7 @@ def test_the_database_refuses_a_bad_release(
     [("", "x"), ("x", ""), ("x", "a" * 65), ("X", "x"), ("x", "a/b"), ("x", "-a"), ("x", "a."),
      ("x", "a b"), ("x", "é"), (None, "x"), ("x", None), ("acme", "math")],
 )  # fmt: skip
-def test_the_database_refuses_a_bad_skill(
+def test_database_refuses_an_invalid_skill(
     catalogue: sqlite3.Connection, namespace: Any, name: Any
 ) -> None:
     with pytest.raises(sqlite3.IntegrityError):
@@ -104,7 +104,7 @@ def test_the_database_refuses_a_bad_skill(
     [("sha256:", 1), ("b" * 71, 1), (None, 1), ("sha256:" + "g" * 64, 1),
      ("sha256:" + "b" * 64, -1), ("sha256:" + "b" * 64, None), ("sha256:" + "b" * 64, b"1")],
 )  # fmt: skip
-def test_the_database_refuses_a_bad_blob(
+def test_database_refuses_an_invalid_blob(
     catalogue: sqlite3.Connection, digest: Any, size: Any
 ) -> None:
     with pytest.raises(sqlite3.IntegrityError):
@@ -116,7 +116,7 @@ def test_the_database_refuses_a_bad_blob(
     [(77, 9, GOOD, "t"), (1, 9, "sha256:" + "1" * 64, "t"), (1, -1, GOOD, "t"), (1, 9, GOOD, None),
      (1, 9, None, "t"), (1, 0, GOOD, "t"), (None, 9, GOOD, "t"), (1, None, GOOD, "t")],
 )  # fmt: skip
-def test_the_database_refuses_a_bad_part(
+def test_database_refuses_an_invalid_release_blob(
     catalogue: sqlite3.Connection, release: Any, position: Any, digest: Any, media_type: Any
 ) -> None:
     with pytest.raises(sqlite3.IntegrityError):
@@ -125,7 +125,7 @@ def test_the_database_refuses_a_bad_part(
         )
 
 
-def test_no_column_of_a_release_changes_but_its_yank(catalogue: sqlite3.Connection) -> None:
+def test_database_allows_changes_of_the_yank_columns_only(catalogue: sqlite3.Connection) -> None:
     columns = [row[1] for row in catalogue.execute("PRAGMA table_info(release)")]
     free = {"yanked", "yank_reason", "yanked_at"}
 
@@ -151,14 +151,12 @@ def test_no_column_of_a_release_changes_but_its_yank(catalogue: sqlite3.Connecti
         "INSERT OR REPLACE INTO blob SELECT digest, 1 FROM blob",
     ],
 )
-def test_the_database_refuses_to_change_releases(
-    catalogue: sqlite3.Connection, statement: str
-) -> None:
+def test_database_refuses_to_change_releases(catalogue: sqlite3.Connection, statement: str) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         catalogue.execute(statement)
 
 
-def test_a_blob_that_no_release_uses_may_go(catalogue: sqlite3.Connection) -> None:
+def test_unreferenced_blob_may_be_deleted(catalogue: sqlite3.Connection) -> None:
     catalogue.execute("DELETE FROM blob WHERE digest = ?", [GOOD])
 
     assert catalogue.execute("SELECT changes()").fetchone() == (1,)

@@ -40,7 +40,7 @@ def test_explanation_time_grows_less_than_quadratically() -> None:
     assert cost_of(2000) < 14 * cost_of(500)
 
 
-def test_an_explanation_after_the_deadline_is_cut_off_but_names_a_reason() -> None:
+def test_explanation_after_the_deadline_is_cut_off_but_names_a_reason() -> None:
     ticks = iter(range(10**9))
     problem = failure(many_versions(3000), Deadline.starting(lambda: float(next(ticks)), 13_000))
     assert "`a` " in problem.message.replace("acme/", "")
@@ -66,7 +66,7 @@ def one_skill_many_times(count: int) -> list[Release]:
 @pytest.mark.parametrize("world", [
     many_versions(400), chain(1000), pairs_about_one_skill(400), one_skill_many_times(2000),
 ])  # fmt: skip
-def test_the_length_of_an_explanation_is_limited(world: list[Release]) -> None:
+def test_explanation_length_is_limited(world: list[Release]) -> None:
     lines = failure(world, Deadline.starting(time.monotonic, 600)).message.splitlines()
     assert len(lines) <= SENTENCES + 2
     assert all(len(line) <= LENGTH + 2 for line in lines)

@@ -21,7 +21,7 @@ def settled(question: Question, releases: list[Release]) -> tuple[Rules, Answer]
     return None if isinstance(found, Proof) else (rules, found)
 
 
-def test_trades_make_no_answer_staler_and_keep_fixed_skills() -> None:
+def test_improve_makes_no_answer_staler_and_keeps_fixed_skills() -> None:
     moved = 0
     for seed in range(300):
         question, releases = random_world(seed, skills=8)
@@ -40,7 +40,7 @@ def test_trades_make_no_answer_staler_and_keep_fixed_skills() -> None:
     assert moved
 
 
-def test_a_trade_that_the_requirements_exclude_is_not_searched() -> None:
+def test_improve_does_not_search_a_trade_that_requirements_exclude() -> None:
     worlds = [
         release("a 1.0.0", "b"), release("b 1.0.0", "c"), release("b 2.0.0", "c <2"),
         release("c 1.0.0"), release("c 2.0.0"),

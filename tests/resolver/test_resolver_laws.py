@@ -45,7 +45,7 @@ def settled(question: Question, releases: list[Release]) -> Any:
 
 @lawful
 @given(worlds())
-def test_an_answer_is_valid_and_exists_exactly_if_a_sat_solver_finds_one(
+def test_answer_is_valid_and_exists_exactly_if_a_sat_solver_finds_one(
     world: World,
 ) -> None:
     found = outcome(*world)
@@ -64,7 +64,7 @@ def test_skills_are_decided_in_the_documented_order(world: World) -> None:
 
 @lawful
 @given(worlds())
-def test_a_trade_never_makes_an_answer_staler_or_changes_locked_skills(world: World) -> None:
+def test_improve_makes_no_answer_staler_and_keeps_locked_skills(world: World) -> None:
     question, releases = replace(world[0], lowest=False), world[1]
     assume(not isinstance(outcome(question, releases), tuple))
     rules = Rules(question, Reader(question, Shop(releases), NO_DEADLINE).read())
@@ -78,7 +78,7 @@ def test_a_trade_never_makes_an_answer_staler_or_changes_locked_skills(world: Wo
 
 @lawful
 @given(worlds(), st.randoms(use_true_random=False))
-def test_the_order_of_requirements_and_releases_does_not_matter(
+def test_order_of_requirements_and_releases_does_not_matter(
     world: World, order: random.Random
 ) -> None:
     question, releases = world
@@ -105,7 +105,7 @@ def test_removing_an_unused_release_changes_nothing(world: World, data: st.DataO
 
 @lawful
 @given(worlds())
-def test_resolving_again_with_the_answer_locked_gives_the_same_answer(world: World) -> None:
+def test_resolving_with_the_answer_locked_gives_the_same_answer(world: World) -> None:
     question, releases = world
     found = outcome(question, releases)
     assume(not isinstance(found, tuple))
@@ -115,9 +115,7 @@ def test_resolving_again_with_the_answer_locked_gives_the_same_answer(world: Wor
 
 @lawful
 @given(worlds(), st.data())
-def test_a_locked_release_is_kept_when_a_newer_one_appears(
-    world: World, data: st.DataObject
-) -> None:
+def test_locked_release_is_kept_if_a_newer_one_appears(world: World, data: st.DataObject) -> None:
     question, releases = world
     found = outcome(question, releases)
     assume(not isinstance(found, tuple) and found)
@@ -141,7 +139,7 @@ def test_yanking_a_locked_release_changes_nothing(world: World) -> None:
 
 @lawful
 @given(worlds())
-def test_an_explanation_has_at_most_a_dozen_lines(world: World) -> None:
+def test_explanation_has_at_most_13_lines(world: World) -> None:
     question, releases = world
     try:
         solve(question, Shop(releases))
@@ -164,7 +162,7 @@ def test_random_graphs_resolve_to_the_releases_that_a_sat_solver_finds(skills: i
     assert 40 < answers < 160
 
 
-def test_long_searches_with_limited_backjumps_resolve_to_the_same_releases() -> None:
+def test_long_searches_with_limited_backjumps_match_the_sat_solver() -> None:
     letters = random.Random(3)
     answers = 0
     for seed in range(60):

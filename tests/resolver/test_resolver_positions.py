@@ -10,7 +10,7 @@ sets = st.builds(Positions, st.integers(-(2**70), 2**70))
 
 
 @given(sets, sets, st.integers(0, 80))
-def test_operations_are_those_of_sets(one: Positions, other: Positions, place: int) -> None:
+def test_operations_match_those_of_sets(one: Positions, other: Positions, place: int) -> None:
     assert (place in one & other) == (place in one and place in other)
     assert (place in one | other) == (place in one or place in other)
     assert (place in one - other) == (place in one and place not in other)
@@ -33,7 +33,7 @@ def test_conflict_resolution_terminates(one: Positions, other: Positions) -> Non
 
 
 @given(st.integers(0, 80), st.sets(st.integers(0, 80)))
-def test_a_set_contains_the_positions_it_was_made_from(place: int, many: set[int]) -> None:
+def test_positions_contain_the_places_they_are_made_from(place: int, many: set[int]) -> None:
     assert positions_in(Positions.singleton(place).bits) == [place]
     assert positions_in(sum(1 << place for place in many)) == sorted(many)
     assert place in Positions.full()

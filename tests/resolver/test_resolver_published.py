@@ -41,7 +41,7 @@ def question_of(case: dict[str, Any]) -> Question:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['origin']}: {case['name']}")
-def test_a_published_case_has_the_published_result(case: dict[str, Any]) -> None:
+def test_published_case_has_the_published_result(case: dict[str, Any]) -> None:
     index = parse_index(json.dumps({"skills": case["index"]}).encode())
     question = question_of(case)
     releases = [release for several in index.by_skill.values() for release in several]
@@ -56,14 +56,14 @@ def test_a_published_case_has_the_published_result(case: dict[str, Any]) -> None
     assert {str(name): str(one.version) for name, one in found.items()} == case["resolved"]
 
 
-def test_a_chain_of_thousands_that_ends_in_a_missing_skill_is_explained() -> None:
+def test_chain_of_5000_that_ends_in_a_missing_skill_is_explained() -> None:
     length = 5_000  # pubgrub-rs tests that a proof as deep as this overflows no stack
     links = [release(f"p{n} 1.0.0", f"p{n + 1} =1.0.0") for n in range(length)]
     with pytest.raises(ResolutionError, match=f"there is no skill `acme/p{length}`"):
         solve(Question(wanted("p0")), Shop(links))
 
 
-def test_the_first_name_wins_among_mutually_exclusive_skills() -> None:
+def test_first_name_wins_among_mutually_exclusive_skills() -> None:
     names = [f"r{n:02}" for n in range(40)]  # after pubgrub-rs, which has a thousand of them
     old = [release(f"{name} 1.0.0") for name in names]
     new = [

@@ -43,7 +43,7 @@ def dense_and_hopeless() -> list[Release]:
     return releases
 
 
-def test_the_catalogue_is_queried_once_per_depth() -> None:
+def test_catalogue_is_queried_once_per_depth() -> None:
     shop = Shop(
         [
             release("a 1.0.0", "c", "d"),
@@ -67,7 +67,7 @@ def test_dependencies_of_unusable_releases_are_not_read() -> None:
     assert shop.queries == [[skill("a")]]
 
 
-def test_a_search_that_reaches_its_deadline_is_not_reported_as_unsatisfiable() -> None:
+def test_search_that_reaches_its_deadline_is_not_reported_as_unsatisfiable() -> None:
     with pytest.raises(GaveUpError) as caught:
         solve(Question(wanted("root")), Shop(dense_and_hopeless()), after(100))
     assert caught.value.message.startswith("resolution stopped after 99 s without a result")
@@ -84,7 +84,7 @@ def test_reading_the_catalogue_stops_at_the_deadline() -> None:
     assert len(shop.queries) == 1
 
 
-def test_a_wrong_base_is_a_plain_failure_if_the_deadline_passes() -> None:
+def test_wrong_base_is_a_resolution_error_if_the_deadline_passes() -> None:
     releases = [release("a 1.0.0", base=TWO)]
     question = Question(wanted("a"), base=ONE)
     with pytest.raises(WrongBaseError):
@@ -98,7 +98,7 @@ def test_a_wrong_base_is_a_plain_failure_if_the_deadline_passes() -> None:
     assert list(dict.fromkeys(kinds)) == in_order
 
 
-def test_an_accepted_pack_for_another_base_is_a_candidate() -> None:
+def test_accepted_pack_for_another_base_is_a_candidate() -> None:
     foreign = release("a 2.0.0", base=TWO)
     digest = BASES[2]
     releases = [release("a 1.0.0", base=ONE), replace(foreign, digest=digest)]
@@ -108,7 +108,7 @@ def test_an_accepted_pack_for_another_base_is_a_candidate() -> None:
     assert solve(accepting, Shop(releases)).releases[skill("a")] == releases[1]
 
 
-def test_a_conflict_undoes_few_decisions() -> None:
+def test_conflict_undoes_few_decisions() -> None:
     names = [f"s{n:03}" for n in range(300)]
     releases = [release(f"{name} 1.0.0") for name in names]
     choosy = (release(f"z {n}.0.0", conflicts=["s000 =1.0.0"]) for n in range(1, 30))
@@ -119,7 +119,7 @@ def test_a_conflict_undoes_few_decisions() -> None:
     assert str(found.releases[skill("z")].version) == "0.1.0"
 
 
-def test_the_provider_knows_whether_a_range_has_a_usable_release() -> None:
+def test_provider_reports_whether_a_range_has_a_usable_release() -> None:
     question = Question(wanted("a"))
     shop = Shop([release("a 1.0.0"), release("a 2.0.0", yanked=True)])
     provider = Provider(Rules(question, Reader(question, shop, NO_DEADLINE).read()), NO_DEADLINE)
@@ -127,12 +127,12 @@ def test_the_provider_knows_whether_a_range_has_a_usable_release() -> None:
     assert not provider.has_satisfying_version(skill("a"), Positions(0b10))
 
 
-def test_an_answer_contains_the_release_objects_of_the_catalogue() -> None:
+def test_answer_contains_the_release_objects_of_the_catalogue() -> None:
     one = release("a 1.0.0", size=7, summary="adds up")
     assert solve(Question(wanted("a")), Shop([one])).releases == {skill("a"): one}
 
 
-def test_a_leaf_adapts_to_the_newest_release_that_requires_it() -> None:
+def test_dependency_adapts_to_the_newest_release_that_requires_it() -> None:
     rack = [release(f"rack {n}.0.0") for n in (1, 2, 3)]
     rails = [release("rails 1.0.0", "rack"), release("rails 7.0.0", "rack <3")]
     found = solve(Question(wanted("rack", "rails")), Shop([*rack, *rails])).releases
@@ -164,7 +164,7 @@ def test_one_skill_gets_an_older_release_if_many_others_gain() -> None:
     assert {str(found[skill(part)].version) for part in parts} == {"2.0.0"}
 
 
-def test_a_directly_required_skill_does_not_get_an_older_release() -> None:
+def test_directly_required_skill_does_not_get_an_older_release() -> None:
     parts = [f"part{n}" for n in range(6)]
     releases = [release("app 1.0.0", *parts), release("app 2.0.0", *(f"{p} <2" for p in parts))]
     releases += [release(f"{part} {n}.0.0") for part in parts for n in (1, 2)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from routing_forge import forged, scaled_backgrounds, signature_in
+from changed_routers import forged, scaled_backgrounds, signature_in
 from routing_worlds import sums, with_letters, words
 from skillpm_world import World
 
@@ -52,7 +52,7 @@ def packs(world: World, base: Path, made: dict[str, Path]) -> dict[str, Path]:
     return made
 
 
-def test_texts_go_to_their_skills_and_after_an_uninstall_to_the_base(
+def test_route_chooses_the_skill_of_a_text_or_the_base(
     world: World, packs: dict[str, Path]
 ) -> None:
     world.ask("install", packs["sums"], packs["words"], packs["plain"])
@@ -70,7 +70,7 @@ def test_texts_go_to_their_skills_and_after_an_uninstall_to_the_base(
     assert (alone["skill"], set(alone["scores"])) == (None, {"acme/words"})
 
 
-def test_many_texts_are_routed_in_the_order_of_their_file(
+def test_route_file_returns_results_in_the_order_of_the_file(
     world: World, packs: dict[str, Path]
 ) -> None:
     world.ask("install", packs["sums"], packs["words"])
@@ -80,7 +80,7 @@ def test_many_texts_are_routed_in_the_order_of_their_file(
     assert sum(one["skill"] == skill for one, skill in zip(found, right, strict=True)) >= 10
 
 
-def test_an_explanation_names_runner_up_reason_and_who_is_no_candidate(
+def test_route_explain_shows_runner_up_reason_and_excluded_skills(
     world: World, packs: dict[str, Path]
 ) -> None:
     world.ask("install", packs["sums"], packs["words"], packs["plain"])
@@ -96,7 +96,7 @@ def test_an_explanation_names_runner_up_reason_and_who_is_no_candidate(
     assert "`acme/plain` is not a candidate" in plain.err
 
 
-def test_with_no_signature_installed_the_base_answers_and_is_not_even_loaded(
+def test_route_without_signatures_returns_the_base_without_loading_it(
     world: World, packs: dict[str, Path]
 ) -> None:
     nothing = world.ask("route", "12 + 12", "--base", world.folder / "nowhere")
@@ -105,7 +105,7 @@ def test_with_no_signature_installed_the_base_answers_and_is_not_even_loaded(
     assert world.ask("route", "12 + 12")["scores"] == {}
 
 
-def test_the_same_examples_in_any_order_give_the_same_digest(
+def test_pack_router_is_independent_of_order_and_duplicates(
     world: World, models: Any, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
@@ -118,7 +118,7 @@ def test_the_same_examples_in_any_order_give_the_same_digest(
     assert len(digests) == 1
 
 
-def test_a_background_of_ones_own_is_kept_in_the_signature(
+def test_pack_router_background_is_stored_in_the_signature(
     world: World, models: Any, base: Path
 ) -> None:
     router, general = lines(world.folder / "r", sums(20)), lines(world.folder / "g", words(12))
@@ -130,7 +130,7 @@ def test_a_background_of_ones_own_is_kept_in_the_signature(
 
 
 @pytest.mark.parametrize("texts", [sums(5), sums(5) * 4])
-def test_fewer_than_eight_different_examples_are_no_signature(
+def test_pack_router_requires_eight_different_examples(
     world: World, models: Any, base: Path, texts: list[str]
 ) -> None:
     router = lines(world.folder / "r", texts)
@@ -139,13 +139,13 @@ def test_fewer_than_eight_different_examples_are_no_signature(
     assert "5 different examples" in said
 
 
-def test_a_background_goes_with_a_router(world: World, models: Any) -> None:
+def test_pack_router_background_requires_router(world: World, models: Any) -> None:
     general = lines(world.project / "g", words(12))
     command = ("pack", *models.tuned("mlp"), "--name", "a/b", "--version", "1.0.0")
     world.fail(*command, "--router-background", general, code=2, kind="usage")
 
 
-def test_a_base_without_a_tokenizer_cannot_have_a_router(world: World, models: Any) -> None:
+def test_pack_router_requires_a_base_with_a_tokenizer(world: World, models: Any) -> None:
     router = lines(world.folder / "r", sums(20))
     command = ("pack", *models.tuned("mlp"), "--name", "a/b", "--version", "1.0.0")
     said = world.fail(*command, "--router", router, code=1, kind="graft")
@@ -153,7 +153,7 @@ def test_a_base_without_a_tokenizer_cannot_have_a_router(world: World, models: A
 
 
 @pytest.mark.parametrize("arguments", [(), ("  ",), ("a", "--file", "g")])
-def test_route_wants_one_text_or_one_file(
+def test_route_requires_one_text_or_one_file(
     world: World, base: Path, arguments: tuple[str, ...]
 ) -> None:
     world.init(base)
@@ -161,7 +161,7 @@ def test_route_wants_one_text_or_one_file(
     world.fail("route", *arguments, code=2, kind="usage")
 
 
-def test_a_forged_signature_is_refused_by_install_and_nothing_changes(
+def test_install_refuses_a_forged_signature_and_changes_nothing(
     world: World, packs: dict[str, Path]
 ) -> None:
     pack = open_pack(packs["sums"])
@@ -178,7 +178,7 @@ def test_a_forged_signature_is_refused_by_install_and_nothing_changes(
         assert not (world.home / "registry").exists()
 
 
-def test_a_scaled_background_of_everybodys_examples_is_refused_by_install(
+def test_install_refuses_a_signature_with_a_scaled_background(
     world: World, packs: dict[str, Path]
 ) -> None:
     world.ask("install", packs["words"])
@@ -188,7 +188,7 @@ def test_a_scaled_background_of_everybodys_examples_is_refused_by_install(
     assert world.ask("route", "select table where from join")["skill"] == "acme/words"
 
 
-def test_an_unsound_signature_that_is_installed_is_left_out_and_named(
+def test_route_and_audit_report_an_installed_invalid_signature(
     world: World, packs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lie = scaled_backgrounds(packs["sums"], packs["words"])
@@ -214,7 +214,7 @@ def copied(packs: dict[str, Path], made: dict[str, Path]) -> Path:
     return forged(made["copy"], replace(signature, examples=rows).dumps())
 
 
-def test_a_copied_signature_wins_nothing_from_the_skill_that_was_there_before(
+def test_copied_signature_does_not_take_texts_from_an_installed_skill(
     world: World, packs: dict[str, Path], copied: Path
 ) -> None:
     world.ask("install", packs["sums"], packs["words"])
@@ -239,7 +239,7 @@ def test_a_copied_signature_wins_nothing_from_the_skill_that_was_there_before(
     assert codes["router-near"] == "low"
 
 
-def test_precedence_can_be_set_by_hand_and_goes_with_the_skill(
+def test_precedence_can_be_edited_and_is_removed_with_the_skill(
     world: World, packs: dict[str, Path], copied: Path
 ) -> None:
     world.ask("install", packs["sums"], packs["words"], copied)
@@ -263,7 +263,7 @@ def test_precedence_can_be_set_by_hand_and_goes_with_the_skill(
         ('["not a skill"]', "graft.precedence"),
     ],
 )
-def test_an_order_of_precedence_names_known_skills_once(
+def test_precedence_with_unknown_or_duplicate_skills_is_refused(
     world: World, packs: dict[str, Path], order: str, said: str
 ) -> None:
     world.ask("install", packs["sums"])
@@ -272,7 +272,7 @@ def test_an_order_of_precedence_names_known_skills_once(
     assert said in world.fail("install", code=1, kind="spec")
 
 
-def test_a_person_who_does_not_agree_to_a_near_equal_skill_has_nothing_changed(
+def test_declined_near_equal_skill_changes_nothing(
     world: World, packs: dict[str, Path], copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.ask("install", packs["sums"])
@@ -284,7 +284,7 @@ def test_a_person_who_does_not_agree_to_a_near_equal_skill_has_nothing_changed(
     assert [one["skill"] for one in world.ask("list")["skills"]] == ["acme/sums"]
 
 
-def test_texts_with_line_ends_of_other_kinds_are_read_whole(tmp_path: Path) -> None:
+def test_read_texts_does_not_split_at_other_line_separators(tmp_path: Path) -> None:
     texts = [f"{n}: one\u2028two\x85three\x0cfour" for n in range(3)]
     path = tmp_path / "texts.jsonl"
     path.write_text("".join(json.dumps({"text": t}, ensure_ascii=False) + "\n" for t in texts))

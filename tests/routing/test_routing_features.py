@@ -22,7 +22,7 @@ def runner(models: Any, tmp_path_factory: pytest.TempPathFactory) -> Runner:
     return Runner.load(folder, "cpu")
 
 
-def test_a_text_has_the_same_features_in_any_company(runner: Runner) -> None:
+def test_features_are_independent_of_the_batch(runner: Runner) -> None:
     texts = [*sums(20), *words(20)]
     together = features(runner, texts)
     alone = np.concatenate([features(runner, [text]) for text in texts])
@@ -31,22 +31,22 @@ def test_a_text_has_the_same_features_in_any_company(runner: Runner) -> None:
     assert np.allclose(np.linalg.norm(together, axis=1), 1)
 
 
-def test_white_space_around_a_text_changes_nothing(runner: Runner) -> None:
+def test_surrounding_white_space_does_not_affect_features(runner: Runner) -> None:
     texts = sums(3)
     assert np.array_equal(features(runner, texts), features(runner, [f" {t} \n" for t in texts]))
 
 
-def test_what_lies_beyond_the_models_sight_changes_nothing(runner: Runner) -> None:
+def test_text_beyond_the_length_limit_does_not_affect_features(runner: Runner) -> None:
     long = "a few words. " * 10
     assert length_of(runner) == 64
     assert np.array_equal(features(runner, [long]), features(runner, [long + " and more"]))
 
 
-def test_a_text_without_tokens_has_no_features(runner: Runner) -> None:
+def test_text_without_tokens_has_zero_features(runner: Runner) -> None:
     assert not pooled(runner, [""], (0.0, 1.0)).any()
 
 
-def test_what_a_base_makes_up_is_the_same_each_time(runner: Runner) -> None:
+def test_generate_texts_is_deterministic(runner: Runner) -> None:
     runner.model.config.bos_token_id = 1
     found = generate_texts(runner, 3)
     assert len(found) == 3
@@ -55,7 +55,7 @@ def test_what_a_base_makes_up_is_the_same_each_time(runner: Runner) -> None:
     assert generate_texts(encoder, 3) == []
 
 
-def test_what_a_base_makes_up_is_not_bent_by_its_generation_config(runner: Runner) -> None:
+def test_generate_texts_ignores_the_generation_config(runner: Runner) -> None:
     runner.model.config.bos_token_id = 1
     plain = generate_texts(runner, 3)
     kept = runner.model.generation_config
@@ -65,7 +65,7 @@ def test_what_a_base_makes_up_is_not_bent_by_its_generation_config(runner: Runne
     runner.model.generation_config = kept
 
 
-def test_the_projection_is_the_same_everywhere_and_keeps_distances() -> None:
+def test_signs_are_the_same_everywhere_and_keep_distances() -> None:
     found = signs(700, 256)
     assert set(np.unique(found)) == {-1 / 16, 1 / 16}
     digest = sha256(np.signbit(found).tobytes()).hexdigest()
@@ -75,11 +75,11 @@ def test_the_projection_is_the_same_everywhere_and_keeps_distances() -> None:
     assert np.abs(ratio - 1).max() < 0.2
 
 
-def test_no_texts_have_no_features(runner: Runner) -> None:
+def test_features_of_no_texts_are_empty(runner: Runner) -> None:
     assert features(runner, []).shape == (0, 64)
 
 
-def test_a_folder_with_an_adapter_beside_its_model_is_not_run(models: Any, tmp_path: Path) -> None:
+def test_folder_with_an_adapter_beside_its_model_is_refused(models: Any, tmp_path: Path) -> None:
     folder = with_letters(models.pair("fp32")[0], tmp_path / "base")
     (folder / "adapter_config.json").write_text("{}")
     with pytest.raises(GraftError, match="an adapter in addition to the model"):

@@ -51,9 +51,7 @@ def _scores(decisions: list[skillpm.RouteDecision]) -> list[float]:
     return [score for one in decisions for score in one.scores.values()]
 
 
-def test_the_model_that_is_loaded_routes_and_answers(
-    routed: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_route_uses_the_loaded_model(routed: World, monkeypatch: pytest.MonkeyPatch) -> None:
     routed_result = routed.ask("route", ASKED[0])
     with skillpm.open_project(routed.project) as project:
         model = project.load_model()
@@ -72,7 +70,7 @@ def test_the_model_that_is_loaded_routes_and_answers(
                 assert torch.allclose(model(ids[:1]).logits[0], mixed[row], atol=1e-5)
 
 
-def test_what_is_read_is_the_base_whatever_skill_is_active(routed: World) -> None:
+def test_route_reads_the_base_for_any_active_skill(routed: World) -> None:
     with skillpm.open_project(routed.project) as project:
         model = project.load_model()
         before = _scores(project.route(ASKED))
@@ -86,7 +84,7 @@ def test_what_is_read_is_the_base_whatever_skill_is_active(routed: World) -> Non
             assert (features(runner, ASKED) != plain).any()
 
 
-def test_without_a_loaded_model_the_base_is_loaded_once(
+def test_route_without_a_loaded_model_loads_the_base_once(
     routed: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = skillpm.open_project(routed.project)
@@ -105,7 +103,7 @@ def test_without_a_loaded_model_the_base_is_loaded_once(
         project.route(["12 + 12", " "])
 
 
-def test_what_the_document_shows_runs(routed: World) -> None:
+def test_routing_example_of_the_documentation_runs(routed: World) -> None:
     page = (REPOSITORY / "docs" / "live.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     (shown,) = (one for one in blocks if "route(" in one)

@@ -14,7 +14,7 @@ from skillpm.routing.signature import Signature
 SIX = {name(f"skill-{seed}"): signature(seed) for seed in range(6)}
 
 
-def test_a_text_goes_to_the_skill_whose_examples_it_is_like() -> None:
+def test_text_goes_to_the_skill_with_similar_examples() -> None:
     router = router_of(SIX)
     right = [
         one.skill == name(f"skill-{seed}")
@@ -25,7 +25,7 @@ def test_a_text_goes_to_the_skill_whose_examples_it_is_like() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 6])
-def test_a_text_that_is_like_no_skill_goes_to_the_base(count: int) -> None:
+def test_text_similar_to_no_skill_goes_to_the_base(count: int) -> None:
     router = router_of(dict(list(SIX.items())[:count]))
     strange = np.concatenate([cloud(seed, 10) for seed in range(100, 110)])
     found = [one.skill for one in router.decide(strange)]
@@ -33,7 +33,7 @@ def test_a_text_that_is_like_no_skill_goes_to_the_base(count: int) -> None:
 
 
 @pytest.mark.parametrize("examples", [16, 128])
-def test_few_of_a_skills_own_texts_go_to_the_base(examples: int) -> None:
+def test_few_texts_of_a_skill_go_to_the_base(examples: int) -> None:
     rejected = [
         one.skill is None
         for seed in range(10)
@@ -42,13 +42,13 @@ def test_few_of_a_skills_own_texts_go_to_the_base(examples: int) -> None:
     assert np.mean(rejected) < 2 * max(REJECTED, 1 / (examples + 1))
 
 
-def test_without_candidates_the_base_answers() -> None:
+def test_router_without_candidates_returns_the_base() -> None:
     (found,) = router_of({}).decide(np.zeros((1, WIDTH)))
     assert (found.skill, found.score, dict(found.scores)) == (None, None, {})
     assert "no installed skill" in found.reason
 
 
-def test_a_decision_says_its_best_skill_and_the_runner_up() -> None:
+def test_decision_has_the_best_skill_and_the_runner_up() -> None:
     (near,) = router_of(SIX).decide(cloud(2, 1))
     assert near.skill == near.best == name("skill-2")
     assert near.runner_up in SIX
@@ -63,9 +63,7 @@ def test_a_decision_says_its_best_skill_and_the_runner_up() -> None:
 
 @settings(max_examples=examples(15))
 @given(order=st.permutations(range(6)), size=st.integers(1, 5))
-def test_adding_a_skill_and_taking_it_off_restores_every_decision(
-    order: list[int], size: int
-) -> None:
+def test_adding_and_removing_a_skill_restores_every_decision(order: list[int], size: int) -> None:
     names = [name(f"skill-{place}") for place in order]
     texts = np.concatenate([cloud(seed, 3) for seed in (0, 3, 5, 300)])
     installed = {skill: SIX[skill] for skill in names[:size]}
@@ -77,7 +75,7 @@ def test_adding_a_skill_and_taking_it_off_restores_every_decision(
     assert router_of(dict(reversed(installed.items()))).decide(texts) == before
 
 
-def test_a_skill_that_came_along_leaves_the_others_their_texts() -> None:
+def test_added_skill_takes_few_texts_from_the_others() -> None:
     five = {skill: one for skill, one in SIX.items() if skill != name("skill-5")}
     texts = np.concatenate([cloud(seed, 20) for seed in range(5)])
     before = [one.skill for one in router_of(five).decide(texts)]
@@ -86,7 +84,7 @@ def test_a_skill_that_came_along_leaves_the_others_their_texts() -> None:
 
 
 @pytest.mark.parametrize("first", ["a", "z"])
-def test_a_signature_of_another_width_is_named_whatever_comes_first(first: str) -> None:
+def test_signature_of_another_width_is_refused_by_name(first: str) -> None:
     other = Signature(BASE, np.ones((9, 3)), np.ones((0, 3)))
     with pytest.raises(
         IntegrityError, match=f"`acme/{first}` has 3 features per text, expected 12"

@@ -24,7 +24,7 @@ from skillpm.spec.digests import Digest
 META = {"format": "1", "base": str(BASE), "background": "file"}
 
 
-def test_what_is_written_is_read_again_to_half_precision() -> None:
+def test_signature_round_trips_in_half_precision() -> None:
     made = signature(3)
     found = parse_signature(made.dumps(), BASE, "it")
     assert np.abs(found.examples - made.examples).max() < 1e-3
@@ -32,7 +32,7 @@ def test_what_is_written_is_read_again_to_half_precision() -> None:
     assert found.dumps() == made.dumps()
 
 
-def test_the_layer_is_a_safetensors_file() -> None:
+def test_signature_is_a_safetensors_file() -> None:
     found = load(signature(3).dumps())
     assert {key: str(one.dtype) for key, one in found.items()} == {
         "background": "float16",
@@ -40,7 +40,7 @@ def test_the_layer_is_a_safetensors_file() -> None:
     }
 
 
-def test_a_signature_may_have_no_background() -> None:
+def test_signature_may_have_an_empty_background() -> None:
     made = Signature(BASE, cloud(1, 9), np.zeros((0, WIDTH)))
     assert parse_signature(made.dumps(), BASE, "it").background.shape == (0, WIDTH)
 
@@ -63,14 +63,14 @@ def poisoned(value: float) -> Any:
     return points
 
 
-def test_a_strangers_words_are_not_repeated_at_length() -> None:
+def test_untrusted_text_is_truncated_in_messages() -> None:
     for key in ("format", "base"):
         with pytest.raises(IntegrityError) as problem:
             parse_signature(save(parts(), {**META, key: "A" * 500_000}), BASE, "it")
         assert len(problem.value.message) < 300
 
 
-def test_the_largest_that_is_written_is_read() -> None:
+def test_largest_signature_is_read() -> None:
     rows = (np.full((count, WIDEST), WIDEST**-0.5) for count in (MOST, MOST_BACKGROUND))
     examples, background = rows
     largest = Signature(BASE, examples, background).dumps()
@@ -112,12 +112,12 @@ def test_the_largest_that_is_written_is_read() -> None:
         (save(parts(), META) + b"\0\0", "its header describes"),
     ],
 )
-def test_a_signature_that_is_not_sound_is_refused(data: bytes, said: str) -> None:
+def test_invalid_signature_is_refused(data: bytes, said: str) -> None:
     with pytest.raises(IntegrityError, match=said):
         parse_signature(data, BASE, "it")
 
 
 @pytest.mark.parametrize("change", [lambda d: d[:8] + b"[" + d[9:], lambda d: d[:-100]])
-def test_a_damaged_signature_is_refused(change: Callable[[bytes], bytes]) -> None:
+def test_damaged_signature_is_refused(change: Callable[[bytes], bytes]) -> None:
     with pytest.raises(IntegrityError):
         parse_signature(change(signature(1).dumps()), BASE, "it")

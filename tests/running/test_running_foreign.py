@@ -40,7 +40,9 @@ def _written(folder: Path, **changed: Any) -> Path:
     return folder
 
 
-def test_the_ids_are_those_of_the_library(foreign: ForeignModelFiles, tmp_path: Path) -> None:
+def test_tokenizer_ids_equal_those_of_transformers(
+    foreign: ForeignModelFiles, tmp_path: Path
+) -> None:
     folder = _written(tmp_path)
     mine, theirs = foreign.tokenizer(folder), AutoTokenizer.from_pretrained(folder)
     for text in TEXTS:
@@ -71,7 +73,7 @@ SLOW = {
     ],
     ids=["grows", "aborts", "asks for memory", "takes for ever"],
 )
-def test_a_crash_of_the_worker_is_an_error_and_the_next_request_works(
+def test_tokenizer_failure_is_an_error_and_the_next_request_works(
     tmp_path: Path,
     changed: dict[str, Any],
     kind: FailureKind | None,
@@ -88,7 +90,7 @@ def test_a_crash_of_the_worker_is_an_error_and_the_next_request_works(
     assert sound("two", truncation=False)["input_ids"] == [2]
 
 
-def test_modules_of_the_folder_that_a_command_runs_in_are_not_imported(
+def test_modules_in_the_working_folder_are_not_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("transformers", "json", "skillpm"):
@@ -99,7 +101,7 @@ def test_modules_of_the_folder_that_a_command_runs_in_are_not_imported(
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_missing_tokenizer_is_reported_with_the_librarys_message(
+def test_missing_tokenizer_is_reported_with_the_message_of_the_library(
     foreign: ForeignModelFiles, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=r"\w"):
@@ -118,7 +120,7 @@ tokenizer("o" * 8000, truncation=False)
 """
 
 
-def test_no_process_is_left_of_a_command_that_was_killed(tmp_path: Path) -> None:
+def test_killed_command_leaves_no_worker(tmp_path: Path) -> None:
     folder = _written(tmp_path, pre_tokenizer=SLOW)
     command = [sys.executable, "-c", ASKING, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as asking:

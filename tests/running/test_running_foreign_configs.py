@@ -29,7 +29,9 @@ def _changed(folder: Path, **keys: Any) -> Path:
     return folder
 
 
-def test_a_config_of_the_tensors_passes(model: Path, foreign: ForeignModelFiles) -> None:
+def test_check_config_accepts_a_config_that_fits_the_tensors(
+    model: Path, foreign: ForeignModelFiles
+) -> None:
     foreign.check_config(model)
 
 
@@ -44,7 +46,7 @@ def test_a_config_of_the_tensors_passes(model: Path, foreign: ForeignModelFiles)
         {"hidden_act": "os.system"},
     ],
 )
-def test_a_config_of_other_tensors_is_refused_before_memory_is_allocated(
+def test_check_config_refuses_a_config_of_other_tensors_before_allocation(
     model: Path, keys: dict[str, Any], foreign: ForeignModelFiles
 ) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -76,7 +78,7 @@ LLAMA = {"model_type": "llama", "hidden_size": 64, "rms_norm_eps": 1e-6}
         (LLAMA | {"rms_norm_eps": float("inf")}, {"rms_norm_eps"}),
     ],
 )
-def test_changed_settings_are_named_as_transformers_reads_them(
+def test_changed_settings_compares_as_transformers_reads_them(
     new: dict[str, Any], expected: set[str], foreign: ForeignModelFiles
 ) -> None:
     old, data = (json.dumps(one).encode() for one in (LLAMA, new))

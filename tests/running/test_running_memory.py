@@ -18,7 +18,7 @@ GIB = 1 << 30
         (None, 32 * GIB, 24 * GIB, torch.float32),
     ],
 )
-def test_a_model_is_loaded_in_float32_unless_that_takes_half_of_the_memory(
+def test_dtype_for_is_float32_if_it_fits_into_half_of_the_memory(
     stored: torch.dtype | None, size: int, memory: int, expected: torch.dtype
 ) -> None:
     assert dtype_for(stored, size, memory) == expected

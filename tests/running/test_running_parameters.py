@@ -110,7 +110,7 @@ def altered(folder: Path, path: Path, change: dict[str, Any]) -> Path:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_as_the_library_saves_it_is_loaded(name: str, tmp_path: Path) -> None:
+def test_saved_model_is_loaded_with_its_parameters(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = MODELS[name]()
     model.save_pretrained(tmp_path)
@@ -128,7 +128,7 @@ def test_a_model_as_the_library_saves_it_is_loaded(name: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_a_config_with_other_parameters_is_refused_fast_and_without_memory(
+def test_config_with_other_parameters_is_refused_without_allocation(
     bomb: str, llama: Path, tmp_path: Path
 ) -> None:
     folder = altered(llama, tmp_path / "bomb", BOMBS[bomb])
@@ -140,7 +140,7 @@ def test_a_config_with_other_parameters_is_refused_fast_and_without_memory(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
 
 
-def test_usual_numbers_of_models_are_accepted() -> None:
+def test_check_numbers_accepts_usual_numbers() -> None:
     specs = {"w": TensorSpec("w", "F32", (128_256, 64))}
     check_numbers(
         {
@@ -153,7 +153,7 @@ def test_usual_numbers_of_models_are_accepted() -> None:
     )  # fmt: skip
 
 
-def test_a_model_that_nests_modules_without_end_is_stopped() -> None:
+def test_check_parameters_stops_a_model_with_endless_modules() -> None:
     def build() -> Any:
         parts = torch.nn.ModuleList()
         while True:
@@ -164,7 +164,7 @@ def test_a_model_that_nests_modules_without_end_is_stopped() -> None:
     assert torch.nn.modules.module._global_module_registration_hooks == {}
 
 
-def test_a_buffer_that_is_larger_than_the_model_is_refused() -> None:
+def test_check_parameters_refuses_a_buffer_larger_than_the_model() -> None:
     def build() -> Any:
         model = torch.nn.Linear(2, 2)
         model.register_buffer("mask", torch.ones(2**20, 2**20, device="meta"))
@@ -175,7 +175,7 @@ def test_a_buffer_that_is_larger_than_the_model_is_refused() -> None:
         check_parameters(build, specs, packed=False, complete=True)
 
 
-def test_quantised_tensors_hold_several_weights_each() -> None:
+def test_check_parameters_counts_several_weights_per_packed_byte() -> None:
     specs = {"weight": TensorSpec("weight", "U8", (1024, 512))}
     check_parameters(
         lambda: torch.nn.Linear(2048, 2048, bias=False), specs, packed=True, complete=True

@@ -74,7 +74,7 @@ def check_held(result: dict[str, Any]) -> None:
     assert len(result["files"]) <= 5, "three pipes, the answers, and a sign of life"
 
 
-def test_nothing_gets_out(tmp_path: Path) -> None:
+def test_sandbox_stops_every_attempt(tmp_path: Path) -> None:
     result = run_attempts(tmp_path, frozenset())
     check_held(result)
     assert all(result["report"]["protections"].values())
@@ -82,7 +82,7 @@ def test_nothing_gets_out(tmp_path: Path) -> None:
         assert result["calls"] == []
 
 
-def test_nothing_gets_out_of_the_sandbox_of_an_ordinary_user() -> None:
+def test_sandbox_stops_every_attempt_of_an_ordinary_user() -> None:
     result = run_as_user([])
     check_held(result)
     assert all(result["report"]["protections"].values())
@@ -94,7 +94,7 @@ def _states(result: dict[str, Any]) -> dict[str, bool]:
 
 @pytest.mark.parametrize("left_out", ONE_OUT)
 @pytest.mark.parametrize("user", ["this user", "an ordinary user"])
-def test_without_one_layer_the_others_hold(
+def test_sandbox_without_one_layer_stops_every_attempt(
     tmp_path: Path, left_out: SandboxLayer, user: str
 ) -> None:
     if user == "this user":
@@ -136,7 +136,9 @@ CONTAINERS = {
 @pytest.mark.skipif(os.geteuid() != 0, reason="root makes the containers")
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("without", [[], ["user-namespace"]], ids=["", "no user namespace"])
-def test_nothing_gets_out_in_a_container(container: str, without: list[SandboxLayer]) -> None:
+def test_sandbox_in_a_container_stops_every_attempt(
+    container: str, without: list[SandboxLayer]
+) -> None:
     if not all(map(shutil.which, ("unshare", "setpriv"))):
         pytest.skip("util-linux is not installed")
     result = _run([*CONTAINERS[container], _readable_python()], without)
@@ -147,7 +149,7 @@ def test_nothing_gets_out_in_a_container(container: str, without: list[SandboxLa
 
 
 @pytest.mark.parametrize("user", ["this user", "an ordinary user"])
-def test_without_namespaces_and_landlock_only_world_readable_files_are_readable(
+def test_sandbox_without_namespaces_and_landlock_allows_only_reads(
     tmp_path: Path, user: str
 ) -> None:
     without = [
@@ -168,7 +170,7 @@ def test_without_namespaces_and_landlock_only_world_readable_files_are_readable(
     assert result["untouched"]
 
 
-def test_without_any_layer_the_attempts_succeed_and_the_report_shows_it(
+def test_attempts_succeed_without_layers_and_the_report_shows_it(
     tmp_path: Path,
 ) -> None:
     """Without the layers the attempts succeed, so it is the layers that stop them."""

@@ -130,7 +130,7 @@ def foreign() -> ForeignModelFiles:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(file=FILES, config=CONFIGS, text=st.text(alphabet="ao1 \n\u00e9", max_size=200))
-def test_a_made_up_tokenizer_answers_or_is_stopped(
+def test_random_tokenizer_file_is_answered_or_stopped(
     file: dict[str, Any], config: dict[str, Any], text: str, foreign: ForeignModelFiles
 ) -> None:
     started = time.monotonic()

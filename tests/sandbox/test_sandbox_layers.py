@@ -43,7 +43,7 @@ def decide(program: list[Instruction], machine: int, number: int, *arguments: in
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("writable", [False, True])
-def test_the_filter_allows_its_list_and_nothing_else(machine: str, *, writable: bool) -> None:
+def test_seccomp_filter_allows_only_the_listed_calls(machine: str, *, writable: bool) -> None:
     program = assemble(machine, PROCESS, writable=writable)
     own, column = ARCHITECTURES[machine], MACHINES.index(machine)
     allowed = {n[column] for n in {**NEEDED, **(WRITING if writable else {})}.values()}
@@ -58,7 +58,7 @@ def test_the_filter_allows_its_list_and_nothing_else(machine: str, *, writable: 
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_arguments_decide_where_a_call_can_do_harm(machine: str) -> None:
+def test_seccomp_filter_checks_arguments_of_dangerous_calls(machine: str) -> None:
     program = assemble(machine, PROCESS, writable=False)
     own, column = ARCHITECTURES[machine], MACHINES.index(machine)
 
@@ -80,14 +80,14 @@ def test_arguments_decide_where_a_call_can_do_harm(machine: str) -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_another_architecture_and_the_x32_interface_end_the_process(machine: str) -> None:
+def test_seccomp_filter_kills_on_another_architecture_or_x32(machine: str) -> None:
     program = assemble(machine, PROCESS, writable=False)
     other = next(value for name, value in ARCHITECTURES.items() if name != machine)
     assert decide(program, other, 0) == decide(program, 0x40000003, 0) == KILL
     assert decide(program, ARCHITECTURES[machine], 0x40000000) == KILL
 
 
-def test_the_profile_of_macos_denies_first_and_quotes_paths() -> None:
+def test_seatbelt_profile_denies_by_default_and_quotes_paths() -> None:
     text = profile(['/a path/"quoted"\\'], "/folder", writable=False)
     lines = text.splitlines()
     assert lines[:2] == ["(version 1)", "(deny default)"]
@@ -98,12 +98,12 @@ def test_the_profile_of_macos_denies_first_and_quotes_paths() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="there it is put on, for good")
-def test_seatbelt_is_of_macos() -> None:
+def test_enter_seatbelt_fails_on_other_systems() -> None:
     with pytest.raises(OSError, match="macOS only"):
         enter_seatbelt([], "/folder", writable=False)
 
 
-def test_only_library_paths_of_the_users_environment_are_kept(tmp_path: Path) -> None:
+def test_clean_environment_keeps_only_library_paths(tmp_path: Path) -> None:
     given = {
         "HF_TOKEN": "secret", "AWS_SECRET_ACCESS_KEY": "secret", "HOME": "/home/u",
         "SSH_AUTH_SOCK": "/run/agent", "PYTHONSTARTUP": "/evil.py", "LD_PRELOAD": "/evil.so",
@@ -118,7 +118,7 @@ def test_only_library_paths_of_the_users_environment_are_kept(tmp_path: Path) ->
     assert made["HOME"] != "/home/u"
 
 
-def test_a_folder_on_the_path_is_not_readable_as_a_whole(
+def test_readable_paths_exclude_a_whole_folder_of_the_python_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "imported_package").mkdir()

@@ -43,7 +43,7 @@ def check_works(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("attempt", ["allocate", "map"])
-def test_eight_gigabytes_are_refused_and_the_session_continues(
+def test_allocation_above_the_limit_is_refused_and_the_session_continues(
     sandbox: Sandbox, attempt: str
 ) -> None:
     session = sandbox.open({}, 30.0)
@@ -68,7 +68,7 @@ def test_eight_gigabytes_are_refused_and_the_session_continues(
         ("panic", FailureKind.CRASHED, "its process was ended by SIG"),
     ],
 )
-def test_the_worker_is_ended_with_a_reason_and_the_next_one_works(
+def test_worker_failure_has_a_reason_and_the_next_session_works(
     sandbox: Sandbox, attempt: str, kind: FailureKind, message: str
 ) -> None:
     problem = fails(sandbox, 2.0 if kind is FailureKind.TIME else 30.0, attempt=attempt)
@@ -89,14 +89,14 @@ def test_the_worker_is_ended_with_a_reason_and_the_next_one_works(
         '{"error": "x", "kind": ["refused"]}', "\udcff", '{"error": "x", "kind": {}}',
     ],
 )  # fmt: skip
-def test_an_answer_of_another_form_is_refused(sandbox: Sandbox, line: str) -> None:
+def test_malformed_answer_is_refused(sandbox: Sandbox, line: str) -> None:
     text = line.encode(errors="surrogateescape").decode(errors="replace")
     problem = fails(sandbox, attempt="nonsense", line=text)
     assert problem.kind is FailureKind.OUTPUT
     check_works(sandbox)
 
 
-def test_processor_time_is_bounded_by_the_kernel_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processor_time_limit_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{HERE.parents[1]}{os.pathsep}{HERE}")
     limits = replace(POLICY.limits, processor_seconds=1)
     sandbox = Sandbox(replace(POLICY, limits=limits))
@@ -107,7 +107,7 @@ def test_processor_time_is_bounded_by_the_kernel_too(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("without", [frozenset(), SPACE], ids=["in memory", "on the disk"])
-def test_a_folder_that_may_be_written_is_bounded(
+def test_writable_folder_is_limited(
     without: frozenset[SandboxLayer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{HERE.parents[1]}{os.pathsep}{HERE}")
@@ -124,11 +124,11 @@ def test_a_folder_that_may_be_written_is_bounded(
         sandbox.close()
 
 
-def test_without_leave_no_file_is_written(sandbox: Sandbox) -> None:
+def test_worker_without_a_folder_limit_cannot_write(sandbox: Sandbox) -> None:
     assert sandbox.open({}, 30.0).ask({"attempt": "fill"}) == {"got": 0}
 
 
-def test_the_time_of_a_session_is_that_of_all_its_requests(sandbox: Sandbox) -> None:
+def test_time_limit_applies_to_all_requests_of_a_session(sandbox: Sandbox) -> None:
     session = sandbox.open({}, 1.0)
     session.left = 0.0
     with pytest.raises(ForeignWorkError, match="took more time"):
@@ -137,14 +137,14 @@ def test_the_time_of_a_session_is_that_of_all_its_requests(sandbox: Sandbox) -> 
         session.ask({"attempt": "files"})
 
 
-def test_files_are_given_by_plain_names_only(sandbox: Sandbox) -> None:
+def test_file_names_must_be_plain(sandbox: Sandbox) -> None:
     for name in ("../a", "/a", "a/b", "..", "", "."):
         with pytest.raises(ForeignWorkError, match="not a plain file name"):
             sandbox.open({name: b""}, 1.0)
     check_works(sandbox)
 
 
-def test_requests_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_size_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{HERE.parents[1]}{os.pathsep}{HERE}")
     limits = replace(POLICY.limits, request_bytes=1000)
     sandbox = Sandbox(replace(POLICY, limits=limits))
@@ -155,14 +155,14 @@ def test_requests_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox.close()
 
 
-def test_a_worker_that_cannot_be_imported_is_an_error_with_its_reason() -> None:
+def test_worker_that_cannot_be_imported_is_an_error_with_its_reason() -> None:
     sandbox = Sandbox(SandboxPolicy("skillpm.sandbox.no_such_module"))
     with pytest.raises(ForeignWorkError, match="cannot be started: No module named") as caught:
         sandbox.open({}, 5.0)
     assert caught.value.kind is FailureKind.NOT_STARTED
 
 
-def test_where_python_does_not_know_itself_no_sandbox_starts(
+def test_unknown_python_path_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "executable", "")

@@ -50,7 +50,7 @@ def affected(advisory: Advisory, version: str) -> bool:
         ),
     ],
 )
-def test_the_last_event_at_or_below_a_version_decides(
+def test_affects_follows_the_last_event_at_or_below_the_version(
     events: list[dict[str, str]], inside: list[str], outside: list[str]
 ) -> None:
     advisory = one(osv(*events))
@@ -59,7 +59,7 @@ def test_the_last_event_at_or_below_a_version_decides(
     assert not advisory.affects(SkillName.parse("acme/other"), Version.parse("1.1.0"))
 
 
-def test_a_listed_version_is_affected() -> None:
+def test_affects_includes_listed_versions() -> None:
     advisory = one(osv({"introduced": "3.0.0"}, versions=["1.0.0", "1.0.1"]))
     assert [v for v in ("1.0.0", "1.0.1", "1.0.2", "3.1.0") if affected(advisory, v)] == [
         "1.0.0",
@@ -68,11 +68,11 @@ def test_a_listed_version_is_affected() -> None:
     ]
 
 
-def test_a_withdrawn_advisory_affects_nothing() -> None:
+def test_withdrawn_advisory_affects_nothing() -> None:
     assert not affected(one(osv({"introduced": "0"}, withdrawn="2026-02-02T00:00:00Z")), "1.0.0")
 
 
-def test_the_lowest_fixed_version_above_is_returned() -> None:
+def test_fixed_in_returns_the_lowest_fixed_version_above() -> None:
     advisory = one(
         osv({"introduced": "0"}, {"fixed": "1.4.0"}, {"introduced": "2.0.0"}, {"fixed": "2.1.0"})
     )
@@ -93,13 +93,13 @@ def test_the_lowest_fixed_version_above_is_returned() -> None:
         ({"severity": [{"type": "CVSS_V4", "score": "CVSS:4.0/AV:N"}]}, "high"),
     ],
 )
-def test_the_level_comes_from_word_or_score_and_is_high_by_default(
+def test_level_comes_from_word_or_score_and_defaults_to_high(
     more: dict[str, Any], level: str
 ) -> None:
     assert one(osv({"introduced": "0"}, **more)).level == level
 
 
-def test_other_ecosystems_and_other_types_of_range_are_ignored() -> None:
+def test_other_ecosystems_and_range_types_are_ignored() -> None:
     plain = osv({"introduced": "0"})
     other = {"package": {"ecosystem": "PyPI", "name": "Not A Skill"}, "versions": ["1!0"]}
     git = {"type": "GIT", "repo": "x", "events": [{"introduced": "0"}, {"limit": "f00"}]}
@@ -107,7 +107,7 @@ def test_other_ecosystems_and_other_types_of_range_are_ignored() -> None:
     assert affected(one({**plain, "affected": [other, *plain["affected"]]}), "1.0.0")
 
 
-def test_every_problem_of_every_document_is_reported_with_its_path() -> None:
+def test_every_problem_of_every_advisory_is_reported_with_its_path() -> None:
     bad = osv({"introduced": "1"}, {"introduced": "1.0.0", "fixed": "2.0.0"}, versions=["x"])
     with pytest.raises(SpecError) as refused:
         parse_advisories(json.dumps([osv(), {"id": ""}, bad]).encode(), "a.json")
@@ -118,7 +118,7 @@ def test_every_problem_of_every_document_is_reported_with_its_path() -> None:
     assert "[2]: affected[0]: versions[0]" in text
 
 
-def test_a_duplicate_advisory_is_refused() -> None:
+def test_duplicate_advisory_is_refused() -> None:
     with pytest.raises(SpecError, match="duplicate advisory"):
         parse_advisories(json.dumps([osv(), osv()]).encode(), "a.json")
 
@@ -127,7 +127,7 @@ versions = st.builds("{}.{}.{}".format, *[st.integers(0, 3)] * 3)
 
 
 @given(start=versions, stop=versions, asked=versions)
-def test_a_range_is_half_open(start: str, stop: str, asked: str) -> None:
+def test_affected_range_is_half_open(start: str, stop: str, asked: str) -> None:
     low, high, at = map(Version.parse, (start, stop, asked))
     if low < high:
         advisory = one(osv({"introduced": start}, {"fixed": stop}))

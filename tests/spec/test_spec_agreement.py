@@ -37,7 +37,7 @@ def said(*facts: dict[str, Any]) -> list[str]:
     ({"config_keys": ["a"], "patches": False}, {"config_keys": ["b"]}),
     ({"tied": TIED}, {"library": None}),
 ])  # fmt: skip
-def test_equal_facts_of_different_versions_agree(
+def test_fact_differences_ignore_the_library_version(
     first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     assert said(first, second) == []
@@ -51,7 +51,7 @@ def test_equal_facts_of_different_versions_agree(
     ({"names": {"a": "b"}}, {}, "names.a"),
     ({"config_keys": ["a", "b"]}, {"config_keys": ["a", "c"], "library": OLDER}, "config_keys"),
 ])  # fmt: skip
-def test_a_difference_is_shown_with_both_versions(
+def test_fact_differences_show_both_packs_and_both_versions(
     first: dict[str, Any], second: dict[str, Any], shown: str
 ) -> None:
     for pair in ((first, second), (second, first)):
@@ -62,6 +62,6 @@ def test_a_difference_is_shown_with_both_versions(
             assert facts.get("library", NEWER) in text
 
 
-def test_equal_facts_of_many_packs_are_compared_once() -> None:
+def test_fact_differences_compare_equal_facts_once() -> None:
     groups: list[dict[str, Any]] = [{"tied": TIED}] * 4 + [{}] * 4 + [{"names": {"a": "b"}}]
     assert len(said(*groups)) == 3

@@ -30,7 +30,7 @@ def said(read: Callable[[], object]) -> str:
 
 
 @pytest.mark.parametrize("key", sorted(manifest_plain()))
-def test_no_error_of_a_manifest_has_the_wording_of_pydantic(key: str) -> None:
+def test_manifest_errors_have_no_wording_of_pydantic(key: str) -> None:
     refused = 0
     for bad in BAD:
         plain = {**manifest_plain(), key: bad}
@@ -58,11 +58,11 @@ def test_no_error_of_a_manifest_has_the_wording_of_pydantic(key: str) -> None:
         (Lockfile, {"version": 1}, "base: missing"),
     ],
 )
-def test_an_error_has_path_expected_and_found(kind: Any, plain: Any, expected: str) -> None:
+def test_error_states_path_expected_and_found(kind: Any, plain: Any, expected: str) -> None:
     assert expected in said(lambda: read_document(kind, plain, "the document"))
 
 
-def test_errors_of_project_files_and_saved_indexes_have_the_same_form() -> None:
+def test_errors_of_project_files_and_saved_indexes_have_no_pydantic_wording() -> None:
     text = '[project]\nbase = 3\nroot = "x"\n[skills]\n"acme/x" = 1\n'
     index = json.canonical({"skills": {"acme/x": {"1.0.0": {"requires": "acme/y", "yanked": 2}}}})
     for message in (said(lambda: parse_project(text)), said(lambda: parse_index(index, "x"))):

@@ -37,7 +37,7 @@ def forecast_of(*manifests: Manifest, weights: dict[str, float] | None = None, m
     return forecast(manifests, weighed, mode, None if about is None else [*map(name, about)])
 
 
-def test_the_smaller_delta_loses_to_the_larger() -> None:
+def test_smaller_delta_loses_more_to_a_larger_one() -> None:
     (pair,) = forecast_of(skill("big", 3 * EAST), skill("small", NORTH)).pairs
     assert pair.harm_to_a is not None
     assert pair.harm_to_b is not None
@@ -46,7 +46,7 @@ def test_the_smaller_delta_loses_to_the_larger() -> None:
     assert pair.level == "high"
 
 
-def test_a_smaller_weight_does_less_harm() -> None:
+def test_smaller_weight_does_less_harm() -> None:
     harms = [
         forecast_of(skill("a", EAST), skill("b", NORTH), weights={"b": weight}).pairs[0].harm_to_a
         for weight in (1.0, 0.5, 0.1)
@@ -56,7 +56,7 @@ def test_a_smaller_weight_does_less_harm() -> None:
     assert len(set(harms)) == 3
 
 
-def test_a_skill_alone_loses_nothing() -> None:
+def test_single_skill_has_no_harm() -> None:
     (alone,) = forecast_of(skill("a", EAST)).skills
     assert (alone.harm, alone.level) == (0.0, "none")
 
@@ -66,7 +66,7 @@ def gained(gain: float, metric: str = "token_loss", **more: Any) -> dict[str, An
     return {"capabilities": [figures], **more}
 
 
-def test_of_two_equal_deltas_the_one_with_the_smaller_gain_loses_more() -> None:
+def test_skill_with_the_smaller_gain_has_more_harm_for_equal_deltas() -> None:
     (pair,) = forecast_of(
         skill("much", EAST, **gained(2.0)), skill("little", NORTH, **gained(0.5))
     ).pairs
@@ -80,19 +80,19 @@ def test_of_two_equal_deltas_the_one_with_the_smaller_gain_loses_more() -> None:
     {"capabilities": [{"name": "probes", "metric": "mrr", "value": 0.5, "base_value": 1.0}]},
     {"capabilities": [{"name": "probes", "metric": "token_loss", "value": 2.0}]},
 ])  # fmt: skip
-def test_without_a_gain_in_loss_the_lengths_are_compared(recorded: dict[str, Any]) -> None:
+def test_deltas_are_compared_by_length_without_a_gain_in_loss(recorded: dict[str, Any]) -> None:
     bare = forecast_of(skill("a", EAST, capabilities=[]), skill("b", 2 * NORTH, capabilities=[]))
     assert forecast_of(skill("a", EAST, **recorded), skill("b", 2 * NORTH, **recorded)) == bare
 
 
-def test_the_gain_of_a_layered_skill_is_not_used() -> None:
+def test_gain_of_a_layered_skill_is_not_used() -> None:
     lower, rival = skill("lower", EAST), skill("rival", EAST)
     upper = skill("upper", NORTH, **over("lower"), **gained(9.0))
     bare = skill("upper", NORTH, **over("lower"), capabilities=[])
     assert forecast_of(lower, upper, rival) == forecast_of(lower, bare, rival)
 
 
-def test_only_requested_pairs_but_all_skills_are_listed() -> None:
+def test_forecast_lists_only_requested_pairs_but_all_skills() -> None:
     found = forecast_of(*(skill(one, EAST + NORTH) for one in "abcd"), about=["c"])
     assert {(str(p.a), str(p.b)) for p in found.pairs} == {
         ("acme/a", "acme/c"), ("acme/b", "acme/c"), ("acme/c", "acme/d")
@@ -100,21 +100,21 @@ def test_only_requested_pairs_but_all_skills_are_listed() -> None:
     assert [str(one.skill) for one in found.skills] == ["acme/a", "acme/b", "acme/c", "acme/d"]
 
 
-def test_the_worst_pair_comes_first_in_any_order_of_the_set() -> None:
+def test_worst_pair_is_first_for_any_order_of_the_set() -> None:
     manifests = [skill("a", EAST), skill("b", NORTH), skill("c", 5 * NORTH - EAST)]
     found = forecast_of(*manifests)
     assert found.pairs[0].worst == max(pair.worst for pair in found.pairs)
     assert found == forecast_of(*reversed(manifests))
 
 
-def test_a_skill_does_not_lose_to_the_skills_it_is_layered_on() -> None:
+def test_skill_has_no_harm_from_the_skills_it_is_layered_on() -> None:
     lower, upper = skill("lower", EAST), skill("upper", NORTH, **over("lower"))
     found = forecast_of(lower, upper)
     assert found.pairs == ()
     assert [one.harm for one in found.skills] == [0.0, 0.0]
 
 
-def test_a_layered_skill_includes_the_deltas_below_it() -> None:
+def test_layered_skill_includes_the_deltas_below_it() -> None:
     rival, lower = skill("rival", NORTH), skill("lower", 3 * EAST)
     pairs = forecast_of(lower, skill("upper", EAST, **over("lower")), rival).pairs
     stacked = next(pair for pair in pairs if str(pair.b) == "acme/upper")
@@ -122,7 +122,7 @@ def test_a_layered_skill_includes_the_deltas_below_it() -> None:
     assert (stacked.harm_to_b or 0) < (bare.harm_to_b or 0) / 3
 
 
-def test_several_skills_cost_more_than_the_worst_and_less_than_their_sum() -> None:
+def test_harm_of_several_skills_is_between_their_maximum_and_their_sum() -> None:
     turns = [np.roll(np.repeat([1.0, 0.0], [32, 224]), 32 * turn) for turn in range(4)]
     found = forecast_of(*(skill(f"s{turn}", each) for turn, each in enumerate(turns)))
     single = [pair.harm_to_a for pair in found.pairs if str(pair.a) == "acme/s0"]
@@ -131,14 +131,14 @@ def test_several_skills_cost_more_than_the_worst_and_less_than_their_sum() -> No
     assert max(harms) < (found.skills[0].harm or 0) < sum(harms)
 
 
-def test_there_is_no_forecast_in_routed_mode() -> None:
+def test_routed_mode_has_no_forecast() -> None:
     found = forecast_of(skill("big", 9 * EAST), skill("small", NORTH), mode="routed")
     assert (found.pairs, found.skills, found.method) == ((), (), None)
     assert "nothing is merged, so no skill loses" in found.notes[0]
     assert forecast_of(skill("big", 9 * EAST), mode="routed").notes == ()
 
 
-def test_a_forecast_for_another_method_has_a_note() -> None:
+def test_forecast_for_another_method_has_a_note() -> None:
     both = [skill("big", 3 * EAST), skill("small", NORTH)]
     found, summed = forecast(both, {}, "merged", method="ties"), forecast_of(*both)
     assert (found.pairs, found.skills, found.method) == (summed.pairs, summed.skills, "sum")
@@ -148,7 +148,7 @@ def test_a_forecast_for_another_method_has_a_note() -> None:
     assert forecast(both[:1], {}, "merged", method="ties").notes == ()
 
 
-def test_an_unusable_sketch_is_noted_and_does_not_affect_other_pairs() -> None:
+def test_unusable_sketch_is_noted_and_does_not_affect_other_pairs() -> None:
     sound = [skill("a", EAST), skill("b", NORTH)]
     found = forecast_of(*sound, skill("evil", "AAAA"))
     assert [str(p.b) for p in found.pairs[:2]] == ["acme/evil"] * 2
@@ -159,19 +159,19 @@ def test_an_unusable_sketch_is_noted_and_does_not_affect_other_pairs() -> None:
     assert [one.level for one in found.skills][-1] == "unknown"
 
 
-def test_a_skill_without_comparable_skills_has_an_unknown_forecast() -> None:
+def test_skill_without_comparable_skills_has_an_unknown_forecast() -> None:
     found = forecast_of(skill("a", EAST), skill("evil", "AAAA"))
     assert [(one.harm, one.level) for one in found.skills] == [(None, "unknown")] * 2
 
 
-def test_a_pack_without_additive_tensors_does_no_harm_and_its_own_loss_is_unknown() -> None:
+def test_pack_without_additive_tensors_does_no_harm_and_has_unknown_harm() -> None:
     added = {"footprint": [{**ENTRY, "tensor": "new", "change": "added", "leaf": None}]}
     (pair,) = forecast_of(skill("a", EAST), skill("adds", np.zeros(BUCKETS), **added)).pairs
     assert (pair.harm_to_a, pair.harm_to_b, pair.overlap) == (0.0, None, 0.0)
     assert pair.level == "unknown"
 
 
-def test_a_huge_sketch_gives_a_high_forecast_without_overflow() -> None:
+def test_huge_sketch_gives_a_high_forecast_without_overflow() -> None:
     found = forecast_of(
         skill("a", EAST), skill("huge", np.full(BUCKETS, 3.4e38)), skill("b", NORTH)
     )
@@ -182,7 +182,7 @@ def test_a_huge_sketch_gives_a_high_forecast_without_overflow() -> None:
 @pytest.mark.parametrize(("share", "word"), [
     (None, "unknown"), (0.0, "none"), (0.05, "low"), (0.2, "medium"), (0.5, "high"), (7.0, "high")
 ])  # fmt: skip
-def test_levels_are_ranges_of_the_lost_share(share: float | None, word: str) -> None:
+def test_level_of_maps_ranges_of_the_lost_share(share: float | None, word: str) -> None:
     assert level_of(share) == word
 
 
@@ -210,7 +210,7 @@ def test_disjoint_skills_need_the_gains_of_both() -> None:
     assert pair.harm_to_a == pair.harm_to_b == pytest.approx(BY_GAIN.factor)
 
 
-def test_a_harm_that_does_not_include_all_skills_is_noted() -> None:
+def test_harm_that_does_not_include_all_skills_is_noted() -> None:
     bare: dict[str, Any] = {"capabilities": []}
     one, other = skill("a", EAST, **bare), skill("b", 0.1 * NORTH, **bare)
     apart = skill("c", 9 * NORTH, **bare, **OTHER)
@@ -226,7 +226,7 @@ def test_a_harm_that_does_not_include_all_skills_is_noted() -> None:
     assert forecast_of(one, other).notes == forecast_of(one, apart).notes == ()
 
 
-def test_the_level_of_a_pair_with_an_unknown_harm() -> None:
+def test_pair_with_an_unknown_harm_has_the_level_of_the_known_one() -> None:
     extra = {"tensor": "new", "change": "added", "leaf": None}
     empty = skill("adds", np.zeros(BUCKETS), footprint=[{**ENTRY, **extra}])
     assert [pair.level for pair in forecast_of(skill("a", EAST), empty).pairs] == ["unknown"]
@@ -238,5 +238,5 @@ def test_the_level_of_a_pair_with_an_unknown_harm() -> None:
 @pytest.mark.parametrize(
     ("harm", "text"), [(None, "an unknown share"), (0.6, "about 60 %"), (7.0, "all")]
 )
-def test_the_text_of_a_share_is_at_most_all(harm: float | None, text: str) -> None:
+def test_share_text_is_at_most_all(harm: float | None, text: str) -> None:
     assert share_text(harm) == text

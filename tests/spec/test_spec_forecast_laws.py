@@ -49,7 +49,7 @@ def total_of(merged: Forecast, letter: str) -> float:
 
 
 @given(one=weights, other=weights, gain=gains)
-def test_a_larger_weight_of_another_skill_never_costs_less(
+def test_harm_does_not_decrease_with_the_weight_of_the_other_skill(
     one: float, other: float, gain: float | None
 ) -> None:
     small, large = sorted((one, other), key=abs)
@@ -59,7 +59,7 @@ def test_a_larger_weight_of_another_skill_never_costs_less(
 
 
 @given(gain=gains, length=st.floats(0.1, 10))
-def test_a_skill_at_weight_zero_changes_nothing(gain: float | None, length: float) -> None:
+def test_skill_at_weight_zero_does_not_affect_the_others(gain: float | None, length: float) -> None:
     packs = pack("a"), pack("b", 2.0), pack("z", length, gain)
     left_out, absent = merge(*packs, z=0.0), merge(*packs[:2])
     assert pair_of(left_out, "a", "b") == absent.pairs[0]
@@ -68,12 +68,12 @@ def test_a_skill_at_weight_zero_changes_nothing(gain: float | None, length: floa
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0])
-def test_a_skill_at_weight_zero_or_below_loses_nothing(weight: float) -> None:
+def test_skill_at_weight_zero_or_below_has_no_harm(weight: float) -> None:
     merged = merge(pack("a"), pack("b", 9.0), a=weight)
     assert merged.pairs[0].harm_to_a == total_of(merged, "a") == 0.0
 
 
-def test_a_subtracted_skill_costs_the_others_as_much_as_an_added_one() -> None:
+def test_subtracted_skill_harms_as_much_as_an_added_one() -> None:
     added, subtracted = (merge(pack("a"), pack("b"), b=weight).pairs[0] for weight in (1.0, -1.0))
     assert added.harm_to_a == subtracted.harm_to_a
     assert added.harm_to_a
@@ -81,7 +81,7 @@ def test_a_subtracted_skill_costs_the_others_as_much_as_an_added_one() -> None:
 
 @given(lengths=st.lists(st.floats(0.1, 10), min_size=3, max_size=3), gains=st.lists(
     gains, min_size=3, max_size=3))  # fmt: skip
-def test_the_order_of_the_set_changes_nothing(
+def test_forecast_is_independent_of_the_order_of_the_set(
     lengths: list[float], gains: list[float | None]
 ) -> None:
     packs = [pack(*each) for each in zip("abc", lengths, gains, strict=True)]
@@ -89,20 +89,20 @@ def test_the_order_of_the_set_changes_nothing(
 
 
 @given(length=st.floats(0.1, 10), gain=gains)
-def test_a_third_skill_changes_nothing_in_a_pair(length: float, gain: float | None) -> None:
+def test_third_skill_does_not_affect_a_pair(length: float, gain: float | None) -> None:
     pair = merge(pack("a"), pack("b", 2.0)).pairs[0]
     assert pair_of(merge(pack("a"), pack("b", 2.0), pack("z", length, gain)), "a", "b") == pair
 
 
 @given(scale=st.floats(0.01, 100))
-def test_the_unit_of_the_weights_changes_nothing(scale: float) -> None:
+def test_harm_is_independent_of_a_common_scale_of_the_deltas(scale: float) -> None:
     plain = merge(pack("a"), pack("b", 3.0)).pairs[0]
     found = merge(pack("a", scale), pack("b", 3.0 * scale)).pairs[0]
     assert found.harm_to_a == pytest.approx(plain.harm_to_a, rel=1e-5)
 
 
 @given(gain=st.floats(0.1, 5))
-def test_of_two_deltas_of_one_length_the_one_that_gained_more_costs_more(gain: float) -> None:
+def test_delta_with_the_larger_gain_does_more_harm_at_equal_length(gain: float) -> None:
     mild, strong = (
         pair_of(merge(pack("a"), pack("b", 1.0, each), pack("c")), "a", "b").harm_to_a
         for each in (gain, 1.5 * gain)
@@ -111,7 +111,7 @@ def test_of_two_deltas_of_one_length_the_one_that_gained_more_costs_more(gain: f
 
 
 @given(gains=st.lists(gains, min_size=2, max_size=2), weight=weights)
-def test_levels_are_those_of_the_shares(gains: list[float | None], weight: float) -> None:
+def test_levels_match_the_shares(gains: list[float | None], weight: float) -> None:
     merged = merge(pack("a", 1.0, gains[0]), pack("b", 1.0, gains[1]), b=weight)
     (pair,) = merged.pairs
     assert pair.level == level_of(max(pair.harm_to_a or 0.0, pair.harm_to_b or 0.0))

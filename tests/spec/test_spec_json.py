@@ -21,20 +21,20 @@ def test_canonical_and_parse_are_inverse(document: Any) -> None:
 
 
 @given(json_objects)
-def test_the_canonical_form_does_not_depend_on_the_order_of_keys(document: dict[str, Any]) -> None:
+def test_canonical_is_independent_of_key_order(document: dict[str, Any]) -> None:
     backwards = dict(reversed(document.items()))
     assert json.canonical(backwards) == json.canonical(document)
     assert json.parse_object(json.canonical(document), "it") == document
 
 
 @given(json_values)
-def test_the_readable_form_has_the_same_content(document: Any) -> None:
+def test_pretty_has_the_same_content_as_canonical(document: Any) -> None:
     data = json.pretty(document)
     assert data.endswith(b"\n")
     assert json.canonical(json.parse(data, "it")) == json.canonical(document)
 
 
-def test_the_canonical_form_is_compact_sorted_utf8() -> None:
+def test_canonical_is_compact_sorted_utf8() -> None:
     assert (
         json.canonical({"b": [1, 2.5, None], "a": "é\n"})
         == '{"a":"é\\n","b":[1,2.5,null]}'.encode()
@@ -42,7 +42,7 @@ def test_the_canonical_form_is_compact_sorted_utf8() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), "\ud800"])
-def test_values_without_a_json_form_are_not_written(value: Any) -> None:
+def test_canonical_refuses_values_without_a_json_form(value: Any) -> None:
     with pytest.raises(SpecError, match="cannot be written as JSON"):
         json.canonical({"a": [value]})
 
@@ -71,34 +71,34 @@ def test_values_without_a_json_form_are_not_written(value: Any) -> None:
     ],
     ids=lambda value: str(value)[:24],
 )
-def test_a_document_beyond_a_limit_is_refused_with_the_reason(data: bytes, reason: str) -> None:
+def test_parse_refuses_a_document_beyond_a_limit_with_the_reason(data: bytes, reason: str) -> None:
     with pytest.raises(SpecError) as caught:
         json.parse(data, "the thing")
     assert caught.value.message.startswith("the thing")
     assert reason in caught.value.message
 
 
-def test_a_document_at_the_limits_is_read() -> None:
+def test_parse_reads_a_document_at_the_limits() -> None:
     assert json.parse(b"[" * 64 + b"]" * 64, "it")
     assert json.parse(b"[" * 64 + b"1" + b"]" * 64, "it")
     assert json.parse(b'"\\ud83d\\ude00"', "it") == "😀"
     assert json.parse(b"1e308", "it") == 1e308
 
 
-def test_a_document_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parse_refuses_a_document_over_the_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json, "SIZE_LIMIT", 10)
     assert json.parse(b" " * 9 + b"1", "it") == 1
     with pytest.raises(SpecError, match="has 11 bytes; the limit is 10"):
         json.parse(b" " * 10 + b"1", "it")
 
 
-def test_a_document_that_must_be_an_object_is_refused_otherwise() -> None:
+def test_parse_object_refuses_other_documents() -> None:
     with pytest.raises(SpecError, match="it: expected a JSON object, found list"):
         json.parse_object(b"[]", "it")
 
 
 @given(st.binary(max_size=40))
-def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+def test_parse_reads_or_refuses_any_bytes(data: bytes) -> None:
     try:
         document = json.parse(data, "it")
     except SpecError as problem:

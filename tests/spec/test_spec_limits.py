@@ -14,13 +14,13 @@ LONG = "x" * 1_000_000
 
 
 @pytest.mark.parametrize("parse", [SkillName.parse, Digest, Requirement.parse])
-def test_a_long_word_is_refused_with_a_short_message(parse: object) -> None:
+def test_long_word_is_refused_with_a_short_message(parse: object) -> None:
     with pytest.raises(SpecError) as caught:
         parse(LONG)  # type: ignore[operator]
     assert len(caught.value.message) <= MESSAGE_LIMIT + 60
 
 
-def test_a_message_of_many_long_problems_is_limited() -> None:
+def test_message_of_many_long_problems_is_limited() -> None:
     problems = Problems("it")
     for _ in range(1000):
         problems.add(LONG, LONG)

@@ -73,7 +73,7 @@ PLAIN = {
 
 
 @pytest.mark.parametrize("key", CHOOSES)
-def test_a_key_that_chooses_what_is_loaded_is_refused_even_if_declared(key: str) -> None:
+def test_key_that_chooses_what_is_loaded_is_refused_even_if_declared(key: str) -> None:
     claimed = {key, "text_config", f"text_config.{key}", "rope_parameters", "task_specific_params"}
     value = CHOOSES[key]
     for patch in (
@@ -88,7 +88,7 @@ def test_a_key_that_chooses_what_is_loaded_is_refused_even_if_declared(key: str)
 
 
 @pytest.mark.parametrize("key", PLAIN)
-def test_a_declared_key_that_is_data_may_change_and_an_undeclared_one_may_not(key: str) -> None:
+def test_data_key_is_accepted_only_if_declared(key: str) -> None:
     check_config_patch({key: PLAIN[key]}, {key}, "it")
     check_config_patch({"text_config": {key: PLAIN[key]}}, {f"text_config.{key}"}, "it")
     for patch, keys in (
@@ -105,7 +105,7 @@ def test_nested_labels_are_checked() -> None:
         check_config_patch({"label2id": {"a": {"auto_map": "x"}}}, {"label2id"}, "it")
 
 
-def test_a_nested_config_is_checked_key_by_key() -> None:
+def test_nested_config_is_checked_key_by_key() -> None:
     keys = {"hidden_size", "text_config.hidden_size", "text_config.rope.kind"}
     check_config_patch({"text_config": {"rope": {"kind": "x"}}}, keys, "it")
     patches: tuple[dict[str, Any], ...] = (
@@ -121,7 +121,7 @@ def test_a_nested_config_is_checked_key_by_key() -> None:
             check_config_patch(patch, keys, "it")
 
 
-def test_a_patch_may_remove_auto_map() -> None:
+def test_patch_may_remove_auto_map() -> None:
     for name in ("config.json", "tokenizer_config.json"):
         check_content(name, {"auto_map": None}, keys=(), patch=True)
     with pytest.raises(SpecError, match="auto_map"):
@@ -129,7 +129,7 @@ def test_a_patch_may_remove_auto_map() -> None:
 
 
 @pytest.mark.parametrize("key", ["transformers_weights", "quantization_config", "hidden_size"])
-def test_a_patch_removes_no_other_undeclared_key(key: str) -> None:
+def test_patch_does_not_remove_other_undeclared_keys(key: str) -> None:
     with pytest.raises(SpecError, match=key):
         check_content("config.json", {key: None}, keys=(), patch=True)
 
@@ -141,7 +141,7 @@ def test_a_patch_removes_no_other_undeclared_key(key: str) -> None:
     {"assistant_model": "evil/model"}, {"_from_model_config": True}, {"new_key": 1},
     {"sequence_bias": [{"auto_map": "x"}]}, {"transformers_weights": "x"},
 ])  # fmt: skip
-def test_a_generation_config_changes_only_decoding(patch: dict[str, Any]) -> None:
+def test_generation_config_patch_changes_only_decoding(patch: dict[str, Any]) -> None:
     check_content(
         "generation_config.json", {"top_k": 5, "stop_strings": ["a"]}, keys=(), patch=True
     )
@@ -161,13 +161,13 @@ def test_a_generation_config_changes_only_decoding(patch: dict[str, Any]) -> Non
     {"model_type": "x"}, {"subfolder": "x"}, {"added_tokens_decoder": {"0": {"auto_map": "x"}}},
     {"tokenizer_object": {}}, {"new_key": 1},
 ])  # fmt: skip
-def test_a_tokenizer_config_changes_only_tokens(patch: dict[str, Any]) -> None:
+def test_tokenizer_config_patch_changes_only_tokens(patch: dict[str, Any]) -> None:
     with pytest.raises(SpecError) as caught:
         check_content("tokenizer_config.json", patch, keys=set(patch), patch=True)
     assert f"`{next(iter(patch))}" in caught.value.message or "auto_map" in caught.value.message
 
 
-def test_keys_that_tokenizers_are_saved_with_are_allowed() -> None:
+def test_saved_tokenizer_config_keys_are_accepted() -> None:
     patch = {
         "chat_template": "{{ file }}{{ kernel }}", "backend": "tokenizers", "unk_token": "<unk>",
         "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 10**30,
@@ -182,7 +182,7 @@ def test_keys_that_tokenizers_are_saved_with_are_allowed() -> None:
     {"tokenizer_file": "/etc/passwd"}, {"vocab_file": "x"}, {"auto_map": {}}, [], {"a": "b"},
     {"unk_token": {"auto_map": "x"}}, {"chat_template": "x"},
 ])  # fmt: skip
-def test_a_special_tokens_map_contains_only_tokens(
+def test_special_tokens_map_contains_only_tokens(
     content: Any,
 ) -> None:
     check_content("special_tokens_map.json", {"unk_token": {"content": "a"}}, keys=(), patch=False)
@@ -202,7 +202,7 @@ def test_processor_settings_are_checked_and_vocabularies_may_have_any_key() -> N
     check_content("vocab.json", {"auto_map": 0, "file": 1}, keys=(), patch=False)
 
 
-def test_a_very_wide_or_deep_patch_is_checked_in_linear_time() -> None:
+def test_wide_or_deep_patch_is_checked_in_linear_time() -> None:
     deep: Any = {"auto_map": "x"}
     for _ in range(60):
         deep = [{"a": deep}]
@@ -211,7 +211,7 @@ def test_a_very_wide_or_deep_patch_is_checked_in_linear_time() -> None:
     check_config_patch({"rope": [{"a": n} for n in range(10**5)]}, {"rope"}, "it")
 
 
-def test_the_generation_keys_are_those_of_the_library() -> None:
+def test_generation_keys_match_those_of_transformers() -> None:
     transformers = pytest.importorskip("transformers")
     of_whisper = {
         "alignment_heads", "forced_decoder_ids", "is_multilingual", "lang_to_id", "language",

@@ -27,7 +27,7 @@ SECRET = "s3cr3t-tok"  # noqa: S105 - what must not be shown
     ("oci://host/prefix", RegistryKind.OCI, None), ("https://[::1]:8/x", RegistryKind.HTTP, None),
     ("ftp://host/x", RegistryKind.UNKNOWN, None),
 ])  # fmt: skip
-def test_a_location_is_parsed(text: str, kind: RegistryKind, folder: str | None) -> None:
+def test_location_is_parsed(text: str, kind: RegistryKind, folder: str | None) -> None:
     location = parse(text)
     assert (location.kind, location.folder) == (kind, folder)
     assert location.reveal() == text
@@ -39,7 +39,7 @@ def test_a_location_is_parsed(text: str, kind: RegistryKind, folder: str | None)
     "", "a\0b", "x" * 5000, "file://elsewhere/x", "file:///a?b", "file:///a#b", "file:///a%00b",
     "https://", "https:///x", "https://h:99999/", "https://h:port/", "https://h:0/", "https://[::1",
 ])  # fmt: skip
-def test_an_invalid_location_is_refused(text: str) -> None:
+def test_invalid_location_is_refused(text: str) -> None:
     with pytest.raises(SpecError):
         parse(text)
 
@@ -69,7 +69,7 @@ def said_of(text: str) -> str:
 
 
 @given(st.text(max_size=30).map("https://".__add__) | st.text(max_size=30))
-def test_any_text_is_a_location_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         location = parse(text)
     except SpecError:
@@ -77,7 +77,7 @@ def test_any_text_is_a_location_or_refused(text: str) -> None:
     assert parse(location.reveal()) == location
 
 
-def test_a_path_is_relative_to_the_folder_that_names_it(
+def test_relative_path_is_resolved_against_the_naming_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/me")
@@ -86,7 +86,7 @@ def test_a_path_is_relative_to_the_folder_that_names_it(
     assert resolved(parse("https://h/x"), tmp_path) == parse("https://h/x")
 
 
-def test_a_shared_project_file_has_no_credentials() -> None:
+def test_without_credentials_removes_them_from_a_project_file() -> None:
     text = (
         f'[project]\nbase = "b"\nroot = "sha256:{"ab" * 32}"\n[registries]\n'
         f'a = "https://u:{SECRET}@h/x" # kept\n'

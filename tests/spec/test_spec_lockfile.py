@@ -56,7 +56,7 @@ def test_dumps_and_parse_are_inverse(lock: Lockfile) -> None:
 
 
 @given(locks, st.randoms(use_true_random=False))
-def test_the_order_of_installation_changes_nothing(lock: Lockfile, order: random.Random) -> None:
+def test_dumps_is_independent_of_the_order_of_skills(lock: Lockfile, order: random.Random) -> None:
     shuffled = list(lock.skill)
     order.shuffle(shuffled)
     other = lock.model_copy(update={"skill": shuffled})
@@ -65,7 +65,7 @@ def test_the_order_of_installation_changes_nothing(lock: Lockfile, order: random
 
 
 @given(locks, digests)
-def test_comparisons_ignore_the_root_of_the_graft(lock: Lockfile, root: Digest) -> None:
+def test_same_set_ignores_the_root_of_the_graft(lock: Lockfile, root: Digest) -> None:
     assert lock.with_root(root).same_set(lock)
     assert lock.with_root(root).graft.root == root
     assert lock.with_root(None).graft.root is None
@@ -73,7 +73,7 @@ def test_comparisons_ignore_the_root_of_the_graft(lock: Lockfile, root: Digest) 
     assert not renamed.same_set(lock)
 
 
-def test_the_old_spelling_of_the_mode_is_the_same_set() -> None:
+def test_same_set_treats_the_old_mode_name_as_the_new_one() -> None:
     old = parse_lockfile(LOCK)
     new = parse_lockfile(LOCK.replace('mode = "merge"', 'mode = "merged"'))
     assert old.same_set(new)
@@ -81,7 +81,7 @@ def test_the_old_spelling_of_the_mode_is_the_same_set() -> None:
     assert 'mode = "merged"' in old.dumps()
 
 
-def test_a_lock_keeps_an_unknown_method_but_cannot_be_grafted() -> None:
+def test_lock_keeps_an_unknown_method_that_cannot_be_grafted() -> None:
     lock = parse_lockfile(LOCK.replace('"sum"', '"slerp"').replace('"merge"', '"blend"'))
     assert (lock.graft.mode, lock.graft.method) == ("blend", "slerp")
     with pytest.raises(SpecError, match="unknown method 'slerp'"):
@@ -92,7 +92,7 @@ def test_a_lock_keeps_an_unknown_method_but_cannot_be_grafted() -> None:
         _ = parse_lockfile(LOCK).graft.table
 
 
-def test_a_lock_has_all_settings_and_the_project_file_only_changed_ones() -> None:
+def test_lock_has_all_settings_and_its_table_only_the_changed_ones() -> None:
     asked = GraftTable(method="ties", settings={"density": 0.4})
     locked = LockedGraft.of(asked)
     assert locked.merge_options == {
@@ -103,7 +103,7 @@ def test_a_lock_has_all_settings_and_the_project_file_only_changed_ones() -> Non
     assert locked.table == asked
 
 
-def test_a_lock_is_read_as_the_contract_specifies() -> None:
+def test_lock_is_read_and_written_in_the_specified_format() -> None:
     lock = parse_lockfile(LOCK)
     assert [locked.ref for locked in lock.skills.values()] == [
         "acme/b 1.0.0-rc.1",
@@ -143,7 +143,7 @@ def test_unknown_keys_are_kept() -> None:
         ('skill = "acme/b"', 'skill = "acme/math"', "skill[1].skill: duplicate skill `acme/math`"),
     ],
 )
-def test_a_problem_is_reported_with_its_path(old: str, new: str, problem: str) -> None:
+def test_problem_is_reported_with_its_path(old: str, new: str, problem: str) -> None:
     assert old in LOCK
     with pytest.raises(SpecError) as caught:
         parse_lockfile(LOCK.replace(old, new, 1))
@@ -174,16 +174,16 @@ def test_any_altered_lock_is_read_or_refused(plain: Any) -> None:
         max_leaves=8,
     )
 )
-def test_values_are_written_so_that_toml_reads_them_back(value: Any) -> None:
+def test_toml_value_round_trips(value: Any) -> None:
     assert toml.parse(f"x = {toml.value(value)}", "it") == {"x": value}
 
 
 @given(text, text)
-def test_any_key_and_text_are_written_so_that_toml_reads_them_back(key: str, value: str) -> None:
+def test_toml_key_and_string_round_trip(key: str, value: str) -> None:
     assert toml.parse(f"{toml.key(key)} = {toml.string(value)}", "it") == {key: value}
 
 
-def test_a_document_that_is_too_long_or_deep_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_toml_document_that_is_too_long_or_deep_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SpecError, match="it is nested deeper than 64 levels"):
         toml.parse(f"x = {'[' * 100_000}", "it")
     monkeypatch.setattr(toml, "SIZE_LIMIT", 10)
@@ -191,11 +191,11 @@ def test_a_document_that_is_too_long_or_deep_is_refused(monkeypatch: pytest.Monk
         toml.parse("x = 1234567", "it")
 
 
-def test_a_digest_of_a_lock_is_a_digest() -> None:
+def test_root_of_a_lock_is_a_digest() -> None:
     assert parse_lockfile(LOCK).graft.root == Digest(B)
 
 
-def test_an_empty_order_of_precedence_is_not_written() -> None:
+def test_empty_order_of_precedence_is_not_written() -> None:
     order = [SkillName.parse("acme/sql"), SkillName.parse("acme/math")]
     asked = GraftTable(precedence=order)
     lock = Lockfile(base=LockedBase(name="m", root=Digest.of(b"")), graft=LockedGraft.of(asked))

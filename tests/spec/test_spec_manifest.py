@@ -42,7 +42,7 @@ def problems(plain: Any) -> list[str]:
     return [line.strip() for line in lines]
 
 
-def test_a_manifest_is_parsed_and_written_canonically() -> None:
+def test_manifest_is_parsed_and_written_canonically() -> None:
     manifest = parse(manifest_plain())
     data = manifest.canonical()
     assert parse_manifest(data) == manifest
@@ -67,7 +67,7 @@ def test_unknown_keys_are_kept(extra: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("key", [key for key in manifest_plain() if key != "format"])
-def test_a_missing_key_is_reported(key: str) -> None:
+def test_missing_key_is_reported(key: str) -> None:
     plain = manifest_plain()
     del plain[key]
     assert f"{key}: missing" in problems(plain)
@@ -118,13 +118,13 @@ def entry(**changes: Any) -> dict[str, Any]:
         (entry(change="removed", result=None), f"footprint[0].result: {GONE}"),
     ],
 )  # fmt: skip
-def test_a_contradictory_entry_is_reported(changed: Any, problem: str) -> None:
+def test_contradictory_footprint_entry_is_reported(changed: Any, problem: str) -> None:
     plain = manifest_plain()
     plain["footprint"][0] = changed
     assert problems(plain) == [problem]
 
 
-def test_a_removed_tensor_has_no_result() -> None:
+def test_removed_tensor_has_no_result() -> None:
     plain = manifest_plain()
     plain["footprint"][0] = entry(change="removed", result=None, layer=None)
     assert parse(plain).footprint[0].change == "removed"
@@ -183,7 +183,7 @@ def test_a_removed_tensor_has_no_result() -> None:
         ),
     ],
 )  # fmt: skip
-def test_contradictions_between_parts_are_reported(key: str, value: Any, problem: str) -> None:
+def test_contradictions_between_sections_are_reported(key: str, value: Any, problem: str) -> None:
     found = problems({**manifest_plain(), key: value})
     assert found[0].startswith(problem)
 
@@ -191,7 +191,7 @@ def test_contradictions_between_parts_are_reported(key: str, value: Any, problem
 @pytest.mark.parametrize(
     ("tool", "version"), [("skillpm 9.1.0", ">=9.1.0"), ("skillpm 9.1.0; rm", "!="), (None, "!=")]
 )
-def test_an_unknown_required_key_is_refused_with_a_newer_version_as_hint(
+def test_unknown_required_key_is_refused_with_the_needed_version(
     tool: str | None, version: str
 ) -> None:
     plain = {**manifest_plain(), "must_understand": ["files", "sparsity"]}
@@ -202,7 +202,7 @@ def test_an_unknown_required_key_is_refused_with_a_newer_version_as_hint(
     assert "'files'" not in caught.value.message
 
 
-def test_a_tensor_of_a_lower_layer_needs_no_leaf_of_the_base() -> None:
+def test_tensor_of_a_layered_pack_needs_no_leaf_of_the_base() -> None:
     plain = manifest_plain()
     plain["over"] = [{"skill": "acme/b", "version": "1.0.0", "digest": B}]
     plain["requires"] = ["acme/b =1.0.0"]

@@ -34,7 +34,7 @@ def rfc_6962(entries: list[bytes]) -> bytes:
 
 
 @given(trees)
-def test_the_root_is_the_tree_hash_of_rfc_6962(leaves: dict[str, Digest]) -> None:
+def test_merkle_root_is_the_tree_hash_of_rfc_6962(leaves: dict[str, Digest]) -> None:
     entries = sorted(name.encode() + b"\0" + leaf.raw for name, leaf in leaves.items())
     by_name = [
         name.encode() + b"\0" + leaves[name].raw
@@ -46,7 +46,7 @@ def test_the_root_is_the_tree_hash_of_rfc_6962(leaves: dict[str, Digest]) -> Non
 
 
 @given(trees, st.randoms(use_true_random=False))
-def test_the_order_of_tensors_does_not_change_the_root(
+def test_merkle_root_is_independent_of_the_order_of_tensors(
     leaves: dict[str, Digest], order: object
 ) -> None:
     names = list(leaves)
@@ -55,14 +55,14 @@ def test_the_order_of_tensors_does_not_change_the_root(
 
 
 @given(trees, text, digests)
-def test_another_tensor_changes_the_root(
+def test_merkle_root_changes_with_a_tensor(
     leaves: dict[str, Digest], name: str, leaf: Digest
 ) -> None:
     other = {**leaves, name: leaf}
     assert (merkle_root(other) == merkle_root(leaves)) == (other == leaves)
 
 
-def test_golden_roots_do_not_change() -> None:
+def test_golden_leaves_and_roots_are_unchanged() -> None:
     spec = TensorSpec("w", "BF16", (3, 4))
     leaf = leaf_of(spec, bytes(range(24)))
     expected = hashlib.sha256(b"skillpm.leaf.v1\0BF16\0[3,4]\0" + bytes(range(24))).hexdigest()
@@ -71,13 +71,13 @@ def test_golden_roots_do_not_change() -> None:
     assert merkle_root({"w": leaf}).raw == hashlib.sha256(b"\0w\0" + leaf.raw).digest()
 
 
-def test_a_scalar_has_the_empty_shape() -> None:
+def test_leaf_of_a_scalar_uses_the_empty_shape() -> None:
     leaf = leaf_of(TensorSpec("s", "F32", ()), b"\0\0\0\0")
     assert leaf.raw == hashlib.sha256(b"skillpm.leaf.v1\0F32\0[]\0\0\0\0\0").digest()
 
 
 @given(specs, st.lists(st.binary(max_size=9)))
-def test_a_leaf_does_not_depend_on_the_pieces_of_the_data(
+def test_leaf_is_independent_of_the_pieces_of_the_data(
     spec: TensorSpec, parts: list[bytes]
 ) -> None:
     hasher = LeafHasher(spec.dtype, spec.shape)
@@ -89,7 +89,7 @@ def test_a_leaf_does_not_depend_on_the_pieces_of_the_data(
 
 
 @given(st.lists(specs, unique_by=lambda spec: spec.name, min_size=1, max_size=6), st.data())
-def test_an_identity_counts_parameters_and_names_the_main_dtype(
+def test_identity_counts_parameters_and_names_the_main_dtype(
     many: list[TensorSpec], data: st.DataObject
 ) -> None:
     leaves = {spec.name: data.draw(digests) for spec in many}
@@ -112,5 +112,5 @@ def test_bytes_follow_from_dtype_and_shape(spec: TensorSpec) -> None:
     ("dtype", "adds"),
     [("BF16", True), ("F8_E4M3", True), ("I64", False), ("F4", False), ("F8_E8M0", False)],
 )
-def test_deltas_add_up_for_the_floats_that_we_decode(dtype: str, adds: bool) -> None:  # noqa: FBT001 - a case
+def test_is_float_accepts_exactly_the_decodable_float_dtypes(dtype: str, adds: bool) -> None:  # noqa: FBT001 - a case
     assert is_float(dtype) == adds

@@ -16,7 +16,7 @@ def parse(plain: Any) -> PackImage:
     return parse_image(json.dumps(plain).encode())
 
 
-def test_an_image_lists_its_blobs_and_is_written_canonically() -> None:
+def test_image_lists_its_blobs_and_is_written_canonically() -> None:
     image = parse(image_plain())
     assert {str(digest): size for digest, size in image.blobs.items()} == {A: 10, B: 20, C: 5}
     assert [str(layer.digest) for layer in image.layer(DELTA_TYPE)] == [B]
@@ -39,7 +39,7 @@ def test_an_image_lists_its_blobs_and_is_written_canonically() -> None:
         (("layers", 1, "digest"), B, f"blob {B} is listed with different sizes"),
     ],
 )
-def test_a_problem_is_reported(path: tuple[Any, ...], value: Any, problem: str) -> None:
+def test_problem_is_reported(path: tuple[Any, ...], value: Any, problem: str) -> None:
     plain = image_plain()
     node: Any = plain
     for step in path[:-1]:

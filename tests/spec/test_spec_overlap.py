@@ -40,7 +40,7 @@ def sketch(delta: np.ndarray) -> tuple[float, ...]:
 
 
 @given(floats, floats)
-def test_a_sketch_is_read_as_it_was_written(one: float, other: float) -> None:
+def test_sketch_encoding_round_trips(one: float, other: float) -> None:
     values = (one, other) * (BUCKETS // 2)
     assert read_sketch(encode_sketch(np.array(values))) == values
 
@@ -54,17 +54,17 @@ def test_a_sketch_is_read_as_it_was_written(one: float, other: float) -> None:
     (base64.b64encode(struct.pack("<256f", *[float("nan")] * 256)).decode(), "not finite"),
     (base64.b64encode(struct.pack("<256f", 0, float("inf"), *[0] * 254)).decode(), "not finite"),
 ])  # fmt: skip
-def test_a_sketch_that_cannot_be_used_is_refused_with_the_reason(text: str, said: str) -> None:
+def test_unusable_sketch_is_refused_with_the_reason(text: str, said: str) -> None:
     with pytest.raises(SpecError, match=said):
         read_sketch(text)
 
 
-def test_a_footprint_with_an_empty_sketch_is_refused() -> None:
+def test_footprint_with_a_zero_sketch_is_refused() -> None:
     with pytest.raises(SpecError, match="is zero"):
         delta_of(manifest(encode_sketch(np.zeros(BUCKETS))))
 
 
-def test_only_additive_tensors_are_part_of_a_delta() -> None:
+def test_delta_of_includes_only_additive_tensors() -> None:
     found = delta_of(manifest(
         FLAT,
         {"tensor": "a", "shape": [3, 5]},
@@ -75,13 +75,13 @@ def test_only_additive_tensors_are_part_of_a_delta() -> None:
     assert found.elements == {"a": 15}
 
 
-def test_a_pack_that_only_adds_tensors_has_an_empty_delta() -> None:
+def test_pack_that_only_adds_tensors_has_an_empty_delta() -> None:
     empty = encode_sketch(np.zeros(BUCKETS))
     found = delta_of(manifest(empty, {"change": "added", "leaf": None}))
     assert (found.elements, any(found.sketch)) == ({}, False)
 
 
-def test_the_overlap_is_the_share_of_the_smaller_footprint() -> None:
+def test_overlap_is_the_share_of_the_smaller_footprint() -> None:
     both = delta_of(manifest(FLAT, {"tensor": "a", "shape": [90]}, {"tensor": "b", "shape": [10]}))
     one = delta_of(manifest(FLAT, {"tensor": "b", "shape": [10]}, {"tensor": "c", "shape": [30]}))
     other = delta_of(manifest(FLAT, {"tensor": "d"}))
@@ -101,7 +101,7 @@ def test_sketches_are_linear() -> None:
 
 
 @pytest.mark.parametrize("true", [-0.7, 0.0, 0.3, 0.9])
-def test_the_standard_error_of_a_cosine_is_correct(true: float) -> None:
+def test_cosine_states_its_standard_error_correctly(true: float) -> None:
     random = np.random.default_rng(11)
     off, claimed = [], []
     for _ in range(60):
@@ -113,7 +113,7 @@ def test_the_standard_error_of_a_cosine_is_correct(true: float) -> None:
     assert 0.7 * spread < np.mean(claimed) < 1.5 * spread
 
 
-def test_the_error_is_larger_if_few_buckets_have_the_energy() -> None:
+def test_cosine_error_is_larger_if_few_buckets_have_the_energy() -> None:
     random = np.random.default_rng(5)
     one, other = random.normal(size=(2, BUCKETS))
     spiky = [np.where(np.arange(BUCKETS) < 8, 30 * each, each) for each in (one, other)]
@@ -121,7 +121,7 @@ def test_the_error_is_larger_if_few_buckets_have_the_energy() -> None:
     assert few[1] > 2 * flat[1]
 
 
-def test_a_delta_has_cosine_one_with_itself_and_zero_with_zero() -> None:
+def test_cosine_is_one_with_itself_and_zero_with_zero() -> None:
     one = sketch(np.arange(1000.0))
     found, error = cosine(one, one)
     assert found == pytest.approx(1.0)
@@ -129,7 +129,7 @@ def test_a_delta_has_cosine_one_with_itself_and_zero_with_zero() -> None:
     assert cosine(one, (0.0,) * BUCKETS) == (0.0, 1.0)
 
 
-def test_the_largest_and_the_smallest_numbers_do_not_overflow() -> None:
+def test_cosine_of_extreme_numbers_does_not_overflow() -> None:
     largest, smallest = (3.4e38,) * BUCKETS, (1.5e-45,) * BUCKETS
     found, error = cosine(largest, smallest)
     assert found == pytest.approx(1.0)

@@ -40,7 +40,7 @@ def read(path: str, data: bytes) -> Any:
         ("2_Dense/pytorch_model.bin", REMOVED),
     ],
 )
-def test_files_of_parts_are_carried_whole_or_removed(path: str, kind: str) -> None:
+def test_files_of_parts_are_stored_whole_or_removed(path: str, kind: str) -> None:
     check_side_file(path, kind)
 
 
@@ -60,7 +60,7 @@ def test_files_of_parts_are_carried_whole_or_removed(path: str, kind: str) -> No
         *(("2_Dense/LICENSE.txt", REMOVED), ("2_" + "D" * 80 + "/config.json", FILE)),
     ],
 )
-def test_all_other_paths_are_refused(path: str, kind: str) -> None:
+def test_other_part_paths_are_refused(path: str, kind: str) -> None:
     with pytest.raises(SpecError):
         check_side_file(path, kind)
 
@@ -77,7 +77,7 @@ def module(**changes: Any) -> dict[str, Any]:
         "sentence_transformers.sentence_transformer.modules.pooling.Pooling",
     ],
 )
-def test_classes_of_sentence_transformers_are_modules(kind: str) -> None:
+def test_module_classes_of_sentence_transformers_are_accepted(kind: str) -> None:
     check_modules([module(path="", idx=0), module(type=kind)], "it")
 
 
@@ -98,7 +98,7 @@ def test_invalid_lists_of_modules_are_refused(content: Any) -> None:
         check_modules(content, "it")
 
 
-def test_folders_are_read_only_from_lists_of_modules() -> None:
+def test_folders_of_reads_only_lists_of_modules() -> None:
     assert folders_of([module(path=""), module(), module(type="my.Own", path="own")]) == (
         "1_Dense",
         "own",
@@ -122,7 +122,7 @@ def test_folders_are_read_only_from_lists_of_modules() -> None:
         [],
     ],
 )
-def test_a_part_config_that_chooses_code_or_files_is_refused(config: Any) -> None:
+def test_part_config_that_chooses_code_or_files_is_refused(config: Any) -> None:
     with pytest.raises(SpecError):
         read("2_Dense/config.json", json.canonical(config))
 
@@ -136,7 +136,7 @@ def test_a_part_config_that_chooses_code_or_files_is_refused(config: Any) -> Non
         {"pooling_mode": "mean", "include_prompt": True, "word_embedding_dimension": 32},
     ],
 )
-def test_configs_of_modules_are_accepted(config: dict[str, Any]) -> None:
+def test_part_configs_are_accepted(config: dict[str, Any]) -> None:
     data = json.canonical(config)
     assert read("2_Dense/config.json", data) == data
 
@@ -153,13 +153,13 @@ def test_prompts_may_have_any_name_and_text() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"x" * 9, weights()[:-1], weights(extra=b"\0")])
-def test_weights_of_a_part_must_be_a_valid_safetensors_file(data: bytes) -> None:
+def test_part_weights_must_be_a_valid_safetensors_file(data: bytes) -> None:
     with pytest.raises(SpecError):
         read("2_Dense/model.safetensors", data)
     read("2_Dense/model.safetensors", weights())
 
 
-def test_a_part_config_with_too_large_numbers_is_refused() -> None:
+def test_part_config_with_too_large_numbers_is_refused() -> None:
     placed = weights_header(weights((2, 9000)), "it").tensors
     specs = {each.spec.name: each.spec for each in placed}
     check_part_numbers({"in_features": 9000, "flag": True, "nested": [{"x": 8000}]}, specs)
@@ -179,7 +179,7 @@ def test_folders_that_differ_only_in_case_are_refused() -> None:
         parse_manifest(json.canonical(manifest_plain() | {"files": files}))
 
 
-def test_a_base_without_parts_is_written_as_before() -> None:
+def test_base_without_parts_is_written_without_the_key() -> None:
     plain = manifest_plain()
     assert (
         "parts" not in json.parse(parse_manifest(json.canonical(plain)).canonical(), "it")["base"]

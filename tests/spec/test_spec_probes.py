@@ -29,9 +29,7 @@ def lines(*items: Any) -> bytes:
         ({"metric": "token_loss", "text": "t", "label": "l"}, "token_loss"),
     ],
 )
-def test_the_fields_identify_the_metric_unless_it_is_named(
-    item: dict[str, Any], metric: str
-) -> None:
+def test_metric_is_named_or_follows_from_the_fields(item: dict[str, Any], metric: str) -> None:
     others = {
         "accuracy": [{"text": "u", "label": "m"}],
         "mrr": [{"query": "r", "document": "e"}],
@@ -41,14 +39,14 @@ def test_the_fields_identify_the_metric_unless_it_is_named(
     assert found.tolerances == {metric: 0.1}
 
 
-def test_the_right_answer_is_an_index_or_the_text() -> None:
+def test_right_answer_is_an_index_or_the_text() -> None:
     asked = {"question": "q", "choices": ["a", "b"]}
     found = parse_probes(lines({**asked, "answer": 1}, {**asked, "answer": "a"}))
     items = found.items["multiple_choice"]
     assert [item.right for item in items if isinstance(item, MultipleChoiceItem)] == [1, 0]
 
 
-def test_the_header_sets_tolerances_for_all_metrics_and_for_one() -> None:
+def test_header_sets_tolerances_for_all_metrics_or_for_one() -> None:
     head = {"probes": 1, "tolerance": 0.3, "tolerances": {"exact_match": 0}}
     found = parse_probes(lines(head, {"text": "a"}, {"prompt": "p", "answer": "a"}))
     assert found.tolerances == {"token_loss": 0.3, "exact_match": 0.0}
@@ -116,7 +114,7 @@ def test_every_problem_is_reported_with_its_line() -> None:
     ],
     ids=range(29),
 )
-def test_an_invalid_probe_file_is_refused(data: bytes, words: str) -> None:
+def test_invalid_probe_file_is_refused(data: bytes, words: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse_probes(data)
     assert words in caught.value.message
@@ -130,7 +128,7 @@ def test_unknown_keys_are_ignored_and_nothing_is_executed() -> None:
     assert first.document == "__import__('os')"
 
 
-def test_a_value_may_fall_by_the_tolerance_times_the_gain() -> None:
+def test_allowance_is_the_tolerance_times_the_gain() -> None:
     loss = METRICS["token_loss"]
     allowed = loss.allowance(1.0, 3.0, samples=20, tolerance=0.1)
     assert allowed == pytest.approx(0.2)
@@ -141,7 +139,7 @@ def test_a_value_may_fall_by_the_tolerance_times_the_gain() -> None:
     assert not loss.holds(1.21, bound)
 
 
-def test_one_item_may_flip_whatever_the_gain() -> None:
+def test_allowance_is_at_least_one_item() -> None:
     exact = METRICS["exact_match"]
     allowed = exact.allowance(0.8, 0.7, samples=20, tolerance=0.1)
     assert exact.bound(0.8, allowed) == pytest.approx(0.75)
@@ -151,7 +149,7 @@ def test_one_item_may_flip_whatever_the_gain() -> None:
 
 @pytest.mark.parametrize("now", [nan, inf, -inf])
 @pytest.mark.parametrize("name", sorted(METRICS))
-def test_a_value_that_is_not_finite_never_passes(name: str, now: float) -> None:
+def test_value_that_is_not_finite_never_passes(name: str, now: float) -> None:
     assert not METRICS[name].holds(now, 0.5)
 
 
@@ -161,7 +159,7 @@ def test_lower_is_better_for_a_loss_and_higher_for_other_metrics() -> None:
     assert set(gains.values()) == {1.0}
 
 
-def test_the_token_bound_counts_all_texts_that_a_model_reads() -> None:
+def test_token_bound_counts_all_texts_that_a_model_reads() -> None:
     items = [
         {"text": "abcd"},
         {"prompt": "2+2=", "answer": "é"},
@@ -185,7 +183,7 @@ def test_the_token_bound_counts_all_texts_that_a_model_reads() -> None:
     ],
     ids=lambda item: next(iter(item)),
 )
-def test_the_largest_number_of_items_is_read(item: dict[str, Any]) -> None:
+def test_largest_number_of_items_is_read(item: dict[str, Any]) -> None:
     key = next(iter(item))
     many = [{**item, key: f"{n}{item[key]}"[:LONG]} for n in range(ITEM_LIMIT - 1)]
     other = [{"query": "q", "document": "d"}] if key == "query" else []

@@ -18,7 +18,7 @@ from skillpm.spec.requirements import Requirement, VersionRange
 GREEDY = 'outer = {url = "x", namespaces = ["acme"]}'
 
 
-def test_a_project_file_is_read_as_the_contract_specifies() -> None:
+def test_project_file_is_read_in_the_specified_format() -> None:
     project = parse_project(PROJECT)
     assert str(project.root) == A
     assert project.project.base == "../base"
@@ -34,11 +34,11 @@ def test_a_project_file_is_read_as_the_contract_specifies() -> None:
     ("skill", "registry"),
     [("acme/b", "inner"), ("acme/math", "inner"), ("inner/x", "inner"), ("other/x", "default")],
 )
-def test_each_namespace_is_looked_up_in_one_registry(skill: str, registry: str) -> None:
+def test_namespace_selects_the_registry_of_a_skill(skill: str, registry: str) -> None:
     assert parse_project(PROJECT).registry_of(SkillName.parse(skill)) == registry
 
 
-def test_a_skill_may_name_its_own_registry() -> None:
+def test_requirement_may_name_its_registry() -> None:
     text = PROJECT.replace('registry = "inner"', 'registry = "outer"')
     assert parse_project(text).registry_of(SkillName.parse("acme/b")) == "outer"
 
@@ -66,7 +66,7 @@ def test_a_skill_may_name_its_own_registry() -> None:
         ('mode = "merge"', 'mode = "ties"', "graft.mode: unknown mode 'ties'; expected `merg"),
     ],
 )  # fmt: skip
-def test_a_problem_is_reported_with_its_path(old: str, new: str, problem: str) -> None:
+def test_problem_is_reported_with_its_path(old: str, new: str, problem: str) -> None:
     assert old in PROJECT
     with pytest.raises(SpecError) as caught:
         parse_project(PROJECT.replace(old, new, 1))
@@ -90,7 +90,7 @@ def test_a_problem_is_reported_with_its_path(old: str, new: str, problem: str) -
         ),
     ],
 )
-def test_graft_has_mode_method_and_settings(
+def test_graft_table_has_mode_method_and_settings(
     table: str, mode: str, method: str, settings: dict[str, Any]
 ) -> None:
     project = parse_project(PROJECT.replace('mode = "merge"', table))
@@ -110,7 +110,7 @@ def test_graft_has_mode_method_and_settings(
         ('method = "x"\nsettings = { y = 1 }', "graft.method: unknown method 'x'"),
     ],
 )
-def test_unknown_values_of_graft_are_refused_with_the_known_ones(table: str, problem: str) -> None:
+def test_unknown_graft_values_are_refused_with_the_known_ones(table: str, problem: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse_project(PROJECT.replace('mode = "merge"', table))
     lines = [line.strip() for line in caught.value.message.splitlines()[1:]]
@@ -127,7 +127,7 @@ def test_several_problems_are_reported_at_once() -> None:
 
 
 @given(names, range_texts, st.floats(-1e5, 1e5), st.sampled_from([None, "default"]))
-def test_a_requirement_is_written_so_that_it_reads_back(
+def test_requirement_round_trips_through_toml(
     name: SkillName, text: str, weight: float, registry: str | None
 ) -> None:
     requirement = ProjectRequirement(version=text, weight=weight, registry=registry)

@@ -19,7 +19,7 @@ CASES = json.loads(Path(__file__).with_name("cargo.json").read_text())
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["requirement"] or "empty")
-def test_cargos_cases(case: dict[str, Any]) -> None:
+def test_ranges_match_the_cases_of_cargo(case: dict[str, Any]) -> None:
     wanted = VersionRange.parse(case["requirement"])
     assert [text for text in case["admits"] if Version.parse(text) not in wanted] == []
     assert [text for text in case["refuses"] if Version.parse(text) in wanted] == []
@@ -52,7 +52,7 @@ def test_malformed_requirements_are_refused_with_a_hint(text: str) -> None:
 
 
 @given(range_texts, near)
-def test_a_comma_means_and(text: str, version: Version) -> None:
+def test_comma_means_and(text: str, version: Version) -> None:
     parts = [VersionRange.parse(part) for part in text.split(",")]
     if not version.is_prerelease:
         assert (version in VersionRange.parse(text)) == all(version in part for part in parts)
@@ -61,9 +61,7 @@ def test_a_comma_means_and(text: str, version: Version) -> None:
 
 
 @given(range_texts, near)
-def test_a_prerelease_matches_only_if_one_of_its_triple_is_named(
-    text: str, version: Version
-) -> None:
+def test_prerelease_matches_only_if_its_triple_is_named(text: str, version: Version) -> None:
     wanted = VersionRange.parse(text)
     if version.is_prerelease and version in wanted:
         assert version.triple in wanted.prerelease_triples
@@ -72,7 +70,7 @@ def test_a_prerelease_matches_only_if_one_of_its_triple_is_named(
 
 
 @given(range_texts, near, near)
-def test_a_release_between_two_matching_releases_matches(
+def test_release_between_two_matching_releases_matches(
     text: str, one: Version, other: Version
 ) -> None:
     wanted = VersionRange.parse(text)
@@ -89,7 +87,7 @@ def test_any_matches_every_release_and_no_prerelease(version: Version) -> None:
 
 
 @given(near)
-def test_a_wildcard_beside_other_comparators_changes_nothing(version: Version) -> None:
+def test_wildcard_beside_other_comparators_changes_nothing(version: Version) -> None:
     assert (version in VersionRange.parse("=*")) == (not version.is_prerelease)
     assert (version in VersionRange.parse("*, ^1.1")) == (version in VersionRange.parse("^1.1"))
 
@@ -100,9 +98,7 @@ def test_any_matches_the_largest_version() -> None:
 
 
 @given(names, versions)
-def test_exactly_one_version_satisfies_an_exact_requirement(
-    name: SkillName, version: Version
-) -> None:
+def test_exact_requirement_admits_one_version(name: SkillName, version: Version) -> None:
     exact = Requirement.exact(name, version)
     assert exact.admits(name, version)
     bumped = Version.of(version.major, version.minor, version.patch + 1, pre=version.pre)
@@ -117,18 +113,16 @@ def test_requirements_parse_and_print_are_inverse(requirement: Requirement) -> N
 
 
 @given(names, range_texts)
-def test_the_command_line_form_is_equivalent_unless_it_is_a_reference(
-    name: SkillName, text: str
-) -> None:
+def test_at_sign_form_is_equivalent_unless_it_is_a_reference(name: SkillName, text: str) -> None:
     meant = f"={text.strip()}" if is_version(text.strip()) else text
     assert Requirement.parse(f"{name}@{text}") == Requirement.parse(f"{name} {meant}")
 
 
-def test_a_requirement_is_printed_on_one_line() -> None:
+def test_requirement_is_printed_on_one_line() -> None:
     assert str(VersionRange.parse(" >=1,\n\t<2 ")) == ">=1, <2"
 
 
-def test_a_skill_alone_means_any_version() -> None:
+def test_skill_without_a_range_means_any_version() -> None:
     requirement = Requirement.parse(" acme/math ")
     assert requirement.range is ANY
     assert str(requirement) == "acme/math"
@@ -153,7 +147,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         ("acme/math 1.2.0", "acme/math 1.2.0"),
     ],
 )
-def test_a_full_version_after_an_at_sign_names_exactly_that_release(text: str, meant: str) -> None:
+def test_full_version_after_an_at_sign_is_an_exact_requirement(text: str, meant: str) -> None:
     assert str(Requirement.parse(text)) == meant
 
 

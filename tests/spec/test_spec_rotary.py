@@ -31,7 +31,7 @@ SCALED = {"rope_type": "linear", "factor": 2.0, "rope_theta": 5e5}
         ({}, {}, True),
     ],
 )
-def test_equal_settings_in_different_forms_are_equal(
+def test_same_rotary_compares_the_forms_of_transformers_4_and_5(
     older: dict[str, Any],
     newer: dict[str, Any],
     same: bool,  # noqa: FBT001 - the expected answer

@@ -46,15 +46,13 @@ def test_dump_and_parse_are_inverse(specs: list[TensorSpec], meta: dict[str, str
 
 
 @given(tensors, st.randoms(use_true_random=False))
-def test_the_order_of_tensors_does_not_change_the_bytes(
-    specs: list[TensorSpec], order: Any
-) -> None:
+def test_header_is_independent_of_the_order_of_tensors(specs: list[TensorSpec], order: Any) -> None:
     data = dump_header(layout(specs), {})
     order.shuffle(specs)
     assert dump_header(layout(specs), {}) == data
 
 
-def test_files_of_the_library_are_read_and_have_the_same_layout() -> None:
+def test_files_of_the_safetensors_library_are_read_with_the_same_layout() -> None:
     data = save(
         {
             "z": torch.zeros(3, dtype=torch.float32),
@@ -76,7 +74,7 @@ def test_files_of_the_library_are_read_and_have_the_same_layout() -> None:
     ("first", "file_bytes"),
     [(b"", 0), (b"\x01", 1), (b"\xff" * 8, 100), (b"\x5d" + bytes(7), 100), (bytes(7), 100)],
 )
-def test_a_wrong_length_is_refused(first: bytes, file_bytes: int) -> None:
+def test_wrong_header_length_is_refused(first: bytes, file_bytes: int) -> None:
     with pytest.raises(SpecError, match="is not a safetensors file"):
         header_length(first, file_bytes, "it")
 
@@ -117,14 +115,14 @@ def tensor(start: Any, stop: Any, *, dtype: Any = "U8", shape: Any = None) -> di
         ({"a": tensor(0, 8), "__metadata__": []}, "to be an object of texts"),
     ],
 )
-def test_an_invalid_header_is_refused(plain: dict[str, Any], reason: str) -> None:
+def test_invalid_header_is_refused(plain: dict[str, Any], reason: str) -> None:
     data = json.canonical(plain)
     with pytest.raises(SpecError) as caught:
         parse_header(data, 8 + len(data) + 8, "it")
     assert reason in caught.value.message
 
 
-def test_a_duplicate_name_is_refused() -> None:
+def test_duplicate_tensor_name_is_refused() -> None:
     entry = json.canonical(tensor(0, 8)).decode()
     data = f'{{"a":{entry},"a":{entry}}}'.encode()
     with pytest.raises(SpecError, match="duplicate key"):

@@ -48,7 +48,7 @@ def test_dump_and_parse_are_inverse(many: list[Release]) -> None:
     assert dump_index(r for listed in found.values() for r in listed) == dump_index(many)
 
 
-def test_an_index_is_read_as_the_contract_specifies() -> None:
+def test_index_is_read_in_the_specified_format() -> None:
     math, numbers, absent = map(SkillName.parse, ("acme/math", "acme/numbers", "acme/absent"))
     found = parse_index(json.dumps(index_plain()).encode()).releases([absent, math, numbers])
     assert [release.ref for release in found[math]] == ["acme/math 1.0.0", "acme/math 1.1.0-rc.1"]
@@ -84,7 +84,7 @@ def test_versions_that_differ_only_in_build_metadata_are_duplicates() -> None:
     ]
 
 
-def test_a_duplicate_release_is_not_written() -> None:
+def test_duplicate_release_is_not_written() -> None:
     release = parse_index(json.dumps(index_plain()).encode()).by_skill[
         SkillName.parse("acme/numbers")
     ]
@@ -93,7 +93,7 @@ def test_a_duplicate_release_is_not_written() -> None:
 
 
 @pytest.mark.parametrize("plain", [{}, {"skills": []}, {"skills": {"acme/a": {"1.0.0": None}}}])
-def test_a_document_of_another_shape_is_refused(plain: Any) -> None:
+def test_document_of_another_shape_is_refused(plain: Any) -> None:
     assert len(problems(plain)) == 1
 
 

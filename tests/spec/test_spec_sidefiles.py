@@ -20,7 +20,7 @@ def without_nulls(value: Any) -> Any:
 
 
 @given(json_objects, json_objects)
-def test_a_patch_turns_before_into_after(before: dict[str, Any], after: dict[str, Any]) -> None:
+def test_diff_patch_turns_before_into_after(before: dict[str, Any], after: dict[str, Any]) -> None:
     kept = deepcopy((before, after))
     patched = merge_patch(before, diff_patch(before, after))
     assert json.canonical(without_nulls(patched)) == json.canonical(without_nulls(after))
@@ -28,7 +28,7 @@ def test_a_patch_turns_before_into_after(before: dict[str, Any], after: dict[str
 
 
 @given(json_objects)
-def test_the_patch_of_equal_documents_is_empty(document: dict[str, Any]) -> None:
+def test_diff_patch_of_equal_documents_is_empty(document: dict[str, Any]) -> None:
     assert diff_patch(document, deepcopy(document)) == {}
     assert merge_patch(document, {}) == document
 
@@ -42,7 +42,7 @@ def test_the_patch_of_equal_documents_is_empty(document: dict[str, Any]) -> None
         ({"a": {"b": 0}}, {"a": {"b": False}}),
     ],
 )
-def test_numbers_and_booleans_that_are_equal_in_python_are_distinguished(
+def test_diff_patch_distinguishes_numbers_from_booleans(
     before: dict[str, Any], after: dict[str, Any]
 ) -> None:
     assert repr(merge_patch(before, diff_patch(before, after))) == repr(after)
@@ -68,12 +68,12 @@ def test_numbers_and_booleans_that_are_equal_in_python_are_distinguished(
         ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
     ],
 )
-def test_the_cases_of_rfc_7396(target: Any, patch: Any, result: Any) -> None:
+def test_merge_patch_passes_the_cases_of_rfc_7396(target: Any, patch: Any, result: Any) -> None:
     assert merge_patch(target, patch) == result
 
 
 @given(json_values, json_values)
-def test_a_patch_applied_twice_is_the_patch_applied_once(target: Any, patch: Any) -> None:
+def test_merge_patch_is_idempotent(target: Any, patch: Any) -> None:
     once = merge_patch(target, patch)
     assert merge_patch(once, patch) == once
 
@@ -82,7 +82,7 @@ def test_a_patch_applied_twice_is_the_patch_applied_once(target: Any, patch: Any
     "name",
     ["config.json", "tokenizer.json", "vocab.txt", "spiece.model", "chat_template.jinja", "a.TXT"],
 )
-def test_plain_names_with_known_suffixes_are_allowed(name: str) -> None:
+def test_plain_names_with_known_suffixes_are_accepted(name: str) -> None:
     check_name(name)
 
 
@@ -103,10 +103,10 @@ def test_plain_names_with_known_suffixes_are_allowed(name: str) -> None:
         "x.skillpm-graft.json",
     ],
 )
-def test_all_other_names_are_refused(name: str) -> None:
+def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(SpecError):
         check_name(name)
 
 
-def test_the_suffix_is_the_last_one_in_lower_case() -> None:
+def test_suffix_of_returns_the_last_suffix_in_lower_case() -> None:
     assert [suffix_of(name) for name in ("a.tar.GZ", ".hidden", "plain")] == [".gz", "", ""]

@@ -7,11 +7,11 @@ MARK = "\ufeff"
 TEXT = f'{MARK}# ours\n[project]\nbase = "b"\nroot = "sha256:{"0" * 64}"\n\n[skills]\n'
 
 
-def test_a_byte_order_mark_is_skipped() -> None:
+def test_byte_order_mark_is_skipped() -> None:
     assert toml.parse(f"{MARK}a = 1", "the file") == {"a": 1}
 
 
-def test_an_edit_keeps_the_byte_order_mark_and_the_comments() -> None:
+def test_edit_keeps_the_byte_order_mark_and_the_comments() -> None:
     edited = set_skills(TEXT, {"acme/math": {"version": "^1"}})
     assert edited.startswith(f"{MARK}# ours\n[project]")
     assert edited.count(MARK) == 1

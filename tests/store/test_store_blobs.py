@@ -41,7 +41,7 @@ def _files(store: Store) -> list[Path]:
     return [path for path in every if path.is_file() and path.name != "lock"]
 
 
-def test_a_fetched_blob_is_here_and_is_not_fetched_again(store: Store) -> None:
+def test_fetch_stores_a_blob_and_does_not_fetch_it_again(store: Store) -> None:
     shelf = Shelf({DIGEST: DATA})
     assert store.fetch(DIGEST, len(DATA), shelf) == len(DATA)
     assert store.fetch(DIGEST, len(DATA), shelf) == 0
@@ -53,20 +53,20 @@ def test_a_fetched_blob_is_here_and_is_not_fetched_again(store: Store) -> None:
 
 
 @pytest.mark.parametrize("given", [b"", DATA[:-1], DATA + b"x", b"X" + DATA[1:]])
-def test_wrong_bytes_from_a_source_do_not_change_the_store(given: bytes, store: Store) -> None:
+def test_fetch_of_wrong_bytes_does_not_change_the_store(given: bytes, store: Store) -> None:
     with pytest.raises(DigestMismatchError):
         store.fetch(DIGEST, len(DATA), Shelf({DIGEST: given}))
     assert not _files(store)
 
 
-def test_a_blob_of_another_size_than_promised_is_refused(store: Store) -> None:
+def test_fetch_refuses_a_blob_of_another_size(store: Store) -> None:
     for size in (len(DATA) - 1, len(DATA) + 1):
         with pytest.raises(DigestMismatchError):
             store.fetch(DIGEST, size, Shelf({DIGEST: DATA}))
     assert not _files(store)
 
 
-def test_a_blob_that_the_source_lacks_is_not_found(store: Store) -> None:
+def test_fetch_and_open_of_a_missing_blob_raise_not_found(store: Store) -> None:
     with pytest.raises(NotFoundError):
         store.fetch(DIGEST, 1, Shelf({}))
     with pytest.raises(NotFoundError, match="is not in the store") as problem:
@@ -74,7 +74,7 @@ def test_a_blob_that_the_source_lacks_is_not_found(store: Store) -> None:
     assert "skillpm install" in str(problem.value.hint)
 
 
-def test_a_modified_blob_is_an_error_when_it_is_opened(store: Store, tmp_path: Path) -> None:
+def test_open_of_a_modified_blob_is_an_integrity_error(store: Store, tmp_path: Path) -> None:
     store.fetch(DIGEST, len(DATA), Shelf({DIGEST: DATA}))
     path = store.path_of(DIGEST)
     path.write_bytes(b"X" + DATA[1:])
@@ -83,7 +83,7 @@ def test_a_modified_blob_is_an_error_when_it_is_opened(store: Store, tmp_path: P
             fresh.open(DIGEST)
 
 
-def test_a_blob_that_was_tampered_with_is_fetched_again(store: Store, tmp_path: Path) -> None:
+def test_fetch_replaces_a_modified_blob(store: Store, tmp_path: Path) -> None:
     shelf = Shelf({DIGEST: DATA})
     store.fetch(DIGEST, len(DATA), shelf)
     store.path_of(DIGEST).write_bytes(b"X" + DATA[1:])
@@ -92,13 +92,13 @@ def test_a_blob_that_was_tampered_with_is_fetched_again(store: Store, tmp_path: 
     assert again.read(DIGEST) == DATA
 
 
-def test_an_unwritable_store_is_a_clear_error(tmp_path: Path) -> None:
+def test_fetch_into_an_unwritable_store_is_a_state_error(tmp_path: Path) -> None:
     (tmp_path / "store").write_bytes(b"a file")
     with pytest.raises(StateError, match="should be a folder, is a regular file"):
         Store(tmp_path / "store").fetch(DIGEST, len(DATA), Shelf({DIGEST: DATA}))
 
 
-def test_a_sink_knows_the_digest_of_its_bytes() -> None:
+def test_hashing_sink_computes_the_digest_of_its_bytes() -> None:
     file = io.BytesIO()
     sink = HashingSink(file)
     assert [sink.write(DATA[:10]), sink.write(DATA[10:])] == [10, len(DATA) - 10]
@@ -111,7 +111,7 @@ def _dead_pid() -> int:
     return done.pid
 
 
-def test_scratch_files_are_always_removed(tmp_path: Path) -> None:
+def test_scratch_removes_its_folder_even_after_an_error(tmp_path: Path) -> None:
     with scratch(tmp_path, "pack") as folder:
         (folder / "file").write_bytes(b"x")
     assert not folder.exists()
@@ -133,7 +133,7 @@ def test_scratch_removes_only_files_of_dead_commands(tmp_path: Path) -> None:
         assert others.exists()
 
 
-def test_a_sweep_removes_unfinished_blobs_of_killed_commands(tmp_path: Path) -> None:
+def test_sweep_removes_unfinished_blobs_of_killed_commands(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     store.fetch(DIGEST, len(DATA), Shelf({DIGEST: DATA}))
     staging = tmp_path / "store" / "tmp"
@@ -145,13 +145,13 @@ def test_a_sweep_removes_unfinished_blobs_of_killed_commands(tmp_path: Path) -> 
     assert list(store.blobs()) == [DIGEST]
 
 
-def test_a_process_of_someone_else_is_alive() -> None:
+def test_is_alive_reports_processes_of_other_users_as_alive() -> None:
     assert is_alive(1)
     assert is_alive(os.getpid())
     assert not is_alive(_dead_pid())
 
 
-def test_an_unwritable_home_is_a_clear_error(tmp_path: Path) -> None:
+def test_scratch_in_an_unwritable_home_is_a_state_error(tmp_path: Path) -> None:
     (tmp_path / "home").write_bytes(b"a file")
     with (
         pytest.raises(StateError, match="should be a folder, is a regular file") as problem,

@@ -69,7 +69,7 @@ def _pack(patch: bytes = PATCH) -> tuple[Digest, dict[Digest, bytes]]:
     return Digest.of(image), blobs
 
 
-def test_documents_are_fetched_without_the_payload_and_a_pack_with_it(tmp_path: Path) -> None:
+def test_fetch_documents_omits_the_payload_and_fetch_pack_completes_it(tmp_path: Path) -> None:
     digest, blobs = _pack()
     store, shelf = Store(tmp_path), Shelf(blobs)
     assert not is_complete(store, digest)
@@ -89,7 +89,7 @@ def test_documents_are_fetched_without_the_payload_and_a_pack_with_it(tmp_path: 
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_a_source_that_alters_any_blob_is_caught(number: int, tmp_path: Path) -> None:
+def test_fetch_pack_detects_any_altered_blob(number: int, tmp_path: Path) -> None:
     digest, blobs = _pack()
     victim = list(blobs)[number]
     blobs[victim] = blobs[victim][:-1] + b"\x00"
@@ -99,20 +99,20 @@ def test_a_source_that_alters_any_blob_is_caught(number: int, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_a_source_that_lacks_a_blob_is_an_error(number: int, tmp_path: Path) -> None:
+def test_fetch_pack_with_a_missing_blob_raises_not_found(number: int, tmp_path: Path) -> None:
     digest, blobs = _pack()
     del blobs[list(blobs)[number]]
     with pytest.raises(NotFoundError):
         fetch_pack(Store(tmp_path), digest, Shelf(blobs))
 
 
-def test_a_side_file_that_brings_code_is_refused(tmp_path: Path) -> None:
+def test_fetch_documents_refuses_a_side_file_that_loads_code(tmp_path: Path) -> None:
     digest, blobs = _pack(b'{"auto_map":{"AutoModel":"x.Y"}}')
     with pytest.raises(SpecError, match="auto_map"):
         fetch_documents(Store(tmp_path), digest, Shelf(blobs))
 
 
-def test_a_blob_that_is_not_a_pack_is_refused(tmp_path: Path) -> None:
+def test_fetch_documents_refuses_a_blob_that_is_not_a_pack(tmp_path: Path) -> None:
     data = b'{"schemaVersion":2}'
     with pytest.raises(SkillpmError):
         fetch_documents(Store(tmp_path), Digest.of(data), Shelf({Digest.of(data): data}))

@@ -57,7 +57,7 @@ def user(store: Store, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
         process.kill()
 
 
-def test_exclusive_use_of_the_store_fails_while_another_process_uses_it(
+def test_alone_fails_while_another_process_uses_the_store(
     store: Store, user: "subprocess.Popen[str]"
 ) -> None:
     with pytest.raises(StateError, match="in use by"), store.alone():
@@ -65,7 +65,7 @@ def test_exclusive_use_of_the_store_fails_while_another_process_uses_it(
 
 
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the system does not tell holders")
-def test_the_process_that_uses_the_store_is_named(
+def test_alone_names_the_process_that_uses_the_store(
     store: Store, user: "subprocess.Popen[str]"
 ) -> None:
     said: list[str] = []
@@ -77,7 +77,7 @@ def test_the_process_that_uses_the_store_is_named(
     assert len(said) == 1
 
 
-def test_an_unreported_holder_may_be_a_process_that_is_exiting(
+def test_alone_waits_for_an_exiting_process_without_a_visible_lock(
     store: Store, user: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(presence, "_LOCKS", store.folder / "nothing")
@@ -86,7 +86,7 @@ def test_an_unreported_holder_may_be_a_process_that_is_exiting(
         assert user.wait() == -signal.SIGKILL
 
 
-def test_exclusive_use_of_the_store_is_tried_again(
+def test_alone_fails_if_the_other_process_does_not_exit(
     store: Store, user: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(presence, "_LOCKS", store.folder / "nothing")
@@ -100,7 +100,7 @@ def test_exclusive_use_of_the_store_is_tried_again(
         raise AssertionError
 
 
-def test_the_lock_of_a_process_that_was_killed_is_free(
+def test_alone_succeeds_after_the_other_process_was_killed(
     store: Store, user: "subprocess.Popen[str]"
 ) -> None:
     os.kill(user.pid, signal.SIGKILL)
@@ -109,7 +109,7 @@ def test_the_lock_of_a_process_that_was_killed_is_free(
         store.path_of(DIGEST).unlink()
 
 
-def test_exclusive_use_of_the_store_makes_others_wait(store: Store) -> None:
+def test_open_fails_while_another_store_object_holds_it_alone(store: Store) -> None:
     store.fetch(DIGEST, len(DATA), Shelf())
     other = Store(store.folder)
     with store.alone(), pytest.raises(StateError, match="in use by"):
@@ -117,12 +117,12 @@ def test_exclusive_use_of_the_store_makes_others_wait(store: Store) -> None:
     assert other.read(DIGEST) == DATA
 
 
-def test_reading_a_missing_store_does_not_create_it(tmp_path: Path) -> None:
+def test_has_does_not_create_a_missing_store(tmp_path: Path) -> None:
     assert not Store(tmp_path / "store").has(DIGEST, 1)
     assert not (tmp_path / "store").exists()
 
 
-def test_a_fetched_blob_is_counted_once(store: Store) -> None:
+def test_taken_counts_a_fetched_blob_once(store: Store) -> None:
     for _ in range(2):
         store.fetch(DIGEST, len(DATA), Shelf())
     assert store.taken == {DIGEST: len(DATA)}

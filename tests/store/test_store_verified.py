@@ -25,7 +25,7 @@ def _record(packs: VerifiedPacks) -> Path:
     return found
 
 
-def test_a_pack_is_remembered_on_the_base_that_it_was_verified_on(packs: VerifiedPacks) -> None:
+def test_verified_pack_is_recorded_with_its_base(packs: VerifiedPacks) -> None:
     assert packs.holds(PACK, BASE)
     assert packs.bases(PACK) == [BASE]
     assert not packs.holds(PACK, OTHER)
@@ -33,7 +33,7 @@ def test_a_pack_is_remembered_on_the_base_that_it_was_verified_on(packs: Verifie
     assert packs.bases(OTHER) == []
 
 
-def test_a_record_of_another_pack_under_this_name_is_ignored(packs: VerifiedPacks) -> None:
+def test_record_that_names_another_pack_is_ignored(packs: VerifiedPacks) -> None:
     name = _record(packs).name.replace(PACK.hex, OTHER.hex)
     (packs.home / "verified" / name).write_bytes(_record(packs).read_bytes())
     assert not packs.holds(OTHER, BASE)
@@ -41,13 +41,13 @@ def test_a_record_of_another_pack_under_this_name_is_ignored(packs: VerifiedPack
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"pack":1}', b'{"rules":1}', b"\xff", b"1"])
-def test_a_damaged_record_is_none(data: bytes, packs: VerifiedPacks) -> None:
+def test_damaged_record_is_ignored(data: bytes, packs: VerifiedPacks) -> None:
     _record(packs).write_bytes(data)
     assert not packs.holds(PACK, BASE)
     assert packs.bases(PACK) == []
 
 
-def test_checks_that_were_added_verify_again(
+def test_record_of_older_rules_is_ignored(
     packs: VerifiedPacks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verified, "RULES", verified.RULES + 1)
@@ -55,13 +55,15 @@ def test_checks_that_were_added_verify_again(
 
 
 @pytest.mark.parametrize("rules", [True, "1", 1.0, None])
-def test_a_record_names_its_checks_by_number(rules: object, packs: VerifiedPacks) -> None:
+def test_record_with_a_rules_value_that_is_no_integer_is_ignored(
+    rules: object, packs: VerifiedPacks
+) -> None:
     plain = {"pack": str(PACK), "base": str(BASE), "rules": rules}
     _record(packs).write_bytes(json.canonical(plain))
     assert not packs.holds(PACK, BASE)
 
 
-def test_records_that_others_could_have_written_are_not_believed(packs: VerifiedPacks) -> None:
+def test_records_in_a_world_writable_folder_are_ignored(packs: VerifiedPacks) -> None:
     folder = packs.home / "verified"
     folder.chmod(0o777)
     exposed = VerifiedPacks(packs.home)
@@ -71,7 +73,7 @@ def test_records_that_others_could_have_written_are_not_believed(packs: Verified
     assert VerifiedPacks(packs.home).holds(PACK, BASE)
 
 
-def test_a_home_that_cannot_be_written_costs_time_only(tmp_path: Path) -> None:
+def test_remember_ignores_an_unwritable_home(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file in its place")
     packs = VerifiedPacks(tmp_path / "home")
     packs.remember(PACK, BASE)
@@ -80,7 +82,7 @@ def test_a_home_that_cannot_be_written_costs_time_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("planted", ["link", "pipe", "folder"])
-def test_an_entry_that_is_not_a_file_counts_as_no_record(
+def test_record_that_is_not_a_regular_file_is_ignored(
     packs: VerifiedPacks, planted: str, tmp_path: Path
 ) -> None:
     record = _record(packs)

@@ -36,7 +36,7 @@ weights_of_three = st.tuples(*[st.sampled_from([1.0, 0.5, -1.25, 0.0])] * 3)
 
 
 @given(dtypes, st.permutations(range(3)), weights_of_three)
-def test_the_order_of_packs_changes_nothing(
+def test_order_of_packs_does_not_affect_the_result(
     dtype: str, order: list[int], weights: tuple[float, ...]
 ) -> None:
     base = _model(dtype, 0)
@@ -48,7 +48,7 @@ def test_the_order_of_packs_changes_nothing(
 
 
 @pytest.mark.parametrize("dtype", ["F32", "BF16", "F8_E5M2"])
-def test_weighted_packs_add_up_in_the_order_of_their_names_and_are_rounded_once(dtype: str) -> None:
+def test_weighted_packs_are_summed_by_name_and_rounded_once(dtype: str) -> None:
     base = _model(dtype, 0)
     applied, total = [], _values(dtype, 0)
     for seed, skill, weight in ((1, "acme/a", 0.5), (2, "acme/b", 1.0), (3, "zoo/a", -0.25)):
@@ -58,7 +58,7 @@ def test_weighted_packs_add_up_in_the_order_of_their_names_and_are_rounded_once(
     assert (_result(base, applied[::-1]) == expected).all()
 
 
-def test_lossy_packs_add_up_by_their_own_deltas() -> None:
+def test_lossy_packs_are_summed_by_their_decoded_deltas() -> None:
     base = _model("F32", 0)
     packs = [
         encode_pack(base, _model("F32", n + 1), f"acme/p{n}", scheme=graftllm()) for n in range(2)
@@ -72,7 +72,7 @@ def test_lossy_packs_add_up_by_their_own_deltas() -> None:
     assert (_result(base, [WeightedPack(pack) for pack in packs]) == expected).all()
 
 
-def test_one_pack_at_weight_one_gives_its_own_decode() -> None:
+def test_single_pack_at_weight_one_gives_its_own_decode() -> None:
     base, tuned = _model("F16", 0), _model("F16", 1)
     pack = encode_pack(base, tuned)
     whole = Composition(base, [WeightedPack(pack)])
@@ -82,7 +82,7 @@ def test_one_pack_at_weight_one_gives_its_own_decode() -> None:
     assert Composition(base, [WeightedPack(pack, 0.5)]).sole(ATTENTION) is None
 
 
-def test_nothing_applied_is_the_base() -> None:
+def test_empty_composition_is_the_base() -> None:
     base = _model("BF16", 0)
     empty = Composition(base, [])
     assert empty.specs == base.specs
@@ -90,7 +90,7 @@ def test_nothing_applied_is_the_base() -> None:
     assert read_all(empty, ATTENTION) == base.tensors[ATTENTION][2]
 
 
-def test_a_pack_on_top_of_packs_gives_its_own_decode() -> None:
+def test_layered_pack_gives_its_own_decode() -> None:
     base, middle, top = (_model("F32", n) for n in range(3))
     lower = encode_pack(base, middle, "acme/low")
     composed = Composition(base, [WeightedPack(lower)])
@@ -103,7 +103,7 @@ def test_a_pack_on_top_of_packs_gives_its_own_decode() -> None:
     assert read_all(three, ATTENTION) == _model("F32", 3).tensors[ATTENTION][2]
 
 
-def test_a_pack_without_what_it_lies_over_is_refused() -> None:
+def test_layered_pack_without_its_lower_pack_is_refused() -> None:
     base, middle = _model("F32", 0), _model("F32", 1)
     lower = encode_pack(base, middle, "acme/low")
     upper = encode_pack(middle, _model("F32", 2), "acme/up", over=(lower,))
@@ -113,7 +113,7 @@ def test_a_pack_without_what_it_lies_over_is_refused() -> None:
         Composition(base, [WeightedPack(upper)])
 
 
-def test_an_added_a_removed_and_a_grown_tensor_are_decided_by_their_pack() -> None:
+def test_added_removed_and_resized_tensors_come_from_their_pack() -> None:
     base = Model(
         {"k": ("U8", (2,), b"ab"), "gone": ("U8", (1,), b"x"), "e": numbers("F32", (2, 2), 1.0)}
     )
@@ -125,7 +125,7 @@ def test_an_added_a_removed_and_a_grown_tensor_are_decided_by_their_pack() -> No
     assert all(read_all(whole, name) == tuned.tensors[name][2] for name in tuned.specs)
 
 
-def test_a_sum_that_overflows_or_meets_infinities_is_told() -> None:
+def test_sum_that_overflows_is_an_error() -> None:
     base = Model({"w": numbers("F32", (3,), [1.0, 2.0, 3.0])})
     high = Model({"w": numbers("F32", (3,), [3e38, 2.0, 3.0])})
     packs = [encode_pack(base, high, f"acme/p{n}") for n in range(2)]
@@ -133,7 +133,7 @@ def test_a_sum_that_overflows_or_meets_infinities_is_told() -> None:
         _result(base, [WeightedPack(pack) for pack in packs], "w")
 
 
-def test_elements_of_the_base_that_are_no_numbers_stay_in_a_sum() -> None:
+def test_nonfinite_elements_of_the_base_are_kept_in_a_sum() -> None:
     words = np.array([np.inf, np.nan, 1.0], dtype="<f4")
     base = Model({"w": ("F32", (3,), words.tobytes())})
     packs = []
@@ -148,7 +148,7 @@ def test_elements_of_the_base_that_are_no_numbers_stay_in_a_sum() -> None:
     assert data == words.tobytes()
 
 
-def test_a_pack_that_makes_a_number_into_nan_cannot_be_added_up() -> None:
+def test_pack_that_turns_a_number_into_nan_cannot_be_summed() -> None:
     base = Model({"w": numbers("F32", (2,), 1.0)})
     bad = Model({"w": ("F32", (2,), np.array([np.nan, 1.0], dtype="<f4").tobytes())})
     good = Model({"w": numbers("F32", (2,), 2.0)})
@@ -163,14 +163,14 @@ def test_a_pack_that_makes_a_number_into_nan_cannot_be_added_up() -> None:
 @pytest.mark.parametrize("other", [
     {"w": ("F32", (2,), bytes(8))}, {"w": ("F32", (3,), bytes(12))}, {"v": ("F16", (2,), bytes(4))},
 ])  # fmt: skip
-def test_a_base_of_another_shape_or_dtype_is_refused(other: dict[str, Any]) -> None:
+def test_base_of_another_shape_or_dtype_is_refused(other: dict[str, Any]) -> None:
     base = Model({"w": ("F16", (2,), bytes(4))})
     pack = encode_pack(base, Model({"w": ("F16", (2,), b"\1\0\2\0")}))
     with pytest.raises(IntegrityError, match="`w`"):
         list(pack.decode("w", Model(other)))
 
 
-def test_the_difference_of_two_models_is_measured() -> None:
+def test_measure_difference_reports_change_elements_and_relative_size() -> None:
     letter = ("U8", (1,), b"a")
     before = Model({
         "w": numbers("F32", (4,), 2.0),

@@ -45,7 +45,7 @@ points = st.lists(st.tuples(st.floats(1, 1e6), st.floats(0, 1e6)), min_size=1, m
 
 
 @given(st.dictionaries(st.text("abc", min_size=1), points, min_size=1), st.floats(1, 1e7))
-def test_no_set_within_the_budget_at_another_price_errs_less(
+def test_within_bytes_has_the_least_distortion_within_the_budget(
     surveyed: dict[str, list[CandidatePoint]], budget: float
 ) -> None:
     found = within_bytes(surveyed, budget)
@@ -57,7 +57,7 @@ def test_no_set_within_the_budget_at_another_price_errs_less(
             assert found.distortion <= other.distortion * (1 + 1e-9) + 1e-9
 
 
-def test_asking_for_less_distortion_never_gives_a_smaller_set() -> None:
+def test_within_distortion_gives_no_smaller_set_for_less_distortion() -> None:
     made = candidates(ErrorMetric.flat(SHAPE, 1.0))
     several = [*made.fixed(), *(p for k in range(-18, 0) for p in made.points(2.0 ** (k / 2)))]
     sizes = [within_distortion({"w": several}, made.energy * s).size for s in (0.5, 0.1, 0.02)]
@@ -65,7 +65,7 @@ def test_asking_for_less_distortion_never_gives_a_smaller_set() -> None:
 
 
 @pytest.mark.parametrize("family", ["svd-ec", "grid", "svd-ec+grid", "sign"])
-def test_what_was_coded_errs_as_its_point_says(family: Family) -> None:
+def test_distortion_of_a_coded_tensor_equals_that_of_its_point(family: Family) -> None:
     made = candidates(ErrorMetric(correlated(SHAPE[0], 1), correlated(SHAPE[1], 2)))
     choice = EncodingChoice(family, made.top() / 40)
     coded = made.code(choice)
@@ -77,7 +77,7 @@ def test_what_was_coded_errs_as_its_point_says(family: Family) -> None:
     assert coded.estimate() > 0
 
 
-def test_a_metric_that_knows_what_matters_errs_less_where_it_matters() -> None:
+def test_metric_reduces_the_error_in_important_directions() -> None:
     metric = ErrorMetric(correlated(SHAPE[0], 1), correlated(SHAPE[1], 2))
     knowing, blind = candidates(metric), candidates(ErrorMetric.flat(SHAPE, 1.0))
     for share in (8, 20, 60):
@@ -94,7 +94,7 @@ def test_a_metric_that_knows_what_matters_errs_less_where_it_matters() -> None:
         assert mine < metric.distortion(error)
 
 
-def test_rounding_that_feeds_back_costs_less_for_the_same_error() -> None:
+def test_error_feedback_reduces_bytes_at_equal_error() -> None:
     made = candidates(ErrorMetric(correlated(SHAPE[0], 3), correlated(SHAPE[1], 4)))
     step = made.top() / 60
     fed = made.code(EncodingChoice("svd-ec", step))
@@ -112,14 +112,14 @@ def test_rounding_that_feeds_back_costs_less_for_the_same_error() -> None:
 
 
 @pytest.mark.parametrize("shape", [(40, 70), (70, 40), (50, 50)])
-def test_the_gram_way_gives_the_singular_values_that_svd_gives(shape: tuple[int, int]) -> None:
+def test_decompose_by_gram_matrix_equals_svd(shape: tuple[int, int]) -> None:
     matrix = torch.from_numpy(np.random.default_rng(0).standard_normal(shape)).float()
     left, sigma, right = decompose(matrix)
     assert torch.allclose((left * sigma) @ right.T, matrix, atol=1e-4)
     assert torch.allclose(sigma, torch.linalg.svdvals(matrix), rtol=1e-3)
 
 
-def test_rows_that_do_not_count_cost_next_to_nothing() -> None:
+def test_rows_with_small_weight_are_coded_coarsely() -> None:
     counts = torch.cat([torch.full((48,), 1.0), torch.full((48,), 1e-9)])
     metric = ErrorMetric(MetricFactor.of(counts), MetricFactor(torch.ones(SHAPE[1])))
     coded = candidates(metric, np.random.default_rng(0).standard_normal(SHAPE).reshape(-1)).code(
@@ -130,7 +130,7 @@ def test_rows_that_do_not_count_cost_next_to_nothing() -> None:
     assert magnitudes[:48].mean() > 5 * magnitudes[48:].mean()
 
 
-def test_a_survey_on_some_rows_says_about_what_all_rows_cost(
+def test_points_from_sampled_rows_estimate_the_whole_tensor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("skillpm.delta.auto.candidates._SAMPLE", 1 << 12)

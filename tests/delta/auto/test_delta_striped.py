@@ -43,7 +43,7 @@ def metric() -> ErrorMetric:
     )
 
 
-def test_a_large_tensor_coded_in_stripes_is_what_it_is_at_once(delta: np.ndarray) -> None:
+def test_striped_coding_equals_coding_at_once(delta: np.ndarray) -> None:
     at_once = code_grid(torch.from_numpy(delta), metric(), 0.5, feedback=False)
     found = code_large(SPEC, chunks(delta), metric(), EncodingChoice("grid", 0.5))
     assert found is not None
@@ -55,7 +55,7 @@ def test_a_large_tensor_coded_in_stripes_is_what_it_is_at_once(delta: np.ndarray
     assert np.array_equal(found.rows, at_once.rows)
 
 
-def test_some_rows_tell_about_what_all_would(
+def test_sampled_rows_estimate_the_whole_tensor(
     delta: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = delta_of(SPEC, chunks(delta))
@@ -76,10 +76,10 @@ def test_some_rows_tell_about_what_all_would(
     assert near.distortion == pytest.approx(exact.distortion, rel=0.1)
 
 
-def test_a_large_tensor_with_one_entry_that_is_no_number_has_no_delta(delta: np.ndarray) -> None:
+def test_large_tensor_with_a_nonfinite_entry_has_no_delta(delta: np.ndarray) -> None:
     delta[1, 5] = np.nan  # not among the rows that are surveyed
     assert delta_of(SPEC, chunks(delta)) is None
 
 
-def test_nothing_is_left_of_a_large_tensor_at_a_wide_step(delta: np.ndarray) -> None:
+def test_wide_step_codes_a_large_tensor_to_nothing(delta: np.ndarray) -> None:
     assert code_large(SPEC, chunks(delta), metric(), EncodingChoice("grid", 1e6)) is None

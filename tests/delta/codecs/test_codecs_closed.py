@@ -10,7 +10,7 @@ from skillpm.delta.codecs.table import CODECS
 from skillpm.spec.exactness import EXACT, FACTORS
 
 
-def test_codecs_do_not_load_torch() -> None:
+def test_codecs_do_not_import_torch() -> None:
     loaded = "import sys, skillpm.delta.codecs.table; print('torch' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", loaded], capture_output=True, check=True)
     assert shown.stdout.strip() == b"False"
@@ -36,12 +36,12 @@ def _tests_on(source: str, classes: set[str]) -> list[int]:
     return lines
 
 
-def test_the_search_for_tests_on_classes_finds_them() -> None:
+def test_class_check_search_finds_isinstance_calls() -> None:
     source = "isinstance(x, topk.TopKDecoder)\nisinstance(x, int | Factor)\nisinstance(x, str)\n"
     assert _tests_on(source, {"TopKDecoder", "Factor"}) == [1, 2]
 
 
-def test_no_module_outside_the_codecs_tests_the_class_of_a_codec() -> None:
+def test_modules_outside_codecs_do_not_check_codec_classes() -> None:
     package = Path(skillpm.__file__).parent
     codecs = package / "delta" / "codecs"
     classes = _classes(codecs)
@@ -51,6 +51,6 @@ def test_no_module_outside_the_codecs_tests_the_class_of_a_codec() -> None:
     assert {path: lines for path, lines in found.items() if lines} == {}
 
 
-def test_manifests_call_those_codecs_exact_that_the_table_does() -> None:
+def test_exact_codecs_of_manifests_match_the_table() -> None:
     assert {name for name, codec in CODECS.items() if not codec.lossy} == EXACT
     assert [name for name, codec in CODECS.items() if codec.keeps_factors] == [FACTORS]

@@ -34,7 +34,7 @@ def test_boxes_cover_a_span_once_and_in_order(start: int, size: int, width: int)
 
 
 @given(st.lists(st.binary(max_size=300), max_size=5))
-def test_sections_come_back(parts: list[bytes]) -> None:
+def test_sections_round_trip(parts: list[bytes]) -> None:
     sections = Sections(join(parts), "`t`")
     assert [sections.next() for _ in parts] == parts
     sections.close()
@@ -42,7 +42,7 @@ def test_sections_come_back(parts: list[bytes]) -> None:
         sections.next()
 
 
-def test_sections_that_lie_about_their_size_are_refused() -> None:
+def test_sections_with_a_false_size_are_refused() -> None:
     for data in (b"\x05abc", b"\xff\xff\xff\xff\x7f", b"\x80\x80\x80\x80\x80\x80", b"\x80"):
         with pytest.raises(IntegrityError, match="`t`"):
             Sections(data, "`t`").next()
@@ -52,7 +52,7 @@ def test_sections_that_lie_about_their_size_are_refused() -> None:
 
 @settings(max_examples=examples(40))
 @given(SHAPES, st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3, 3.0, 300.0]))
-def test_a_matrix_comes_back(shape: tuple[int, int], seed: int, spread: float) -> None:
+def test_matrix_round_trips(shape: tuple[int, int], seed: int, spread: float) -> None:
     codes = _matrix(shape, seed, spread)
     matrix = Matrix(encode_matrix(codes), *shape, "`t`")
     assert (matrix.whole() == codes).all()
@@ -60,7 +60,7 @@ def test_a_matrix_comes_back(shape: tuple[int, int], seed: int, spread: float) -
 
 @settings(max_examples=examples(30))
 @given(st.data())
-def test_any_span_of_a_matrix_comes_back_from_its_stripes(data: st.DataObject) -> None:
+def test_any_span_of_a_matrix_round_trips(data: st.DataObject) -> None:
     shape = data.draw(SHAPES)
     codes = _matrix(shape, data.draw(st.integers(0, 2**32 - 1)), 2.0)
     with pytest.MonkeyPatch.context() as patch:
@@ -72,13 +72,13 @@ def test_any_span_of_a_matrix_comes_back_from_its_stripes(data: st.DataObject) -
             assert (matrix.flat(start, stop) == codes.reshape(-1)[start:stop]).all()
 
 
-def test_integers_of_all_sizes_come_back() -> None:
+def test_integers_of_all_sizes_round_trip() -> None:
     codes = np.array([[0, 127, -128, 128], [2**30, -(2**30), 2**31 - 1, -(2**31)]], dtype=np.int32)
     assert (Matrix(encode_matrix(codes), 2, 4, "`t`").whole() == codes).all()
     assert Matrix(encode_matrix(codes[:1, :3]), 1, 3, "`t`").whole().dtype == np.int8
 
 
-def test_classes_are_chosen_where_rows_or_columns_differ() -> None:
+def test_classes_are_chosen_if_rows_or_columns_differ() -> None:
     random = np.random.default_rng(2)
     octaves = 2.0 ** np.arange(-3, 5).repeat(40)
     by_column = np.rint(random.normal(size=(200, 320)) * octaves).astype(np.int32)
@@ -117,9 +117,7 @@ def test_scales_are_within_half_a_step_of_their_logarithms(fine: int, values: li
 
 
 @given(st.integers(0, FINE_LIMIT), st.lists(st.integers(-250, 250), min_size=1, max_size=40))
-def test_scales_come_back_and_are_powers_of_two_where_they_should_be(
-    fine: int, octaves: list[int]
-) -> None:
+def test_scales_round_trip_and_powers_of_two_are_exact(fine: int, octaves: list[int]) -> None:
     logs = np.array(octaves, dtype=np.int32) << fine
     scales = decode_scales(encode_logs(logs), logs.size, fine, "`t`")
     assert scales is not None
@@ -143,7 +141,7 @@ def test_classes_out_of_range_are_refused() -> None:
                 Matrix(join(sections), *codes.shape, "`t`")
 
 
-def test_a_matrix_is_decoded_in_the_memory_of_a_stripe() -> None:
+def test_matrix_is_decoded_in_the_memory_of_a_stripe() -> None:
     random = np.random.default_rng(4)
     codes = (random.random((9 << 10, 1024)) < 0.05).astype(np.int32)
     data = encode_matrix(codes)
@@ -159,7 +157,7 @@ def test_a_matrix_is_decoded_in_the_memory_of_a_stripe() -> None:
     assert peak < 16 * coded.STRIPE
 
 
-def test_an_empty_matrix_has_no_classes() -> None:
+def test_empty_matrix_has_no_classes() -> None:
     classes = choose_classes(np.zeros((0, 3), dtype=np.int32))
     assert not classes.rows.size
     assert not classes.columns.size

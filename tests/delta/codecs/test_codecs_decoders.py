@@ -35,7 +35,9 @@ def _same(one: Case) -> bool:
 
 @settings(max_examples=examples(60))
 @given(st.sampled_from(FAMILIES), st.data())
-def test_a_decoder_gives_what_the_encoder_measured(family: str, data: st.DataObject) -> None:
+def test_decoder_returns_the_delta_that_the_encoder_measured(
+    family: str, data: st.DataObject
+) -> None:
     seed = data.draw(st.integers(0, 2**32 - 1))
     scaled = data.draw(st.booleans())
     assert _same(case(family, _shape(family, data), seed=seed, scaled=scaled))
@@ -43,7 +45,7 @@ def test_a_decoder_gives_what_the_encoder_measured(family: str, data: st.DataObj
 
 @settings(max_examples=examples(40))
 @given(st.sampled_from(FAMILIES), st.integers(2, 9), st.integers(2, 40), st.data())
-def test_rows_and_stripes_may_straddle_chunks(
+def test_rows_and_stripes_may_cross_chunks(
     family: str, height: int, width: int, data: st.DataObject
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -54,12 +56,12 @@ def test_rows_and_stripes_may_straddle_chunks(
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("shape", [(3, 700_001), (700_001, 3), (2, CHUNK + 5)])
-def test_chunks_of_real_size_come_back(family: str, shape: tuple[int, int]) -> None:
+def test_chunks_of_real_size_round_trip(family: str, shape: tuple[int, int]) -> None:
     assert _same(case(family, shape))
 
 
 @pytest.mark.parametrize("shape", [(1, 5_000_000), (5_000_000,)])
-def test_a_row_wider_than_a_stripe_comes_back(shape: tuple[int, ...]) -> None:
+def test_row_wider_than_a_stripe_round_trips(shape: tuple[int, ...]) -> None:
     assert _same(case("grid", shape, scaled=False, spread=0.2))
 
 
@@ -86,7 +88,7 @@ def test_signs_are_scaled_by_row_and_column() -> None:
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, "zero"])
-def test_an_empty_tensor_has_no_delta(family: str) -> None:
+def test_empty_tensor_has_no_delta(family: str) -> None:
     spec = TensorSpec("t", "F32", (0, 4))
     reader = reader_of(_zero(spec))
     if family == "zero":
@@ -97,7 +99,7 @@ def test_an_empty_tensor_has_no_delta(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", MATRICES)
-def test_a_vector_has_no_singular_factors(family: str) -> None:
+def test_vector_has_no_singular_factors(family: str) -> None:
     spec = TensorSpec("t", "F32", (4,))
     with pytest.raises(IntegrityError, match="`t` is not a matrix"):
         CODECS[family].open(spec, reader_of(_zero(spec)), {})
@@ -109,12 +111,12 @@ def _zero(spec: TensorSpec) -> PayloadWriter:
     return writer
 
 
-def test_every_codec_of_auto_is_lossy_and_registered() -> None:
+def test_codecs_of_auto_are_lossy_and_registered() -> None:
     assert all(CODECS[name].lossy for name in (*FAMILIES, "zero"))
 
 
 @pytest.mark.parametrize("dtype", ["F64", "F32", "F16", "BF16", "F8_E5M2"])
-def test_zero_leaves_every_bit_pattern_as_it_is(dtype: str) -> None:
+def test_zero_keeps_every_bit_pattern(dtype: str) -> None:
     spec = TensorSpec("t", dtype, (1 << 16,))
     random = np.random.default_rng(6)
     words = random.integers(0, 256, spec.nbytes, dtype=np.uint8).tobytes()
@@ -136,7 +138,7 @@ def test_zero_has_no_settings_and_no_parts() -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_pack_adds_the_delta_to_its_base(family: str) -> None:
+def test_pack_adds_the_delta_to_its_base(family: str) -> None:
     spec = TensorSpec("t", "F64", (5, 9))
     random = np.random.default_rng(7)
     values = random.normal(size=spec.elements)
@@ -166,7 +168,7 @@ def _peak(one: Case, chunks: int) -> int:
 
 
 @pytest.mark.slow
-def test_a_large_grid_is_decoded_in_the_memory_of_a_stripe() -> None:
+def test_large_grid_is_decoded_in_the_memory_of_a_stripe() -> None:
     spec = TensorSpec("t", "BF16", (4096, 14336))
     random = np.random.default_rng(8)
     codes = (random.random(spec.shape, dtype=np.float32) < 0.05).astype(np.int32)
@@ -181,7 +183,7 @@ def test_factors_are_decoded_in_the_memory_of_a_stripe() -> None:
     assert _peak(one, len(bits.chunk_spans(one.spec))) < 28 * coded.STRIPE
 
 
-def test_a_chunk_of_a_wide_row_costs_no_more_than_its_own_entries() -> None:
+def test_chunk_of_a_wide_row_uses_memory_for_its_own_entries() -> None:
     one = case("svd-ec", (2, 6 * CHUNK), rank=1, scaled=False)
     before = _peak(one, 0)
     assert _peak(one, 12) <= max(before, 8 * (6 + 3) * CHUNK)

@@ -43,13 +43,13 @@ def _damaged(data: bytes) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_damage_at_any_byte_is_refused_or_decoded_to_numbers(family: str) -> None:
+def test_damaged_byte_is_refused_or_decoded_to_finite_numbers(family: str) -> None:
     one = WHOLE[family]
     assert not all(_survives(one, data) for data in _damaged(one.data))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_part_cut_short_or_with_more_behind_it_is_refused(family: str) -> None:
+def test_part_that_is_truncated_or_extended_is_refused(family: str) -> None:
     one = WHOLE[family]
     for size in range(len(one.data)):
         assert not _survives(one, one.data[:size])
@@ -59,7 +59,7 @@ def test_a_part_cut_short_or_with_more_behind_it_is_refused(family: str) -> None
 
 @settings(max_examples=examples(200))
 @given(st.sampled_from(FAMILIES), st.data())
-def test_sections_of_noise_are_refused_or_decoded_to_numbers(
+def test_random_sections_are_refused_or_decoded_to_finite_numbers(
     family: str, data: st.DataObject
 ) -> None:
     one = WHOLE[family]
@@ -77,7 +77,7 @@ _HOSTILE: tuple[Any, ...] = (None, True, 1.0, "1", [1], {}, 2**62, -(2**62))
 
 @pytest.mark.parametrize("wrong", _HOSTILE, ids=repr)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_settings_of_another_kind_are_refused(family: str, wrong: Any) -> None:
+def test_settings_of_another_type_are_refused(family: str, wrong: Any) -> None:
     one = WHOLE[family]
     for key, value in one.record.settings.items():
         assert not _survives(one, one.data, **{key: wrong})
@@ -89,12 +89,12 @@ def test_settings_of_another_kind_are_refused(family: str, wrong: Any) -> None:
 
 @pytest.mark.parametrize("fine", [-1, 13, 2**31])
 @pytest.mark.parametrize("family", ["svd-ec", "grid", "sign"])
-def test_scales_of_no_fineness_are_refused(family: str, fine: int) -> None:
+def test_invalid_fineness_is_refused(family: str, fine: int) -> None:
     assert not _survives(WHOLE[family], WHOLE[family].data, fine=fine)
 
 
 @pytest.mark.parametrize("rank", [0, 1, 2, 4, 6, 7, 1 << 40])
-def test_a_rank_that_is_not_the_factors_is_refused(rank: int) -> None:
+def test_rank_that_differs_from_the_factors_is_refused(rank: int) -> None:
     one = WHOLE["svd-ec"]
     assert one.record.settings["rank"] == 3
     assert not _survives(one, one.data, rank=rank)
@@ -102,14 +102,14 @@ def test_a_rank_that_is_not_the_factors_is_refused(rank: int) -> None:
 
 @pytest.mark.parametrize("exponent", [-1000, -30, 30, 1000])
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_any_exponents_are_refused_or_give_numbers(side: str, exponent: int) -> None:
+def test_any_exponents_are_refused_or_give_finite_numbers(side: str, exponent: int) -> None:
     one = WHOLE["svd-ec"]
     _survives(one, one.data, **{side: exponent})
     _survives(one, one.data, left=exponent, right=exponent)
 
 
 @pytest.mark.parametrize("level", [b"\0\0\xc0\x7f", b"\1\0\x80\x7f", b"\0\0\x80\xff"])
-def test_levels_that_are_no_numbers_are_refused(level: bytes) -> None:
+def test_levels_that_are_not_finite_are_refused(level: bytes) -> None:
     one = WHOLE["grid"]
     place = one.data.index(np.array([0.1, 0.11], dtype="<f4").tobytes())
     for number in range(5):
@@ -119,7 +119,7 @@ def test_levels_that_are_no_numbers_are_refused(level: bytes) -> None:
             one.decode(data)
 
 
-def test_the_largest_levels_codes_and_scales_still_give_numbers() -> None:
+def test_largest_levels_codes_and_scales_give_finite_numbers() -> None:
     one = WHOLE["grid"]
     logs = coded.encode_flat(np.array([250, *[0] * 5], dtype=np.int32))
     wide = coded.encode_flat(np.array([250, *[0] * 6], dtype=np.int32))
@@ -131,7 +131,7 @@ def test_the_largest_levels_codes_and_scales_still_give_numbers() -> None:
     assert np.abs(decoded).max() > 2.0**650
 
 
-def test_a_stream_with_too_few_or_too_many_stripes_is_refused(
+def test_stream_with_a_wrong_number_of_stripes_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(coded, "STRIPE", 20)
@@ -146,14 +146,14 @@ def test_a_stream_with_too_few_or_too_many_stripes_is_refused(
 
 @pytest.mark.parametrize("shape", [(7, 6), (6, 8), (5, 7), (42,), (6, 7, 2), (600, 700)])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_part_of_another_shape_is_refused(family: str, shape: tuple[int, ...]) -> None:
+def test_part_of_another_shape_is_refused(family: str, shape: tuple[int, ...]) -> None:
     one = WHOLE[family]
     other = Case(TensorSpec("t", "F32", shape), None, one.expected, one.record, one.data)
     assert not _survives(other, one.data)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_part_that_is_a_frame_or_missing_is_refused(family: str) -> None:
+def test_part_that_is_a_frame_or_missing_is_refused(family: str) -> None:
     one = WHOLE[family]
     for name in (f"{PART}.zst", "e"):
         reader = part_of(one.spec, one.data, name)
@@ -165,7 +165,7 @@ def test_a_part_that_is_a_frame_or_missing_is_refused(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_part_far_larger_than_its_tensor_is_not_read(family: str) -> None:
+def test_part_far_larger_than_its_tensor_is_not_read(family: str) -> None:
     one = WHOLE[family]
     reader = part_of(one.spec, bytes((1 << 20) + 16 * one.spec.elements + 1))
     with pytest.raises(IntegrityError, match="expected at most"):
@@ -173,7 +173,7 @@ def test_a_part_far_larger_than_its_tensor_is_not_read(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_second_part_is_refused(family: str) -> None:
+def test_second_part_is_refused(family: str) -> None:
     one = WHOLE[family]
     writer = new_writer()
     writer.put_plain("t", PART, one.data)
@@ -183,7 +183,7 @@ def test_a_second_part_is_refused(family: str) -> None:
         CODECS[family].open(one.spec, reader_of(writer), one.record.settings)
 
 
-def test_a_few_bytes_cannot_claim_much_memory() -> None:
+def test_small_stream_of_zeros_uses_memory_of_its_shape_only() -> None:
     """A stream of zeros costs no bytes per integer, so the shape bounds memory: a byte per code."""
     spec = TensorSpec("t", "F32", (3000, 2000))
     zeros = [coded.encode_matrix(np.zeros((side, 2000), dtype=np.int32)) for side in (3000, 2000)]

@@ -34,7 +34,7 @@ def _whole(model: Model) -> dict[str, bytes]:
 
 
 @given(dtypes, st.integers(0, 40), st.data())
-def test_any_bit_patterns_of_any_dtype_come_back(
+def test_any_bit_patterns_of_any_dtype_round_trip(
     dtype: str, size: int, data: st.DataObject
 ) -> None:
     nbytes = size * BITS[dtype] // 8
@@ -46,7 +46,7 @@ def test_any_bit_patterns_of_any_dtype_come_back(
 
 
 @pytest.mark.parametrize("dtype", SUB_BYTE)
-def test_sub_byte_tensors_are_carried_whole_when_they_change_or_grow(dtype: str) -> None:
+def test_sub_byte_tensors_are_stored_whole(dtype: str) -> None:
     small = bytes(range(4 * BITS[dtype] // 4))
     base = Model({"t": (dtype, (2, 4), small), "g": (dtype, (2, 4), small)})
     tuned = Model({"t": (dtype, (2, 4), small[::-1]), "g": (dtype, (4, 4), small + small)})
@@ -72,7 +72,7 @@ def _encoded(
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("mode", ["s", "d", "x", "y"])
-def test_every_plain_mode_of_a_chunk_gives_the_tuned_words_back(dtype: str, mode: str) -> None:
+def test_every_plain_mode_of_a_chunk_round_trips(dtype: str, mode: str) -> None:
     size = {"x": 5000, "y": 250_000}.get(mode, 1000)
     spec = TensorSpec("t", dtype, (size,))
     random = np.random.default_rng(1)
@@ -99,7 +99,7 @@ def _noisy(dtype: str, shape: tuple[int, ...], share: float) -> tuple[np.ndarray
 
 @pytest.mark.parametrize("share", [1e-3, 0.1, 2])
 @pytest.mark.parametrize("dtype", ["F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"])
-def test_a_fine_tune_is_modelled_and_comes_back(dtype: str, share: float) -> None:
+def test_fine_tune_is_modelled_and_round_trips(dtype: str, share: float) -> None:
     spec = TensorSpec("t", dtype, (500, 100))
     reference, tuned = _noisy(dtype, spec.shape, share)
     modes, back = _encoded(spec, reference, tuned)
@@ -108,7 +108,7 @@ def test_a_fine_tune_is_modelled_and_comes_back(dtype: str, share: float) -> Non
 
 
 @pytest.mark.parametrize("dtype", ["F32", "BF16", "I32"])
-def test_modelled_words_of_any_bit_pattern_come_back(dtype: str) -> None:
+def test_modelled_words_of_any_bit_pattern_round_trip(dtype: str) -> None:
     spec = TensorSpec("t", dtype, (40, 50))
     random = np.random.default_rng(6)
     kind = word_dtype(spec.itemsize)
@@ -120,7 +120,7 @@ def test_modelled_words_of_any_bit_pattern_come_back(dtype: str) -> None:
     assert (back == tuned).all()
 
 
-def test_rows_that_go_on_in_the_next_chunk_come_back() -> None:
+def test_rows_that_cross_chunks_round_trip() -> None:
     spec = TensorSpec("t", "BF16", (1500, 1000))
     reference, tuned = _noisy("BF16", spec.shape, 0.03)
     modes, back = _encoded(spec, reference, tuned)
@@ -128,7 +128,7 @@ def test_rows_that_go_on_in_the_next_chunk_come_back() -> None:
     assert (back == tuned).all()
 
 
-def test_rows_that_stay_cost_nothing_when_the_others_are_modelled() -> None:
+def test_unchanged_rows_cost_almost_nothing_if_others_are_modelled() -> None:
     sizes = []
     for dtype, still in (("BF16", False), ("BF16", True)):
         spec = TensorSpec("t", dtype, (600, 100))
@@ -145,7 +145,7 @@ def test_rows_that_stay_cost_nothing_when_the_others_are_modelled() -> None:
     assert sizes[1] < sizes[0] * 1.02
 
 
-def test_damage_of_a_modelled_part_is_an_error_or_other_words() -> None:
+def test_damaged_modelled_part_is_an_error_or_gives_other_words() -> None:
     spec = TensorSpec("t", "BF16", (200, 40))
     reference, tuned = _noisy("BF16", spec.shape, 0.1)
     folded = difference(reference, tuned, "BF16")
@@ -180,7 +180,7 @@ def test_damage_of_a_modelled_part_is_an_error_or_other_words() -> None:
         ),
     ],
 )
-def test_hostile_modelled_parts_are_named(head: bytes, message: str) -> None:
+def test_hostile_modelled_parts_are_refused_with_the_reason(head: bytes, message: str) -> None:
     spec = TensorSpec("t", "BF16", (90, 20))
     with pytest.raises(IntegrityError, match=message):
         decode_modelled(head, Span(spec, 0, 1800), np.zeros(1800, dtype="<u2"))
@@ -193,7 +193,7 @@ def test_modes_that_a_dtype_cannot_have_are_refused(dtype: str, modes: str) -> N
         lossless.LosslessDecoder(spec, reader_of(new_writer()), {"modes": modes, "counts": []})
 
 
-def test_a_tensor_of_several_chunks_takes_a_mode_for_each() -> None:
+def test_tensor_of_several_chunks_has_a_mode_for_each() -> None:
     spec = TensorSpec("t", "BF16", (3 * CHUNK + 5,))
     reference = np.arange(word_count(spec), dtype=np.uint32).astype("<u2")
     tuned = reference.copy()
@@ -205,7 +205,7 @@ def test_a_tensor_of_several_chunks_takes_a_mode_for_each() -> None:
     assert (back == tuned).all()
 
 
-def test_the_first_and_the_last_word_of_a_chunk_can_change_alone() -> None:
+def test_first_and_last_word_of_a_chunk_can_change_alone() -> None:
     spec = TensorSpec("t", "U8", (CHUNK,))
     reference = np.zeros(CHUNK, dtype=np.uint8)
     tuned = reference.copy()
@@ -215,7 +215,7 @@ def test_the_first_and_the_last_word_of_a_chunk_can_change_alone() -> None:
     assert (back == tuned).all()
 
 
-def test_tensors_of_every_change_come_back() -> None:
+def test_tensors_of_every_kind_of_change_round_trip() -> None:
     random = np.random.default_rng(2)
 
     def bytes_of(count: int) -> bytes:
@@ -247,7 +247,7 @@ def test_tensors_of_every_change_come_back() -> None:
     assert _graft(base, tuned) == _whole(tuned)
 
 
-def test_a_resized_tensor_costs_only_what_is_new() -> None:
+def test_resized_tensor_costs_only_its_new_elements() -> None:
     old = np.random.default_rng(3).bytes(4 * 256 * 64)
     base = Model({"e": ("F32", (256, 64), old), "k": ("U8", (1,), b"a")})
     tuned = Model({"e": ("F32", (257, 64), old + bytes(255) + b"x"), "k": ("U8", (1,), b"a")})

@@ -26,7 +26,7 @@ from skillpm.spec.dtypes import TensorSpec
 
 
 @given(st.integers(1, 8), st.lists(st.integers(0, 255), max_size=80))
-def test_packed_bits_come_back(bits: int, values: list[int]) -> None:
+def test_packed_bits_round_trip(bits: int, values: list[int]) -> None:
     codes = np.array(values, dtype=np.uint8) & np.uint8((1 << bits) - 1)
     packed = pack_bits(codes, bits)
     assert len(packed) == packed_bytes(codes.size, bits)
@@ -99,7 +99,9 @@ def _unpacked(
 
 
 @pytest.mark.parametrize(("shape", "group"), [((12, 7), 4), ((5, 30), 128), ((9, 2, 3), 2)])
-def test_svd_decodes_to_a_plain_reading_of_its_format(shape: tuple[int, ...], group: int) -> None:
+def test_svd_decodes_like_a_direct_reading_of_its_format(
+    shape: tuple[int, ...], group: int
+) -> None:
     spec = TensorSpec("t", "F32", shape)
     rows, width = svd.matrix_shape(spec)
     delta = np.random.default_rng(4).normal(size=(rows, width)) * 1e-3
@@ -164,7 +166,7 @@ def _pair(dtype: str, name: str, shape: tuple[int, ...], change: float) -> tuple
     "name",
     ["embed_tokens.weight", "layers.0.self_attn.q_proj.weight", "layers.0.mlp.up_proj.weight"],
 )
-def test_graftllm_comes_near_the_tuned_model(dtype: str, columns: str, name: str) -> None:
+def test_graftllm_approximates_the_tuned_model(dtype: str, columns: str, name: str) -> None:
     base, tuned = _pair(dtype, name, (24, 32), 0.25)
     pack = encode_pack(
         base, tuned, scheme=graftllm(columns=columns, rank=1.0, mlp_rank=1.0, alpha=0.5)
@@ -178,7 +180,7 @@ def test_graftllm_comes_near_the_tuned_model(dtype: str, columns: str, name: str
     assert np.linalg.norm(after - target) < 0.8 * np.linalg.norm(before - target)
 
 
-def test_norms_biases_and_integers_are_exact_in_graftllm() -> None:
+def test_graftllm_stores_norms_biases_and_integers_exactly() -> None:
     base = Model({
         "layers.0.norm.weight": numbers("BF16", (4, 4), 1.0),
         "layers.0.mlp.up_proj.bias": numbers("F32", (4,), 0.5),
@@ -198,7 +200,9 @@ def test_norms_biases_and_integers_are_exact_in_graftllm() -> None:
     "name", ["embed.weight", "mlp.weight", "attn.q_proj.weight", "norm.weight", "mlp.bias"]
 )
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_lossy_refuses_what_is_no_number_and_lossless_keeps_it(name: str, value: float) -> None:
+def test_nonfinite_values_are_refused_by_lossy_and_kept_by_lossless(
+    name: str, value: float
+) -> None:
     base = Model({name: numbers("F32", (4, 4), 1.0)})
     words = np.ones(16, dtype="<f4")
     words[3] = value
@@ -211,7 +215,7 @@ def test_lossy_refuses_what_is_no_number_and_lossless_keeps_it(name: str, value:
 
 
 @pytest.mark.parametrize("name", ["mlp.weight", "attn.q_proj.weight"])
-def test_a_delta_too_large_for_the_scheme_is_an_error_of_ours(name: str) -> None:
+def test_delta_too_large_for_the_scheme_is_a_graft_error(name: str) -> None:
     base = Model({name: numbers("F32", (4, 4), -3e38)})
     tuned = Model({name: numbers("F32", (4, 4), 3e38)})
     with pytest.raises(GraftError, match=f"`{name}`"):
@@ -220,7 +224,7 @@ def test_a_delta_too_large_for_the_scheme_is_an_error_of_ours(name: str) -> None
         )
 
 
-def test_a_graft_that_overflows_is_an_error() -> None:
+def test_graft_that_overflows_is_an_error() -> None:
     name = "embed.weight"
     small = Model({name: numbers("F16", (4, 4), 1000.0)})
     tuned = Model({name: numbers("F16", (4, 4), 50000.0)})

@@ -47,7 +47,7 @@ def spread(shape: tuple[int, int], seed: int, decades: float) -> np.ndarray:
     st.integers(0, 2**32 - 1),
     st.floats(0, 1.2),
 )
-def test_two_levels_give_the_product_in_rational_numbers(
+def test_exact_product_matches_rational_arithmetic_at_both_depths(
     one: str, other: str, rank: int, seed: int, decades: float
 ) -> None:
     left = factor(spread((5, rank), seed, decades), one)
@@ -59,7 +59,7 @@ def test_two_levels_give_the_product_in_rational_numbers(
         assert (error <= rank * tops * 2.0**-bits).all()
 
 
-def test_components_of_very_different_sizes_are_balanced_first() -> None:
+def test_components_of_very_different_sizes_are_balanced() -> None:
     tilt = 10.0 ** np.arange(-12, 12, 6)
     left = factor(spread((6, 4), 1, 0.3) * tilt, "F32")
     right = factor(spread((4, 7), 2, 0.3) / tilt[:, None], "F32")
@@ -67,7 +67,7 @@ def test_components_of_very_different_sizes_are_balanced_first() -> None:
     assert np.abs(made / exactly(left, right) - 1).max() < 2.0**-45
 
 
-def test_rows_come_out_the_same_however_they_are_asked_for() -> None:
+def test_rows_are_independent_of_the_requested_span() -> None:
     left = factor(spread((40, 8), 3, 1.0), "BF16")
     right = factor(spread((8, 30), 4, 2.0), "BF16")
     product = ExactProduct(left, right, "t", width=width_for(8), depth=1)
@@ -77,7 +77,7 @@ def test_rows_come_out_the_same_however_they_are_asked_for() -> None:
 
 
 @given(st.integers(1, 1 << 16))
-def test_every_level_stays_below_the_integers_that_float64_holds(rank: int) -> None:
+def test_every_level_stays_below_the_exact_integers_of_float64(rank: int) -> None:
     top = 1 << width_for(rank)
     assert rank * top * top <= EXACT
     assert rank * (top * top // 2 * 2) <= EXACT
@@ -122,7 +122,7 @@ def decoded(spec: TensorSpec, made: Update, reference: Words) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", lowrank.DTYPES)
-def test_factors_come_back_bit_for_bit(dtype: str) -> None:
+def test_factors_round_trip_bit_for_bit(dtype: str) -> None:
     spec = TensorSpec("t", "F32", (30, 20))
     made = update((30, 20), 3, dtype)
     found = lowrank.LowRankDecoder(spec, *written(spec, made)).update
@@ -131,7 +131,7 @@ def test_factors_come_back_bit_for_bit(dtype: str) -> None:
     assert (found.scale, found.a.dtype, found.rank) == (0.375, dtype, 3)
 
 
-def test_chunks_that_end_within_a_row_fit_together() -> None:
+def test_chunks_that_end_within_a_row_are_decoded() -> None:
     shape = (1500, 1000)
     spec = TensorSpec("t", "BF16", shape)
     made = update(shape, 2)
@@ -169,13 +169,13 @@ def test_records_that_do_not_fit_are_refused(wrong: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("shape", [(20,), (0, 20), (2, 3, 4)])
-def test_what_is_no_matrix_has_no_factors(shape: tuple[int, ...]) -> None:
+def test_tensor_that_is_not_a_matrix_has_no_factors(shape: tuple[int, ...]) -> None:
     reader, settings = written(TensorSpec("t", "F32", (30, 20)), update((30, 20), 3))
     with pytest.raises(IntegrityError, match="is not a matrix"):
         lowrank.LowRankDecoder(TensorSpec("t", "F32", shape), reader, settings)
 
 
-def test_magnitudes_that_are_no_numbers_are_refused() -> None:
+def test_magnitudes_that_are_not_finite_are_refused() -> None:
     spec = TensorSpec("t", "F32", (30, 20))
     made = update((30, 20), 3, axis=0, magnitudes=np.full(30, np.nan))
     with pytest.raises(IntegrityError, match="is NaN or Inf"):

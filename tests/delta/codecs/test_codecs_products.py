@@ -38,7 +38,7 @@ def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 @given(SIDES, SIDES, SIDES, SEEDS, st.integers(-60, 60), st.integers(-60, 60))
-def test_exponents_are_the_finest_at_which_the_product_is_exact(
+def test_fit_exponents_returns_the_finest_exact_exponents(
     rank: int, height: int, width: int, seed: int, up: int, down: int
 ) -> None:
     left, right = _factors(rank, height, width, seed, 0.1)
@@ -52,7 +52,7 @@ def test_exponents_are_the_finest_at_which_the_product_is_exact(
 
 @settings(max_examples=examples(30))
 @given(SIDES, SIDES, SIDES, SEEDS)
-def test_a_product_is_that_of_the_placed_integers(
+def test_product_equals_that_of_the_placed_integers(
     rank: int, height: int, width: int, seed: int
 ) -> None:
     left, right = _factors(rank, height, width, seed, 0.3)
@@ -64,7 +64,7 @@ def test_a_product_is_that_of_the_placed_integers(
 
 @settings(max_examples=examples(40))
 @given(st.integers(1, 300), SEEDS, st.sampled_from([0.0, 0.01, 0.3]))
-def test_a_product_is_near_the_float64_one(rank: int, seed: int, decay: float) -> None:
+def test_product_approximates_the_float64_product(rank: int, seed: int, decay: float) -> None:
     left, right = _factors(rank, 40, 50, seed, decay)
     exact = left.T @ right
     error = np.abs(_product(left, right) - exact).max()
@@ -74,7 +74,7 @@ def test_a_product_is_near_the_float64_one(rank: int, seed: int, decay: float) -
 
 
 @given(SIDES, SEEDS)
-def test_errors_stay_within_the_bound_where_all_of_them_add_up(rank: int, seed: int) -> None:
+def test_accumulated_errors_stay_within_the_bound(rank: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     left = 1 + 2.0**-30 * random.random((rank, 3))
     right = 1 - 2.0**-30 * random.random((rank, 3))
@@ -82,14 +82,14 @@ def test_errors_stay_within_the_bound_where_all_of_them_add_up(rank: int, seed: 
     assert error <= max(2.0**-22, rank**0.5 * 2.0**-23.5) * rank * 1.01
 
 
-def test_no_zero_is_negative() -> None:
+def test_product_has_no_negative_zero() -> None:
     left, right = np.array([[0.0, 1.0, -1.0]]), np.array([[-1.0, 0.0, 1.0]])
     product = _product(left, right)
     assert not np.signbit(product[product == 0]).any()
 
 
 @given(st.data())
-def test_any_span_of_a_product_is_that_of_the_whole(data: st.DataObject) -> None:
+def test_any_span_of_a_product_equals_that_of_the_whole(data: st.DataObject) -> None:
     left, right = _factors(3, data.draw(SIDES), data.draw(SIDES), 5, 0.1)
     exponents = fit_exponents(left, right)
     product = Product.of(left, right, exponents, "t")
@@ -111,12 +111,12 @@ def test_factors_that_are_too_large_or_too_fine_are_refused(
         Product.of(side, right, exponents, "t")
 
 
-def test_what_is_no_number_is_refused() -> None:
+def test_factors_with_nan_are_refused() -> None:
     with pytest.raises(IntegrityError, match="do not multiply exactly"):
         Product.of(np.full((1, 2), np.nan), np.ones((1, 2)), (0, 0), "t")
 
 
-def test_tiny_factors_are_laid_on_the_finest_grid_there_is() -> None:
+def test_tiny_factors_use_the_finest_grid() -> None:
     tiny = np.full((1, 2), 2.0**-1020)
     assert fit_exponents(tiny, np.ones((1, 2)))[0] == -1000
 
@@ -132,7 +132,7 @@ print(hashlib.sha256(decoded.tobytes()).hexdigest())
 """
 
 
-def test_a_product_has_the_same_bits_under_any_number_of_threads() -> None:
+def test_product_has_the_same_bits_with_any_number_of_threads() -> None:
     found = set()
     for threads in "124":
         environment = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}

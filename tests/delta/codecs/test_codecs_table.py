@@ -123,24 +123,24 @@ def several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bits, "CHUNK", 40)
 
 
-def test_every_codec_of_the_table_is_tried_here() -> None:
+def test_every_codec_of_the_table_is_tested() -> None:
     assert ENCODERS.keys() == FORMS.keys() == CODECS.keys()
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_a_codec_is_listed_under_the_name_that_its_records_have(name: str) -> None:
+def test_codec_name_is_its_key_and_that_of_its_records(name: str) -> None:
     assert CODECS[name].name == name == sample(name).record.codec
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_a_file_has_the_name_of_its_codec(name: str) -> None:
+def test_module_is_named_after_its_codec(name: str) -> None:
     opener: Any = CODECS[name].open
     plain = name.replace("-", "_").replace("+", "_")
     assert opener.__module__ == f"skillpm.delta.codecs.{plain}"
 
 
 @pytest.mark.parametrize("name", [name for name in CODECS if not CODECS[name].lossy])
-def test_an_exact_codec_gives_the_tuned_words_and_no_delta(name: str) -> None:
+def test_exact_codec_decodes_the_tuned_words_and_has_no_delta(name: str) -> None:
     made = sample(name)
     decoder = made.open()
     for number, reference, tuned in made.chunks():
@@ -150,7 +150,7 @@ def test_an_exact_codec_gives_the_tuned_words_and_no_delta(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in CODECS if CODECS[name].lossy])
-def test_a_lossy_codec_gives_the_reference_plus_its_delta_rounded_once(name: str) -> None:
+def test_lossy_codec_decodes_the_reference_plus_its_delta_rounded_once(name: str) -> None:
     made = sample(name)
     decoder = made.open()
     for number, reference, _ in made.chunks():
@@ -164,7 +164,7 @@ def test_a_lossy_codec_gives_the_reference_plus_its_delta_rounded_once(name: str
 
 
 @pytest.mark.parametrize("name", [name for name in CODECS if CODECS[name].lossy])
-def test_a_sum_that_overflows_is_an_error_that_names_the_tensor(name: str) -> None:
+def test_sum_that_overflows_is_an_error_that_names_the_tensor(name: str) -> None:
     decoder = sample(name).open()
     number, size = 1, 40
     largest = np.full(size, np.finfo("<f4").max, dtype="<f4").view("<u4")
@@ -176,7 +176,7 @@ def test_a_sum_that_overflows_is_an_error_that_names_the_tensor(name: str) -> No
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_a_delta_that_needs_the_base_is_not_given_without_it(name: str) -> None:
+def test_delta_that_requires_the_base_is_none_without_it(name: str) -> None:
     decoder = sample(name).open()
     alone = decoder.delta_of(0)
     assert (alone is None) == (name in EXACT or CODECS[name].keeps_factors)
@@ -188,7 +188,7 @@ def test_a_delta_that_needs_the_base_is_not_given_without_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_a_known_error_is_the_error_of_what_is_decoded(name: str) -> None:
+def test_known_error_is_the_error_of_the_decoded_tensor(name: str) -> None:
     made = sample(name)
     decoder = made.open()
     known = CODECS[name].known_error
@@ -230,7 +230,7 @@ def _dense(form: LiveForm) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_a_live_form_stands_for_the_decoded_delta(name: str) -> None:
+def test_live_form_equals_the_decoded_delta(name: str) -> None:
     made = sample(name)
     decoder = made.open()
     form, expected = decoder.live_form(), FORMS[name]
@@ -243,14 +243,14 @@ def test_a_live_form_stands_for_the_decoded_delta(name: str) -> None:
     assert np.abs(_dense(form) - delta).max() <= 2.0**-20 * np.abs(delta).max()
 
 
-def test_the_factors_of_dora_have_no_form_beside_the_weight() -> None:
+def test_dora_factors_have_no_live_form() -> None:
     writer = new_writer()
     record = _adapter(writer, axis=0)
     decoder = CODECS["lowrank"].open(SPEC, reader_of(writer), record.settings)
     assert decoder.live_form() is None
 
 
-def test_entries_that_rounded_to_zero_are_not_in_a_sparse_form() -> None:
+def test_sparse_form_omits_entries_that_rounded_to_zero() -> None:
     delta = np.zeros(SPEC.elements)
     delta[[3, 41, 107]] = [1.0, 1e-12, -2.0]
     writer = new_writer()
@@ -265,7 +265,7 @@ def test_entries_that_rounded_to_zero_are_not_in_a_sparse_form() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(("spread", "error"), [(0.3, 0.03), (1.0, 0.03), (4.0, 0.03), (30.0, 0.2)])
 @pytest.mark.parametrize("scaled", [True, False])
-def test_an_estimate_is_near_the_bytes_that_are_written(
+def test_estimate_approximates_the_written_bytes(
     family: str, spread: float, error: float, *, scaled: bool
 ) -> None:
     options: dict[str, Any] = {} if family == "sign" else {"spread": spread}
@@ -287,7 +287,9 @@ class ConstantDecoder(DeltaDecoder):
         return np.full(stop - start, self._value)
 
 
-def test_a_new_codec_needs_a_decoder_and_an_entry_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_codec_requires_only_a_decoder_and_a_table_entry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(bits, "CHUNK", CHUNK)
     entry = Codec("constant", ConstantDecoder)
     monkeypatch.setattr("skillpm.delta.apply.open_pack.CODECS", {**CODECS, entry.name: entry})

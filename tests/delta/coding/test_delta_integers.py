@@ -47,7 +47,7 @@ def _sample(kind: str, size: int) -> tuple[Ints, Bytes]:
 
 
 @given(st.lists(st.tuples(numbers, st.integers(0, 63)), max_size=300))
-def test_any_integers_under_any_contexts_come_back(pairs: list[tuple[int, int]]) -> None:
+def test_any_integers_with_any_contexts_round_trip(pairs: list[tuple[int, int]]) -> None:
     values = np.array([value for value, _ in pairs], dtype=np.int32)
     contexts = np.array([context for _, context in pairs], dtype=np.uint8)
     data = encode_integers(values, contexts)
@@ -57,34 +57,34 @@ def test_any_integers_under_any_contexts_come_back(pairs: list[tuple[int, int]])
 
 @pytest.mark.parametrize("size", [1, 2, 1000, 1 << 16, (1 << 18) + 7])
 @pytest.mark.parametrize("kind", ["0.2", "3", "2000", "sixteen contexts", "mostly zero"])
-def test_integers_of_every_size_and_kind_come_back(kind: str, size: int) -> None:
+def test_integers_of_every_size_and_kind_round_trip(kind: str, size: int) -> None:
     values, contexts = _sample(kind, size)
     assert (decode_integers(encode_integers(values, contexts), contexts) == values).all()
 
 
 @pytest.mark.parametrize(("size", "share"), [(1 << 16, 1.03), (1 << 20, 1.015)])
 @pytest.mark.parametrize("kind", ["0.2", "1", "3", "30", "sixteen contexts", "mostly zero"])
-def test_a_stream_is_near_the_entropy_of_order_0(kind: str, size: int, share: float) -> None:
+def test_stream_size_is_near_the_order_0_entropy(kind: str, size: int, share: float) -> None:
     values, contexts = _sample(kind, size)
     stored = 8 * len(encode_integers(values, contexts))
     assert stored < share * _order0_bits(values, contexts)
     assert abs(stored - integer_bits(values, contexts)) < 0.01 * stored + 64
 
 
-def test_the_same_integers_give_the_same_bytes() -> None:
+def test_same_integers_give_the_same_bytes() -> None:
     values, contexts = _sample("sixteen contexts", 5000)
     assert encode_integers(values, contexts) == encode_integers(values.copy(), contexts.copy())
 
 
 @pytest.mark.parametrize("value", [0, -1, 7, 100_000, -(2**31), 2**31 - 1])
-def test_a_stream_of_one_small_integer_takes_next_to_nothing(value: int) -> None:
+def test_stream_of_one_small_integer_takes_few_bytes(value: int) -> None:
     size = 1 << 16
     data = encode_integers(np.full(size, value, dtype=np.int32), _zeros(size))
     assert (decode_integers(data, _zeros(size)) == value).all()
     assert len(data) < 20 or abs(value) >= 64
 
 
-def test_a_context_of_one_integer_costs_nothing_beside_another() -> None:
+def test_context_of_one_integer_costs_nothing_beside_another() -> None:
     values, _ = _sample("3", 1 << 14)
     alone = len(encode_integers(values, _zeros(values.size)))
     beside = np.concatenate([values, np.full(1 << 18, 5, dtype=np.int32)])
@@ -92,14 +92,14 @@ def test_a_context_of_one_integer_costs_nothing_beside_another() -> None:
     assert len(encode_integers(beside, contexts)) <= alone + 4
 
 
-def test_no_integers_are_a_stream_too() -> None:
+def test_empty_stream_round_trips() -> None:
     empty = np.zeros(0, dtype=np.int32)
     data = encode_integers(empty, _zeros(0))
     assert len(data) < 8
     assert decode_integers(data, _zeros(0)).size == 0
 
 
-def test_tables_of_sixteen_contexts_are_cheap_beside_few_integers() -> None:
+def test_tables_of_sixteen_contexts_are_small_for_few_integers() -> None:
     values, contexts = _sample("sixteen contexts", 1 << 16)
     one = len(encode_integers(values[:16], contexts[:16]))
     assert one < 16 * 8
@@ -119,7 +119,7 @@ def _read(data: bytes, contexts: Bytes) -> Ints | None:
 
 
 @pytest.mark.parametrize("kind", ["1", "300", "sixteen contexts", "mostly zero"])
-def test_damage_at_any_byte_is_an_error_or_still_an_array(kind: str) -> None:
+def test_damaged_byte_is_an_error_or_gives_an_array(kind: str) -> None:
     values, contexts = _sample(kind, 150 if kind == "300" else 600)
     data = encode_integers(values, contexts)
     found = 0
@@ -133,7 +133,7 @@ def test_damage_at_any_byte_is_an_error_or_still_an_array(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["1", "300", "sixteen contexts"])
-def test_a_stream_cut_short_or_drawn_out_is_an_error(kind: str) -> None:
+def test_truncated_or_extended_stream_is_an_error(kind: str) -> None:
     values, contexts = _sample(kind, 600)
     data = encode_integers(values, contexts)
     for size in {*range(0, len(data), stride(7)), len(data) - 1}:
@@ -141,7 +141,7 @@ def test_a_stream_cut_short_or_drawn_out_is_an_error(kind: str) -> None:
     assert _read(data + b"\0", contexts) is None
 
 
-def test_other_contexts_than_the_encoders_are_no_crash() -> None:
+def test_other_contexts_than_the_encoders_are_an_error() -> None:
     values, contexts = _sample("sixteen contexts", 600)
     data = encode_integers(values, contexts)
     assert _read(data, contexts[:500]) is None
@@ -150,7 +150,7 @@ def test_other_contexts_than_the_encoders_are_no_crash() -> None:
         decode_integers(data, contexts + np.uint8(60))
 
 
-def test_a_context_of_64_is_refused_when_encoding() -> None:
+def test_encode_refuses_a_context_of_64() -> None:
     with pytest.raises(ValueError, match="64"):
         encode_integers(np.zeros(1, dtype=np.int32), np.full(1, 64, dtype=np.uint8))
 
@@ -194,18 +194,18 @@ _STATE = (1 << 16).to_bytes(4, "little")
         (_stream("00000000" "1", b"\0\0!"), "raw bits"),
     ],
 )  # fmt: skip
-def test_hostile_streams_are_named(data: bytes, message: str) -> None:
+def test_hostile_streams_are_refused_with_the_reason(data: bytes, message: str) -> None:
     with pytest.raises(IntegrityError, match=message):
         decode_integers(data, _zeros(4))
 
 
 @given(st.lists(st.tuples(st.integers(1, 29), st.integers(0, 2**29 - 1))))
-def test_raw_bits_of_mixed_widths_come_back(pairs: list[tuple[int, int]]) -> None:
+def test_raw_bits_of_mixed_widths_round_trip(pairs: list[tuple[int, int]]) -> None:
     widths = np.array([width for width, _ in pairs], dtype=np.uint8)
     values = np.array([value % (1 << width) for width, value in pairs], dtype=np.uint32)
     assert (unpack_raw(pack_raw(values, widths), widths) == values).all()
 
 
 @given(st.integers(0, 2**35 - 1))
-def test_lengths_come_back(value: int) -> None:
+def test_varints_round_trip(value: int) -> None:
     assert read_varint(b"?" + varint(value), 1) == (value, 1 + len(varint(value)))

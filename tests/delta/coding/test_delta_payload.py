@@ -23,7 +23,7 @@ from skillpm.errors import GraftError, IntegrityError, SpecError
 
 
 @given(st.binary(max_size=2000))
-def test_a_frame_gives_its_content_back(data: bytes) -> None:
+def test_frame_round_trips(data: bytes) -> None:
     frame = compress(data * 3)
     if frame is not None:
         assert len(frame) < 3 * len(data)
@@ -37,7 +37,7 @@ def test_noise_is_not_compressed_and_large_zeros_are() -> None:
     assert decompress(frame, 5 * PROBE, "a part") == bytes(5 * PROBE)
 
 
-def test_a_window_over_the_limit_is_refused_before_anything_is_unpacked() -> None:
+def test_window_over_the_limit_is_refused_before_decompression() -> None:
     magic = (0xFD2FB528).to_bytes(4, "little")
     size = 2 * WINDOW_LIMIT
     frame = magic + bytes([0b11000000, (28 - 10) << 3]) + size.to_bytes(8, "little") + b"\1\0\0"
@@ -45,20 +45,20 @@ def test_a_window_over_the_limit_is_refused_before_anything_is_unpacked() -> Non
         decompress(frame, size, "a part")
 
 
-def test_an_empty_frame_is_nothing() -> None:
+def test_empty_frame_decompresses_to_nothing() -> None:
     frame = zstandard.ZstdCompressor(write_content_size=True).compress(b"")
     assert decompress(frame, 0, "a part") == b""
 
 
 @given(st.sets(st.integers(0, 2**20 - 1), min_size=1))
-def test_positions_come_back_from_their_gaps(found: set[int]) -> None:
+def test_positions_round_trip_through_gaps(found: set[int]) -> None:
     positions = np.array(sorted(found))
     assert (positions_from(gap_planes(positions), positions[-1] + 1, "t") == positions).all()
     with pytest.raises(IntegrityError, match="outside the tensor"):
         positions_from(gap_planes(positions), int(positions[-1]), "t")
 
 
-def test_a_layer_does_not_depend_on_the_order_of_its_parts() -> None:
+def test_layer_is_independent_of_the_order_of_its_parts() -> None:
     layers = set()
     for names in (("a", "b"), ("b", "a")):
         writer = new_writer()
@@ -69,7 +69,7 @@ def test_a_layer_does_not_depend_on_the_order_of_its_parts() -> None:
     assert len(layers) == 1
 
 
-def test_a_record_that_names_no_codec_is_refused() -> None:
+def test_record_without_a_codec_is_refused() -> None:
     writer = new_writer()
     writer.put("a", "0p0", b"x")
     writer.describe("a", Record("whole", {}))
@@ -79,7 +79,7 @@ def test_a_record_that_names_no_codec_is_refused() -> None:
         PayloadReader(Bytes(honest.replace(b'\\"codec\\"', b'\\"c0dec\\"')), "the layer")
 
 
-def test_a_part_that_is_asked_for_by_another_size_is_refused() -> None:
+def test_part_of_another_size_than_requested_is_refused() -> None:
     writer = new_writer()
     writer.put("a", "plain", b"xyz")
     writer.put("a", "framed", bytes(500))
@@ -95,7 +95,7 @@ def _work(base: Model, tuned: Model) -> EncodingJob:
     return EncodingJob(base, tuned, 2, lambda _bytes: None)
 
 
-def test_a_pack_is_measured_against_the_tuned_model() -> None:
+def test_measure_pack_compares_with_the_tuned_model() -> None:
     base = Model({"w": numbers("F32", (4,), 1.0), "i": ("U8", (1,), b"a")})
     tuned = Model({"w": numbers("F32", (4,), [1.0, 1.0, 1.0, 4.0]), "i": ("U8", (1,), b"b")})
     pairs, _ = pair_up(base.specs, tuned.specs, cast=False)
@@ -106,7 +106,7 @@ def test_a_pack_is_measured_against_the_tuned_model() -> None:
     assert not measured["i"].sketch.any()
 
 
-def test_a_pack_that_cannot_be_decoded_stops_the_measurement() -> None:
+def test_measure_pack_fails_if_a_pack_cannot_be_decoded() -> None:
     base = Model({"embed": numbers("F16", (2, 2), 60000.0)})
     small = Model({"embed": numbers("F16", (2, 2), 1.0)})
     tuned = Model({"embed": numbers("F16", (2, 2), 50000.0)})
@@ -116,7 +116,7 @@ def test_a_pack_that_cannot_be_decoded_stops_the_measurement() -> None:
         measure_pack(_work(base, tuned), pairs, pack)
 
 
-def test_the_leaf_of_a_cast_is_that_of_the_rounded_tensor() -> None:
+def test_cast_leaf_is_the_leaf_of_the_rounded_tensor() -> None:
     base = Model({"w": numbers("BF16", (2,), 1.0)})
     tuned = Model({"w": numbers("F32", (2,), 1.0 + 2.0**-9)})
     (pair,), _ = pair_up(base.specs, tuned.specs, cast=True)

@@ -13,7 +13,7 @@ def _work(base: Model, tuned: Model) -> EncodingJob:
     return EncodingJob(base, tuned, 2, lambda _bytes: None)
 
 
-def test_a_pack_is_measured_against_the_tuned_model() -> None:
+def test_measure_pack_compares_with_the_tuned_model() -> None:
     base = Model({"w": numbers("F32", (4,), 1.0), "i": ("U8", (1,), b"a")})
     tuned = Model({"w": numbers("F32", (4,), [1.0, 1.0, 1.0, 4.0]), "i": ("U8", (1,), b"b")})
     pairs, _ = pair_up(base.specs, tuned.specs, cast=False)
@@ -24,7 +24,7 @@ def test_a_pack_is_measured_against_the_tuned_model() -> None:
     assert not measured["i"].sketch.any()
 
 
-def test_a_pack_that_cannot_be_decoded_stops_the_measurement() -> None:
+def test_measure_pack_fails_if_a_pack_cannot_be_decoded() -> None:
     base = Model({"embed": numbers("F16", (2, 2), 60000.0)})
     small = Model({"embed": numbers("F16", (2, 2), 1.0)})
     tuned = Model({"embed": numbers("F16", (2, 2), 50000.0)})
@@ -34,7 +34,7 @@ def test_a_pack_that_cannot_be_decoded_stops_the_measurement() -> None:
         measure_pack(_work(base, tuned), pairs, pack)
 
 
-def test_the_leaf_of_a_cast_is_that_of_the_rounded_tensor() -> None:
+def test_cast_leaf_is_the_leaf_of_the_rounded_tensor() -> None:
     base = Model({"w": numbers("BF16", (2,), 1.0)})
     tuned = Model({"w": numbers("F32", (2,), 1.0 + 2.0**-9)})
     (pair,), _ = pair_up(base.specs, tuned.specs, cast=True)

@@ -44,7 +44,7 @@ def _read(base: Model, applied: list[WeightedPack], merging: Merging) -> bytes:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dtype", ["F32", "BF16", "F8_E5M2", "F64"])
-def test_a_merged_tensor_is_base_and_merged_deltas_rounded_once(method: str, dtype: str) -> None:
+def test_merged_tensor_is_base_plus_merged_deltas_rounded_once(method: str, dtype: str) -> None:
     base, packs = _packs(dtype)
     weights, start = (1.0, 0.5, -0.25), _values(dtype, 0)
     merging = Merging(method, {"density": 0.5})
@@ -58,7 +58,7 @@ def test_a_merged_tensor_is_base_and_merged_deltas_rounded_once(method: str, dty
 
 
 @pytest.mark.parametrize("method", BOTH)
-def test_the_order_of_packs_changes_nothing(method: str) -> None:
+def test_order_of_packs_does_not_affect_the_result(method: str) -> None:
     base, packs = _packs("BF16")
     applied = [
         WeightedPack(pack, weight) for pack, weight in zip(packs, (1.0, 0.5, 2.0), strict=True)
@@ -67,7 +67,7 @@ def test_the_order_of_packs_changes_nothing(method: str) -> None:
     assert len({_read(base, list(order), Merging(method)) for order in orders}) == 1
 
 
-def test_where_a_tensor_is_cut_into_chunks_changes_nothing(
+def test_chunk_boundaries_do_not_affect_the_result(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def found() -> dict[str, bytes]:
@@ -83,7 +83,7 @@ def test_where_a_tensor_is_cut_into_chunks_changes_nothing(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_one_pack_alone_gives_its_own_decode_whatever_the_method(method: str) -> None:
+def test_single_pack_gives_its_own_decode_for_every_method(method: str) -> None:
     base, packs = _packs("F16")
     whole = Composition(base, [WeightedPack(packs[0])], merging=Merging(method))
     assert whole.sole(ATTENTION) is packs[0].entries[ATTENTION]
@@ -92,14 +92,14 @@ def test_one_pack_alone_gives_its_own_decode_whatever_the_method(method: str) ->
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_one_pack_at_a_weight_is_weighed_and_not_merged(method: str) -> None:
+def test_single_pack_at_a_weight_is_scaled_and_not_merged(method: str) -> None:
     base, packs = _packs("F32")
     half = [WeightedPack(packs[0], 0.5)]
     assert _read(base, half, Merging(method)) == _read(base, half, Merging())
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_stack_is_one_task_vector(method: str) -> None:
+def test_layered_packs_are_one_task_vector(method: str) -> None:
     base = _model("F32", 0)
     low = encode_pack(base, _model("F32", 1), "acme/low")
     up = encode_pack(_model("F32", 1), _model("F32", 2), "acme/up", over=(low,))
@@ -118,7 +118,7 @@ def test_a_stack_is_one_task_vector(method: str) -> None:
     assert np.allclose(together, plain, atol=1e-6)
 
 
-def test_packs_under_one_top_are_one_vector_where_the_top_does_not_reach() -> None:
+def test_packs_below_one_top_are_one_vector_outside_its_footprint() -> None:
     base = Model({n: numbers("F32", (4,), 0.0) for n in ("shared", "own")})
     lows = [
         encode_pack(
@@ -137,7 +137,7 @@ def test_packs_under_one_top_are_one_vector_where_the_top_does_not_reach() -> No
     assert loose.merges("shared")
 
 
-def test_a_pack_that_two_lie_over_is_a_vector_of_its_own() -> None:
+def test_pack_below_two_layered_packs_is_a_vector_of_its_own() -> None:
     base = _model("F32", 0)
     low = encode_pack(base, _model("F32", 1), "acme/low")
     tops = [
@@ -149,7 +149,7 @@ def test_a_pack_that_two_lie_over_is_a_vector_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_a_pack_was_cut_from_is_a_sum_whatever_the_method(method: str) -> None:
+def test_reference_of_a_layered_pack_is_a_sum_for_every_method(method: str) -> None:
     base, lows = _packs("F32", 2)
     below = Composition(base, [WeightedPack(low) for low in lows])
     top = encode_pack(below, _model("F32", 7), "acme/top", over=tuple(lows))
@@ -158,7 +158,7 @@ def test_what_a_pack_was_cut_from_is_a_sum_whatever_the_method(method: str) -> N
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_lossy_packs_are_merged_by_their_own_deltas(method: str) -> None:
+def test_lossy_packs_are_merged_by_their_decoded_deltas(method: str) -> None:
     base = Model({ATTENTION: numbers("F32", (12, 20), _values("F32", 0))})
     packs = []
     for n in range(2):
@@ -173,7 +173,7 @@ def test_lossy_packs_are_merged_by_their_own_deltas(method: str) -> None:
     assert _read(base, [WeightedPack(pack) for pack in packs], Merging(method)) == expected
 
 
-def test_a_merge_that_overflows_is_an_error() -> None:
+def test_merge_that_overflows_is_an_error() -> None:
     base = Model({ATTENTION: numbers("F32", (3,), [1.0, 2.0, 3.0])})
     high = Model({ATTENTION: numbers("F32", (3,), [3e38, 2e38, 3e38])})
     applied = [WeightedPack(encode_pack(base, high, f"acme/p{n}")) for n in range(2)]
@@ -182,7 +182,7 @@ def test_a_merge_that_overflows_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_pack_that_makes_a_number_into_nan_cannot_be_merged(method: str) -> None:
+def test_pack_that_turns_a_number_into_nan_cannot_be_merged(method: str) -> None:
     base = Model({ATTENTION: numbers("F32", (2,), 1.0)})
     bad = Model({ATTENTION: ("F32", (2,), np.array([np.nan, 1.0], dtype="<f4").tobytes())})
     good = Model({ATTENTION: numbers("F32", (2,), 2.0)})
@@ -195,7 +195,7 @@ def test_a_pack_that_makes_a_number_into_nan_cannot_be_merged(method: str) -> No
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_elements_of_the_base_that_are_no_numbers_stay(method: str) -> None:
+def test_nonfinite_elements_of_the_base_are_kept(method: str) -> None:
     words = np.array([np.inf, np.nan, 1.0, -0.0], dtype="<f4")
     base = Model({ATTENTION: ("F32", (4,), words.tobytes())})
     packs = []

@@ -24,12 +24,12 @@ def _exp(value: float) -> Fraction:
 
 
 @given(st.floats(-700.0, 709.0))
-def test_exp_is_right_to_within_its_bound(value: float) -> None:
+def test_exp_is_within_its_error_bound(value: float) -> None:
     found, exact = Fraction(float(exp(np.array([value]))[0])), _exp(value)
     assert abs(found - exact) <= BOUND * exact
 
 
-def test_exp_is_right_over_a_dense_range() -> None:
+def test_exp_is_within_its_error_bound_over_a_dense_range() -> None:
     values = np.linspace(-25.0, 25.0, 401)
     found = exp(values)
     worst = max(
@@ -40,7 +40,7 @@ def test_exp_is_right_over_a_dense_range() -> None:
 
 
 @given(numbers | st.floats(1e-30, 1e-3) | st.floats(0.2, 0.3))
-def test_tanh_is_right_to_within_its_bound(value: float) -> None:
+def test_tanh_is_within_its_error_bound(value: float) -> None:
     found = Fraction(float(tanh(np.array([value]))[0]))
     with localcontext(prec=80):
         twice = (2 * Decimal(value)).exp()
@@ -48,7 +48,7 @@ def test_tanh_is_right_to_within_its_bound(value: float) -> None:
     assert abs(found - exact) <= BOUND * abs(exact)
 
 
-def test_the_ends_of_both_functions() -> None:
+def test_exp_and_tanh_saturate_at_extreme_values() -> None:
     ends = np.array([-np.inf, -1e9, 0.0, -0.0, 1e9, np.inf])
     assert exp(ends).tolist()[:4] == [0.0, 0.0, 1.0, 1.0]
     assert exp(ends)[4] == exp(ends)[5] == exp(np.array([709.0]))[0]
@@ -57,7 +57,7 @@ def test_the_ends_of_both_functions() -> None:
 
 
 @given(sizes, st.randoms(use_true_random=False))
-def test_an_exact_sum_is_the_same_in_any_order_and_nearly_exact(
+def test_exact_sum_is_order_independent_and_nearly_exact(
     values: list[float], order: random.Random
 ) -> None:
     found = exact_sum(np.array(values))
@@ -68,7 +68,7 @@ def test_an_exact_sum_is_the_same_in_any_order_and_nearly_exact(
     assert abs(found - exact) <= 2**-50 * exact + 5e-324
 
 
-def test_an_exact_sum_holds_for_many_elements_beside_a_large_one() -> None:
+def test_exact_sum_keeps_many_small_elements_beside_a_large_one() -> None:
     values = np.full(1 << 20, 2.0**-60)
     values[77] = 1.0
     assert exact_sum(values) == math.fsum(values)
@@ -76,18 +76,18 @@ def test_an_exact_sum_holds_for_many_elements_beside_a_large_one() -> None:
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=30), st.integers(1, 40))
-def test_the_largest_are_those_of_a_stable_sort(values: list[int], count: int) -> None:
+def test_largest_selects_like_a_stable_sort(values: list[int], count: int) -> None:
     mask = largest(np.array(values, dtype=np.float64), count)
     order = sorted(range(len(values)), key=lambda n: (-values[n], n))
     assert sorted(np.flatnonzero(mask).tolist()) == sorted(order[:count])
 
 
-def test_a_rank_and_a_share_of_a_tensor() -> None:
+def test_ranked_and_share_of_small_tensors() -> None:
     assert [ranked(np.array([3.0, 1.0, 2.0]), rank) for rank in range(3)] == [1.0, 2.0, 3.0]
     assert [share(10, density) for density in (0.01, 0.2, 0.55, 1.0)] == [1, 2, 6, 10]
     assert share(0, 0.5) == 0
 
 
 @pytest.mark.parametrize("values", [[5.0, 5.0], [0.0]])
-def test_where_all_are_equal_all_count_in_full(values: list[float]) -> None:
+def test_normalized_equal_values_are_one(values: list[float]) -> None:
     assert normalised(np.array(values)).tolist() == [1.0] * len(values)

@@ -49,25 +49,25 @@ def _paper(method: str, deltas: Numbers, density: float) -> torch.Tensor:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("count", [2, 3, 7])
 @pytest.mark.parametrize("density", [0.07, 0.2, 0.5])
-def test_a_method_does_what_its_paper_says(method: str, count: int, density: float) -> None:
+def test_method_matches_the_formula_of_its_paper(method: str, count: int, density: float) -> None:
     deltas = _deltas(count, 30_011, seed=count)
     found = merge(_vectors(deltas), Merging(method, {"density": density}), TENSOR)
     assert papers.close(found, _paper(method, deltas, density))
 
 
-def test_every_method_of_the_vocabulary_is_there() -> None:
+def test_every_method_of_the_vocabulary_is_implemented() -> None:
     assert set(METHODS) == set(words.METHODS) - {"sum"}
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_scale_multiplies_what_is_merged(method: str) -> None:
+def test_scale_multiplies_the_merged_vector(method: str) -> None:
     vectors = _vectors(_deltas(3, 500, seed=1))
     plain = merge(vectors, Merging(method), TENSOR)
     assert (merge(vectors, Merging(method, {"scale": 0.25}), TENSOR) == plain * 0.25).all()
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_weight_of_all_multiplies_what_is_merged(method: str) -> None:
+def test_common_weight_multiplies_the_merged_vector(method: str) -> None:
     deltas = _deltas(3, 500, seed=1)
     plain = merge(_vectors(deltas), Merging(method), TENSOR)
     half = merge(_vectors(deltas, (0.5, 0.5, 0.5)), Merging(method), TENSOR)
@@ -77,7 +77,7 @@ def test_a_weight_of_all_multiplies_what_is_merged(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_nothing_moves_is_a_zero_that_leaves_every_number_its_bits(method: str) -> None:
+def test_unchanged_elements_merge_to_negative_zero(method: str) -> None:
     deltas = np.zeros((2, 64))
     deltas[:, :8] = [[0.5], [0.25]]
     found = merge(_vectors(deltas), Merging(method, {"density": 1.0}), TENSOR)
@@ -87,7 +87,7 @@ def test_what_nothing_moves_is_a_zero_that_leaves_every_number_its_bits(method: 
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_vectors_themselves_are_not_written_to(method: str) -> None:
+def test_merge_does_not_modify_its_vectors(method: str) -> None:
     deltas = _deltas(3, 100, seed=4)
     before = deltas.copy()
     merge(_vectors(deltas, (0.5, 1.0, -1.0)), Merging(method), TENSOR)
@@ -96,20 +96,20 @@ def test_the_vectors_themselves_are_not_written_to(method: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("size", [0, 1, 2, 5])
-def test_tensors_of_a_few_elements_are_merged_too(method: str, size: int) -> None:
+def test_tensors_of_few_elements_are_merged(method: str, size: int) -> None:
     deltas = np.full((3, size), 0.5)
     found = merge(_vectors(deltas), Merging(method, {"density": 1.0}), TENSOR)
     assert (found == (1.5 if method == "dare" else 0.5)).all()
     assert found.shape == (size,)
 
 
-def test_ties_keeps_of_equal_elements_those_that_stand_first() -> None:
+def test_ties_keeps_the_first_of_equal_elements() -> None:
     deltas = np.array([[1.0, -1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 2.0]])
     found = merge(_vectors(deltas), Merging("ties", {"density": 0.5}), TENSOR)
     assert found.tolist() == [1.0, -1.0, 0.0, 2.0]
 
 
-def test_ties_elects_by_weighted_size_and_takes_the_mean_of_those_that_agree() -> None:
+def test_ties_elects_by_weighted_size_and_averages_the_agreeing_vectors() -> None:
     deltas = np.array([[3.0], [1.0], [-5.0]])
     all_in = Merging("ties", {"density": 1.0})
     assert merge(_vectors(deltas), all_in, TENSOR).tolist() == [-5.0]
@@ -117,34 +117,34 @@ def test_ties_elects_by_weighted_size_and_takes_the_mean_of_those_that_agree() -
     assert merge(_vectors(np.array([[1.0], [-1.0]])), all_in, TENSOR).tolist() == [0.0]
 
 
-def test_sce_takes_all_where_the_vectors_agree_in_every_element() -> None:
+def test_sce_keeps_all_elements_if_the_vectors_agree() -> None:
     deltas = np.array([[0.5, -0.25, 1.0]] * 2)
     found = merge(_vectors(deltas), Merging("sce", {"density": 0.1}), TENSOR)
     assert found.tolist() == [0.5, -0.25, 1.0]
 
 
-def test_sce_weighs_by_the_squares_of_what_is_selected() -> None:
+def test_sce_weighs_by_the_squares_of_the_selected_elements() -> None:
     deltas = np.array([[3.0, 0.0], [1.0, 0.0]])
     found = merge(_vectors(deltas), Merging("sce", {"density": 1.0}), TENSOR)
     assert found.tolist() == pytest.approx([(9 * 3 + 1 * 1) / 10, 0.0], rel=1e-15)
 
 
 @pytest.mark.parametrize("power", [-500, 600])
-def test_sce_is_the_same_at_any_power_of_two(power: int) -> None:
+def test_sce_is_equivariant_to_powers_of_two(power: int) -> None:
     deltas = _deltas(3, 200, seed=5)
     plain = merge(_vectors(deltas), Merging("sce"), TENSOR)
     moved = merge(_vectors(np.ldexp(deltas, power)), Merging("sce"), TENSOR)
     assert (np.ldexp(moved, -power) == plain).all()
 
 
-def test_pcb_gives_nothing_of_a_skill_at_what_it_dropped() -> None:
+def test_pcb_merges_dropped_elements_to_zero() -> None:
     chance = np.random.default_rng(3)
     deltas = chance.normal(size=(2, 1000)) * 0.01
     found = merge(_vectors(deltas), Merging("pcb", {"density": 0.05}), TENSOR)
     assert 50 <= np.count_nonzero(found) <= 100
 
 
-def test_dare_draws_by_seed_skill_tensor_and_position_alone() -> None:
+def test_dare_draws_depend_on_seed_skill_tensor_and_position_alone() -> None:
     size = 3 * 16 + 5
     one = draws(0, "acme/a", TENSOR, size)
     assert (draws(0, "acme/a", TENSOR, 7) == one[:7]).all()
@@ -152,7 +152,7 @@ def test_dare_draws_by_seed_skill_tensor_and_position_alone() -> None:
     assert all((draws(*other, size) != one).any() for other in others)
 
 
-def test_dare_draws_alike_across_the_chunks_of_a_large_tensor() -> None:
+def test_dare_draws_are_consistent_across_chunks() -> None:
     size = (1 << 20) + 40
     found = draws(7, "acme/a", TENSOR, size)
     assert found[-40:].tolist() == draws(7, "acme/a", TENSOR, size + 100)[size - 40 : size].tolist()
@@ -169,7 +169,7 @@ names = st.sampled_from(sorted(METHODS))
 
 
 @given(names, st.integers(2, 4), st.integers(1, 60), st.integers(0, 99), st.floats(0.01, 1.0))
-def test_merging_gives_finite_numbers_below_the_sum_of_all_sizes(
+def test_merged_values_are_finite_and_bounded_by_the_sum_of_sizes(
     method: str, count: int, size: int, seed: int, density: float
 ) -> None:
     deltas = _deltas(count, size, seed)
@@ -190,14 +190,14 @@ def test_merging_gives_finite_numbers_below_the_sum_of_all_sizes(
     ({"scale": 10**400}, "invalid `scale` of `ties`: expected .* found 1000"),
     ({"seed": 1}, r"`ties` has no setting 'seed'; known settings: `density` \(0 < value <= 1"),
 ])  # fmt: skip
-def test_invalid_settings_are_refused_with_what_is_expected(
+def test_invalid_settings_are_refused_with_the_expected_values(
     settings: dict[str, float], problem: str
 ) -> None:
     with pytest.raises(SpecError, match=problem):
         Merging("ties", settings)
 
 
-def test_an_unknown_method_is_refused_with_a_list_of_the_known_ones() -> None:
+def test_unknown_method_or_setting_is_refused_with_the_known_ones() -> None:
     with pytest.raises(SpecError, match="unknown method 'slerp'; expected one of `sum`, `ties`"):
         Merging("slerp")
     with pytest.raises(SpecError, match="`sum` has no setting 'density'; known settings: none"):
@@ -206,7 +206,7 @@ def test_an_unknown_method_is_refused_with_a_list_of_the_known_ones() -> None:
         Merging("dare", {"seed": 0.5})
 
 
-def test_a_merging_has_all_settings_and_says_which_are_its_own() -> None:
+def test_merging_separates_all_settings_from_changed_ones() -> None:
     some = Merging("dare", {"density": 1, "seed": 3})
     assert some.all_settings == {"density": 1.0, "scale": 1.0, "seed": 3}
     assert some.changed_settings == {"density": 1.0, "seed": 3}

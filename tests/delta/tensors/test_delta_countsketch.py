@@ -21,11 +21,11 @@ def _sketch(delta: np.ndarray, tensor: str = "t") -> np.ndarray:
 
 
 @given(integers, integers)
-def test_a_sketch_is_linear(one: np.ndarray, other: np.ndarray) -> None:
+def test_sketch_is_linear(one: np.ndarray, other: np.ndarray) -> None:
     assert (_sketch(one) + _sketch(2 * other) == _sketch(one + 2 * other)).all()
 
 
-def test_chunks_of_whole_blocks_give_the_sketch_of_the_whole() -> None:
+def test_sketch_of_block_chunks_equals_that_of_the_whole() -> None:
     delta = np.arange(2 * BLOCK + 7) % 97 - 48.0
     sketcher = Sketcher("t")
     for start in range(0, delta.size, BLOCK):
@@ -43,11 +43,11 @@ def test_inner_products_of_sketches_estimate_those_of_deltas() -> None:
     assert abs(_sketch(one, "other") @ a / (a @ a)) < 0.3
 
 
-def test_what_is_not_finite_counts_as_zero() -> None:
+def test_nonfinite_values_count_as_zero() -> None:
     assert (_sketch(np.array([1.0, np.nan, np.inf])) == _sketch(np.array([1.0, 0.0, 0.0]))).all()
 
 
-def test_a_sketch_is_written_as_float32_in_base64() -> None:
+def test_sketch_is_encoded_as_float32_in_base64() -> None:
     total = sum_sketches({"a": _sketch(np.ones(5)), "b": _sketch(np.ones(5))})
     data = base64.b64decode(encode_sketch(total))
     assert (np.frombuffer(data, "<f4") == total).all()
@@ -68,5 +68,7 @@ def test_a_sketch_is_written_as_float32_in_base64() -> None:
     ("wte.weight", "embedding", "wte"),
     ("logit_scale", "other", "logit_scale"),
 ])  # fmt: skip
-def test_a_tensor_is_known_by_its_name(tensor: str, kind: str, block: str) -> None:
+def test_kind_and_block_are_derived_from_the_tensor_name(
+    tensor: str, kind: str, block: str
+) -> None:
     assert (kind_of(tensor), block_of(tensor)) == (kind, block)

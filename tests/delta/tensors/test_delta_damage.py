@@ -11,14 +11,14 @@ def specs(*names: str, shape: tuple[int, ...] = (2, 2)) -> dict[str, TensorSpec]
     return {name: TensorSpec(name, "F32", shape) for name in names}
 
 
-def test_an_empty_tensor_in_the_place_of_a_full_one_is_a_placeholder() -> None:
+def test_empty_tensor_in_place_of_a_full_one_is_a_placeholder() -> None:
     tuned = specs(*NAMES) | specs(NAMES[1], shape=(0,))
     with pytest.raises(GraftError, match="is an empty placeholder") as caught:
         pair_up(specs(*NAMES), tuned, cast=False)
     assert "zero_to_fp32" in (caught.value.hint or "")
 
 
-def test_what_is_empty_in_the_base_may_be_empty_in_the_tuned_model() -> None:
+def test_tensor_that_is_empty_in_the_base_may_be_empty_in_the_tuned_model() -> None:
     both = specs(*NAMES) | specs("mask", shape=(0,))
     assert len(pair_up(both, both, cast=False)[0]) == 4
 
@@ -33,19 +33,19 @@ def test_what_is_empty_in_the_base_may_be_empty_in_the_tuned_model() -> None:
         "layer.1.base_layer.weight",
     ],
 )
-def test_a_tensor_inside_a_wrapper_is_no_new_tensor(wrapped: str) -> None:
+def test_tensor_inside_a_wrapper_is_refused(wrapped: str) -> None:
     tuned = specs(NAMES[0], NAMES[2], wrapped)
     with pytest.raises(GraftError, match=r"the base's `layer\.1\.weight` in a wrapper"):
         pair_up(specs(*NAMES), tuned, cast=False)
 
 
-def test_a_wrapper_around_the_whole_model_is_taken_off() -> None:
+def test_wrapper_around_the_whole_model_is_removed() -> None:
     tuned = specs(*(f"_orig_mod.{name}" for name in NAMES))
     pairs, _ = pair_up(specs(*NAMES), tuned, cast=False)
     assert [pair.tensor for pair in pairs] == NAMES
 
 
-def test_a_new_tensor_beside_those_of_the_base_is_a_new_tensor() -> None:
+def test_new_tensor_beside_those_of_the_base_is_added() -> None:
     tuned = specs(*NAMES, "layer.1.extra.weight")
     pairs, _ = pair_up(specs(*NAMES), tuned, cast=False)
     assert [p.tensor for p in pairs if p.change == "added"] == ["layer.1.extra.weight"]

@@ -17,7 +17,7 @@ def _found(base: dict[str, TensorSpec], tuned: dict[str, TensorSpec]) -> dict[st
     return {pair.tensor: pair for pair in pair_up(base, tuned, cast=False)[0]}
 
 
-def test_a_prefix_that_the_tuned_model_adds_is_taken_off() -> None:
+def test_prefix_that_the_tuned_model_adds_is_removed() -> None:
     base, tuned = (
         _specs("encoder.a", "encoder.b"),
         _specs("bert.encoder.a", "bert.encoder.b", "head.w"),
@@ -31,7 +31,7 @@ def test_a_prefix_that_the_tuned_model_adds_is_taken_off() -> None:
     ]
 
 
-def test_a_prefix_that_the_tuned_model_lost_is_put_on() -> None:
+def test_prefix_that_the_tuned_model_lacks_is_added() -> None:
     base, tuned = (
         _specs("bert.encoder.a", "bert.encoder.b", "bert.gone"),
         _specs("encoder.a", "encoder.b"),
@@ -45,7 +45,7 @@ def test_a_prefix_that_the_tuned_model_lost_is_put_on() -> None:
     ]
 
 
-def test_a_renamed_tensor_is_read_under_its_own_name() -> None:
+def test_renamed_tensor_is_read_by_its_name_in_the_tuned_model() -> None:
     base = Model({"w": numbers("F32", (2,), 1.0), "v": numbers("F32", (2,), 1.0)})
     tuned = Model({"m.w": numbers("F32", (2,), 2.0), "m.v": numbers("F32", (2,), 1.0)})
     pack = encode_pack(base, tuned)
@@ -59,14 +59,14 @@ def test_a_renamed_tensor_is_read_under_its_own_name() -> None:
     (_specs("p.a", shape=(2, 3)), "the shape of `p.a` differs"),
     (_specs("a", shape=(3, 2)), "shares no tensor of the same name and shape"),
 ])  # fmt: skip
-def test_names_that_match_in_no_one_way_are_refused(
+def test_names_without_a_unique_match_are_refused(
     tuned: dict[str, TensorSpec], message: str
 ) -> None:
     with pytest.raises(GraftError, match=message):
         pair_up(_specs("a"), tuned, cast=False)
 
 
-def test_two_tensors_that_take_one_name_are_refused() -> None:
+def test_two_tensors_that_map_to_one_name_are_refused() -> None:
     with pytest.raises(GraftError, match=r"`x` and `m\.x` of the tuned model both map to `x`"):
         pair_up(_specs("a", "b"), _specs("m.a", "m.b", "m.x", "x"), cast=False)
 
@@ -79,14 +79,14 @@ def test_tensors_are_changed_resized_added_or_removed() -> None:
     }  # fmt: skip
 
 
-def test_another_dtype_is_refused_with_both_named() -> None:
+def test_another_dtype_is_refused_with_both_dtypes() -> None:
     base, tuned = _specs("w", dtype="BF16"), _specs("w", dtype="F32")
     with pytest.raises(GraftError, match="BF16 in the base, F32 in the tuned model") as problem:
         pair_up(base, tuned, cast=False)
     assert "--cast" in str(problem.value.hint)
 
 
-def test_a_cast_rounds_the_tuned_model_to_the_base_dtype() -> None:
+def test_cast_rounds_the_tuned_model_to_the_base_dtype() -> None:
     base = Model({"w": numbers("BF16", (2,), [1.0, 2.0])})
     tuned = Model({"w": numbers("F32", (2,), [1.0 + 2.0**-8, 2.0 + 2.0**-6 + 2.0**-9])})
     grafted = Composition(base, [WeightedPack(encode_pack(base, tuned, cast=True))])
@@ -94,14 +94,14 @@ def test_a_cast_rounds_the_tuned_model_to_the_base_dtype() -> None:
 
 
 @pytest.mark.parametrize("bits", ["ffffff7f", "ffffffff", "0000c07f", "0000807f"])
-def test_a_cast_refuses_what_does_not_fit(bits: str) -> None:
+def test_cast_refuses_values_that_do_not_fit(bits: str) -> None:
     base = Model({"w": numbers("BF16", (2,), 1.0)})
     tuned = Model({"w": ("F32", (2,), bytes(4) + bytes.fromhex(bits))})
     with pytest.raises(GraftError, match="`w` has a value that does not fit BF16"):
         encode_pack(base, tuned, cast=True)
 
 
-def test_no_cast_makes_numbers_of_integers() -> None:
+def test_cast_from_float_to_integer_is_refused() -> None:
     with pytest.raises(GraftError, match="I64 in the base, F32 in the tuned model") as problem:
         pair_up(_specs("w", dtype="I64"), _specs("w"), cast=True)
     assert problem.value.hint is None

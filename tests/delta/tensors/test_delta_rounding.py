@@ -40,7 +40,7 @@ def _nearest(value: float, dtype: str) -> Fraction:
 
 
 @pytest.mark.parametrize("dtype", SMALL)
-def test_every_bit_pattern_has_the_value_that_torch_gives_it(dtype: str) -> None:
+def test_to_float64_of_every_bit_pattern_equals_torch(dtype: str) -> None:
     words = _all_words(dtype)
     theirs = torch.from_numpy(words.copy()).view(TORCH[dtype]).double().numpy()
     np.testing.assert_array_equal(to_float64(words, dtype), theirs)
@@ -48,7 +48,7 @@ def test_every_bit_pattern_has_the_value_that_torch_gives_it(dtype: str) -> None
 
 
 @pytest.mark.parametrize("dtype", SMALL)
-def test_every_number_of_a_dtype_comes_back_as_its_own_bits(dtype: str) -> None:
+def test_finite_numbers_round_trip_to_their_own_bits(dtype: str) -> None:
     words = _all_words(dtype)
     words = words[is_finite(words, dtype)]
     back, bad = from_float64(to_float64(words, dtype), dtype)
@@ -57,7 +57,7 @@ def test_every_number_of_a_dtype_comes_back_as_its_own_bits(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", SMALL)
-def test_midpoints_go_to_the_even_neighbour(dtype: str) -> None:
+def test_midpoints_round_to_even(dtype: str) -> None:
     words = _all_words(dtype)[: 1 << (BITS[dtype] - 1)]
     words = words[is_finite(words, dtype)]
     values = to_float64(words, dtype)
@@ -72,7 +72,7 @@ def test_midpoints_go_to_the_even_neighbour(dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", SMALL)
 @given(values=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1))
-def test_rounding_from_float32_is_what_torch_does(dtype: str, values: list[float]) -> None:
+def test_rounding_from_float32_equals_torch(dtype: str, values: list[float]) -> None:
     wide = np.array(values, dtype=np.float64)
     words, bad = from_float64(wide, dtype)
     theirs = torch.from_numpy(wide.astype(np.float32)).to(TORCH[dtype])
@@ -92,7 +92,7 @@ def test_rounding_agrees_with_exact_fractions(dtype: str, value: float) -> None:
         assert Fraction(float(to_float64(words, dtype)[0])) == exact
 
 
-def test_bfloat16_is_rounded_once_where_torch_rounds_twice() -> None:
+def test_bfloat16_is_rounded_once_although_torch_rounds_twice() -> None:
     value = np.array([1.0 + 2.0**-8 + 2.0**-40])
     assert to_float64(from_float64(value, "BF16")[0], "BF16")[0] == 1.0 + 2.0**-7
     assert torch.from_numpy(value).to(torch.bfloat16).double().item() == 1.0
@@ -102,7 +102,7 @@ def test_bfloat16_is_rounded_once_where_torch_rounds_twice() -> None:
 @pytest.mark.parametrize(
     "bits", [0x7FFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF, 0x7FF8000000000000, 0x7FF0000000000001]
 )
-def test_a_nan_of_any_payload_never_becomes_a_number(dtype: str, bits: int) -> None:
+def test_nan_of_any_payload_stays_nan(dtype: str, bits: int) -> None:
     nan = np.array([bits], dtype=np.uint64).view(np.float64)
     assert np.isnan(rounded(nan, dtype)).all()
     assert from_float64(nan, dtype)[1].all()
@@ -121,6 +121,6 @@ def test_infinities_and_overflow_are_flagged(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_the_sign_of_zero_is_kept(dtype: str) -> None:
+def test_sign_of_zero_is_kept(dtype: str) -> None:
     words, _ = from_float64(np.array([0.0, -0.0]), dtype)
     assert words.tolist() == [0, 1 << (BITS[dtype] - 1)]

@@ -30,7 +30,7 @@ def _words(data: bytes, dtype: str) -> np.ndarray:
 
 
 @given(st.binary(max_size=256), dtypes)
-def test_every_integer_map_has_an_inverse_for_every_bit_pattern(data: bytes, dtype: str) -> None:
+def test_integer_maps_have_an_inverse_for_every_bit_pattern(data: bytes, dtype: str) -> None:
     words = _words(data, dtype)
     assert (unordered(ordered(words, dtype), dtype) == words).all()
     assert (ordered(unordered(words, dtype), dtype) == words).all()
@@ -41,7 +41,7 @@ def test_every_integer_map_has_an_inverse_for_every_bit_pattern(data: bytes, dty
 
 
 @given(st.binary(min_size=8, max_size=256), st.binary(min_size=8, max_size=256), dtypes)
-def test_a_difference_gives_the_tuned_words_back(one: bytes, other: bytes, dtype: str) -> None:
+def test_difference_round_trips(one: bytes, other: bytes, dtype: str) -> None:
     size = min(len(one), len(other))
     reference, tuned = _words(one[:size], dtype), _words(other[:size], dtype)
     folded = difference(reference, tuned, dtype)
@@ -50,7 +50,7 @@ def test_a_difference_gives_the_tuned_words_back(one: bytes, other: bytes, dtype
 
 
 @pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2", "F16", "BF16"])
-def test_the_integer_maps_are_bijections_on_all_words(dtype: str) -> None:
+def test_integer_maps_are_bijections_on_all_words(dtype: str) -> None:
     words = np.arange(1 << BITS[dtype], dtype=word_dtype(BITS[dtype] // 8))
     for mapped in (ordered(words, dtype), zigzag(words)):
         assert np.unique(mapped).size == words.size
@@ -70,7 +70,7 @@ def test_neighbours_fold_to_small_words() -> None:
     assert difference(words[:1].repeat(3), words, "I16").tolist() == [0, 2, 1]
 
 
-def test_chunks_cover_a_tensor_once() -> None:
+def test_chunk_spans_cover_a_tensor_once() -> None:
     assert chunk_spans(TensorSpec("t", "F32", (CHUNK + 3,))) == [(0, CHUNK), (CHUNK, CHUNK + 3)]
     assert chunk_spans(TensorSpec("t", "F32", (0, 7))) == []
     assert chunk_spans(TensorSpec("t", "F4", (6,))) == [(0, 3)]

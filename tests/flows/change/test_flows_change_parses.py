@@ -63,7 +63,7 @@ def counts_of(*command: str) -> dict[str, int]:
         ("list", 0),
     ],
 )
-def test_each_document_is_parsed_once(
+def test_command_parses_each_document_once(
     world: World, models: Models, command: str, manifests: int
 ) -> None:
     pair = models.pair("fp32")

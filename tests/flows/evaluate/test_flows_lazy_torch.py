@@ -24,7 +24,7 @@ def made(world: World, tmp_path: Path) -> Path:
         ("install", "acme/unknown", "--guard"),
     ],
 )  # fmt: skip
-def test_no_command_imports_torch_before_it_knows_that_a_model_has_to_run(
+def test_command_does_not_import_torch_before_a_model_has_to_run(
     world: World, made: Path, command: tuple[str, ...], tmp_path: Path
 ) -> None:
     del made

@@ -51,7 +51,7 @@ def session(world: World) -> Iterator[Session]:
     ],
     ids=str,
 )
-def test_an_equivalent_config_is_evaluated_on_the_running_base(
+def test_equivalent_config_is_evaluated_on_the_running_base(
     world: World, learners: Learners, session: Session, change: dict[str, Any], *, in_place: bool
 ) -> None:
     tuned = copy_model(learners.base, world.folder / "tuned")
@@ -71,7 +71,7 @@ def test_an_equivalent_config_is_evaluated_on_the_running_base(
     assert torch.equal(*(one.answer(one.batches(texts)[0]) for one in (shown, alone)))
 
 
-def test_a_separately_stored_tied_head_stays_when_the_embedding_changes(
+def test_stored_tied_head_is_kept_if_the_embedding_changes(
     world: World, learners: Learners, session: Session
 ) -> None:
     base = copy_model(learners.base, world.folder / "tied")
@@ -98,7 +98,7 @@ def _move_norm(step: float, tensors: dict[str, Any]) -> None:
     tensors["model.norm.weight"].add_(step)
 
 
-def test_a_part_that_cannot_be_put_together_is_one_in_which_a_skill_fails(
+def test_set_that_cannot_be_composed_counts_as_a_failure(
     world: World, learners: Learners, session: Session
 ) -> None:
     probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
@@ -117,7 +117,7 @@ def test_a_part_that_cannot_be_put_together_is_one_in_which_a_skill_fails(
     assert trials.fails(more, lock.skills)
 
 
-def test_a_base_that_changes_before_it_is_loaded_is_an_error(
+def test_base_that_changes_before_it_is_loaded_is_an_error(
     world: World, learners: Learners, session: Session
 ) -> None:
     base = copy_model(learners.base, world.folder / "base")
@@ -144,12 +144,12 @@ class Watched:
         return advance
 
 
-def test_probes_report_their_progress(world: World, learners: Learners) -> None:
+def test_guard_probe_and_tune_report_their_progress(world: World, learners: Learners) -> None:
     probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
     math = learners.pack(world, "math", "--probes", probes)
     world.init(learners.base)
 
-    def told(run: Callable[[Session], object]) -> list[list[Any]]:
+    def stages_during(run: Callable[[Session], object]) -> list[list[Any]]:
         watched, options = Watched(), Options(folder=world.project)
         with ExitStack() as closing:
             run(open_session(options, closing.callback, progress=watched.start))
@@ -157,9 +157,9 @@ def test_probes_report_their_progress(world: World, learners: Learners) -> None:
 
     request = InstallRequest(files=(open_pack(math),), guard=partial(guard, device="cpu"))
     runs = [
-        told(lambda session: install(session, request)),
-        told(lambda session: probe(session, (), device="cpu")),
-        told(lambda session: tune(session, budget=2, device="cpu", write=False)),
+        stages_during(lambda session: install(session, request)),
+        stages_during(lambda session: probe(session, (), device="cpu")),
+        stages_during(lambda session: tune(session, budget=2, device="cpu", write=False)),
     ]
     items = len(MATH_PROBES) - 1
     for stages in runs:
@@ -179,7 +179,9 @@ def test_probes_report_their_progress(world: World, learners: Learners) -> None:
     ],
     ids=lambda one: getattr(one, "model_type", str(one)),
 )
-def test_a_family_that_counts_from_the_padding_minds_it(config: Any, *, minds: bool) -> None:
+def test_uses_pad_token_is_true_for_positions_counted_from_padding(
+    config: Any, *, minds: bool
+) -> None:
     config.vocab_size, config.pad_token_id = len(LETTERS), 1
     model = AutoModel.from_config(config)
     assert Runner(model, None, causal=False, device="cpu").uses_pad_token is minds

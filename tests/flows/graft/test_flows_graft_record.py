@@ -39,7 +39,7 @@ def _deep(graft: Path) -> None:
 
 
 @pytest.mark.parametrize("put", [_link, _shard, _pipe, _deep])
-def test_a_graft_with_entries_other_than_files_is_reported_and_rewritten(
+def test_graft_with_other_entries_than_files_is_reported_and_rewritten(
     grafted: World, put: Callable[[Path], None]
 ) -> None:
     graft = grafted.project / "graft"
@@ -55,7 +55,7 @@ def test_a_graft_with_entries_other_than_files_is_reported_and_rewritten(
 
 
 @pytest.mark.parametrize("name", ["../../outside/secret", "sub/secret", "gone", "", "x" * 300])
-def test_files_that_a_graft_lists_are_looked_up_only_inside_it(grafted: World, name: str) -> None:
+def test_files_listed_by_a_graft_are_looked_up_only_inside_it(grafted: World, name: str) -> None:
     record = grafted.project / "graft" / ".skillpm-graft.json"
     plain = json.loads(record.read_text())
     plain["files"][name] = "sha256:" + "0" * 64
@@ -65,7 +65,7 @@ def test_files_that_a_graft_lists_are_looked_up_only_inside_it(grafted: World, n
     assert grafted.ask("graft")["unchanged"] is False
 
 
-def test_a_sparse_terabyte_is_not_hashed(grafted: World) -> None:
+def test_large_sparse_file_is_not_hashed(grafted: World) -> None:
     with (grafted.project / "graft" / "model.safetensors").open("r+b") as shard:
         shard.truncate(1 << 40)
     found = grafted.ask("audit", code=3)["findings"]

@@ -11,14 +11,14 @@ SKILLS = [SkillName.parse(f"acme/s{number:02}") for number in range(16)]
 
 
 @pytest.mark.parametrize("pair", list(combinations(range(0, 16, 3), 2)), ids=str)
-def test_two_skills_that_fail_only_together_are_both_named(pair: tuple[int, int]) -> None:
+def test_minimal_culprits_names_two_skills_that_fail_only_together(pair: tuple[int, int]) -> None:
     guilty = {SKILLS[at] for at in pair}
     found = minimal_culprits(lambda s: guilty <= s, frozenset(), SKILLS)
     assert set(found) == guilty
 
 
 @pytest.mark.parametrize("at", range(16))
-def test_one_culprit_among_sixteen_takes_a_few_trials(at: int) -> None:
+def test_minimal_culprits_finds_one_of_sixteen_in_few_trials(at: int) -> None:
     trials = []
 
     def fails(skills: frozenset[SkillName]) -> bool:
@@ -29,14 +29,14 @@ def test_one_culprit_among_sixteen_takes_a_few_trials(at: int) -> None:
     assert len(trials) <= 2 * 4 + 2
 
 
-def test_one_candidate_needs_no_trial() -> None:
+def test_minimal_culprits_needs_no_trial_for_one_candidate() -> None:
     def never(skills: frozenset[SkillName]) -> bool:
         raise AssertionError(skills)
 
     assert minimal_culprits(never, frozenset(SKILLS[1:]), SKILLS[:1]) == (SKILLS[0],)
 
 
-def test_where_only_the_whole_set_fails_all_skills_are_named() -> None:
+def test_minimal_culprits_of_a_nonmonotonic_failure_is_a_failing_set_or_all() -> None:
     def fails(skills: frozenset[SkillName]) -> bool:
         return len(skills) in (1, 3)
 
@@ -45,7 +45,7 @@ def test_where_only_the_whole_set_fails_all_skills_are_named() -> None:
     assert fails(frozenset(found)) or found == tuple(candidates)
 
 
-def test_the_context_is_part_of_every_trial() -> None:
+def test_minimal_culprits_includes_the_context_in_every_trial() -> None:
     context = frozenset(SKILLS[8:])
     seen = []
 

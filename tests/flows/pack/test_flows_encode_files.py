@@ -50,7 +50,7 @@ def test_equal_folders_leave_nothing_out(world: World, plain: Pair) -> None:
 @pytest.mark.parametrize(
     "name", ["video_preprocessor_config.json", "spm.model", "vocab.bpe", "label_map.json", "a.txt"]
 )
-def test_a_changed_file_of_any_name_reaches_the_graft(world: World, plain: Pair, name: str) -> None:
+def test_changed_file_of_any_name_is_in_the_graft(world: World, plain: Pair, name: str) -> None:
     for folder, value in zip(plain, (1, 2), strict=True):
         put(folder, name, {"x": value})
     left, _ = packed(world, plain)
@@ -58,7 +58,7 @@ def test_a_changed_file_of_any_name_reaches_the_graft(world: World, plain: Pair,
     assert json.loads((grafted(world, plain[0]) / name).read_text()) == {"x": 2}
 
 
-def test_only_changes_of_a_file_are_checked(world: World, plain: Pair) -> None:
+def test_unchanged_parts_of_a_file_are_not_checked(world: World, plain: Pair) -> None:
     name = "config_sentence_transformers.json"
     for folder, prompts in zip(plain, ({}, {"query": "q: "}), strict=True):
         put(folder, name, {"__version__": {"transformers": "5"}, "prompts": prompts})
@@ -70,7 +70,7 @@ def test_only_changes_of_a_file_are_checked(world: World, plain: Pair) -> None:
 @pytest.mark.parametrize(
     "name", ["modules.json", "1_Pooling/config.json", "bpe.codes", "chat/tool.jinja"]
 )
-def test_a_changed_file_that_no_pack_may_carry_is_listed(
+def test_changed_file_that_no_pack_may_contain_is_listed(
     world: World, plain: Pair, name: str
 ) -> None:
     for folder, value in zip(plain, (1, 2), strict=True):
@@ -81,7 +81,7 @@ def test_a_changed_file_that_no_pack_may_carry_is_listed(
     assert name in shown
 
 
-def test_weights_of_a_further_module_are_listed(world: World, plain: Pair) -> None:
+def test_weights_of_another_module_are_listed(world: World, plain: Pair) -> None:
     for folder, value in zip(plain, (1.0, 2.0), strict=True):
         (folder / "2_Dense").mkdir()
         save_file({"w": np.full(3, value)}, folder / "2_Dense/model.safetensors")
@@ -90,14 +90,14 @@ def test_weights_of_a_further_module_are_listed(world: World, plain: Pair) -> No
     assert "tensors: exact" in shown
 
 
-def test_a_removed_generation_config_is_not_in_the_graft(world: World, plain: Pair) -> None:
+def test_removed_generation_config_is_not_in_the_graft(world: World, plain: Pair) -> None:
     put(plain[0], "generation_config.json", {"temperature": 0.6, "transformers_version": "5"})
     left, _ = packed(world, plain)
     assert left == {}
     assert not (grafted(world, plain[0]) / "generation_config.json").exists()
 
 
-def test_a_removed_tokenizer_file_is_not_in_the_graft(world: World, plain: Pair) -> None:
+def test_removed_tokenizer_file_is_not_in_the_graft(world: World, plain: Pair) -> None:
     put(plain[0], "tokens.tiktoken", "a")
     left, _ = packed(world, plain)
     assert left == {}
@@ -118,22 +118,20 @@ def test_documents_are_listed_and_the_pack_is_exact(world: World, plain: Pair) -
     assert "tensors:" not in shown
 
 
-def test_a_config_that_the_base_lacks_is_listed(world: World, plain: Pair) -> None:
+def test_config_that_the_base_lacks_is_listed(world: World, plain: Pair) -> None:
     (plain[0] / "config.json").unlink()
     left, _ = packed(world, plain)
     assert left == {"config.json": "the base does not have it"}
 
 
-def test_a_training_folder_inside_is_one_entry(world: World, plain: Pair) -> None:
+def test_training_folder_inside_the_model_is_one_entry(world: World, plain: Pair) -> None:
     for number in range(12):
         put(plain[1], f"checkpoint-1/{number}.json", number)
     left, _ = packed(world, plain)
     assert left == {"checkpoint-1/": "12 files differ"}
 
 
-def test_rotary_settings_that_are_only_spelled_otherwise_are_not_carried(
-    world: World, plain: Pair
-) -> None:
+def test_equivalent_rotary_settings_are_not_packed(world: World, plain: Pair) -> None:
     newer = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}
     for folder, settings in zip(plain, ({"rope_theta": 10000}, newer), strict=True):
         config = json.loads((folder / "config.json").read_text())
@@ -145,14 +143,14 @@ def test_rotary_settings_that_are_only_spelled_otherwise_are_not_carried(
     assert files == []
 
 
-def test_a_config_with_a_byte_order_mark_is_read(world: World, plain: Pair) -> None:
+def test_config_with_a_byte_order_mark_is_read(world: World, plain: Pair) -> None:
     file = plain[0] / "config.json"
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
     assert packed(world, plain)[0] == {}
 
 
 @pytest.mark.parametrize(("step", "said"), [(0.0, "changed nothing"), (1e-3, "% of the delta")])
-def test_cast_reports_how_much_of_the_delta_rounding_changed(
+def test_cast_reports_the_share_of_the_delta_that_rounding_changed(
     world: World, tmp_path: Path, step: float, said: str
 ) -> None:
     half = {n: t.astype(np.float16) for n, t in plain_tensors().items()}
@@ -184,9 +182,7 @@ def diffusers(folder: Path, seed: int) -> Path:
     return folder
 
 
-def test_a_pipeline_is_refused_with_the_way_to_pack_a_component(
-    world: World, tmp_path: Path
-) -> None:
+def test_pipeline_is_refused_with_a_hint_to_pack_a_component(world: World, tmp_path: Path) -> None:
     pipeline = diffusers(tmp_path / "all", 0)
     save_file({"w": np.zeros(3)}, pipeline / "all_in_one.safetensors")
     outcome = world.run("identify", pipeline)
@@ -195,7 +191,7 @@ def test_a_pipeline_is_refused_with_the_way_to_pack_a_component(
     assert f"skillpm pack {pipeline}/" in outcome.err
 
 
-def test_a_component_of_a_pipeline_is_packed_alone(world: World, tmp_path: Path) -> None:
+def test_component_of_a_pipeline_is_packed_alone(world: World, tmp_path: Path) -> None:
     base, tuned = diffusers(tmp_path / "b", 0) / "unet", diffusers(tmp_path / "t", 1) / "unet"
     left, shown = packed(world, (base, tuned))
     assert left == {}
@@ -208,7 +204,7 @@ def test_a_component_of_a_pipeline_is_packed_alone(world: World, tmp_path: Path)
 
 
 @pytest.mark.parametrize("parts", [("unet", "vae"), ("0_Transformer",)])
-def test_a_folder_of_parts_is_refused_by_their_names(
+def test_folder_of_parts_is_refused_by_their_names(
     world: World, tmp_path: Path, parts: tuple[str, ...]
 ) -> None:
     for part in parts:
@@ -218,7 +214,7 @@ def test_a_folder_of_parts_is_refused_by_their_names(
     assert f"{tmp_path}/all/{parts[0]}" in message
 
 
-def test_the_graft_still_has_the_tuned_tensors(world: World, plain: Pair) -> None:
+def test_graft_has_the_tuned_tensors(world: World, plain: Pair) -> None:
     put(plain[1], "modules.json", [])
     packed(world, plain)
     graft: Callable[[Path], Any] = lambda folder: {  # noqa: E731

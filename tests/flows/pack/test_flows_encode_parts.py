@@ -13,7 +13,7 @@ from skillpm_world import World
 from tiny_embedders import embedder, embeddings, load, tune
 
 
-def test_a_tuned_model_is_carried_with_all_its_parts(world: World, pair: tuple[Path, Path]) -> None:
+def test_tuned_model_is_packed_with_all_its_parts(world: World, pair: tuple[Path, Path]) -> None:
     assert packed(world, pair)["left_out"] == []
     assert not np.array_equal(embeddings(pair[0]), embeddings(pair[1]))
     graft = grafted(world, pair[0])
@@ -25,7 +25,7 @@ def test_a_tuned_model_is_carried_with_all_its_parts(world: World, pair: tuple[P
     assert again["unchanged"]
 
 
-def test_a_merged_export_is_the_tuned_model(world: World, pair: tuple[Path, Path]) -> None:
+def test_merged_export_is_the_tuned_model(world: World, pair: tuple[Path, Path]) -> None:
     packed(world, pair)
     grafted(world, pair[0])
     target = world.folder / "merged"
@@ -33,7 +33,7 @@ def test_a_merged_export_is_the_tuned_model(world: World, pair: tuple[Path, Path
     check_same(target, pair[1])
 
 
-def test_an_unchanged_part_comes_from_the_base(
+def test_unchanged_part_comes_from_the_base(
     world: World, made: Path, pair: tuple[Path, Path]
 ) -> None:
     shutil.rmtree(pair[1])
@@ -65,7 +65,7 @@ def test_parts_are_added_and_removed(
     assert {path.name for path in graft.iterdir() if path.is_dir()} == theirs
 
 
-def test_a_plain_transformers_base_gets_all_parts(
+def test_plain_transformers_base_gets_all_parts(
     world: World, made: Path, pair: tuple[Path, Path]
 ) -> None:
     packed(world, (made / "bert", pair[1]))
@@ -78,7 +78,7 @@ def pickle_parts(folder: Path) -> None:
         file.unlink()
 
 
-def test_a_pickled_part_that_differs_is_refused_with_the_way_to_convert_it(
+def test_pickled_part_that_differs_is_refused_with_a_hint_to_convert_it(
     world: World, pair: tuple[Path, Path]
 ) -> None:
     pickle_parts(pair[1])
@@ -92,7 +92,7 @@ def test_a_pickled_part_that_differs_is_refused_with_the_way_to_convert_it(
     assert not (world.folder / "x.skillpack").exists()
 
 
-def test_a_pickled_part_that_is_the_same_is_copied_from_the_base(
+def test_unchanged_pickled_part_is_copied_from_the_base(
     world: World, made: Path, pair: tuple[Path, Path]
 ) -> None:
     shutil.rmtree(pair[1])
@@ -105,9 +105,7 @@ def test_a_pickled_part_that_is_the_same_is_copied_from_the_base(
     check_same(grafted(world, pair[0]), pair[1])
 
 
-def test_safetensors_take_the_place_of_the_bases_pickle(
-    world: World, pair: tuple[Path, Path]
-) -> None:
+def test_safetensors_replace_the_pickle_of_the_base(world: World, pair: tuple[Path, Path]) -> None:
     pickle_parts(pair[0])
     assert packed(world, pair)["left_out"] == []
     graft = grafted(world, pair[0])
@@ -127,7 +125,7 @@ def test_two_skills_that_change_one_part_differently_conflict(
     assert "2_Dense/model.safetensors" in message or "1_Pooling" in message
 
 
-def test_a_base_with_another_part_is_noticed(
+def test_base_with_another_part_is_reported(
     world: World, made: Path, pair: tuple[Path, Path]
 ) -> None:
     shutil.rmtree(pair[1])
@@ -146,9 +144,7 @@ def test_a_base_with_another_part_is_noticed(
     assert [(one["code"], one["level"]) for one in found] == [("base-part", "medium")]
 
 
-def test_a_base_with_another_spelling_of_its_parts_is_accepted(
-    world: World, pair: tuple[Path, Path]
-) -> None:
+def test_base_with_reformatted_parts_is_accepted(world: World, pair: tuple[Path, Path]) -> None:
     packed(world, pair)
     file = pair[0] / "modules.json"
     file.write_text(json.dumps(json.loads(file.read_text())))
@@ -158,7 +154,7 @@ def test_a_base_with_another_spelling_of_its_parts_is_accepted(
 @pytest.mark.parametrize(
     "name", ["onnx/model.onnx", "onnx/model.onnx_data", "openvino/openvino_model.xml"]
 )
-def test_weights_in_another_form_are_listed_and_not_taken_from_the_base(
+def test_weights_in_another_format_are_listed_and_not_copied(
     world: World, pair: tuple[Path, Path], name: str
 ) -> None:
     for number, folder in enumerate(pair):
@@ -190,7 +186,7 @@ def test_identify_names_the_parts(world: World, pair: tuple[Path, Path]) -> None
     assert "1_Pooling, 2_Dense" in world.run("identify", pair[1]).out
 
 
-def test_a_layered_skill_changes_the_part_of_the_lower_skill(
+def test_layered_skill_changes_the_part_of_the_lower_skill(
     world: World, pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
     packed(world, pair)

@@ -13,7 +13,7 @@ from tiny_embedders import tune
 
 
 @pytest.mark.parametrize("kind", ["pylate.models.Dense", "custom.Module", "os.path.Dense"])
-def test_a_module_of_another_package_is_refused(
+def test_module_of_another_package_is_refused(
     world: World, pair: tuple[Path, Path], kind: str
 ) -> None:
     edit(pair[1] / "modules.json", lambda listed: listed[2].update(type=kind))
@@ -26,7 +26,7 @@ def test_a_module_of_another_package_is_refused(
     assert "modules.json" in message
 
 
-def test_an_activation_that_is_not_a_torch_class_is_refused(
+def test_activation_that_is_not_a_torch_class_is_refused(
     world: World, pair: tuple[Path, Path]
 ) -> None:
     edit(pair[1] / "2_Dense/config.json", lambda c: c.update(activation_function="torch.os.abort"))
@@ -38,7 +38,7 @@ def test_an_activation_that_is_not_a_torch_class_is_refused(
     assert "2_Dense/config.json" in message
 
 
-def test_a_part_within_a_part_is_refused_by_name(world: World, pair: tuple[Path, Path]) -> None:
+def test_nested_part_is_refused_by_name(world: World, pair: tuple[Path, Path]) -> None:
     for number, folder in enumerate(pair):
         (folder / "2_Dense/query_0_Dense").mkdir()
         weights = {"w": torch.full((2,), float(number))}
@@ -51,7 +51,7 @@ def test_a_part_within_a_part_is_refused_by_name(world: World, pair: tuple[Path,
     assert "2_Dense/query_0_Dense/model.safetensors" in message
 
 
-def test_a_fine_tune_of_parts_only_is_refused_by_their_names(
+def test_fine_tune_of_parts_only_is_refused_by_their_names(
     world: World, made: Path, pair: tuple[Path, Path]
 ) -> None:
     shutil.rmtree(pair[1])
@@ -64,9 +64,7 @@ def test_a_fine_tune_of_parts_only_is_refused_by_their_names(
     assert "2_Dense/model.safetensors" in message
 
 
-def test_the_old_layout_is_refused_with_both_ways_out(
-    world: World, made: Path, tmp_path: Path
-) -> None:
+def test_old_layout_is_refused_with_two_remedies(world: World, made: Path, tmp_path: Path) -> None:
     old = tmp_path / "old"
     shutil.copytree(made / "bert", old / "0_Transformer")
     listed = [{"idx": 0, "name": "0", "path": "0_Transformer", "type": "sentence_transformers.models.Transformer"}]  # fmt: skip  # noqa: E501

@@ -58,7 +58,7 @@ def reading(config: Config) -> Config:
 
 
 @pytest.mark.parametrize("name", ["Llama", "Qwen2", "Qwen2-VL", "Qwen2.5-VL", "Qwen3-MoE"])
-def test_different_spellings_of_two_versions_need_no_patch(name: str) -> None:
+def test_configs_of_two_library_versions_need_no_patch(name: str) -> None:
     newer = saved(name)
     older = as_version_4(newer)
     assert older != newer
@@ -68,7 +68,7 @@ def test_different_spellings_of_two_versions_need_no_patch(name: str) -> None:
 
 @pytest.mark.parametrize("turn", [lambda a, b: (a, b), lambda a, b: (b, a)])
 @pytest.mark.parametrize("name", ["Qwen2-VL", "Llama"])
-def test_a_changed_value_beside_spelling_changes_reaches_the_graft(
+def test_changed_value_beside_renamed_keys_is_in_the_patch(
     name: str, turn: Callable[[Config, Config], tuple[Config, Config]]
 ) -> None:
     newer = saved(name)
@@ -99,7 +99,7 @@ def test_a_changed_value_beside_spelling_changes_reaches_the_graft(
      {"model_type": "llava", "tie_word_embeddings": True,
       "text_config": {"model_type": "llama", "tie_word_embeddings": True}}),
 ])  # fmt: skip
-def test_one_meaning_in_two_spellings_needs_no_patch(before: Config, after: Config) -> None:
+def test_equivalent_configs_need_no_patch(before: Config, after: Config) -> None:
     base = {"model_type": "llama", "hidden_size": 64}
     assert needed({**base, **before}, {**base, **after}) == {}
     assert needed({**base, **after}, {**base, **before}) == {}
@@ -110,12 +110,12 @@ def test_one_meaning_in_two_spellings_needs_no_patch(before: Config, after: Conf
     {"my_key": 1}, {"transformers_weights": "x.safetensors"}, {"tie_word_embeddings": True},
     {"rope_theta": 5e5}, {"torch_dtype": "float16"},
 ])  # fmt: skip
-def test_a_changed_value_or_a_forbidden_key_stays_in_the_patch(change: Config) -> None:
+def test_changed_value_or_forbidden_key_stays_in_the_patch(change: Config) -> None:
     base = {"model_type": "llama", "hidden_size": 64}
     assert needed(base, {**base, **change}) == change
 
 
-def test_a_fine_tune_saved_by_another_version_is_packed_with_the_tensors_alone(
+def test_fine_tune_saved_by_another_version_is_packed_without_a_config(
     world: World, tmp_path: Path
 ) -> None:
     architecture: Architecture = ARCHITECTURES["Qwen2-VL"]
@@ -134,7 +134,7 @@ def test_a_fine_tune_saved_by_another_version_is_packed_with_the_tensors_alone(
     assert torch.equal(given, wanted)
 
 
-def test_ties_change_a_live_model_only_where_the_class_reads_more_into_them() -> None:
+def test_ties_are_changed_settings_only_if_the_class_reads_them() -> None:
     ignored = frozenset({"tie_word_embeddings", "architectures"})
     for kind, expected in (("llama", set()), ("t5", {"tie_word_embeddings"})):
         old, new = (
@@ -144,7 +144,7 @@ def test_ties_change_a_live_model_only_where_the_class_reads_more_into_them() ->
         assert changed_settings(ForeignModelFiles(), old, new, ignored=ignored) == expected
 
 
-def test_without_transformers_a_patch_stays_as_it_is(
+def test_patch_is_unchanged_without_transformers(
     learners: Learners, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("skillpm.flows.packs.config_diff.has_transformers", lambda: False)

@@ -17,7 +17,7 @@ def made(world: World, tmp_path: Path) -> Path:
     return pack
 
 
-def test_a_lock_whose_registry_is_gone_names_the_skill_the_registry_and_what_to_do(
+def test_missing_registry_of_a_lock_is_named_with_skill_and_remedy(
     world: World, made: Path
 ) -> None:
     del made

@@ -57,7 +57,7 @@ def test_patches_of_different_keys_combine(before: Callable[[str], bytes | None]
     assert apply_side_files(before, []) == {}
 
 
-def test_a_file_that_the_base_lacks_is_patched_from_nothing(
+def test_file_that_the_base_lacks_is_patched_from_an_empty_document(
     before: Callable[[str], bytes | None],
 ) -> None:
     pack = _pack("one", {"generation_config.json": {"top_k": 5}})
@@ -87,7 +87,7 @@ def test_different_changes_of_two_packs_conflict(
     assert what in problem.value.message
 
 
-def test_a_layered_pack_may_change_files_of_the_packs_below(
+def test_layered_pack_may_change_files_of_the_packs_below(
     before: Callable[[str], bytes | None],
 ) -> None:
     lower = _pack("zero", {"config.json": {"labels": 2}, "vocab.txt": b"a"})
@@ -108,7 +108,7 @@ def test_packs_that_change_different_files_do_not_conflict(
     assert apply_side_files(before, [one, two]) == {"vocab.txt": b"a", "merges.txt": b"a"}
 
 
-def test_a_side_file_that_is_not_json_is_stored_whole() -> None:
+def test_side_file_that_is_not_json_is_stored_whole() -> None:
     file = SideFile(path="vocab.txt", digest=Digest.of(b"{"), kind="file")
     assert read_side_file(file, b"{", FACTS) == b"{"
 
@@ -129,9 +129,7 @@ TOKENIZER = {
         ({"model": {"type": "WordPiece", "vocab": {"b": 0, "a": 1, "c": 2}}}, "file"),
     ],
 )
-def test_a_tokenizer_is_patched_only_where_that_is_exact_and_its_tokens_stay(
-    change: dict[str, Any], kind: str
-) -> None:
+def test_tokenizer_is_patched_only_if_the_patch_is_exact(change: dict[str, Any], kind: str) -> None:
     old = json.dumps(TOKENIZER).encode()
     new = json.dumps({**TOKENIZER, **change}).encode()
     before, after = {"tokenizer.json": old}.get, {"tokenizer.json": new}.get
@@ -146,7 +144,7 @@ def test_a_tokenizer_is_patched_only_where_that_is_exact_and_its_tokens_stay(
     assert list(json.loads(graft)["model"]["vocab"])[:2] == ["b", "a"]
 
 
-def test_entries_that_the_tuned_tokenizer_lacks_are_removed() -> None:
+def test_files_that_the_tuned_tokenizer_lacks_are_removed() -> None:
     base = {"tokenizer.json": b"{}", "chat_template.jinja": b"old", "vocab.txt": b"a"}
     tuned = {"tokenizer.json": b"{}", "vocab.txt": b"a"}
     ((file, data),) = encode_side_files(base.get, tuned.get, FACTS)
@@ -158,7 +156,7 @@ def test_entries_that_the_tuned_tokenizer_lacks_are_removed() -> None:
     assert apply_side_files(base.get, [pack]) == {"chat_template.jinja": None}
 
 
-def test_a_tuned_model_that_was_saved_without_its_tokenizer_removes_nothing() -> None:
+def test_tuned_model_without_a_tokenizer_removes_nothing() -> None:
     base = {
         "tokenizer.json": b"{}",
         "chat_template.jinja": b"old",
@@ -170,7 +168,7 @@ def test_a_tuned_model_that_was_saved_without_its_tokenizer_removes_nothing() ->
 
 
 @pytest.mark.parametrize("content", [b"new", {"a": 1}])
-def test_a_file_that_one_pack_removes_and_another_changes_is_a_conflict(
+def test_file_that_one_pack_removes_and_another_changes_is_a_conflict(
     before: Callable[[str], bytes | None], content: Any
 ) -> None:
     one, two = _pack("one", {"tokenizer.json": None}), _pack("two", {"tokenizer.json": content})
@@ -203,7 +201,7 @@ def test_a_file_that_one_pack_removes_and_another_changes_is_a_conflict(
         ({"labels": float("inf")}, {"labels": float("inf")}, {}),
     ],
 )
-def test_a_config_is_cut_to_the_keys_that_are_declared(
+def test_config_patch_contains_only_declared_keys(
     old: dict[str, Any], new: dict[str, Any], patch: dict[str, Any]
 ) -> None:
     pair = [{"config.json": json.dumps(config).encode()} for config in (old, new)]
@@ -225,7 +223,7 @@ def test_a_config_is_cut_to_the_keys_that_are_declared(
         ({}, {"labels": float("nan")}, "JSON"),
     ],
 )
-def test_a_config_with_other_changes_is_refused_by_name(
+def test_config_with_other_changes_is_refused_by_name(
     old: dict[str, Any], new: dict[str, Any], named: str
 ) -> None:
     pair = [{"config.json": json.dumps(config).encode()} for config in (old, new)]
@@ -233,5 +231,5 @@ def test_a_config_with_other_changes_is_refused_by_name(
         list(encode_side_files(pair[0].get, pair[1].get, FACTS))
 
 
-def test_a_base_without_a_config_gets_none() -> None:
+def test_base_without_a_config_gets_none() -> None:
     assert list(encode_side_files(ABSENT.get, {"config.json": b'{"labels": 1}'}.get, FACTS)) == []

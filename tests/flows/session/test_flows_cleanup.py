@@ -46,9 +46,7 @@ def _left(world: World, pid: int) -> list[Path]:
 
 
 @pytest.mark.parametrize("command", ["lock", "install acme/math", "graft"])
-def test_any_writing_command_removes_files_of_dead_commands_and_keeps_those_of_live_ones(
-    made: World, command: str
-) -> None:
+def test_writing_command_removes_files_of_dead_commands_only(made: World, command: str) -> None:
     gone, kept = _left(made, _dead()), _left(made, os.getppid())
     aside = made.home / "registry" / "tmp" / Digest.of(b"y").hex
     aside.write_text("half")
@@ -57,7 +55,7 @@ def test_any_writing_command_removes_files_of_dead_commands_and_keeps_those_of_l
     assert all(path.exists() for path in kept)
 
 
-def test_a_command_with_a_reused_process_id_removes_files_of_the_earlier_process(
+def test_command_with_a_reused_process_id_removes_files_of_the_earlier_one(
     made: World,
 ) -> None:
     mine = _left(made, os.getpid())
@@ -65,7 +63,7 @@ def test_a_command_with_a_reused_process_id_removes_files_of_the_earlier_process
     assert not [path for path in mine if path.exists()]
 
 
-def test_files_that_wait_for_a_registry_being_written_stay(made: World) -> None:
+def test_staged_files_of_a_locked_registry_are_kept(made: World) -> None:
     aside = made.home / "registry" / "tmp" / "half"
     aside.write_text("half")
     holding = (
@@ -88,9 +86,7 @@ def test_files_that_wait_for_a_registry_being_written_stay(made: World) -> None:
 
 
 @pytest.mark.parametrize("name", [".out.7.skillpm-new", ".out.7.tmp", "thesis"])
-def test_files_staged_beside_their_target_are_removed_with_their_note(
-    tmp_path: Path, name: str
-) -> None:
+def test_staged_files_are_removed_with_their_note(tmp_path: Path, name: str) -> None:
     folder, staged = tmp_path / "home", tmp_path / name
     if name.endswith("new"):
         staged.mkdir()
@@ -104,7 +100,7 @@ def test_files_staged_beside_their_target_are_removed_with_their_note(
     assert not any((folder / "tmp").iterdir())
 
 
-def test_a_survey_that_cannot_be_cached_is_only_slower(made: World) -> None:
+def test_unwritable_survey_cache_is_ignored(made: World) -> None:
     surveys = made.home / "cache" / "surveys"
     surveys.parent.mkdir(parents=True, exist_ok=True)
     surveys.write_text("no folder")

@@ -16,7 +16,7 @@ def made(world: World, tmp_path: Path) -> Path:
     return pack
 
 
-def test_doctor_calls_no_damaged_journal_completable(world: World, made: Path) -> None:
+def test_doctor_reports_a_damaged_journal_as_not_completable(world: World, made: Path) -> None:
     del made
     journal = world.project / ".skillpm" / "journal.json"
     for damage in (b"{}", b"not json", b'{"number": 99}'):

@@ -56,7 +56,7 @@ def shelf(make_pack: MakePack) -> Iterator[Path]:
     shutil.rmtree(top)
 
 
-def test_a_read_only_registry_can_be_read(shelf: Path) -> None:
+def test_read_only_registry_can_be_read(shelf: Path) -> None:
     with without_rights():
         registry = open_registry(shelf)
         listed = registry.releases([SkillName("acme", "math")])
@@ -85,7 +85,7 @@ def test_writing_to_a_read_only_registry_is_a_clear_error(
     assert "read-only" in refused.value.message
 
 
-def test_a_read_only_registry_is_read_while_its_owner_has_it_open(shelf: Path) -> None:
+def test_read_only_registry_is_read_while_its_owner_has_it_open(shelf: Path) -> None:
     owner = sqlite3.connect(shelf / "registry.db", isolation_level=None)
     owner.execute("UPDATE release SET yanked = 1, yanked_at = '2024-05-17'")
 
@@ -109,14 +109,14 @@ def test_uncommitted_changes_of_a_read_only_registry_are_reported(shelf: Path) -
 
 
 @pytest.mark.parametrize("closed", [".", "registry.db"])
-def test_a_registry_that_may_not_be_read_is_unreachable(shelf: Path, closed: str) -> None:
+def test_unreadable_registry_is_unreachable(shelf: Path, closed: str) -> None:
     (shelf / closed).chmod(0)
 
     with without_rights(), pytest.raises(RegistryUnreachableError):
         open_registry(shelf)
 
 
-def test_a_blob_that_may_not_be_read_is_unreachable(shelf: Path) -> None:
+def test_unreadable_blob_is_unreachable(shelf: Path) -> None:
     registry = open_registry(shelf)
     (release,) = registry.search("")
     assert release.digest is not None
@@ -126,7 +126,7 @@ def test_a_blob_that_may_not_be_read_is_unreachable(shelf: Path) -> None:
         registry.open_blob(release.digest)
 
 
-def test_a_full_disk_changes_nothing_and_leaves_nothing(
+def test_full_disk_changes_nothing_and_leaves_no_file(
     registry: Registry, make_pack: MakePack, folder: Path
 ) -> None:
     pack = make_pack(bytes(3_000_000))
@@ -145,7 +145,7 @@ def test_a_full_disk_changes_nothing_and_leaves_nothing(
     assert pack.publish(registry).created
 
 
-def test_a_full_disk_under_the_database_is_reported_as_such(tmp_path: Path) -> None:
+def test_full_database_is_reported_as_a_full_registry(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'small.db'}")
     with engine.begin() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 2")
@@ -155,7 +155,7 @@ def test_a_full_disk_under_the_database_is_reported_as_such(tmp_path: Path) -> N
     engine.dispose()
 
 
-def test_a_locked_database_is_busy(registry: Registry, folder: Path) -> None:
+def test_locked_database_is_busy(registry: Registry, folder: Path) -> None:
     blocked = create_engine(f"sqlite:///{folder / 'registry.db'}", connect_args={"timeout": 0})
     with registry._catalog.database.writing():
         connection = blocked.connect()
@@ -165,14 +165,14 @@ def test_a_locked_database_is_busy(registry: Registry, folder: Path) -> None:
     blocked.dispose()
 
 
-def test_a_database_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
+def test_missing_database_is_unreachable(tmp_path: Path) -> None:
     missing = database(tmp_path, tmp_path / "registry.db", mode="mode=rw")
 
     with pytest.raises(RegistryUnreachableError), missing.reading():
         pass
 
 
-def test_a_failed_transaction_leaves_nothing(registry: Registry) -> None:
+def test_failed_transaction_changes_nothing(registry: Registry) -> None:
     class InterruptedHereError(Exception):
         pass
 
@@ -187,7 +187,7 @@ def test_a_failed_transaction_leaves_nothing(registry: Registry) -> None:
     assert registry.skills() == []
 
 
-def test_the_holder_of_the_registry_lock_is_named(
+def test_registry_lock_error_names_the_holder(
     registry: Registry, make_pack: MakePack, folder: Path
 ) -> None:
     with (
@@ -199,7 +199,7 @@ def test_the_holder_of_the_registry_lock_is_named(
     assert refused.value.exit_code == 1
 
 
-def test_a_lock_holder_without_a_process_id_is_called_another_process(
+def test_registry_lock_holder_without_a_process_id_is_another_process(
     folder: Path, registry: Registry
 ) -> None:
     with locked(folder, 1):

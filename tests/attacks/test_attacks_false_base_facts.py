@@ -13,7 +13,7 @@ ZERO = "sha256:" + "0" * 64
 
 
 @pytest.mark.parametrize("tensor", [EMBED, QUERY, NORM, BUFFER])
-def test_a_false_leaf_of_the_base_is_refused_by_verify_install_and_graft(
+def test_false_leaf_of_the_base_is_refused_by_verify_install_and_graft(
     tensor: str, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forge = world.forge()
@@ -40,7 +40,7 @@ def test_a_false_leaf_of_the_base_is_refused_by_verify_install_and_graft(
     assert not (project.project / "graft").exists()
 
 
-def test_a_resized_tensor_that_keeps_its_shape_is_refused(world: World, tmp_path: Path) -> None:
+def test_resized_tensor_that_keeps_its_shape_is_refused(world: World, tmp_path: Path) -> None:
     for tensor in (EMBED, QUERY, NORM):
         forge = world.forge()
         forge.entry(tensor)["change"] = "resized"
@@ -61,7 +61,7 @@ def test_problems_of_all_kinds_are_reported_at_once(world: World, tmp_path: Path
         assert path in problem.message
 
 
-def test_a_pack_over_itself_is_refused_when_it_is_read(world: World, tmp_path: Path) -> None:
+def test_pack_layered_on_itself_is_refused(world: World, tmp_path: Path) -> None:
     forge = world.forge()
     skill = forge.manifest["skill"]
     forge.manifest["over"] = [{"skill": skill, "version": "1.0.0", "digest": ZERO}]

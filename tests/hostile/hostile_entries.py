@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
 
-from hostile_ground import Ground
-from plants import deepen
+from hostile_files import deepen
+from hostile_folders import Ground
 
 Put = Callable[[Ground, Path], None]
 

@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 @pytest.fixture
 def foreign(monkeypatch: pytest.MonkeyPatch) -> ForeignModelFiles:
     monkeypatch.setenv("PYTHONPATH", f"{HERE.parents[1]}{os.pathsep}{HERE}")
-    return ForeignModelFiles(30.0, Sandbox(SandboxPolicy("lying_worker")))
+    return ForeignModelFiles(30.0, Sandbox(SandboxPolicy("malformed_answers_worker")))
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> ForeignModelFiles:
         "{'ids': [1.0]}", "{'ids': [2**31]}", "{'ids': [[1]]}", "{'ids': [1] * (2**18 + 1)}",
     ],
 )  # fmt: skip
-def test_ids_of_another_form_are_refused(
+def test_malformed_token_ids_are_refused(
     foreign: ForeignModelFiles, tmp_path: Path, answer: str
 ) -> None:
     (tmp_path / "answer.txt").write_text(answer)
@@ -38,12 +38,12 @@ def test_ids_of_another_form_are_refused(
         tokenizer("a", truncation=False)
 
 
-def test_changed_settings_of_another_form_are_refused(foreign: ForeignModelFiles) -> None:
+def test_malformed_changed_settings_are_refused(foreign: ForeignModelFiles) -> None:
     with pytest.raises(ForeignWorkError, match="is malformed"):
         foreign.changed_settings(b"{}", b"{}", ["a"])
 
 
-def test_files_that_are_not_tokenizers_are_not_passed_to_the_worker(
+def test_small_files_include_only_tokenizer_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ("tokenizer.json", "model.safetensors", "model.safetensors.index.json", "a.py", "x")

@@ -27,7 +27,7 @@ def changed(world: World, pack: Path, **facts: Any) -> Path:
 
 
 @pytest.mark.parametrize("facts", [{"tied": TIED}, {"names": {"model.norm.weight": "norm.weight"}}])
-def test_install_and_lock_refuse_them_by_name(
+def test_install_and_lock_refuse_conflicting_architecture_facts(
     world: World, pair: tuple[Path, Path], facts: dict[str, Any]
 ) -> None:
     other = changed(world, pair[1], **facts)
@@ -46,7 +46,7 @@ def test_install_and_lock_refuse_them_by_name(
     assert world.installed() == {"acme/first": "1.0.0"}
 
 
-def test_another_library_version_with_the_same_facts_is_not_a_conflict(
+def test_install_accepts_equal_facts_of_another_library_version(
     world: World, pair: tuple[Path, Path]
 ) -> None:
     world.ask("install", pair[0], changed(world, pair[1]))
@@ -54,7 +54,7 @@ def test_another_library_version_with_the_same_facts_is_not_a_conflict(
     world.graft_root()
 
 
-def test_a_routed_set_never_meets_and_a_graft_of_one_is_made(
+def test_routed_set_installs_conflicting_facts_and_grafts_one_skill(
     world: World, pair: tuple[Path, Path]
 ) -> None:
     world.file.write_text(world.file.read_text() + '\n[graft]\nmode = "routed"\n')
@@ -77,7 +77,7 @@ def test_graft_refuses_a_lock_with_conflicting_facts(
     assert set(world.installed()) == {"acme/first", "acme/second"}
 
 
-def test_a_pack_cannot_be_layered_on_one_with_other_facts(
+def test_pack_over_refuses_a_pack_with_other_facts(
     world: World, models: Models, pair: tuple[Path, Path]
 ) -> None:
     lower = changed(world, pair[0], tied=TIED)

@@ -73,7 +73,7 @@ def _supervisor(sandbox: Sandbox) -> int:
 
 
 @pytest.mark.parametrize("without", [frozenset(), NAMESPACES], ids=["all", "no namespaces"])
-def test_closing_ends_every_process(without: frozenset[SandboxLayer]) -> None:
+def test_close_ends_every_process(without: frozenset[SandboxLayer]) -> None:
     sandbox = Sandbox(replace(POLICY, without=without))
     sandbox.open({"a": b"a"}, 10.0)
     family = _family(_supervisor(sandbox))
@@ -82,7 +82,7 @@ def test_closing_ends_every_process(without: frozenset[SandboxLayer]) -> None:
     assert _living(family) == set()
 
 
-def test_a_sandbox_that_is_forgotten_ends() -> None:
+def test_garbage_collected_sandbox_ends_every_process() -> None:
     sandbox = Sandbox(POLICY)
     sandbox.open({}, 10.0)
     family = _family(_supervisor(sandbox))
@@ -91,7 +91,7 @@ def test_a_sandbox_that_is_forgotten_ends() -> None:
     assert _living(family) == set()
 
 
-def test_each_session_has_a_new_process_and_the_old_one_is_gone() -> None:
+def test_each_session_has_a_new_process() -> None:
     sandbox = Sandbox(POLICY)
     first = sandbox.open({"a": b"a"}, 10.0)
     before = _family(_supervisor(sandbox))
@@ -105,7 +105,7 @@ def test_each_session_has_a_new_process_and_the_old_one_is_gone() -> None:
     sandbox.close()
 
 
-def test_a_killed_supervisor_is_an_error_and_is_replaced() -> None:
+def test_killed_supervisor_is_an_error_and_is_replaced() -> None:
     sandbox = Sandbox(POLICY)
     session = sandbox.open({}, 10.0)
     family = _family(_supervisor(sandbox))
@@ -136,9 +136,7 @@ session.ask({"attempt": sys.argv[2]})
 
 @pytest.mark.parametrize("attempt", ["sleep", "spin"])
 @pytest.mark.parametrize("without", [frozenset(), NAMESPACES], ids=["all", "no namespaces"])
-def test_nothing_is_left_of_a_command_that_was_killed(
-    attempt: str, without: frozenset[SandboxLayer]
-) -> None:
+def test_killed_command_leaves_no_process(attempt: str, without: frozenset[SandboxLayer]) -> None:
     command = [sys.executable, "-c", ASKING, " ".join(without), attempt]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as asking:
         assert asking.stdout is not None
@@ -153,7 +151,7 @@ def test_nothing_is_left_of_a_command_that_was_killed(
 
 
 @pytest.mark.parametrize("way", ["close", "next", "crash"])
-def test_where_nothing_forks_the_supervisor_is_the_worker(way: str) -> None:
+def test_supervisor_is_the_worker_if_forks_are_disabled(way: str) -> None:
     """As on macOS: each session has its own supervisor."""
     sandbox = Sandbox(replace(POLICY, forks=False, without=NAMESPACES))
     session = sandbox.open({"a": b"a"}, 10.0)
@@ -170,7 +168,7 @@ def test_where_nothing_forks_the_supervisor_is_the_worker(way: str) -> None:
     assert _living(family) == set()
 
 
-def test_the_report_survives_json_and_names_what_is_missing() -> None:
+def test_report_round_trips_through_json_and_names_missing_protections() -> None:
     report = probe_sandbox()
     again = SandboxReport.from_layers(report.to_dict()["layers"])
     assert again == report

@@ -34,7 +34,7 @@ def test_malformed_names_are_refused_with_a_hint(text: str) -> None:
 
 
 @pytest.mark.parametrize("half", ["a", "0", "a.b", "a_b", "a__b", "a-b", "a---b", "a" * HALF_LIMIT])
-def test_names_may_have_the_separators_of_the_contract(half: str) -> None:
+def test_names_may_contain_the_allowed_separators(half: str) -> None:
     assert is_half(half)
     assert SkillName.parse(f"{half}/{half}").name == half
 
@@ -47,7 +47,7 @@ def test_names_are_ordered_by_namespace_then_name(many: list[SkillName]) -> None
 
 
 @given(st.binary())
-def test_a_digest_accepts_its_own_data(data: bytes) -> None:
+def test_digest_accepts_its_own_data(data: bytes) -> None:
     digest = Digest.of(data)
     digest.check(data, "the blob")
     assert Digest(str(digest)) == digest == Digest.from_bytes(digest.raw)
@@ -56,7 +56,7 @@ def test_a_digest_accepts_its_own_data(data: bytes) -> None:
 
 
 @given(digests, st.binary())
-def test_a_digest_refuses_other_data_and_names_both_digests(digest: Digest, data: bytes) -> None:
+def test_digest_refuses_other_data_and_names_both_digests(digest: Digest, data: bytes) -> None:
     with pytest.raises(DigestMismatchError) as caught:
         digest.check(data, "the blob")
     assert caught.value.expected == digest.text
@@ -84,7 +84,7 @@ def test_versions_parse_and_print_are_inverse(version: Version) -> None:
 
 
 @given(versions, versions)
-def test_versions_have_the_order_of_semver(one: Version, other: Version) -> None:
+def test_versions_are_ordered_by_semver(one: Version, other: Version) -> None:
     expected = semver.Version.parse(str(one)).compare(str(other))
     assert (one > other) - (one < other) == expected
     assert (one == other) == (expected == 0)
@@ -98,7 +98,7 @@ def test_comparisons_ignore_build_metadata(version: Version, build: str) -> None
     assert str(built) == f"{version}+{build}"
 
 
-def test_the_example_order_of_the_semver_standard_is_kept() -> None:
+def test_versions_follow_the_example_order_of_semver() -> None:
     ordered = (
         *("1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2"),
         *("1.0.0-beta.11", "1.0.0-rc.1", "1.0.0", "1.0.1-0", "1.0.1", "1.9.0", "1.10.0", "2.0.0"),

@@ -7,7 +7,7 @@ from skillpm_world import World, root_of, run_here, snapshot
 from tiny_models import MAKERS, Models, logits, nudge, rewrite, save
 
 
-def test_a_skill_is_grafted_and_removed_bit_for_bit(world: World, models: Models) -> None:
+def test_graft_adds_and_removes_a_skill_bit_for_bit(world: World, models: Models) -> None:
     base, tuned = models.pair("fp32")
     before = snapshot(base)
     base_root = world.init(base)
@@ -41,7 +41,7 @@ def test_a_skill_is_grafted_and_removed_bit_for_bit(world: World, models: Models
     assert snapshot(base) == before
 
 
-def test_the_main_commands_have_readable_text_output(world: World, models: Models) -> None:
+def test_main_commands_print_readable_text(world: World, models: Models) -> None:
     pair = models.pair("fp32")
     world.init(pair[0])
     path = world.pack(pair, "acme/math", "1.0.0")
@@ -69,7 +69,7 @@ def test_the_main_commands_have_readable_text_output(world: World, models: Model
         assert "\x1b" not in outcome.out + outcome.err
 
 
-def test_a_pack_file_installs_without_being_published_first(world: World, models: Models) -> None:
+def test_install_of_a_pack_file_publishes_it(world: World, models: Models) -> None:
     pair = models.pair("fp32")
     world.init(pair[0])
     path = world.pack(pair, "acme/math", "1.0.0")
@@ -83,7 +83,7 @@ def test_a_pack_file_installs_without_being_published_first(world: World, models
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_a_lossless_graft_is_the_tuned_model_and_loads_as_it_is(
+def test_lossless_graft_equals_the_tuned_model_and_loads(
     world: World, models: Models, kind: str
 ) -> None:
     base, tuned = models.pair(kind)
@@ -102,7 +102,7 @@ def test_a_lossless_graft_is_the_tuned_model_and_loads_as_it_is(
     assert not logits(tuned).equal(logits(base)) or kind == "head"
 
 
-def test_a_graft_keeps_the_sharding_of_its_base(world: World, models: Models) -> None:
+def test_graft_keeps_the_sharding_of_its_base(world: World, models: Models) -> None:
     base, tuned = models.pair("sharded")
     world.init(base)
     world.ask("install", world.pack((base, tuned), "acme/math", "1.0.0"))
@@ -115,7 +115,7 @@ def test_a_graft_keeps_the_sharding_of_its_base(world: World, models: Models) ->
     assert len(names(base)) > 4
 
 
-def test_a_tuned_model_in_another_dtype_needs_to_be_cast(world: World, models: Models) -> None:
+def test_pack_of_another_dtype_requires_cast(world: World, models: Models) -> None:
     base, _ = models.pair("bf16")
     _, tuned = models.pair("fp32")
     text = world.fail("pack", base, tuned, "--name", "a/b", "--version", "1.0.0",
@@ -131,7 +131,7 @@ def test_a_tuned_model_in_another_dtype_needs_to_be_cast(world: World, models: M
     assert world.ask("identify", world.project / "graft")["dtype"] == "BF16"
 
 
-def test_nan_in_a_delta_is_kept_by_lossless_and_refused_by_lossy_with_the_tensor_named(
+def test_pack_keeps_nan_if_lossless_and_refuses_it_if_lossy(
     world: World, models: Models, tmp_path: Path
 ) -> None:
     base, _ = models.pair("fp32")
@@ -151,7 +151,7 @@ def test_nan_in_a_delta_is_kept_by_lossless_and_refused_by_lossy_with_the_tensor
     assert not list(world.project.glob("*.skillpack"))
 
 
-def test_a_refused_pack_leaves_no_file(world: World, models: Models, tmp_path: Path) -> None:
+def test_refused_pack_leaves_no_file(world: World, models: Models, tmp_path: Path) -> None:
     base, tuned = models.pair("fp32")
     named = ("--name", "a/b", "--version", "1.0.0")
     assert "nothing to pack" in world.fail("pack", base, base, *named, code=1, kind="graft")
@@ -167,7 +167,7 @@ def test_a_refused_pack_leaves_no_file(world: World, models: Models, tmp_path: P
     assert list(world.project.iterdir()) == []
 
 
-def test_a_source_date_gives_the_same_digest_twice(
+def test_pack_with_source_date_epoch_is_deterministic(
     world: World, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from lie_worlds import NORM, SCHEMES, Lie, LieWorld, lies, make_lie_world
+from false_manifests import NORM, SCHEMES, Lie, LieWorld, lies, make_lie_world
 from thoroughness import stride
 
 from skillpm.errors import SkillpmError
@@ -79,7 +79,7 @@ def _is_shown(liars: LieWorld, path: Path, lie: Lie) -> bool:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_every_number_and_name_is_recomputed_or_shown_as_a_claim(
+def test_every_statement_is_recomputed_or_shown_as_a_claim(
     scheme: str, liars: LieWorld, tmp_path: Path
 ) -> None:
     path, believed, refused = tmp_path / "lie.skillpack", [], 0
@@ -100,15 +100,13 @@ def test_every_number_and_name_is_recomputed_or_shown_as_a_claim(
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_an_honest_pack_of_every_scheme_holds(scheme: str, liars: LieWorld) -> None:
+def test_honest_pack_of_every_scheme_is_verified(scheme: str, liars: LieWorld) -> None:
     found = liars.verify(liars.packs[scheme])
     assert found.root == found.pack.manifest.result_root
     assert all(_is_claim(claim.path) for claim in claims_of(found.pack.manifest))
 
 
-def test_a_lossy_pack_that_calls_itself_lossless_is_refused(
-    liars: LieWorld, tmp_path: Path
-) -> None:
+def test_lossy_pack_that_states_lossless_is_refused(liars: LieWorld, tmp_path: Path) -> None:
     manifest = liars.forge("graftllm").manifest
     compression = manifest["compression"]
     compression |= {"scheme": "lossless", "relative_error": 0.0, "settings": {}}
@@ -118,7 +116,7 @@ def test_a_lossy_pack_that_calls_itself_lossless_is_refused(
         liars.verify(liars.lie("graftllm", manifest, tmp_path / "lie.skillpack"))
 
 
-def test_every_false_statement_is_named_at_once(liars: LieWorld, tmp_path: Path) -> None:
+def test_all_false_statements_are_named_at_once(liars: LieWorld, tmp_path: Path) -> None:
     manifest = liars.forge("lossless").manifest
     manifest["base"]["parameters"] += 1
     manifest["base"]["architecture"] = "BertModel"
@@ -130,7 +128,7 @@ def test_every_false_statement_is_named_at_once(liars: LieWorld, tmp_path: Path)
         assert f"{path}: stated " in problem.value.message
 
 
-def test_false_statements_of_documents_payload_and_annotations_are_named_together(
+def test_false_documents_payload_and_annotations_are_named_together(
     liars: LieWorld, tmp_path: Path
 ) -> None:
     forge = liars.forge("lossless")
@@ -157,7 +155,7 @@ def test_statements_that_need_no_base_are_checked_without_one(
             verify_pack(liars.session, path, None)
 
 
-def test_an_annotation_that_differs_from_the_manifest_is_refused(
+def test_annotation_that_differs_from_the_manifest_is_refused(
     liars: LieWorld, tmp_path: Path
 ) -> None:
     forge = liars.forge("lossless")
@@ -168,6 +166,6 @@ def test_an_annotation_that_differs_from_the_manifest_is_refused(
     assert liars.verify(forge.write(tmp_path / "noted.skillpack")).root
 
 
-def test_a_long_value_is_cut_in_a_message() -> None:
+def test_shown_truncates_a_long_value() -> None:
     assert shown("x" * 200) == "x" * 89 + "…"
     assert NORM in shown([NORM])

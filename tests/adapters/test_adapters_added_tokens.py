@@ -50,7 +50,7 @@ def trained(base: Path, adapter: Path, case: dict[str, Any], **saving: Any) -> t
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_tied_model_with_more_tokens_computes_what_peft_does(
+def test_tied_model_with_added_tokens_computes_what_peft_does(
     world: World, tmp_path: Path, name: str
 ) -> None:
     base = tmp_path / "base"
@@ -63,7 +63,7 @@ def test_a_tied_model_with_more_tokens_computes_what_peft_does(
         assert torch.allclose(graft(input_ids=IDS).logits, expected, atol=2e-6)
 
 
-def test_rows_that_are_in_no_file_are_not_made_up(world: World, tmp_path: Path) -> None:
+def test_missing_rows_of_added_tokens_are_an_error(world: World, tmp_path: Path) -> None:
     base = tmp_path / "base"
     llama(tied=True).save_pretrained(base)
     case = CASES["a copy of the embedding"]
@@ -74,7 +74,7 @@ def test_rows_that_are_in_no_file_are_not_made_up(world: World, tmp_path: Path) 
     assert "did not save the new rows" in message
 
 
-def test_an_embedding_that_peft_writes_twice_is_read_once() -> None:
+def test_embedding_that_peft_writes_twice_is_read_once() -> None:
     name = "base_model.model.model.embed_tokens"
     keys = [f"{name}.modules_to_save.weight", f"{name}.original_module.weight", f"{name}.weight"]
     assert sort_keys(keys, "it").dense == {"model.embed_tokens.weight": f"{name}.weight"}

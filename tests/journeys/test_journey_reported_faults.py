@@ -13,9 +13,7 @@ def _stored(world: World) -> list[Path]:
     return [path for path in (world.home / "store" / "sha256").rglob("*") if path.is_file()]
 
 
-def test_a_skill_on_the_wrong_base_is_refused_and_never_served_as_the_base(
-    world: World, math: Pair, models: Models
-) -> None:
+def test_install_refuses_a_skill_for_another_base(world: World, math: Pair, models: Models) -> None:
     """An adapter on the wrong base loads with 200 OK and serves the base (vLLM 34186, 55193)."""
     world.init(models.pair("tied")[0])
     world.publish(math, "acme/math", "1.0.0")
@@ -24,7 +22,7 @@ def test_a_skill_on_the_wrong_base_is_refused_and_never_served_as_the_base(
     assert world.ask("list")["generation"] == 0
 
 
-def test_uninstalling_a_skill_restores_the_base_bit_for_bit(installed: World, math: Pair) -> None:
+def test_uninstall_and_graft_restore_the_base_bit_for_bit(installed: World, math: Pair) -> None:
     """Unmerging leaves the base changed (peft 3498, 3650; diffusers 5313)."""
     before = snapshot(math[0])
     assert installed.graft_root() != root_of(math[0])
@@ -33,7 +31,7 @@ def test_uninstalling_a_skill_restores_the_base_bit_for_bit(installed: World, ma
     assert snapshot(math[0]) == before
 
 
-def test_packs_of_any_codecs_and_ranks_add_up(world: World, models: Models) -> None:
+def test_graft_sums_packs_of_different_codecs_and_ranks(world: World, models: Models) -> None:
     """Merges of mixed ranks fail, or cannot be loaded again (peft 3737)."""
     schemes = {
         "a": (), "b": ("--scheme", "graftllm", "--energy", "0.3"),
@@ -48,7 +46,7 @@ def test_packs_of_any_codecs_and_ranks_add_up(world: World, models: Models) -> N
     assert logits(world.project / "graft").isfinite().all()
 
 
-def test_the_middle_of_a_chain_is_never_lost(world: World, models: Models) -> None:
+def test_layered_chain_keeps_its_middle_pack(world: World, models: Models) -> None:
     """A chain of adapters silently loses the middle one (G.O.D 1146)."""
     base, first = models.tuned("mlp")
     second = rewrite(
@@ -65,7 +63,7 @@ def test_the_middle_of_a_chain_is_never_lost(world: World, models: Models) -> No
     assert "`acme/second` requires it" in said
 
 
-def test_packs_name_checkpoint_tensors_and_no_module_classes(world: World, math: Pair) -> None:
+def test_pack_names_checkpoint_tensors_and_no_module_classes(world: World, math: Pair) -> None:
     """Adapters break when module classes change their names (transformers 42491)."""
     path = world.pack(math, "acme/math", "1.0.0")
     names = {entry["tensor"] for entry in world.ask("inspect", path)["manifest"]["footprint"]}
@@ -74,7 +72,7 @@ def test_packs_name_checkpoint_tensors_and_no_module_classes(world: World, math:
 
 
 @pytest.mark.parametrize("kind", ["grown", "tied"])
-def test_added_tokens_and_tied_weights_are_packed_and_grafted(
+def test_pack_and_graft_keep_added_tokens_and_tied_weights(
     world: World, models: Models, kind: str
 ) -> None:
     """Added tokens and tied weights break extraction (mergekit 328, 390; transformers 45127)."""
@@ -86,7 +84,7 @@ def test_added_tokens_and_tied_weights_are_packed_and_grafted(
     assert logits(world.project / "graft").equal(logits(tuned))
 
 
-def test_a_tuned_model_in_another_dtype_is_refused_without_cast(world: World, math: Pair) -> None:
+def test_pack_refuses_a_tuned_model_of_another_dtype_without_cast(world: World, math: Pair) -> None:
     """A quantised base is trained on, and the result merged in full precision (qlora 254)."""
     tuned = copy_model(math[1], world.folder / "half")
     rewrite(tuned, lambda tensors: tensors.update({n: t.half() for n, t in tensors.items()}))
@@ -97,9 +95,7 @@ def test_a_tuned_model_in_another_dtype_is_refused_without_cast(world: World, ma
     assert not list(world.project.glob("*.skillpack"))
 
 
-def test_a_merge_of_two_locks_conflicts_in_few_lines_and_lock_resolves_it(
-    world: World, models: Models
-) -> None:
+def test_lock_resolves_a_merge_conflict_of_two_locks(world: World, models: Models) -> None:
     """Conflicting locks cannot be merged (uv 5633)."""
     base = models.tuned("mlp")[0]
     world.init(base)
@@ -122,7 +118,7 @@ def test_a_merge_of_two_locks_conflicts_in_few_lines_and_lock_resolves_it(
     assert set(world.installed()) == {"acme/a", "acme/b", "acme/c"}
 
 
-def test_a_lock_names_no_host_and_no_path(installed: World) -> None:
+def test_lock_contains_no_host_and_no_path(installed: World) -> None:
     """Locks contain hosts (uv 6349)."""
     assert "://" not in installed.lock
     assert str(installed.folder) not in installed.lock
@@ -140,14 +136,12 @@ def test_a_lock_names_no_host_and_no_path(installed: World) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_flags_that_contradict_each_other_are_an_error(
-    installed: World, command: tuple[str, ...]
-) -> None:
+def test_contradictory_flags_are_usage_errors(installed: World, command: tuple[str, ...]) -> None:
     """Contradictory flags are silently ignored (uv 12783)."""
     installed.fail(*command, code=2, kind="usage")
 
 
-def test_a_damaged_blob_of_the_store_is_never_grafted(installed: World) -> None:
+def test_graft_never_uses_a_damaged_blob(installed: World) -> None:
     """Modified content of the store is linked, even with force (pnpm 14173)."""
     blob = max(_stored(installed), key=lambda path: path.stat().st_size)
     data = bytearray(blob.read_bytes())
@@ -161,7 +155,7 @@ def test_a_damaged_blob_of_the_store_is_never_grafted(installed: World) -> None:
     assert installed.ask("cache", "verify")["damaged"] == []
 
 
-def test_nothing_of_a_graft_is_linked_to_the_store(installed: World) -> None:
+def test_graft_link_never_links_to_the_store(installed: World) -> None:
     """Writing to a graft must not change the store."""
     installed.ask("graft", "--link")
     files = [path for path in (installed.project / "graft").rglob("*") if path.is_file()]
@@ -169,7 +163,7 @@ def test_nothing_of_a_graft_is_linked_to_the_store(installed: World) -> None:
     assert not inodes & {path.stat().st_ino for path in files}
 
 
-def test_the_store_reports_its_size_and_gc_frees_unreferenced_blobs(
+def test_gc_frees_exactly_the_unreferenced_bytes_of_the_store(
     installed: World, models: Models
 ) -> None:
     """Caches grow to 20 to 500 GB (uv 5731)."""
@@ -185,7 +179,7 @@ def test_the_store_reports_its_size_and_gc_frees_unreferenced_blobs(
     installed.ask("audit", "--fail-on", "high")
 
 
-def test_audit_is_quiet_below_its_threshold_and_forgets_no_ignore(installed: World) -> None:
+def test_audit_hides_findings_below_the_level_and_requires_ignore_reasons(installed: World) -> None:
     """Audits are noisy (npm 1182): here the threshold applies to output and exit code."""
     assert "no-license" not in installed.run("audit").out
     assert installed.run("audit").code == 0
@@ -199,7 +193,7 @@ def test_audit_is_quiet_below_its_threshold_and_forgets_no_ignore(installed: Wor
     assert "until" in said
 
 
-def test_an_upgrade_changes_only_the_named_skills(world: World, models: Models) -> None:
+def test_upgrade_changes_only_the_named_skills(world: World, models: Models) -> None:
     """Upgrading one package upgrades unrelated ones (brew 6216)."""
     world.init(models.tuned("mlp")[0])
     for seed, name in enumerate(("a", "b"), start=1):
@@ -212,7 +206,7 @@ def test_an_upgrade_changes_only_the_named_skills(world: World, models: Models) 
     assert world.installed() == {"acme/a": "1.1.0", "acme/b": "1.0.0"}
 
 
-def test_a_lock_whose_owner_died_does_not_stop_the_next_command(installed: World) -> None:
+def test_install_takes_over_the_lock_of_a_dead_process(installed: World) -> None:
     """A tool is blocked permanently after an interruption (pixi 2738, helm 11863)."""
     holder = installed.project / ".skillpm" / "holder.json"
     child = os.fork()
@@ -228,7 +222,7 @@ def test_a_lock_whose_owner_died_does_not_stop_the_next_command(installed: World
     assert not holder.exists()
 
 
-def test_a_ref_installs_exactly_that_release(world: World, math: Pair) -> None:
+def test_install_of_a_full_version_installs_exactly_that_release(world: World, math: Pair) -> None:
     """`install acme/sql@1.0.0` installs 1.1.0."""
     world.init(math[0])
     for version in ("1.0.0", "1.1.0"):

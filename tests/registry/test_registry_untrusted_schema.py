@@ -31,7 +31,7 @@ def execute(folder: Path, *statements: str) -> None:
 
 
 @pytest.mark.parametrize("revision", sorted(CODE)[1:])
-def test_the_digest_of_the_code_is_that_of_the_migrations(tmp_path: Path, revision: str) -> None:
+def test_recorded_schema_digest_matches_the_migrations(tmp_path: Path, revision: str) -> None:
     made = database(tmp_path, tmp_path / "new.db", mode="mode=rwc")
     with made.writing() as connection:
         command.upgrade(alembic_config(connection), revision)
@@ -60,7 +60,7 @@ def test_the_digest_of_the_code_is_that_of_the_migrations(tmp_path: Path, revisi
     ("UPDATE alembic_version SET version_num = x'00'",),
     ("UPDATE alembic_version SET version_num = printf('%.100000c', '0')",),
 ])  # fmt: skip
-def test_a_schema_that_no_migration_makes_is_refused(
+def test_schema_that_no_migration_makes_is_refused(
     folder: Path, registry: Registry, statements: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "STEPS", 2_000_000)
@@ -75,7 +75,7 @@ def test_a_schema_that_no_migration_makes_is_refused(
     "CHECK (length(hex(zeroblob(60000000))) > 0)", "CHECK (summary || summary != '')",
     "CHECK (summary NOT LIKE '%a%b%c%')", "DEFAULT (randomblob(100000000))",
 ])  # fmt: skip
-def test_an_unknown_constraint_is_refused(folder: Path, registry: Registry, check: str) -> None:
+def test_unknown_constraint_is_refused(folder: Path, registry: Registry, check: str) -> None:
     execute(
         folder,
         "PRAGMA writable_schema = ON",
@@ -87,12 +87,12 @@ def test_an_unknown_constraint_is_refused(folder: Path, registry: Registry, chec
         open_registry(folder)
 
 
-def test_statistics_tables_of_the_database_are_accepted(folder: Path, registry: Registry) -> None:
+def test_statistics_tables_are_accepted(folder: Path, registry: Registry) -> None:
     execute(folder, "ANALYZE")
     assert open_registry(folder).search("x") == []
 
 
-def test_a_query_that_does_not_end_is_cut_off(
+def test_endless_query_is_interrupted(
     folder: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "STEPS", 2_000_000)
@@ -105,7 +105,7 @@ def test_a_query_that_does_not_end_is_cut_off(
 
 
 @pytest.mark.parametrize("damage", ["DELETE FROM alembic_version", "DROP TABLE alembic_version"])
-def test_a_catalogue_without_a_schema_version_is_named_as_that(
+def test_catalogue_without_a_schema_version_is_reported(
     folder: Path, registry: Registry, damage: str
 ) -> None:
     with sqlite3.connect(folder / "registry.db") as catalogue:
@@ -115,7 +115,7 @@ def test_a_catalogue_without_a_schema_version_is_named_as_that(
         open_database(folder, 1)
 
 
-def test_a_reader_cannot_write(folder: Path, registry: Registry) -> None:
+def test_reader_cannot_write(folder: Path, registry: Registry) -> None:
     opened = open_database(folder, 1)
     with pytest.raises(RegistryReadOnlyError), opened.reading() as connection:
         connection.exec_driver_sql("DELETE FROM alembic_version")
