@@ -47,7 +47,7 @@ def open_session(
     resolution, in seconds. Raises `UsageError` for bad options, `SpecError` for bad config files.
     """
     from skillpm.flows.session.session import Session
-    from skillpm.resolver.patience import Deadline
+    from skillpm.resolver.deadline import Deadline
 
     now, chosen = datetime.now(UTC), resolve(options)
     home, offline = options.home_folder, bool(chosen["offline"].value)

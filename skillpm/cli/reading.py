@@ -169,7 +169,7 @@ def resolve(
     import time
 
     from skillpm.flows.locking.resolve_index import SavedRequest, resolve_saved
-    from skillpm.resolver.patience import Deadline
+    from skillpm.resolver.deadline import Deadline
 
     request = SavedRequest(
         requirements, root=_root(state), allow_yanked=allow_yanked, lowest=lowest

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from skillpm.environment.generation import LAST_NUMBER, Generation, parse_generation
-from skillpm.environment.linked import real_file
+from skillpm.environment.project_links import real_file
 from skillpm.errors import IntegrityError, NotFoundError, SkillpmError, SpecError
 from skillpm.files.errors import MissingFileError
 from skillpm.files.folder import READ_LIMIT, Folder

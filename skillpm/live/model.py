@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from skillpm.errors import GraftError, UsageError
-from skillpm.live.bypassed import Bypassed
-from skillpm.live.order import BatchLayout
-from skillpm.live.places import ParameterMap
+from skillpm.live.batch_layout import BatchLayout
+from skillpm.live.bypassed_modules import BypassedModules
+from skillpm.live.forward_hook import ForwardHook
+from skillpm.live.parameter_map import ParameterMap
 from skillpm.live.selection import MixedSkills, Selection, SingleSkill, groups_of
-from skillpm.live.shelf import SkillCache
-from skillpm.live.stack import SkillLayers
-from skillpm.live.touched import ForwardHook
+from skillpm.live.skill_cache import SkillCache
+from skillpm.live.skill_layers import SkillLayers
 from skillpm.spec.names import SkillName
 
 Named = str | SkillName | None
@@ -247,7 +247,7 @@ def attach(
         for place in places
     }
     active: ContextVar[Selection | None] = ContextVar("skill", default=None)
-    check_called = Bypassed(model, active, paths).check
+    check_called = BypassedModules(model, active, paths).check
     switch = Switch(SkillCache(layers, parameters, limit, check_called), active)
     object.__setattr__(model, "_switch", switch)
     for path in paths:

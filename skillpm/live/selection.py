@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import torch
 
 from skillpm.errors import GraftError
-from skillpm.live.making import Ready
 from skillpm.live.patches import Forward, Patch, first_tensor
+from skillpm.live.prepare import PreparedSkill
 
 
 class Selection(Protocol):
@@ -31,7 +31,7 @@ class Selection(Protocol):
 class SingleSkill:
     """One skill for all rows."""
 
-    ready: Ready
+    ready: PreparedSkill
 
     @property
     def chosen(self) -> str:
@@ -50,7 +50,7 @@ class SingleSkill:
 class RowGroup:
     """The rows of a batch that use one skill; None is the base."""
 
-    ready: Ready | None
+    ready: PreparedSkill | None
     rows: tuple[int, ...]
 
 
@@ -184,7 +184,9 @@ def _run_groups(
     return out
 
 
-def groups_of(skills: Sequence[str | None], ready: Callable[[str], Ready]) -> Iterator[RowGroup]:
+def groups_of(
+    skills: Sequence[str | None], ready: Callable[[str], PreparedSkill]
+) -> Iterator[RowGroup]:
     """Yield the rows of each skill, and those of the base."""
     for skill in dict.fromkeys(skills):
         rows = tuple(row for row, row_skill in enumerate(skills) if row_skill == skill)

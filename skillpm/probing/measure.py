@@ -12,7 +12,7 @@ from typing import cast
 import torch
 
 from skillpm.errors import GraftError
-from skillpm.probing.tokens import Row, ending, predict, vectors, whole
+from skillpm.probing.likelihoods import Row, ending, predict, vectors, whole
 from skillpm.running.folder import is_foreign, reason_of
 from skillpm.running.runner import Runner
 from skillpm.spec.fields import Document

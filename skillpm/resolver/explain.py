@@ -4,6 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from skillpm.resolver.chains import Chain, folded
+from skillpm.resolver.deadline import NO_DEADLINE, Deadline
+from skillpm.resolver.fact_order import arranged
 from skillpm.resolver.facts import (
     BaseFact,
     Fact,
@@ -13,13 +16,10 @@ from skillpm.resolver.facts import (
     facts_of,
     requirements_of,
 )
-from skillpm.resolver.fold import Chain, folded
-from skillpm.resolver.order import arranged
-from skillpm.resolver.patience import NO_DEADLINE, Deadline
 from skillpm.resolver.positions import positions_in
+from skillpm.resolver.release_set import ReleaseSet
 from skillpm.resolver.rules import Rules
 from skillpm.resolver.search import Proof
-from skillpm.resolver.shelf import ReleaseSet
 from skillpm.spec.digests import Digest
 from skillpm.spec.release import Release
 from skillpm.spec.words import counted

@@ -7,8 +7,8 @@ from operator import or_
 
 from nab_resolver.types import IncompatibilityCause
 
+from skillpm.resolver.deadline import Deadline
 from skillpm.resolver.engine import Clause
-from skillpm.resolver.patience import Deadline
 from skillpm.resolver.positions import bits_of, positions_in
 from skillpm.resolver.question import RootRequirement
 from skillpm.resolver.rules import BaseSlot, Clash, Rules

@@ -9,8 +9,8 @@ not depend on the speed of the machine.
 
 from collections.abc import Iterator, Mapping
 
+from skillpm.resolver.deadline import Deadline
 from skillpm.resolver.errors import GaveUpError
-from skillpm.resolver.patience import Deadline
 from skillpm.resolver.rules import BaseSlot, Rules
 from skillpm.resolver.search import Answer, Proof, bounded_search
 from skillpm.spec.names import SkillName

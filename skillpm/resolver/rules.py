@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from skillpm.resolver.closure import ReleaseSets
 from skillpm.resolver.positions import Positions
 from skillpm.resolver.question import Question
-from skillpm.resolver.shelf import ReleaseSet
+from skillpm.resolver.release_set import ReleaseSet
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release

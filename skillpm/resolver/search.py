@@ -22,9 +22,9 @@ from nab_resolver.types import (
     Term,
 )
 
+from skillpm.resolver.deadline import Deadline
 from skillpm.resolver.engine import Clause, Engine, Watch
 from skillpm.resolver.errors import GaveUpError
-from skillpm.resolver.patience import Deadline
 from skillpm.resolver.positions import Positions, bits_of
 from skillpm.resolver.rules import BaseSlot, Clash, Package, Rank, Rules
 from skillpm.spec.names import SkillName

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 from skillpm.errors import ResolutionError
 from skillpm.resolver.closure import Reader
+from skillpm.resolver.deadline import NO_DEADLINE, Deadline
 from skillpm.resolver.errors import GaveUpError, WrongBaseError
 from skillpm.resolver.explain import Explanation
 from skillpm.resolver.improve import improve
-from skillpm.resolver.patience import NO_DEADLINE, Deadline
 from skillpm.resolver.question import Catalogue, Question
 from skillpm.resolver.rules import Rules
 from skillpm.resolver.search import Answer, Proof, search

@@ -16,7 +16,7 @@ from skillpm.journal.atomic import is_leftover
 from skillpm.journal.owner import is_alive
 from skillpm.spec.digests import Digest
 from skillpm.store.errors import DamagedBlobError, MissingBlobError, WrongBlobError
-from skillpm.store.presence import StoreLock, silent
+from skillpm.store.lock import StoreLock, silent
 
 _PIECE = 1 << 20
 _STAGING = "tmp"

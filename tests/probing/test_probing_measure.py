@@ -10,8 +10,8 @@ from tiny_learners import COLORS, MATH, Learners
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from skillpm.errors import GraftError
+from skillpm.probing.likelihoods import ending, predict, vectors, whole
 from skillpm.probing.measure import MEASURES, Score, figure, mean, measure
-from skillpm.probing.tokens import ending, predict, vectors, whole
 from skillpm.running.runner import Runner
 from skillpm.spec.fields import Document
 from skillpm.spec.probe_items import (

@@ -6,8 +6,8 @@ import pytest
 from resolver_worlds import Shop, release, wanted
 
 from skillpm.errors import ResolutionError
+from skillpm.resolver.deadline import Deadline
 from skillpm.resolver.explain import LENGTH, SENTENCES
-from skillpm.resolver.patience import Deadline
 from skillpm.resolver.question import Question
 from skillpm.resolver.solve import solve
 from skillpm.spec.release import Release

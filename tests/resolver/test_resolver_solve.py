@@ -9,8 +9,8 @@ from resolver_worlds import BASES, Shop, release, skill, wanted
 
 from skillpm.errors import ResolutionError, SkillpmError
 from skillpm.resolver.closure import Reader
+from skillpm.resolver.deadline import NO_DEADLINE, Deadline
 from skillpm.resolver.errors import GaveUpError, WrongBaseError
-from skillpm.resolver.patience import NO_DEADLINE, Deadline
 from skillpm.resolver.positions import Positions
 from skillpm.resolver.question import Question
 from skillpm.resolver.rules import Rules

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.environment.edit import new_project_file, set_base
-from skillpm.environment.known import KnownProjects
+from skillpm.environment.known_projects import KnownProjects
 from skillpm.environment.project import STATE, ProjectFolder, first_generation
 from skillpm.environment.transaction import commit
 from skillpm.errors import StateError

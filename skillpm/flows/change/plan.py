@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from skillpm.environment.edit import edit_project
 from skillpm.environment.generation import Generation, Installed, differences, new_packs
-from skillpm.environment.known import KnownProjects
+from skillpm.environment.known_projects import KnownProjects
 from skillpm.environment.project import ProjectFolder, basis_of, wishes_of
 from skillpm.environment.transaction import commit, update_file
 from skillpm.errors import StateError

@@ -9,7 +9,7 @@ from skillpm.flows.pack.manifest import Attachment, ModelPair
 from skillpm.flows.pack.side_files import side_files
 from skillpm.flows.session.session import Advance, Session
 from skillpm.probing.measure import figure, mean, measure
-from skillpm.probing.stand import ModelHost
+from skillpm.probing.model_host import ModelHost
 from skillpm.running.runner import Runner
 from skillpm.spec.capabilities import CAPABILITY
 from skillpm.spec.digests import Digest

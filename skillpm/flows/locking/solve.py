@@ -11,8 +11,8 @@ from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.side_files import check_clashes
 from skillpm.flows.session.base_model import footprint_fits, open_named_base
 from skillpm.flows.session.session import Session
+from skillpm.resolver.deadline import Deadline
 from skillpm.resolver.errors import UnknownWantedError, WrongBaseError
-from skillpm.resolver.patience import Deadline
 from skillpm.resolver.question import Question
 from skillpm.resolver.solve import solve
 from skillpm.spec.agreement import fact_differences

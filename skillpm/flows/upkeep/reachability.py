@@ -7,7 +7,7 @@ layered pack.
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from skillpm.environment.known import KnownProject
+from skillpm.environment.known_projects import KnownProject
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import SkillpmError
 from skillpm.spec.digests import Digest

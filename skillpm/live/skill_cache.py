@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from itertools import count
 
 from skillpm.errors import GraftError, UnknownSkillError
-from skillpm.live.making import Ready, make_ready
-from skillpm.live.places import ParameterMap
-from skillpm.live.stack import SkillLayers
+from skillpm.live.parameter_map import ParameterMap
+from skillpm.live.prepare import PreparedSkill, prepare_skill
+from skillpm.live.skill_layers import SkillLayers
 from skillpm.spec.nearest import did_you_mean
 
 
@@ -25,13 +25,13 @@ class SkillCache:
         layers: Mapping[str, SkillLayers],
         parameters: ParameterMap,
         limit: int,
-        check: Callable[[Ready], None],
+        check: Callable[[PreparedSkill], None],
     ) -> None:
         self.layers = layers
         self.parameters = parameters
         self.limit = limit
         self._check = check
-        self._ready: dict[str, Ready] = {}
+        self._ready: dict[str, PreparedSkill] = {}
         self._used: dict[str, int] = {}
         self._clock = count()
         self._lock = threading.Lock()
@@ -52,7 +52,7 @@ class SkillCache:
             )
         return skill_layers
 
-    def get(self, skill: str) -> Ready:
+    def get(self, skill: str) -> PreparedSkill:
         """Return a skill that can run now; preparing it may drop others from the cache."""
         ready = self._ready.get(skill)
         if ready is None:
@@ -62,8 +62,8 @@ class SkillCache:
         self._used[skill] = next(self._clock)
         return ready
 
-    def _make(self, skill_layers: SkillLayers) -> Ready:
-        made = make_ready(skill_layers, self.parameters)
+    def _make(self, skill_layers: SkillLayers) -> PreparedSkill:
+        made = prepare_skill(skill_layers, self.parameters)
         self._check(made)
         others = sorted(self._ready, key=lambda skill: self._used.get(skill, 0))
         room = self.limit - made.nbytes - self.nbytes

@@ -9,13 +9,13 @@ import pytest
 from tiny_models import llama, save
 
 from skillpm.flows.packs.config_diff import changed_settings
-from skillpm.running.foreign import ForeignModelFiles
+from skillpm.running.untrusted_files import UntrustedModelFiles
 from skillpm.sandbox.errors import ForeignWorkError
 
 
 @pytest.fixture(scope="module")
-def foreign() -> ForeignModelFiles:
-    return ForeignModelFiles()
+def foreign() -> UntrustedModelFiles:
+    return UntrustedModelFiles()
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def _changed(folder: Path, **keys: Any) -> Path:
     return folder
 
 
-def test_a_config_of_the_tensors_passes(model: Path, foreign: ForeignModelFiles) -> None:
+def test_a_config_of_the_tensors_passes(model: Path, foreign: UntrustedModelFiles) -> None:
     foreign.check_config(model)
 
 
@@ -45,7 +45,7 @@ def test_a_config_of_the_tensors_passes(model: Path, foreign: ForeignModelFiles)
     ],
 )
 def test_a_config_of_other_tensors_is_refused_before_memory_is_allocated(
-    model: Path, keys: dict[str, Any], foreign: ForeignModelFiles
+    model: Path, keys: dict[str, Any], foreign: UntrustedModelFiles
 ) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ForeignWorkError, match=r"\w"):
@@ -77,7 +77,7 @@ LLAMA = {"model_type": "llama", "hidden_size": 64, "rms_norm_eps": 1e-6}
     ],
 )
 def test_changed_settings_are_named_as_transformers_reads_them(
-    new: dict[str, Any], expected: set[str], foreign: ForeignModelFiles
+    new: dict[str, Any], expected: set[str], foreign: UntrustedModelFiles
 ) -> None:
     old, data = (json.dumps(one).encode() for one in (LLAMA, new))
     ignored = frozenset({"eos_token_id"})

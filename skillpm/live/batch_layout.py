@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from skillpm.errors import GraftError
-from skillpm.live.making import Ready
+from skillpm.live.prepare import PreparedSkill
 from skillpm.live.selection import Selection
-from skillpm.live.watch import record_inputs, takes_ids
+from skillpm.live.trial_run import record_inputs, takes_ids
 from skillpm.running.folder import UNRUNNABLE
 
 ROWS, TOKENS = 5, 7
@@ -46,7 +46,7 @@ class BatchLayout:
         self._lock = threading.Lock()
         self._layouts: Layouts | None = None
 
-    def layouts(self, skills: Iterable[Ready]) -> Layouts:
+    def layouts(self, skills: Iterable[PreparedSkill]) -> Layouts:
         """Return the modules that keep order.
 
         Raises `GraftError` if a skill changes any other module.

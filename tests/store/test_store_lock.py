@@ -11,7 +11,7 @@ import pytest
 
 from skillpm.errors import StateError
 from skillpm.spec.digests import Digest
-from skillpm.store import presence
+from skillpm.store import lock as store_lock
 from skillpm.store.blobs import Store
 
 DATA = b"weights"
@@ -80,7 +80,7 @@ def test_the_process_that_uses_the_store_is_named(
 def test_an_unreported_holder_may_be_a_process_that_is_exiting(
     store: Store, user: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "_LOCKS", store.folder / "nothing")
+    monkeypatch.setattr(store_lock, "_LOCKS", store.folder / "nothing")
     threading.Timer(0.2, user.kill).start()
     with store.alone():
         assert user.wait() == -signal.SIGKILL
@@ -89,8 +89,8 @@ def test_an_unreported_holder_may_be_a_process_that_is_exiting(
 def test_exclusive_use_of_the_store_is_tried_again(
     store: Store, user: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "_LOCKS", store.folder / "nothing")
-    monkeypatch.setattr(presence, "_GRACE", 0.1)
+    monkeypatch.setattr(store_lock, "_LOCKS", store.folder / "nothing")
+    monkeypatch.setattr(store_lock, "_GRACE", 0.1)
     with pytest.raises(StateError, match="another skillpm command"), store.alone():
         raise AssertionError
     assert store.read(DIGEST) == DATA

@@ -18,9 +18,9 @@ from transformers.pytorch_utils import Conv1D
 from skillpm.delta.codecs.shared.forms import LiveForm, SparseEntries
 from skillpm.errors import IntegrityError
 from skillpm.live.factors import LowRankUpdate, factors_of
+from skillpm.live.parameter_map import ModuleTensor, ParameterMap
 from skillpm.live.patches import Addition, Low, Patch, Rows, Sparse, forward_with
-from skillpm.live.places import ModuleTensor, ParameterMap
-from skillpm.live.stack import SkillLayers
+from skillpm.live.skill_layers import SkillLayers
 from skillpm.spec.merkle import leaf_of_chunks
 
 _KINDS = {nn.Linear: "linear", Conv1D: "conv1d", nn.Embedding: "embedding"}
@@ -38,7 +38,7 @@ _TORCH = {
 
 
 @dataclass(frozen=True)
-class Ready:
+class PreparedSkill:
     """A skill that can be activated: its patches by module, and the bytes of their tensors."""
 
     skill: str
@@ -172,7 +172,7 @@ class _Parts:
         return sum(sizes.values())
 
 
-def make_ready(layers: SkillLayers, parameters: ParameterMap) -> Ready:
+def prepare_skill(layers: SkillLayers, parameters: ParameterMap) -> PreparedSkill:
     """Decode a skill into patches. Tensors that are not factors cost as much as in `graft`.
 
     Raises `IntegrityError` if the base or a payload has changed.
@@ -191,7 +191,7 @@ def make_ready(layers: SkillLayers, parameters: ParameterMap) -> Ready:
         patches = {
             path: _patch(parameters.model.get_submodule(path), path, parts) for path in paths
         }
-    return Ready(layers.skill, patches, parts.nbytes(), parts.forms)
+    return PreparedSkill(layers.skill, patches, parts.nbytes(), parts.forms)
 
 
 def _patch(module: nn.Module, path: str, parts: _Parts) -> Patch:

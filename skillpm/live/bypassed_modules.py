@@ -13,16 +13,16 @@ from typing import Any
 import torch
 
 from skillpm.errors import GraftError
-from skillpm.live.making import Ready
+from skillpm.live.prepare import PreparedSkill
 from skillpm.live.selection import Selection
-from skillpm.live.watch import record_inputs, run_on_ids, takes_ids
+from skillpm.live.trial_run import record_inputs, run_on_ids, takes_ids
 from skillpm.running.folder import UNRUNNABLE
 
 TOKENS = 7
 """Tokens of the trial batch."""
 
 
-class Bypassed:
+class BypassedModules:
     """The modules of one model, among those that skills change, that are read but not called.
 
     They are found once, by the first check.
@@ -37,7 +37,7 @@ class Bypassed:
         self._lock = threading.Lock()
         self._bypassed: frozenset[str] | None = None
 
-    def check(self, ready: Ready) -> None:
+    def check(self, ready: PreparedSkill) -> None:
         """Raise `GraftError` if a skill changes a module that is never called."""
         with self._lock:
             if self._bypassed is None:
