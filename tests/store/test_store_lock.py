@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from skillpm.errors import StateError
+from skillpm.files import locking
 from skillpm.spec.digests import Digest
 from skillpm.store import lock as store_lock
 from skillpm.store.blobs import Store
@@ -90,7 +91,7 @@ def test_exclusive_use_of_the_store_is_tried_again(
     store: Store, user: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_lock, "_LOCKS", store.folder / "nothing")
-    monkeypatch.setattr(store_lock, "_GRACE", 0.1)
+    monkeypatch.setattr(locking, "GRACE", 0.1)
     with pytest.raises(StateError, match="another skillpm command"), store.alone():
         raise AssertionError
     assert store.read(DIGEST) == DATA

@@ -33,16 +33,15 @@ def init_project(session: Session, base: Path, like: str | None = None) -> Initi
     is an environment already, `IntegrityError` in a clone of a project for another base.
     """
     project = ProjectFolder(session.project)
-    whole = project.has_file and project.has_environment
-    if whole and not project.was_cut_off:
+    if project.has_file and project.has_environment and not project.was_cut_off:
         raise _exists(project)
     check_output_folder(project.folder / STATE)
     model = open_model(base)
     root = session.identify(model, "hashing base", cached=False).root
     shown = _relative(base, project.folder)
     with project_transaction(session, project, "init") as completed:
-        made_meanwhile = project.has_file and project.has_environment and completed is None
-        if made_meanwhile and not whole and like is None:
+        exists = project.has_file and project.has_environment and completed is None
+        if exists and like is None:  # another command has created it meanwhile
             raise _exists(project)
         KnownProjects(session.home).remember(project.folder, ())
         text = new_project_file(shown, root) if like is None else set_base(like, shown)
