@@ -16,7 +16,8 @@ from skillpm.spec.config import Chosen
 
 if TYPE_CHECKING:
     from skillpm.environment.project import ProjectFolder
-    from skillpm.flows.session.session import Advance, Session
+    from skillpm.flows.session.session import Session
+    from skillpm.parallel import Advance
     from skillpm.spec.location import RegistryLocation
     from skillpm.spec.lockfile import LockedSkill, Lockfile
     from skillpm.spec.nearness import SignatureSurvey

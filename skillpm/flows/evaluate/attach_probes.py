@@ -7,7 +7,8 @@ from skillpm.errors import GraftError
 from skillpm.flows.evaluate.stage import load_runner
 from skillpm.flows.pack.manifest import Attachment, ModelPair
 from skillpm.flows.pack.side_files import side_files
-from skillpm.flows.session.session import Advance, Session
+from skillpm.flows.session.session import Session
+from skillpm.parallel import Advance
 from skillpm.probing.measure import figure, mean, measure
 from skillpm.probing.model_host import ModelHost
 from skillpm.running.runner import Runner

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from skillpm.checkpoint.files import FileKey
-from skillpm.checkpoint.leaves import no_advance
 from skillpm.checkpoint.model import CONFIG, Checkpoint, VerifiedCheckpoint
 from skillpm.delta.apply.compose import Composition
 from skillpm.environment.project import ProjectFolder
@@ -20,6 +19,7 @@ from skillpm.flows.packs.protocol import side_packs
 from skillpm.flows.packs.side_files import INERT, apply_side_files, files_of, tokenizes
 from skillpm.flows.session.base_model import check_base, check_unmoved, file_keys, open_base
 from skillpm.flows.session.session import Session
+from skillpm.parallel import no_advance
 from skillpm.probing.model_host import ModelHost
 from skillpm.running.folder import NotRunnableError
 from skillpm.running.runner import Runner

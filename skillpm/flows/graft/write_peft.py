@@ -14,6 +14,7 @@ from skillpm.checkpoint.write import write_shard
 from skillpm.delta.encode.low_rank_form import LowForm, pad_bytes
 from skillpm.flows.graft.peft import LayeredDelta, LowRankResult
 from skillpm.flows.graft.peft_targets import check_loads
+from skillpm.parallel import no_advance
 from skillpm.spec import json
 from skillpm.spec.dtypes import TensorSpec
 
@@ -43,7 +44,7 @@ def write_peft(folder: Path, layered: LayeredDelta, low_rank: LowRankResult, wor
             chunks,
             metadata={"format": "pt"},
             pool=pool,
-            advance=lambda _bytes: None,
+            advance=no_advance,
         )
     (folder / CONFIG).write_bytes(json.pretty(config))
 

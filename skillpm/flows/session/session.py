@@ -12,6 +12,7 @@ from skillpm.checkpoint.model import Checkpoint, open_checkpoint
 from skillpm.environment.project import ProjectFolder
 from skillpm.files.ownership import is_owner_only
 from skillpm.index.protocol import Index
+from skillpm.parallel import Advance
 from skillpm.resolver.deadline import NO_DEADLINE, Deadline
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.lockfile import LockedSkill, Lockfile
@@ -19,8 +20,6 @@ from skillpm.spec.merkle import Identity
 from skillpm.spec.nearness import SignatureSurvey
 from skillpm.store.blobs import Store
 from skillpm.store.verified_packs import VerifiedPacks
-
-Advance = Callable[[int], None]
 
 
 class PackVerifier(Protocol):
