@@ -25,6 +25,7 @@ from skillpm.spec.names import SkillName
 from skillpm.spec.probes import METRICS
 from skillpm.store.blobs import Store
 from skillpm.store.packs import load_pack
+from skillpm.spec.closure import closure
 from skillpm.version import __version__
 
 FOLDER = "measures"
@@ -107,14 +108,12 @@ def _differences(carried: CarriedProbes, untrue: Collection[str]) -> list[str]:
 
 def skills_below(store: Store, lock: Lockfile, skill: SkillName) -> frozenset[SkillName]:
     """Return the skills that a pack is layered on, directly or through another pack."""
-    layers: set[SkillName] = set()
-    queue = [skill]
-    while queue:
-        manifest = load_pack(store, lock.skills[queue.pop()].digest).manifest
-        below = {entry.skill for entry in manifest.over} & lock.skills.keys()
-        queue += sorted(below - layers)
-        layers |= below
-    return frozenset(layers - {skill})
+
+    def layers(upper: SkillName) -> set[SkillName]:
+        manifest = load_pack(store, lock.skills[upper].digest).manifest
+        return {entry.skill for entry in manifest.over} & lock.skills.keys()
+
+    return frozenset(closure([skill], layers) - {skill})
 
 
 def exact_subset(lock: Lockfile, skills: frozenset[SkillName]) -> Lockfile:

@@ -88,16 +88,6 @@ def _required(locked: LockedSkill, skills: Mapping[SkillName, LockedSkill]) -> d
     return ranges
 
 
-def _reached(edges: Mapping[SkillName, Edges], starts: list[SkillName]) -> set[SkillName]:
-    seen, queue = set[SkillName](), list(starts)
-    while queue:
-        skill = queue.pop()
-        if skill not in seen:
-            seen.add(skill)
-            queue.extend(edges[skill])
-    return seen
-
-
 def _shortest(
     edges: Mapping[SkillName, Edges], start: SkillName, goal: SkillName
 ) -> tuple[SkillName, ...]:

@@ -13,6 +13,7 @@ from skillpm.errors import SkillpmError
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import parse_manifest
 from skillpm.spec.oci import parse_image
+from skillpm.spec.closure import closure
 from skillpm.store.blobs import Store
 
 
@@ -88,17 +89,17 @@ def reach(store: Store, packs: Iterable[Digest]) -> Reached:
 
     Reads the documents of the packs in the store.
     """
-    reached, queue, seen = Reached(), sorted(packs), set[Digest]()
-    while queue:
-        digest = queue.pop()
-        if digest in seen:
-            continue
-        seen.add(digest)
+    reached = Reached()
+
+    def layers(digest: Digest) -> list[Digest]:
         reached.blobs.setdefault(digest, set()).add(digest)
         try:
-            queue.extend(_read(store, digest, reached))
+            return _read(store, digest, reached)
         except SkillpmError as problem:
             reached.damaged[digest] = problem.message
+            return []
+
+    closure(sorted(packs), layers)
     return reached
 
 
