@@ -12,7 +12,7 @@ from license_expression import (
 )
 
 from skillpm.errors import SpecError, capped
-from skillpm.spec.nearest import most_similar, suggest
+from skillpm.spec.nearest import most_similar, suggestion
 from skillpm.spec.policy import Licences
 
 LENGTH_LIMIT = 1000
@@ -61,10 +61,9 @@ def _did_you_mean(key: str) -> str:
     word = key.lower().replace(" ", "-")
     starting = sorted((name for name in known if name.startswith(f"{word}-")), key=len)
     similar = starting[0] if starting else most_similar(word, known, cutoff=0.5)
-    return suggest(
-        None if similar is None else known[similar],
-        otherwise=f"write a licence without an SPDX identifier as `{_OWN}NAME`",
-    )
+    if similar is None:
+        return f"write a licence without an SPDX identifier as `{_OWN}NAME`"
+    return suggestion(known[similar])
 
 
 def normal_licence(text: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.json import scalars
 
 LARGEST = 1 << 24
 """The limit for other numbers, such as context lengths and token ids, unless a tensor is longer."""

@@ -16,11 +16,12 @@ def most_similar(word: str, known: Iterable[str], *, cutoff: float = CUTOFF) -> 
     return matches[0] if matches else None
 
 
-def suggest(name: str | None, *, otherwise: str) -> str:
-    """A hint that suggests this name; `otherwise` if there is no name."""
-    return otherwise if name is None else f"did you mean `{name}`?"
+def suggestion(name: str) -> str:
+    """A hint that suggests this name."""
+    return f"did you mean `{name}`?"
 
 
 def did_you_mean(word: str, known: Iterable[str], *, otherwise: str) -> str:
     """A hint that suggests the most similar word of `known`, at the cost of `most_similar`."""
-    return suggest(most_similar(word, known), otherwise=otherwise)
+    similar = most_similar(word, known)
+    return otherwise if similar is None else suggestion(similar)

@@ -5,13 +5,14 @@ Follows sentence-transformers 6.2: `BaseModel.save` names a folder `{index}_{cla
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from skillpm.errors import SpecError
 from skillpm.spec import json
 from skillpm.spec.config_numbers import check_numbers
 from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.json import scalars
 from skillpm.spec.safetensors import LENGTH_BYTES, Header, header_length, parse_header
 
 MODULES: Final = "modules.json"

@@ -7,7 +7,7 @@ from typing import Any
 
 from skillpm.errors import SpecError
 from skillpm.spec.conflict import ConflictMarkerError, marker_line
-from skillpm.spec.json import DEPTH_LIMIT, check_depth
+from skillpm.spec.json import DEPTH_LIMIT, check_depth, scalars
 from skillpm.spec.memo import parse_once
 
 BYTE_ORDER_MARK = "\ufeff"

@@ -26,10 +26,10 @@ from skillpm.delta.tensors.rounding import Floats, is_finite, to_float64
 from skillpm.delta.tensors.streams import reference_chunks
 from skillpm.delta.tensors.words import Words, chunk_spans, word_count
 from skillpm.errors import GraftError
+from skillpm.spec.closure import closure
 from skillpm.spec.dtypes import TensorSpec, is_float
 from skillpm.spec.manifest import FootprintEntry
 from skillpm.spec.merging import SUM, Merging
-from skillpm.spec.closure import closure
 from skillpm.spec.names import SkillName
 
 _SUMMED = Merging()

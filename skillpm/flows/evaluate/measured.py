@@ -19,13 +19,13 @@ from skillpm.flows.evaluate.stage import CandidateEnvironment
 from skillpm.flows.session.session import Session
 from skillpm.flows.session.words import distinct
 from skillpm.spec import json
+from skillpm.spec.closure import closure
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedGraft, Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.probes import METRICS
 from skillpm.store.blobs import Store
 from skillpm.store.packs import load_pack
-from skillpm.spec.closure import closure
 from skillpm.version import __version__
 
 FOLDER = "measures"
@@ -109,9 +109,9 @@ def _differences(carried: CarriedProbes, untrue: Collection[str]) -> list[str]:
 def skills_below(store: Store, lock: Lockfile, skill: SkillName) -> frozenset[SkillName]:
     """Return the skills that a pack is layered on, directly or through another pack."""
 
-    def layers(upper: SkillName) -> set[SkillName]:
+    def layers(upper: SkillName) -> list[SkillName]:
         manifest = load_pack(store, lock.skills[upper].digest).manifest
-        return {entry.skill for entry in manifest.over} & lock.skills.keys()
+        return sorted({entry.skill for entry in manifest.over} & lock.skills.keys())
 
     return frozenset(closure([skill], layers) - {skill})
 

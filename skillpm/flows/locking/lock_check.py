@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from skillpm.errors import UnknownSkillError
+from skillpm.spec.closure import closure
 from skillpm.spec.lockfile import LockedGraft, LockedSkill, Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.nearest import did_you_mean
 from skillpm.spec.project import ProjectFile
-from skillpm.spec.closure import closure
 from skillpm.spec.requirements import Requirement
 
 

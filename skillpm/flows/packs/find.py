@@ -8,10 +8,10 @@ from skillpm.errors import NotFoundError, UnknownSkillError
 from skillpm.flows.packs.protocol import AnyPack
 from skillpm.flows.session.bindings import registry_for
 from skillpm.flows.session.session import Session
+from skillpm.spec.closure import closure
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.requirements import Requirement
-from skillpm.spec.closure import closure
 from skillpm.store.packs import fetch_pack, load_pack
 
 

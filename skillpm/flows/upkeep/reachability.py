@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from skillpm.environment.known_projects import KnownProject
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import SkillpmError
+from skillpm.spec.closure import closure
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import parse_manifest
 from skillpm.spec.oci import parse_image
-from skillpm.spec.closure import closure
 from skillpm.store.blobs import Store
 
 
