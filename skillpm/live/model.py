@@ -34,7 +34,7 @@ class Switch:
     def __init__(self, cache: SkillCache, active: ContextVar[Selection | None]) -> None:
         self.cache = cache
         self.active = active
-        self.order = BatchLayout(cache.parameters.model, self.active)
+        self.batch_layout = BatchLayout(cache.parameters.model, self.active)
         self.generates: ContextVar[bool] = ContextVar("generates", default=False)
 
     def select(self, chosen: _Chosen) -> Selection | None:
@@ -44,8 +44,8 @@ class Switch:
         if isinstance(chosen, str):
             return SingleSkill(self.cache.get(chosen))
         groups = tuple(groups_of(chosen, self.cache.get))
-        skills = [group.ready for group in groups if group.ready is not None]
-        layouts = self.order.layouts(skills) if len(groups) > 1 else {}
+        skills = [group.prepared for group in groups if group.prepared is not None]
+        layouts = self.batch_layout.layouts(skills) if len(groups) > 1 else {}
         return MixedSkills(len(chosen), groups, layouts)
 
     def check_rows(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -243,7 +243,7 @@ def attach(
         place.path
         for skill_layers in layers.values()
         if skill_layers.refusal is None
-        for places in parameters.of(skill_layers.entries).values()
+        for places in parameters.places_of(skill_layers.entries).values()
         for place in places
     }
     active: ContextVar[Selection | None] = ContextVar("skill", default=None)

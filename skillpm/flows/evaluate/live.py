@@ -157,7 +157,7 @@ def _check_parameters(layers: SkillLayers, parameters: ParameterMap) -> SkillLay
     """Return the layers, with a refusal if a tensor has no parameter in the running model."""
     try:
         if layers.refusal is None:
-            parameters.of(layers.entries)
+            parameters.places_of(layers.entries)
     except GraftError as problem:
         return replace(layers, refusal=problem.message)
     return layers
