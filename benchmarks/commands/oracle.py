@@ -66,9 +66,9 @@ def judge(seed: int) -> Counter[str]:
 
 
 def ask_ours(question: Question, releases: list[Release]) -> Mapping[SkillName, Release] | None:
-    patience = Deadline.starting(time.monotonic, SECONDS)
+    deadline = Deadline.starting(time.monotonic, SECONDS)
     try:
-        return solve(question, Shop(releases), patience).releases
+        return solve(question, Shop(releases), deadline).releases
     except GaveUpError:
         raise
     except SkillpmError:

@@ -67,7 +67,7 @@ def open_session(
         connect=connector(on_close, home, offline=offline),
         fallback=registry,
         tidy_registry=partial(tidy_registry, home / "registry"),
-        patience=lambda: Deadline.starting(time.monotonic, timeout),
+        start_deadline=lambda: Deadline.starting(time.monotonic, timeout),
         verify_packs=_verify_packs, survey=_survey,
     )  # fmt: skip
     on_close(session.close)

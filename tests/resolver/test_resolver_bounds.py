@@ -13,9 +13,9 @@ from skillpm.resolver.solve import solve
 from skillpm.spec.release import Release
 
 
-def failure(releases: list[Release], patience: Deadline) -> ResolutionError:
+def failure(releases: list[Release], deadline: Deadline) -> ResolutionError:
     with pytest.raises(ResolutionError) as caught:
-        solve(Question(wanted("a")), Shop(releases), patience)
+        solve(Question(wanted("a")), Shop(releases), deadline)
     return caught.value
 
 

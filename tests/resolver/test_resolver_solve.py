@@ -112,9 +112,9 @@ def test_a_conflict_undoes_few_decisions() -> None:
     names = [f"s{n:03}" for n in range(300)]
     releases = [release(f"{name} 1.0.0") for name in names]
     choosy = (release(f"z {n}.0.0", conflicts=["s000 =1.0.0"]) for n in range(1, 30))
-    patience = after(300 + 15 * 30)
+    deadline = after(300 + 15 * 30)
     found = solve(
-        Question(wanted(*names, "z")), Shop([*releases, *choosy, release("z 0.1.0")]), patience
+        Question(wanted(*names, "z")), Shop([*releases, *choosy, release("z 0.1.0")]), deadline
     )
     assert str(found.releases[skill("z")].version) == "0.1.0"
 

@@ -140,7 +140,7 @@ def _write_shards(
             for file_leaves, placed in files.map(write, shards):
                 leaves |= file_leaves
                 counts = counts.plus(placed)
-        except BaseException:
+        except BaseException:  # both at once: a file that is being written waits for `pool`
             files.shutdown(wait=False, cancel_futures=True)
             pool.shutdown(wait=False, cancel_futures=True)
             raise

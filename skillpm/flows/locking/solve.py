@@ -59,7 +59,7 @@ def solve_project(session: Session, registries: Registries, ask: ResolutionReque
     """
     registries = replace(registries, stored=_stored(session, ask))
     accepted, releases = ask.question.accepted, None
-    deadline = session.patience()
+    deadline = session.start_deadline()
     while releases is None:
         try:
             question = replace(ask.question, accepted=accepted)

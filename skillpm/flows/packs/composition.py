@@ -27,11 +27,11 @@ def composed_identity(
         advance(spec.nbytes)
         return digest
 
-    todo = composition.rewritten
-    hashed = parallel_map(leaf, todo.values(), workers=workers)
-    fresh = dict(zip(todo, hashed, strict=True))
-    check_results(composition, fresh)
-    leaves = {name: fresh.get(name) or base.leaves[name] for name in composition.specs}
+    rewritten = composition.rewritten
+    digests = parallel_map(leaf, rewritten.values(), workers=workers)
+    new_leaves = dict(zip(rewritten, digests, strict=True))
+    check_results(composition, new_leaves)
+    leaves = {name: new_leaves.get(name) or base.leaves[name] for name in composition.specs}
     return Identity(composition.specs, leaves)
 
 
