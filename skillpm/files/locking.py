@@ -58,8 +58,9 @@ def wait_for_lock(
     """Repeat `attempt` until it takes a lock.
 
     `holder` describes the process that holds the lock, or returns None if it is unknown. `say` gets
-    the holder once, if the lock is not free at the second attempt. After `timeout` seconds, raises
-    the error that `busy` makes of the holder and of the seconds waited.
+    the holder once, if the lock is not free at the second attempt; an unknown holder only after
+    `GRACE` seconds. After `timeout` seconds, or `GRACE` seconds later if the holder is unknown,
+    raises the error that `busy` makes of the holder and of the seconds waited.
     """
     started, announced = time.monotonic(), False
     while not attempt():
