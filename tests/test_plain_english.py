@@ -76,7 +76,7 @@ ALLOWED = (
     Allowed("skillpm/flows/change/preview.py", "wish", "wishes", "a key of a saved plan"),
     Allowed("tests/benchmarks/test_structure.py", "nobody", "Nobody.", "a sample for the count"),
     Allowed("tests/benchmarks/test_structure.py", "told", "told from", "a sample for the count"),
-    Allowed("tests/environment/test_environment_strangers.py", "wish", "wishes", "a state key"),
+    Allowed("tests/environment/test_environment_untrusted.py", "wish", "wishes", "a state key"),
     Allowed("tests/fuzz/fuzz_seeds.py", "wish", "wishes", "a key of state files and plans"),
     Allowed("tests/hostile/hostile_variants.py", "wish", "wishes", "a state key"),
     Allowed("tests/journeys/test_journey_plans.py", "wish", "wishes", "a key of a saved plan"),

@@ -26,8 +26,8 @@ from resolver_worlds import Oracle, Shop, problems, random_world  # noqa: E402 -
 from benchmarks.commands.resolvers import FAILURES, ask_resolvelib  # noqa: E402
 from benchmarks.tools.table import Table, add_output, publish  # noqa: E402
 from skillpm.errors import SkillpmError  # noqa: E402
+from skillpm.resolver.deadline import Deadline  # noqa: E402
 from skillpm.resolver.errors import GaveUpError  # noqa: E402
-from skillpm.resolver.patience import Deadline  # noqa: E402
 from skillpm.resolver.solve import solve  # noqa: E402
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ def judge(seed: int) -> Counter[str]:
 
 
 def ask_ours(question: Question, releases: list[Release]) -> Mapping[SkillName, Release] | None:
-    patience = Deadline.starting(time.monotonic, SECONDS)
+    deadline = Deadline.starting(time.monotonic, SECONDS)
     try:
-        return solve(question, Shop(releases), patience).releases
+        return solve(question, Shop(releases), deadline).releases
     except GaveUpError:
         raise
     except SkillpmError:

@@ -29,8 +29,8 @@ from sqlalchemy.engine import Engine
 from benchmarks.commands.resolvers import FAILURES, ask_resolvelib
 from benchmarks.tools.running import run
 from benchmarks.tools.table import Table, add_output, publish
+from skillpm.resolver.deadline import Deadline
 from skillpm.resolver.errors import GaveUpError
-from skillpm.resolver.patience import Deadline
 from skillpm.resolver.question import Question, RootRequirement
 from skillpm.resolver.solve import solve
 from skillpm.spec.digests import Digest

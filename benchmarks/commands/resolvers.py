@@ -71,7 +71,9 @@ class Graph:
 
     def __init__(self, question: Question, releases: Collection[Release]) -> None:
         self.nodes: dict[str, list[Node]] = {}
-        usable = [r for r in releases if not (question.hides(r) or question.excludes_base_of(r))]
+        usable = [
+            r for r in releases if not (question.excludes_yanked(r) or question.excludes_base_of(r))
+        ]
         by_skill: dict[SkillName, list[Release]] = {}
         for release in usable:
             by_skill.setdefault(release.skill, []).append(release)

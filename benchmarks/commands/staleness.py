@@ -29,8 +29,8 @@ from resolver_worlds import Shop, candidates, random_world, together  # noqa: E4
 from benchmarks.tools.table import Table, add_output, publish  # noqa: E402
 from skillpm.errors import SkillpmError  # noqa: E402
 from skillpm.resolver.closure import Reader  # noqa: E402
+from skillpm.resolver.deadline import NO_DEADLINE  # noqa: E402
 from skillpm.resolver.improve import improve, staleness  # noqa: E402
-from skillpm.resolver.patience import NO_DEADLINE  # noqa: E402
 from skillpm.resolver.rules import Rules  # noqa: E402
 from skillpm.resolver.search import Proof, search  # noqa: E402
 

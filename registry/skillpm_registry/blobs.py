@@ -1,6 +1,5 @@
 """The blobs of a registry, in files beside the catalogue."""
 
-import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -12,13 +11,13 @@ from typing import BinaryIO
 from skillpm.errors import DigestMismatchError, IntegrityError
 from skillpm.files.access import RegistryFolder
 from skillpm.files.errors import MissingFileError, WrongKindError
+from skillpm.files.hashing import HashingReader
 from skillpm.spec.digests import Digest
 from skillpm_registry.db.disk import TMP, read_errors, write_errors
 from skillpm_registry.db.files import BLOBS
 from skillpm_registry.errors import BlobKindError, BlobSizeError, SourceUnreadableError
 
 OpenBlob = Callable[[Digest], BinaryIO]
-CHUNK = 1 << 20
 
 
 def verified(source: BinaryIO, digest: Digest, size: int) -> Iterator[bytes]:
@@ -26,25 +25,19 @@ def verified(source: BinaryIO, digest: Digest, size: int) -> Iterator[bytes]:
 
     Reads at most one byte more than `size`. Raises `DigestMismatchError` and `BlobSizeError`.
     """
-    hasher, total = hashlib.sha256(), 0
-    while chunk := _read(source, min(CHUNK, size - total + 1), digest):
-        total += len(chunk)
-        if total > size:
+
+    def unreadable(problem: OSError) -> SourceUnreadableError:
+        return SourceUnreadableError(digest, problem.strerror or str(problem))
+
+    reader = HashingReader(source, unreadable)
+    for chunk in reader.chunks(size):
+        if reader.size > size:
             raise BlobSizeError(digest, expected=size, found="longer")
-        hasher.update(chunk)
         yield chunk
-    if total < size:
-        raise BlobSizeError(digest, expected=size, found=str(total))
-    if hasher.hexdigest() != digest.hex:
-        found = f"sha256:{hasher.hexdigest()}"
-        raise DigestMismatchError("a blob", expected=digest.text, found=found)
-
-
-def _read(source: BinaryIO, limit: int, digest: Digest) -> bytes:
-    try:
-        return source.read(limit)
-    except OSError as problem:
-        raise SourceUnreadableError(digest, problem.strerror or str(problem)) from problem
+    if reader.size < size:
+        raise BlobSizeError(digest, expected=size, found=str(reader.size))
+    if reader.digest != digest:
+        raise DigestMismatchError("a blob", expected=digest.text, found=reader.digest.text)
 
 
 @dataclass(frozen=True, slots=True)

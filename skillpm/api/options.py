@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skillpm.environment.linked import real_file
+from skillpm.environment.project_links import real_file
 from skillpm.errors import NotFoundError, SpecError, StateError, UsageError
 from skillpm.files.folder import Folder
 from skillpm.spec import config, toml

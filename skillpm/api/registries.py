@@ -9,7 +9,7 @@ from skillpm.errors import RegistryError
 from skillpm.files.folder import Folder
 
 if TYPE_CHECKING:
-    from skillpm.index.ports import Index
+    from skillpm.index.protocol import Index
     from skillpm.spec.location import RegistryLocation
 
 

@@ -16,7 +16,8 @@ from skillpm.spec.config import Chosen
 
 if TYPE_CHECKING:
     from skillpm.environment.project import ProjectFolder
-    from skillpm.flows.session.session import Advance, Session
+    from skillpm.flows.session.session import Session
+    from skillpm.parallel import Advance
     from skillpm.spec.location import RegistryLocation
     from skillpm.spec.lockfile import LockedSkill, Lockfile
     from skillpm.spec.nearness import SignatureSurvey
@@ -47,7 +48,7 @@ def open_session(
     resolution, in seconds. Raises `UsageError` for bad options, `SpecError` for bad config files.
     """
     from skillpm.flows.session.session import Session
-    from skillpm.resolver.patience import Deadline
+    from skillpm.resolver.deadline import Deadline
 
     now, chosen = datetime.now(UTC), resolve(options)
     home, offline = options.home_folder, bool(chosen["offline"].value)
@@ -66,7 +67,7 @@ def open_session(
         connect=connector(on_close, home, offline=offline),
         fallback=registry,
         tidy_registry=partial(tidy_registry, home / "registry"),
-        patience=lambda: Deadline.starting(time.monotonic, timeout),
+        start_deadline=lambda: Deadline.starting(time.monotonic, timeout),
         verify_packs=_verify_packs, survey=_survey,
     )  # fmt: skip
     on_close(session.close)

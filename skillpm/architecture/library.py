@@ -10,7 +10,7 @@ import dataclasses
 import importlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import transformers
@@ -21,6 +21,7 @@ from skillpm.architecture.entries import TIE, ArchitectureEntry, tie_key
 from skillpm.architecture.older_names import older_names
 from skillpm.architecture.table import ArchitectureTable
 from skillpm.spec import json
+from skillpm.spec.closure import closure
 from skillpm.spec.manifest_parts import KEY_LIMIT
 
 SHIPPED = (
@@ -53,12 +54,14 @@ def main() -> None:
 def table_of(types: tuple[str, ...]) -> ArchitectureTable:
     """The entries of these types and of their nested configs' default types."""
     entries: dict[str, ArchitectureEntry] = {}
-    waiting = list(types)
-    while waiting:
-        kind = waiting.pop()
-        if kind not in entries and kind in CONFIG_MAPPING:
-            entries[kind] = entry_of(kind)
-            waiting += entries[kind].parts.values()
+
+    def nested_types(kind: str) -> Iterable[str]:
+        if kind not in CONFIG_MAPPING:
+            return ()
+        entries[kind] = entry_of(kind)
+        return entries[kind].parts.values()
+
+    closure(types, nested_types)
     library = f"transformers {transformers.__version__}"
     return ArchitectureTable(library=library, architectures=dict(sorted(entries.items())))
 

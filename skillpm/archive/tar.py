@@ -1,6 +1,5 @@
 """Reads the tar of a pack or a bundle: regular files with known names, by byte range."""
 
-import hashlib
 import io
 import re
 import tarfile
@@ -19,12 +18,12 @@ from skillpm.archive.layout import (
 from skillpm.checkpoint.damage import POINTER_BYTES, check_no_pointer
 from skillpm.checkpoint.files import OpenFile
 from skillpm.errors import DigestMismatchError, IntegrityError, NotFoundError, SpecError
+from skillpm.files.hashing import CHUNK, RangeStream, digest_of
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 
 _BLOB = re.compile(rf"{BLOBS}([0-9a-f]{{64}})", re.ASCII)
 _FOLDERS = frozenset({"blobs", "blobs/sha256"})
-_PIECE = 1 << 20
 _SMALL = 1 << 26
 _DAMAGED = "the file is damaged or was changed; download it again"
 
@@ -47,24 +46,6 @@ class Slice:
         return self.file.read(self.start + start, self.start + stop)
 
 
-class _Stream(io.RawIOBase):
-    """A slice as a stream."""
-
-    def __init__(self, part: Slice) -> None:
-        self._part = part
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        stop = min(self._position + len(buffer), self._part.size)
-        data = self._part.read(self._position, stop)
-        buffer[: len(data)] = data
-        self._position = stop
-        return len(data)
-
-
 @dataclass(frozen=True)
 class Layout:
     """An OCI image layout in a tar, with all blobs hashed.
@@ -82,7 +63,7 @@ def stream_of(blobs: dict[Digest, Slice], digest: Digest, path: Path) -> BinaryI
     """Open a blob of a file as a stream. Raises `NotFoundError`."""
     if digest not in blobs:
         raise NotFoundError(f"blob `{digest}` is not in `{path}`")
-    return io.BufferedReader(_Stream(blobs[digest]), _PIECE)
+    return io.BufferedReader(RangeStream(blobs[digest]), CHUNK)
 
 
 def read_layout(file: OpenFile, kind: str) -> Layout:
@@ -127,15 +108,10 @@ def _digest_of(name: str) -> Digest | None:
 
 
 def _verify(digest: Digest, part: Slice) -> None:
-    hasher = hashlib.sha256()
-    for start in range(0, part.size, _PIECE):
-        hasher.update(part.read(start, min(start + _PIECE, part.size)))
-    if hasher.hexdigest() != digest.hex:
+    actual = digest_of(part)
+    if actual != digest:
         raise DigestMismatchError(
-            f"a blob of `{part.file.path}`",
-            expected=str(digest),
-            found=f"sha256:{hasher.hexdigest()}",
-            hint=_DAMAGED,
+            f"a blob of `{part.file.path}`", expected=str(digest), found=str(actual), hint=_DAMAGED
         )
 
 
@@ -175,8 +151,8 @@ def _check_padding(file: OpenFile, end: int) -> None:
 
     Otherwise a damaged header would hide the entries after it.
     """
-    for start in range(min(end, file.size), file.size, _PIECE):
-        if file.read(start, min(start + _PIECE, file.size)).strip(b"\0"):
+    for start in range(min(end, file.size), file.size, CHUNK):
+        if file.read(start, min(start + CHUNK, file.size)).strip(b"\0"):
             raise IntegrityError(
                 f"`{file.path}` is damaged: there is data after its last entry", hint=_DAMAGED
             )

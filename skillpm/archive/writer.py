@@ -1,6 +1,5 @@
 """Writes `.skillpack` files and bundles. Equal contents give equal bytes."""
 
-import hashlib
 import io
 import os
 import tarfile
@@ -12,6 +11,7 @@ from typing import BinaryIO
 
 from skillpm.archive.layout import BLOBS, INDEX_FILE, LAYOUT, LAYOUT_FILE, index_of
 from skillpm.errors import DigestMismatchError, StateError
+from skillpm.files.hashing import HashingReader
 from skillpm.files.output import staged_path
 from skillpm.journal.atomic import sync_folder
 from skillpm.journal.owner import is_alive
@@ -101,26 +101,7 @@ def _sweep(path: Path) -> None:
             stray.unlink(missing_ok=True)
 
 
-class _HashingReader(io.RawIOBase):
-    """A file that is read once from its start, with the SHA-256 of the data read so far."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._hash = hashlib.sha256()
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Read the next bytes."""
-        data = self._file.read(size)
-        self._hash.update(data)
-        return data
-
-    @property
-    def digest(self) -> Digest:
-        """The digest of the data read so far."""
-        return Digest.from_bytes(self._hash.digest())
-
-
-def _check_written(name: str, source: Path, reading: _HashingReader) -> None:
+def _check_written(name: str, source: Path, reading: HashingReader) -> None:
     """Raise `DigestMismatchError` if a written blob does not have the digest in its name."""
     if name.startswith(BLOBS) and reading.digest.hex != name.removeprefix(BLOBS):
         raise DigestMismatchError(
@@ -142,7 +123,7 @@ def _write_tar(file: BinaryIO, contents: Mapping[str, Path | bytes]) -> None:
             else:
                 with data.open("rb") as blob:
                     info.size = os.fstat(blob.fileno()).st_size
-                    reading = _HashingReader(blob)
+                    reading = HashingReader(blob)
                     tar.addfile(info, reading)
                 _check_written(name, data, reading)
         end = tar.offset + _END

@@ -1,6 +1,5 @@
 """Licences as SPDX expressions: parsing, normal form, and the check against a policy."""
 
-from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -13,6 +12,7 @@ from license_expression import (
 )
 
 from skillpm.errors import SpecError, capped
+from skillpm.spec.nearest import most_similar, suggestion
 from skillpm.spec.policy import Licences
 
 LENGTH_LIMIT = 1000
@@ -60,12 +60,10 @@ def _did_you_mean(key: str) -> str:
     known = {name.lower(): name for name in _spdx().known_symbols}
     word = key.lower().replace(" ", "-")
     starting = sorted((name for name in known if name.startswith(f"{word}-")), key=len)
-    near = starting or get_close_matches(word, known, n=1, cutoff=0.5)
-    return (
-        f"did you mean `{known[near[0]]}`?"
-        if near
-        else f"write a licence without an SPDX identifier as `{_OWN}NAME`"
-    )
+    similar = starting[0] if starting else most_similar(word, known, cutoff=0.5)
+    if similar is None:
+        return f"write a licence without an SPDX identifier as `{_OWN}NAME`"
+    return suggestion(known[similar])
 
 
 def normal_licence(text: str) -> str:

@@ -18,13 +18,13 @@ from pathlib import Path
 import torch
 
 from skillpm.delta.auto.weights import Kronecker
+from skillpm.parallel import Advance
 from skillpm.running.runner import Batch, Runner
 
 WIDEST = 8192
 """The longest side with a full factor: 8192² in float32 is 256 MiB."""
 SEED = 0
 """The seed for sampling labels."""
-Advance = Callable[[int], None]
 """Is called with the number of tokens just processed."""
 
 

@@ -12,24 +12,12 @@ from pathlib import Path
 from skillpm.checkpoint.damage import missing_file
 from skillpm.errors import IntegrityError, SpecError
 from skillpm.files.errors import read_error
+from skillpm.files.hashing import is_mostly_holes
 
-_LARGE = 1 << 30
-_DISK_BLOCK = 512
-"""The unit of `st_blocks` in bytes, on every file system."""
 FileKey = tuple[int, int, int, int, int]
 """Device, inode, size, mtime and ctime in ns. It changes when the file does."""
 OPEN_LIMIT = 64
 """The most shards that are open at a time. macOS allows 256 open files per process by default."""
-
-
-def _is_mostly_holes(status: os.stat_result) -> bool:
-    """Whether a file over 1 GB has less than 1 % of its bytes on disk.
-
-    Such a file takes far longer to read than to write, which is an attack on readers. File systems
-    that do not count blocks report 0 blocks; their files are not checked.
-    """
-    stored = status.st_blocks * _DISK_BLOCK
-    return status.st_size > _LARGE and 0 < stored < status.st_size // 100
 
 
 class OpenFile:
@@ -189,7 +177,7 @@ def _check_readable(fd: int, path: Path) -> None:
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         raise SpecError(f"`{path}` is not a regular file")
-    if _is_mostly_holes(status):
+    if is_mostly_holes(status):
         raise SpecError(
             f"`{path}` is a sparse file of {status.st_size} bytes, of which less than 1 % are on "
             "disk; skillpm does not read such files"

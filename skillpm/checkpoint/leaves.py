@@ -1,8 +1,6 @@
 """Compute the identity of a model: hash all tensors in parallel, with a cache by file."""
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,20 +8,16 @@ from skillpm.checkpoint.files import FileKey
 from skillpm.checkpoint.model import Checkpoint, Shard
 from skillpm.errors import SkillpmError
 from skillpm.files.access import HomeFolder, open_below
+from skillpm.parallel import Advance, no_advance, thread_pool
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import Identity, leaf_of_chunks
 
-Advance = Callable[[int], None]
 SETTLED_NS = 2_000_000_000
 """A file that changed less than 2 s before it was read is not cached.
 
 It may change again without a change of its times.
 """
-
-
-def no_advance(_bytes: int) -> None:
-    """Ignore progress."""
 
 
 class LeafCache:
@@ -80,7 +74,7 @@ def identify(
     A cache that is not `trusted` is not read, and its entries are replaced.
     """
     leaves: dict[str, Digest] = {}
-    with ThreadPoolExecutor(workers) as pool:
+    with thread_pool(workers) as pool:
         for shard in model.shards.values():
             key = shard.file.key()
             known = cache.get(key) if cache and trusted else None

@@ -7,7 +7,6 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,10 +16,9 @@ from skillpm.checkpoint.files import OpenFile
 from skillpm.checkpoint.model import Shard, open_shard
 from skillpm.checkpoint.write import write_tensors
 from skillpm.errors import IntegrityError
+from skillpm.parallel import Advance
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import leaf_of_chunks
-
-Advance = Callable[[int], None]
 
 MODE = 0o644
 _FICLONE = 0x40049409

@@ -6,13 +6,13 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from skillpm.errors import IntegrityError
+from skillpm.parallel import Advance
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
 from skillpm.spec.merkle import LeafHasher
 from skillpm.spec.safetensors import Placed, dump_header, layout
 
 Chunks = Callable[[str], Iterator[bytes]]
-Advance = Callable[[int], None]
 
 
 def write_shard(

@@ -28,14 +28,14 @@ def show_change(state: State, change: "ChangeResult", *, explain: bool = False) 
     for new in change.changed:
         emit_line(f" ~ {new.skill} {moves(change.before[new.skill], new)}")
     changes = len(change.added) + len(change.removed) + len(change.changed)
-    would = "would be " if change.dry_run else ""
+    prefix = "would be " if change.dry_run else ""
     if changes:
         fetched = f"; fetched {size_text(change.fetched)} of {size_text(change.size)}"
         end = fetched if change.fetched else ""
-        emit_line(f"generation {change.generation} {would}current; {change.kept} kept{end}")
+        emit_line(f"generation {change.generation} {prefix}current; {change.kept} kept{end}")
     else:
         text = "no skill changes" if change.moved else "nothing to change"
-        emit_line(f"{text}; generation {change.generation} {would}current")
+        emit_line(f"{text}; generation {change.generation} {prefix}current")
     show_forecast(state, change, explain=explain)
 
 

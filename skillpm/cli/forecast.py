@@ -134,9 +134,9 @@ def _show_harmed(state: State, change: "ChangeResult", forecast: "Forecast") -> 
 
     harmed = [skill for skill in forecast.skills if skill.is_severe]
     for skill in harmed:
-        whose = "installed" if skill.skill in change.before else "new"
+        origin = "installed" if skill.skill in change.before else "new"
         emit_line(
-            f"{skill.skill} ({whose}) would lose {share_text(skill.harm)} of its gain "
+            f"{skill.skill} ({origin}) would lose {share_text(skill.harm)} of its gain "
             f"to all other skills together: {skill.level}"
         )
     if harmed:

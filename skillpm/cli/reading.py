@@ -111,7 +111,7 @@ def history(state: State) -> None:
             "*" if entry.number == past.current else "pruned" if entry.pruned else "",
             entry.created,
             entry.action,
-            _manner(entry),
+            _merge_text(entry),
             ", ".join(map(_weighted, entry.installed.values())) or "-",
         )
         for entry in past.generations
@@ -119,7 +119,7 @@ def history(state: State) -> None:
     emit_table(table, ("generation", "", "created", "action", "graft", "skills"))
 
 
-def _manner(generation: "Generation") -> str:
+def _merge_text(generation: "Generation") -> str:
     """The graft settings of a generation: `sum`, `ties density=0.5`, `routed`; `-` if pruned."""
     if generation.pruned:
         return "-"
@@ -169,7 +169,7 @@ def resolve(
     import time
 
     from skillpm.flows.locking.resolve_index import SavedRequest, resolve_saved
-    from skillpm.resolver.patience import Deadline
+    from skillpm.resolver.deadline import Deadline
 
     request = SavedRequest(
         requirements, root=_root(state), allow_yanked=allow_yanked, lowest=lowest

@@ -225,7 +225,9 @@ def diff(state: State, before: str, after: str | None) -> None:
     from skillpm.flows.inspect.listing import diff as flow
 
     result = flow(_side(state, before), _side(state, after))
-    regrafted = None not in result.manners and result.manners[0] != result.manners[1]
+    regrafted = (
+        None not in result.merge_options and result.merge_options[0] != result.merge_options[1]
+    )
     if state.json:
         _emit_diff(result, regrafted=regrafted)
         return
@@ -238,7 +240,7 @@ def diff(state: State, before: str, after: str | None) -> None:
     for old, new in result.changed:
         emit_line(f" ~ {new.skill} {moves(old, new)}")
     if regrafted:
-        emit_line(f" ! graft {' -> '.join(map(_manner_text, result.manners))}")
+        emit_line(f" ! graft {' -> '.join(map(_merge_text, result.merge_options))}")
     if not (rebased or regrafted or result.added or result.removed or result.changed):
         emit_line("no differences")
 
@@ -252,7 +254,9 @@ def _emit_diff(result: "Diff", *, regrafted: bool) -> None:
             **skills,
             "changed": [_changed_document(old, new) for old, new in result.changed],
             "base": None if bases[0] == bases[1] else {"from": bases[0], "to": bases[1]},
-            "graft": {"from": result.manners[0], "to": result.manners[1]} if regrafted else None,
+            "graft": {"from": result.merge_options[0], "to": result.merge_options[1]}
+            if regrafted
+            else None,
         }
     )
 
@@ -282,9 +286,9 @@ def _side(state: State, text: str | None) -> "ComparedSet":
         ) from problem
 
 
-def _manner_text(manner: "Mapping[str, Any] | None") -> str:
+def _merge_text(options: "Mapping[str, Any] | None") -> str:
     """The graft settings in one line: `merged ties density=0.2 scale=1.0`."""
-    graft = manner or {}
+    graft = options or {}
     settings = [f"{name}={value}" for name, value in graft.get("settings", {}).items()]
     return clean(" ".join([graft.get("mode", ""), graft.get("method", ""), *settings]))
 

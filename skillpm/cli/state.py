@@ -18,7 +18,7 @@ from skillpm.spec.config import COLORS, WORKER_LIMIT
 
 if TYPE_CHECKING:
     from skillpm.flows.session.session import Session
-    from skillpm.store.verified import VerifiedPacks
+    from skillpm.store.verified_packs import VerifiedPacks
 
 
 @dataclass
@@ -141,7 +141,7 @@ class Command(click.Command):
 
 def verified_packs(state: State) -> "VerifiedPacks":
     """The packs verified with this `SKILLPM_HOME`, for commands that open no session."""
-    from skillpm.store.verified import VerifiedPacks
+    from skillpm.store.verified_packs import VerifiedPacks
 
     return VerifiedPacks(state.options.home_folder)
 

@@ -3,6 +3,7 @@
 import click
 
 from skillpm.errors import UsageError
+from skillpm.spec.nearest import suggestion
 
 
 def usage_error(problem: click.ClickException) -> UsageError:
@@ -10,10 +11,10 @@ def usage_error(problem: click.ClickException) -> UsageError:
     context = getattr(problem, "ctx", None)
     page = f"`{context.command_path} --help`" if context else None
     if isinstance(problem, click.NoSuchOption):
-        hint = _did_you_mean(problem.possibilities) or page
+        hint = suggestion(problem.possibilities[0]) if problem.possibilities else page
         return UsageError(f"there is no option `{problem.option_name}`", hint=hint)
     if isinstance(problem, click.exceptions.NoSuchCommand):
-        hint = _did_you_mean(problem.possibilities) or page
+        hint = suggestion(problem.possibilities[0]) if problem.possibilities else page
         return UsageError(f"there is no command `{problem.command_name}`", hint=hint)
     if isinstance(problem, click.MissingParameter) and problem.param is not None:
         kind = problem.param.param_type_name
@@ -21,11 +22,6 @@ def usage_error(problem: click.ClickException) -> UsageError:
     if isinstance(problem, click.BadParameter) and problem.param is not None:
         return UsageError(f"`{_name(problem.param)}`: {_clause(problem.message)}", hint=page)
     return UsageError(_clause(problem.format_message()), hint=page)
-
-
-def _did_you_mean(names: list[str] | None) -> str | None:
-    """A hint; `names` are similar names, the most similar first."""
-    return f"did you mean `{names[0]}`?" if names else None
 
 
 def _name(parameter: click.Parameter) -> str:

@@ -1,6 +1,6 @@
 """Differences between a project's files and its environment."""
 
-from skillpm.environment.project import LOCK_FILE, PROJECT_FILE, ProjectFolder, wishes_of
+from skillpm.environment.project import LOCK_FILE, PROJECT_FILE, ProjectFolder, requirements_table
 from skillpm.errors import NotFoundError, SpecError, StateError
 
 
@@ -26,7 +26,7 @@ def drift(project: ProjectFolder) -> list[str]:
         notes.append(
             f"{LOCK_FILE} differs from what is installed; `skillpm install` installs its skills"
         )
-    if wishes_of(file) != current.wishes:
+    if requirements_table(file) != current.wishes:
         notes.append(
             f"{PROJECT_FILE} requires other skills than are installed; `skillpm install` installs "
             "them"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from skillpm.environment.generation import LAST_NUMBER, Generation, parse_generation
-from skillpm.environment.linked import real_file
+from skillpm.environment.project_links import real_file
 from skillpm.errors import IntegrityError, NotFoundError, SkillpmError, SpecError
 from skillpm.files.errors import MissingFileError
 from skillpm.files.folder import READ_LIMIT, Folder
@@ -282,9 +282,10 @@ def first_generation(file: ProjectFile, created: str) -> Generation:
     )
 
 
-def wishes_of(file: ProjectFile) -> dict[str, object]:
+def requirements_table(file: ProjectFile) -> dict[str, object]:
     """The `[skills]` table as JSON values, in the form in which a generation records it."""
-    return {name: wish.model_dump(exclude_none=True) for name, wish in sorted(file.skills.items())}
+    table = sorted(file.skills.items())
+    return {name: requirement.model_dump(exclude_none=True) for name, requirement in table}
 
 
 def basis_of(project: ProjectFolder) -> Basis:

@@ -24,7 +24,7 @@ from skillpm.environment.intents import (
     parse_intent,
 )
 from skillpm.environment.project import GENERATIONS, JOURNAL, POINTER, ProjectFolder
-from skillpm.environment.swaps import clear_journal, recover_inside, recover_outside
+from skillpm.environment.swap_record import clear_journal, recover_inside, recover_outside
 from skillpm.errors import StateError
 from skillpm.files.folder import Folder
 from skillpm.journal.atomic import signals_ignored, sweep_strays

@@ -1,12 +1,23 @@
-"""Opening lock files. The kernel holds the lock; the content of the file is never read."""
+"""Lock files: opened without following links, and waited for.
+
+The kernel holds the lock of a file until its process ends; the content of the file is never read.
+"""
 
 import os
+import time
+from collections.abc import Callable
 
+from skillpm.errors import SkillpmError
 from skillpm.files.errors import check_regular
 from skillpm.files.folder import Folder
 
 _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CREATE = _OPEN | os.O_CREAT | os.O_EXCL
+_PAUSE = 0.05
+"""Seconds between two attempts."""
+GRACE = 1.0
+"""Additional seconds to wait for a lock whose holder is unknown: it may be starting or ending."""
+UNKNOWN_HOLDER = "another skillpm command"
 
 
 def open_lock_file(folder: Folder, name: str, *, mode: int | None = None) -> int:
@@ -34,3 +45,32 @@ def open_lock_file(folder: Folder, name: str, *, mode: int | None = None) -> int
         os.close(fd)
         raise
     return fd
+
+
+def wait_for_lock(
+    attempt: Callable[[], bool],
+    holder: Callable[[], str | None],
+    *,
+    timeout: float,
+    say: Callable[[str], None],
+    busy: Callable[[str, float], SkillpmError],
+) -> None:
+    """Repeat `attempt` until it takes a lock.
+
+    `holder` describes the process that holds the lock, or returns None if it is unknown. `say` gets
+    the holder once, if the lock is not free at the second attempt; an unknown holder only after
+    `GRACE` seconds. After `timeout` seconds, or `GRACE` seconds later if the holder is unknown,
+    raises the error that `busy` makes of the holder and of the seconds waited.
+    """
+    started, announced = time.monotonic(), False
+    while not attempt():
+        waited = time.monotonic() - started
+        known = holder()  # asked once, because the holder may change in between
+        limit = timeout if known is not None else timeout + GRACE
+        if waited >= limit:
+            raise busy(known or UNKNOWN_HOLDER, waited)
+        is_due = waited >= (min(_PAUSE, timeout) if known is not None else GRACE)
+        if is_due and not announced:
+            say(known or UNKNOWN_HOLDER)
+            announced = True
+        time.sleep(min(_PAUSE, max(0.0, limit - waited)))

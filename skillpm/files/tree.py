@@ -1,6 +1,5 @@
 """The entries below an open folder, without following links and to a limited depth."""
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -9,11 +8,12 @@ from contextlib import ExitStack, contextmanager
 from skillpm.errors import SpecError
 from skillpm.files.errors import TooLargeError, read_error
 from skillpm.files.folder import Folder
+from skillpm.files.hashing import HashingReader
 from skillpm.files.names import check_plain_name
+from skillpm.spec.digests import Digest
 
 DEEPEST = 32
 """The largest number of nested folders that skillpm writes or reads."""
-_BLOCK = 1 << 20
 
 
 def entries(folder: Folder, above: str = "", *, deepest: int = DEEPEST) -> Iterator[str]:
@@ -47,20 +47,20 @@ def place_below(folder: Folder, path: str) -> Iterator[tuple[Folder, str]]:
         yield folder, name
 
 
-def hash_below(folder: Folder, path: str, *, limit: int) -> tuple[str, int]:
-    """The SHA-256 digest in hex and the size of a regular file below the folder.
+def hash_below(folder: Folder, path: str, *, limit: int) -> tuple[Digest, int]:
+    """The digest and the size of a regular file of at most `limit` bytes below the folder.
 
     Reads the file once. Raises the errors of `Folder.read` and of `place_below`.
     """
-    hasher, size = hashlib.sha256(), 0
+    full_path = folder.path / path
     with place_below(folder, path) as (place, name), place.reading(name) as fd:
-        whole = os.fstat(fd).st_size
-        try:
-            while whole <= limit and size <= limit and (block := os.read(fd, _BLOCK)):
-                hasher.update(block)
-                size += len(block)
-        except OSError as problem:
-            raise read_error(folder.path / path, problem) from problem
-    if max(whole, size) > limit:
-        raise TooLargeError(folder.path / path, size=max(whole, size), limit=limit)
-    return hasher.hexdigest(), size
+        size = os.fstat(fd).st_size
+        if size <= limit:
+            with open(fd, "rb", closefd=False) as file:
+                reader = HashingReader(file, lambda problem: read_error(full_path, problem))
+                for _ in reader.chunks(limit):
+                    pass
+            size = max(size, reader.size)
+    if size > limit:
+        raise TooLargeError(full_path, size=size, limit=limit)
+    return reader.digest, size

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from skillpm.errors import RegistryError
-from skillpm.index.ports import Index
+from skillpm.index.protocol import Index
 from skillpm.spec.location import RegistryLocation
 from skillpm_registry.service import open_registry, tidy_registry
 

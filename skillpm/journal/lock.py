@@ -1,7 +1,6 @@
 """A lock for one writing command at a time. It ends with its process and names its holder."""
 
 import errno
-import fcntl
 import os
 import shlex
 import time
@@ -9,19 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from filelock import lock_descriptor
+
 from skillpm.errors import SkillpmError, StateError
 from skillpm.files.errors import write_error
 from skillpm.files.folder import Folder
-from skillpm.files.locking import open_lock_file
+from skillpm.files.locking import open_lock_file, wait_for_lock
 from skillpm.journal.owner import Owner, ProcessState, age, read_owner, this_process
 
 LOCK = "lock"
 HOLDER = "holder.json"
 CLAIM = "lock.claim"
-_PAUSE = 0.05
-_GRACE = 1.0
-"""Additional seconds to wait for a lock whose holder is not recorded yet."""
-_BUSY = frozenset({errno.EAGAIN, errno.EACCES})
 _NO_FLOCK = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL})
 
 Say = Callable[[str], None]
@@ -58,24 +55,18 @@ def abandoned(folder: Folder) -> bool:
 
 
 def _acquire(attempt: "_Attempt", timeout: float, say: Say) -> None:
-    started, reported = time.monotonic(), False
-    while not attempt.try_acquire():
-        waited = time.monotonic() - started
-        owner = attempt.owner()  # read once, because the holder may change in between
-        limit = timeout if owner is not None else timeout + _GRACE
-        if waited >= limit:
-            raise StateError(
-                f"the project is in use by {_describe(owner)}; waited {age(waited)}",
-                hint=attempt.hint(),
-            )
-        if not reported and waited >= min(_PAUSE, timeout):
-            say(f"waiting for {_describe(owner)}")
-            reported = True
-        time.sleep(min(_PAUSE, max(0.0, limit - waited)))
+    def busy(holder: str, waited: float) -> SkillpmError:
+        return StateError(
+            f"the project is in use by {holder}; waited {age(waited)}", hint=attempt.hint()
+        )
 
-
-def _describe(owner: Owner | None) -> str:
-    return owner.describe(time.time()) if owner else "another skillpm command"
+    wait_for_lock(
+        attempt.try_acquire,
+        attempt.holder,
+        timeout=timeout,
+        say=lambda holder: say(f"waiting for {holder}"),
+        busy=busy,
+    )
 
 
 @dataclass
@@ -108,14 +99,11 @@ class _Attempt:
 
     def _flock(self, fd: int) -> bool:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock_descriptor(fd, blocking=False)
         except OSError as problem:
-            if problem.errno in _BUSY:
-                return False
-            if problem.errno in _NO_FLOCK:
-                return self.take_claim()
-            raise
-        return True
+            if problem.errno not in _NO_FLOCK:
+                raise
+            return self.take_claim()
 
     def take_claim(self) -> bool:
         """Take the lock on a file system without `flock`, by creating a claim file exclusively.
@@ -152,6 +140,11 @@ class _Attempt:
         """The holder of the lock; None if none is recorded or the recorded one is dead."""
         owner = read_owner(self.folder, HOLDER) or read_owner(self.folder, CLAIM)
         return None if owner is None or owner.state() is ProcessState.DEAD else owner
+
+    def holder(self) -> str | None:
+        """The holder as messages name it; None under the conditions of `owner`."""
+        owner = self.owner()
+        return None if owner is None else owner.describe(time.time())
 
     def hint(self) -> str:
         """How to get the lock."""

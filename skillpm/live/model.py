@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from skillpm.errors import GraftError, UsageError
-from skillpm.live.bypassed import Bypassed
-from skillpm.live.order import BatchLayout
-from skillpm.live.places import ParameterMap
+from skillpm.live.batch_layout import BatchLayout
+from skillpm.live.bypassed_modules import BypassedModules
+from skillpm.live.forward_hook import ForwardHook
+from skillpm.live.parameter_map import ParameterMap
 from skillpm.live.selection import MixedSkills, Selection, SingleSkill, groups_of
-from skillpm.live.shelf import SkillCache
-from skillpm.live.stack import SkillLayers
-from skillpm.live.touched import ForwardHook
+from skillpm.live.skill_cache import SkillCache
+from skillpm.live.skill_layers import SkillLayers
 from skillpm.spec.names import SkillName
 
 Named = str | SkillName | None
@@ -34,7 +34,7 @@ class Switch:
     def __init__(self, cache: SkillCache, active: ContextVar[Selection | None]) -> None:
         self.cache = cache
         self.active = active
-        self.order = BatchLayout(cache.parameters.model, self.active)
+        self.batch_layout = BatchLayout(cache.parameters.model, self.active)
         self.generates: ContextVar[bool] = ContextVar("generates", default=False)
 
     def select(self, chosen: _Chosen) -> Selection | None:
@@ -44,8 +44,8 @@ class Switch:
         if isinstance(chosen, str):
             return SingleSkill(self.cache.get(chosen))
         groups = tuple(groups_of(chosen, self.cache.get))
-        skills = [group.ready for group in groups if group.ready is not None]
-        layouts = self.order.layouts(skills) if len(groups) > 1 else {}
+        skills = [group.prepared for group in groups if group.prepared is not None]
+        layouts = self.batch_layout.layouts(skills) if len(groups) > 1 else {}
         return MixedSkills(len(chosen), groups, layouts)
 
     def check_rows(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -243,11 +243,11 @@ def attach(
         place.path
         for skill_layers in layers.values()
         if skill_layers.refusal is None
-        for places in parameters.of(skill_layers.entries).values()
+        for places in parameters.places_of(skill_layers.entries).values()
         for place in places
     }
     active: ContextVar[Selection | None] = ContextVar("skill", default=None)
-    check_called = Bypassed(model, active, paths).check
+    check_called = BypassedModules(model, active, paths).check
     switch = Switch(SkillCache(layers, parameters, limit, check_called), active)
     object.__setattr__(model, "_switch", switch)
     for path in paths:

@@ -31,7 +31,7 @@ class Addition(Protocol):
 
 
 @dataclass(frozen=True)
-class Low:
+class LowRankAddition:
     """Factors beside the weight of a module of this kind."""
 
     factors: LowRankUpdate
@@ -42,13 +42,13 @@ class Low:
         """All tensors of the factors."""
         return self.factors.tensors
 
-    def of(self, values: torch.Tensor) -> torch.Tensor:
+    def product(self, values: torch.Tensor) -> torch.Tensor:
         """Return the product that is added to the module's output [..., out]."""
         return KINDS[self.kind](self.factors, values)
 
     def add(self, out: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """Return `out` with the product added, rounded once to its dtype."""
-        return (out + self.of(values)).to(out.dtype)
+        return (out + self.product(values)).to(out.dtype)
 
     def add_into(self, out: torch.Tensor, values: torch.Tensor) -> bool:
         """Add in place if there is a single dtype and no separate scales."""
@@ -59,7 +59,7 @@ class Low:
 
 
 @dataclass(frozen=True)
-class Sparse:
+class SparseAddition:
     """A sparse Δ [out, in] beside the weight of a linear layer, in coordinates."""
 
     delta: torch.Tensor
@@ -69,7 +69,7 @@ class Sparse:
         """The indices and values of Δ."""
         return self.delta.indices(), self.delta.values()
 
-    def of(self, values: torch.Tensor) -> torch.Tensor:
+    def product(self, values: torch.Tensor) -> torch.Tensor:
         """Return the product that is added to the layer's output [..., out]."""
         flat = values.reshape(-1, values.shape[-1]).to(self.delta.dtype)
         product: torch.Tensor = torch.sparse.mm(self.delta, flat.T).T
@@ -77,7 +77,7 @@ class Sparse:
 
     def add(self, out: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """Return `out` with the product added, rounded once to its dtype."""
-        return (out + self.of(values)).to(out.dtype)
+        return (out + self.product(values)).to(out.dtype)
 
     def add_into(self, out: torch.Tensor, values: torch.Tensor) -> bool:  # noqa: ARG002 - additions share a signature
         """Return False: sparse products are never added in place."""
@@ -85,7 +85,7 @@ class Sparse:
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowReplacement:
     """The rows of an embedding that a skill changes: `values` [k, width] replace the base's rows.
 
     `slots` [ids] are indices into `values`; -1 for a row that the skill does not change.
@@ -102,8 +102,8 @@ class Rows:
     def add(self, out: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         """Return `out` [..., width] with the changed rows in place of the base's, bit for bit."""
         slots = self.slots[ids]
-        fresh = self.values[slots.clamp_min(0)]
-        return torch.where((slots >= 0)[..., None], fresh, out)
+        replaced = self.values[slots.clamp_min(0)]
+        return torch.where((slots >= 0)[..., None], replaced, out)
 
     def add_into(self, out: torch.Tensor, ids: torch.Tensor) -> bool:  # noqa: ARG002 - additions share a signature
         """Return False: rows are never replaced in place."""
@@ -130,13 +130,13 @@ class Patch:
 
     def add_rows(self, out: torch.Tensor, values: torch.Tensor, rows: Any) -> None:
         """Add to some rows of `out`, in place; rows given as a slice are not copied."""
-        own, inputs = out[rows], values[rows]
-        view = own if isinstance(rows, slice) else None
+        selected, inputs = out[rows], values[rows]
+        in_place = selected if isinstance(rows, slice) else None
         for addition in self.added:
-            if not addition.add_into(own, inputs):
-                own = addition.add(own, inputs)
-        if own is not view:
-            out[rows] = own
+            if not addition.add_into(selected, inputs):
+                selected = addition.add(selected, inputs)
+        if selected is not in_place:
+            out[rows] = selected
 
 
 def first_tensor(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor:
@@ -150,16 +150,16 @@ def forward_with(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> Forw
 
     The module itself is not changed, so other threads can run it meanwhile.
     """
-    twin = copy.copy(module)
-    twin._parameters = module._parameters.copy()  # noqa: SLF001 - torch has no public way
-    twin._buffers = module._buffers.copy() if _owns(module, tensors) else module._buffers  # noqa: SLF001
-    twin.__dict__.pop("forward", None)
+    module_copy = copy.copy(module)
+    module_copy._parameters = module._parameters.copy()  # noqa: SLF001 - torch has no public way
+    module_copy._buffers = module._buffers.copy() if _owns(module, tensors) else module._buffers  # noqa: SLF001
+    module_copy.__dict__.pop("forward", None)
     for name, tensor in tensors.items():
-        if name in twin._parameters:  # noqa: SLF001
-            twin._parameters[name] = nn.Parameter(tensor, requires_grad=False)  # noqa: SLF001
+        if name in module_copy._parameters:  # noqa: SLF001
+            module_copy._parameters[name] = nn.Parameter(tensor, requires_grad=False)  # noqa: SLF001
         else:
-            twin._buffers[name] = tensor  # noqa: SLF001
-    forward: Forward = twin.forward
+            module_copy._buffers[name] = tensor  # noqa: SLF001
+    forward: Forward = module_copy.forward
     return forward
 
 

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import torch
 
 from skillpm.errors import GraftError
-from skillpm.live.making import Ready
 from skillpm.live.patches import Forward, Patch, first_tensor
+from skillpm.live.prepare import PreparedSkill
 
 
 class Selection(Protocol):
@@ -31,18 +31,18 @@ class Selection(Protocol):
 class SingleSkill:
     """One skill for all rows."""
 
-    ready: Ready
+    prepared: PreparedSkill
 
     @property
     def chosen(self) -> str:
         """The name of the skill."""
-        return self.ready.skill
+        return self.prepared.skill
 
     def run(
         self, path: str, original: Forward, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
         """Return the output of the module with the skill's patch."""
-        patch = self.ready.patches.get(path)
+        patch = self.prepared.patches.get(path)
         return original(*args, **kwargs) if patch is None else patch.run(original, args, kwargs)
 
 
@@ -50,7 +50,7 @@ class SingleSkill:
 class RowGroup:
     """The rows of a batch that use one skill; None is the base."""
 
-    ready: Ready | None
+    prepared: PreparedSkill | None
     rows: tuple[int, ...]
 
 
@@ -80,16 +80,17 @@ class MixedSkills:
     def chosen(self) -> "list[str | None]":
         """The skill of each row."""
         named = {
-            row: group.ready.skill if group.ready else None
+            row: group.prepared.skill if group.prepared else None
             for group in self.groups
             for row in group.rows
         }
         return [named[row] for row in range(self.batch)]
 
-    def _of(self, path: str) -> list[Patch | None]:
+    def _patches_at(self, path: str) -> list[Patch | None]:
         if path not in self._patches:
             patches = [
-                group.ready.patches.get(path) if group.ready else None for group in self.groups
+                group.prepared.patches.get(path) if group.prepared else None
+                for group in self.groups
             ]
             self._patches[path] = patches
         return self._patches[path]
@@ -98,7 +99,7 @@ class MixedSkills:
         self, path: str, original: Forward, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
         """Return the output of the module, each row with its own skill."""
-        patches = self._of(path)
+        patches = self._patches_at(path)
         if len(patches) == 1 and patches[0] is not None:
             return patches[0].run(original, args, kwargs)
         if not any(patches):
@@ -147,20 +148,20 @@ class MixedSkills:
 @lru_cache(maxsize=4096)
 def _rows(rows: tuple[int, ...], repeat: int, device: torch.device) -> Any:
     """Return the rows of a group, each repeated `repeat` times; a slice if they are adjacent."""
-    wide = [row * repeat + copy for row in rows for copy in range(repeat)]
-    if wide == list(range(wide[0], wide[0] + len(wide))):
-        return slice(wide[0], wide[0] + len(wide))
-    return torch.tensor(wide, device=device)
+    repeated = [row * repeat + copy for row in rows for copy in range(repeat)]
+    if repeated == list(range(repeated[0], repeated[0] + len(repeated))):
+        return slice(repeated[0], repeated[0] + len(repeated))
+    return torch.tensor(repeated, device=device)
 
 
 def _run_groups(
     path: str,
     original: Forward,
-    called: tuple[tuple[Any, ...], Mapping[str, Any]],
+    arguments: tuple[tuple[Any, ...], Mapping[str, Any]],
     parts: Sequence[tuple[Patch | None, Any]],
 ) -> torch.Tensor:
     """Run the module for each group of rows, and put the rows back in order."""
-    args, kwargs = called
+    args, kwargs = arguments
     tensors = sum(torch.is_tensor(value) for value in (*args, *kwargs.values()))
     out: torch.Tensor | None = None
     count = first_tensor(args, kwargs).shape[0]
@@ -184,8 +185,10 @@ def _run_groups(
     return out
 
 
-def groups_of(skills: Sequence[str | None], ready: Callable[[str], Ready]) -> Iterator[RowGroup]:
+def groups_of(
+    skills: Sequence[str | None], prepared: Callable[[str], PreparedSkill]
+) -> Iterator[RowGroup]:
     """Yield the rows of each skill, and those of the base."""
     for skill in dict.fromkeys(skills):
         rows = tuple(row for row, row_skill in enumerate(skills) if row_skill == skill)
-        yield RowGroup(None if skill is None else ready(skill), rows)
+        yield RowGroup(None if skill is None else prepared(skill), rows)

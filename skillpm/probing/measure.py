@@ -12,7 +12,7 @@ from typing import cast
 import torch
 
 from skillpm.errors import GraftError
-from skillpm.probing.tokens import Row, ending, predict, vectors, whole
+from skillpm.probing.likelihoods import Row, answer_row, predict, text_vectors, whole_text_row
 from skillpm.running.folder import is_foreign, reason_of
 from skillpm.running.runner import Runner
 from skillpm.spec.fields import Document
@@ -56,9 +56,9 @@ def measure(
 
     Raises `GraftError` if the metric does not fit the model, or if the model cannot answer.
     """
-    places = range(len(items)) if indices is None else indices
+    selected = range(len(items)) if indices is None else indices
     try:
-        return MEASURES[metric](runner, items, places) if places else []
+        return MEASURES[metric](runner, items, selected) if selected else []
     except BaseException as problem:
         if not is_foreign(problem):
             raise
@@ -68,7 +68,7 @@ def measure(
         ) from problem
 
 
-def figure(value: float) -> float:
+def round_to_six_digits(value: float) -> float:
     """Round a value to six digits; further digits differ between machines."""
     return float(f"{value:.6g}")
 
@@ -86,15 +86,17 @@ def token_loss(runner: Runner, items: Sequence[Document], indices: Sequence[int]
     """Mean negative log-likelihood in nats per token, over all tokens of all texts."""
     _check_kind(runner, "token_loss", causal=True)
     texts = cast("Sequence[TokenLossItem]", items)
-    predictions = predict(runner, [whole(runner, texts[index].text) for index in indices])
+    predictions = predict(runner, [whole_text_row(runner, texts[index].text) for index in indices])
     return [Score(-prediction.nats, prediction.tokens) for prediction in predictions]
 
 
 def exact_match(runner: Runner, items: Sequence[Document], indices: Sequence[int]) -> list[Score]:
     """The share of items whose answer is the model's greedy continuation, token by token."""
     _check_kind(runner, "exact_match", causal=True)
-    asks = cast("Sequence[ExactMatchItem]", items)
-    rows = [ending(runner, asks[index].prompt, asks[index].answer) for index in indices]
+    questions = cast("Sequence[ExactMatchItem]", items)
+    rows = [
+        answer_row(runner, questions[index].prompt, questions[index].answer) for index in indices
+    ]
     return [Score(float(prediction.exact)) for prediction in predict(runner, rows)]
 
 
@@ -106,9 +108,11 @@ def multiple_choice(
     An encoder takes the nearest answer instead. Per byte, as `acc_norm` of lm-evaluation-harness,
     so that long answers are not penalised.
     """
-    asks = [cast("MultipleChoiceItem", items[index]) for index in indices]
-    picked = _picked_answers(runner, [(item.question, item.choices) for item in asks])
-    return [Score(float(answer == item.right)) for answer, item in zip(picked, asks, strict=True)]
+    questions = [cast("MultipleChoiceItem", items[index]) for index in indices]
+    answers = _picked_answers(runner, [(item.question, item.choices) for item in questions])
+    return [
+        Score(float(answer == item.right)) for answer, item in zip(answers, questions, strict=True)
+    ]
 
 
 def accuracy(runner: Runner, items: Sequence[Document], indices: Sequence[int]) -> list[Score]:
@@ -120,14 +124,14 @@ def accuracy(runner: Runner, items: Sequence[Document], indices: Sequence[int]) 
     texts = cast("Sequence[LabelItem]", items)
     labels = sorted({item.label for item in texts})
     if runner.causal:
-        picked = _picked_answers(runner, [(texts[index].text, labels) for index in indices])
+        answers = _picked_answers(runner, [(texts[index].text, labels) for index in indices])
     else:
-        picked = _nearest_labels(
-            vectors(runner, [item.text for item in texts]), texts, labels, indices
+        answers = _nearest_labels(
+            text_vectors(runner, [item.text for item in texts]), texts, labels, indices
         )
     return [
         Score(float(answer >= 0 and labels[answer] == texts[index].label))
-        for answer, index in zip(picked, indices, strict=True)
+        for answer, index in zip(answers, indices, strict=True)
     ]
 
 
@@ -136,8 +140,8 @@ def mrr(runner: Runner, items: Sequence[Document], indices: Sequence[int]) -> li
     _check_kind(runner, "mrr", causal=False)
     pairs = cast("Sequence[RetrievalItem]", items)
     candidates = list(dict.fromkeys(pair.document for pair in pairs))
-    queries = vectors(runner, [pairs[index].query for index in indices])
-    cosines = queries @ vectors(runner, candidates).T  # [queries, candidates]
+    queries = text_vectors(runner, [pairs[index].query for index in indices])
+    cosines = queries @ text_vectors(runner, candidates).T  # [queries, candidates]
     scores = []
     for row, index in zip(cosines, indices, strict=True):
         cosine = row[candidates.index(pairs[index].document)]
@@ -155,31 +159,31 @@ MEASURES: Mapping[str, Measure] = {
 }
 
 
-def _picked_answers(runner: Runner, asks: Sequence[tuple[str, Sequence[str]]]) -> list[int]:
+def _picked_answers(runner: Runner, questions: Sequence[tuple[str, Sequence[str]]]) -> list[int]:
     """Return the index of the answer to each question; -1 if the model gives NaN or Inf."""
     if not runner.causal:
-        return [_nearest_choice(runner, question, choices) for question, choices in asks]
+        return [_nearest_choice(runner, question, choices) for question, choices in questions]
     rows: list[Row] = []
-    for question, choices in asks:
-        rows += [ending(runner, *_with_space(question, choice)) for choice in choices]
+    for question, choices in questions:
+        rows += [answer_row(runner, *_with_space(question, choice)) for choice in choices]
     predictions = iter(predict(runner, rows))
-    picked = []
-    for _, choices in asks:
-        picked.append(
+    answers = []
+    for _, choices in questions:
+        answers.append(
             _argmax([next(predictions).nats / len(choice.encode()) for choice in choices])
         )
-    return picked
+    return answers
 
 
 def _nearest_choice(runner: Runner, question: str, choices: Sequence[str]) -> int:
-    unit_vectors = vectors(runner, [question, *choices])
+    unit_vectors = text_vectors(runner, [question, *choices])
     return _argmax([float(similarity) for similarity in unit_vectors[1:] @ unit_vectors[0]])
 
 
 def _with_space(question: str, answer: str) -> tuple[str, str]:
     """Put a space before an answer, unless question or answer has white space there."""
-    bare = not (question[-1:].isspace() or answer[:1].isspace())
-    return question, f" {answer}" if bare else answer
+    needs_space = not (question[-1:].isspace() or answer[:1].isspace())
+    return question, f" {answer}" if needs_space else answer
 
 
 def _argmax(values: Sequence[float]) -> int:
@@ -196,12 +200,12 @@ def _nearest_labels(
     """Return the index of the nearest label of each text at `indices`."""
     member = torch.tensor([[item.label == label for label in labels] for item in texts]).float()
     sums, counts = member.T @ unit_vectors, member.sum(0)  # [labels, width], [labels]
-    picked = []
+    answers = []
     for index in indices:
         labels_of_text = member[index]
         centroids = (sums - labels_of_text[:, None] * unit_vectors[index]) / (
             counts - labels_of_text
         ).clamp(min=1)[:, None]
         similarities = torch.nn.functional.normalize(centroids, dim=-1) @ unit_vectors[index]
-        picked.append(_argmax([float(item) for item in similarities]))
-    return picked
+        answers.append(_argmax([float(item) for item in similarities]))
+    return answers

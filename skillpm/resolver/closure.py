@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from skillpm.resolver.deadline import Deadline
 from skillpm.resolver.errors import GaveUpError, UnknownWantedError
-from skillpm.resolver.patience import Deadline
 from skillpm.resolver.question import Catalogue, Question
-from skillpm.resolver.shelf import ReleaseSet, make_release_set
+from skillpm.resolver.release_set import ReleaseSet, make_release_set
 from skillpm.spec.names import SkillName
 
 ReleaseSets = Mapping[SkillName, ReleaseSet]

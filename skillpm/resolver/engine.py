@@ -21,11 +21,11 @@ from skillpm.resolver.positions import Positions
 from skillpm.resolver.rules import Package
 
 Clause = Incompatibility[Package, int]
-ROOM = 10
+EXTRA_LEVELS = 10
 """Extra levels that a backjump undoes. Without them, related conflicts are found one by one."""
 
 
-class Watch(ResolverObserver[Package, int]):
+class ConflictObserver(ResolverObserver[Package, int]):
     """Calls `step` at each conflict and records the level of the decision that caused it."""
 
     def __init__(self, step: Callable[[], None]) -> None:
@@ -52,24 +52,24 @@ class Watch(ResolverObserver[Package, int]):
         self.level = satisfier_level
 
 
-class Trail(PartialSolution[Package, int]):
-    """The partial solution. Backtracking undoes the decision at fault, and at most `ROOM` more.
+class ShallowBacktracking(PartialSolution[Package, int]):
+    """A partial solution that undoes the decision at fault, and at most `EXTRA_LEVELS` more.
 
     PubGrub jumps back to the other side of the conflict. The learned clause has the same effect at
     the level used here, and the decisions in between are kept.
     """
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, observer: ConflictObserver) -> None:
         super().__init__(range_type=Positions)
-        self._watch = watch
+        self._observer = observer
 
     def backtrack(self, target_level: int) -> None:
-        """Undo the decisions down to the one at fault, or down to `ROOM` levels ago."""
-        before = min(self._watch.level - 1, self.decision_level - ROOM)
-        super().backtrack(max(target_level, before))
+        """Undo the decisions down to the one at fault, or down to `EXTRA_LEVELS` levels ago."""
+        lowest = min(self._observer.level - 1, self.decision_level - EXTRA_LEVELS)
+        super().backtrack(max(target_level, lowest))
 
 
-class Turns(DecisionQueue[Package]):
+class FixedOrderQueue(DecisionQueue[Package]):
     """Picks the next package: the smallest key among the ready packages, else among all.
 
     The first element of a key is false if the package is ready. The rest never changes.
@@ -77,14 +77,14 @@ class Turns(DecisionQueue[Package]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._waiting: list[tuple[Any, Package]] = []
-        self._known: set[Package] = set()
+        self._by_rank: list[tuple[Any, Package]] = []
+        self._enqueued: set[Package] = set()
 
     def clear(self) -> None:
         """Remove all packages."""
         super().clear()
-        self._waiting.clear()
-        self._known.clear()
+        self._by_rank.clear()
+        self._enqueued.clear()
 
     def pick(
         self,
@@ -97,21 +97,21 @@ class Turns(DecisionQueue[Package]):
         """The next package of `undecided`. Logarithmic in the number of waiting packages."""
         del epoch, key_inputs_arrived
         for package in changed:
-            if package in undecided and package not in self._known:
-                self._known.add(package)
-                heappush(self._waiting, (sort_key(package)[1:], package))
-        early: list[tuple[Any, Package]] = []
-        while self._waiting:
-            package = self._waiting[0][1]
+            if package in undecided and package not in self._enqueued:
+                self._enqueued.add(package)
+                heappush(self._by_rank, (sort_key(package)[1:], package))
+        not_ready: list[tuple[Any, Package]] = []
+        while self._by_rank:
+            package = self._by_rank[0][1]
             if package not in undecided:
-                self._known.discard(heappop(self._waiting)[1])
+                self._enqueued.discard(heappop(self._by_rank)[1])
             elif sort_key(package)[0]:
-                early.append(heappop(self._waiting))
+                not_ready.append(heappop(self._by_rank))
             else:
                 break
-        first = (self._waiting or early)[0][1]
-        for entry in early:
-            heappush(self._waiting, entry)
+        first = (self._by_rank or not_ready)[0][1]
+        for entry in not_ready:
+            heappush(self._by_rank, entry)
         return first
 
 
@@ -122,14 +122,18 @@ class Engine(Resolver[Package, int]):
     MAX_TARGETED_BACKTRACKS = 0
 
     def __init__(
-        self, provider: ResolverProvider[Package, int], watch: Watch, *, max_iterations: int
+        self,
+        provider: ResolverProvider[Package, int],
+        observer: ConflictObserver,
+        *,
+        max_iterations: int,
     ) -> None:
         super().__init__(
-            provider, watch, max_iterations=max_iterations, range_type=Positions, root_version=0
+            provider, observer, max_iterations=max_iterations, range_type=Positions, root_version=0
         )
-        self._watch = watch
-        self.decision_queue = Turns()
+        self._observer = observer
+        self.decision_queue = FixedOrderQueue()
 
     def _reset(self, constraints: Mapping[Package, RangeProtocol[int]] | None) -> None:
         super()._reset(constraints)
-        self.solution = Trail(self._watch)
+        self.solution = ShallowBacktracking(self._observer)

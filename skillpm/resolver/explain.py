@@ -4,6 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from skillpm.resolver.chains import Chain, fold_chains
+from skillpm.resolver.deadline import NO_DEADLINE, Deadline
+from skillpm.resolver.fact_order import order_facts
 from skillpm.resolver.facts import (
     BaseFact,
     Fact,
@@ -13,13 +16,10 @@ from skillpm.resolver.facts import (
     facts_of,
     requirements_of,
 )
-from skillpm.resolver.fold import Chain, folded
-from skillpm.resolver.order import arranged
-from skillpm.resolver.patience import NO_DEADLINE, Deadline
 from skillpm.resolver.positions import positions_in
+from skillpm.resolver.release_set import ReleaseSet
 from skillpm.resolver.rules import Rules
 from skillpm.resolver.search import Proof
-from skillpm.resolver.shelf import ReleaseSet
 from skillpm.spec.digests import Digest
 from skillpm.spec.release import Release
 from skillpm.spec.words import counted
@@ -32,7 +32,7 @@ LENGTH = 400
 """Characters of one reason."""
 ROOTS = 6
 """Root requirements that a long message names before the decisive facts."""
-LEAD = 2
+DECISIVE = 2
 """Decisive facts: two requirements that exclude each other, or a missing release and its user."""
 
 
@@ -46,7 +46,7 @@ class Explanation:
     @classmethod
     def of(cls, proof: Proof, rules: Rules, deadline: Deadline = NO_DEADLINE) -> "Explanation":
         """Read the facts of a proof. After the deadline, the rest of the proof is left out."""
-        return cls(rules, arranged(facts_of(proof, rules, deadline), rules))
+        return cls(rules, order_facts(facts_of(proof, rules, deadline), rules))
 
     @property
     def message(self) -> str:
@@ -98,10 +98,10 @@ class Explanation:
 
     def _condensed(self) -> list[Fact | Chain]:
         """`ROOTS` root requirements, the decisive facts, further roots, and the rest folded."""
-        shown = folded(self.facts, LEAD)
+        shown = fold_chains(self.facts, DECISIVE)
         roots = [fact for fact in shown if isinstance(fact, RequestedFact)]
         rest = [fact for fact in shown if not isinstance(fact, RequestedFact)]
-        return [*roots[:ROOTS], *rest[:LEAD], *roots[ROOTS:], *rest[LEAD:]]
+        return [*roots[:ROOTS], *rest[:DECISIVE], *roots[ROOTS:], *rest[DECISIVE:]]
 
     def _reasons(self, fact: Fact | Chain) -> Iterator[str]:
         if isinstance(fact, Chain):
@@ -123,10 +123,10 @@ class Explanation:
         verbs = ("conflicts with", "conflict with") if fact.conflict else ("requires", "require")
         subject = _subject(self.rules.release_sets[fact.skill], fact.bits, *verbs)
         targets = " and ".join(f"`{target}`" for target in fact.others[:VERSIONS])
-        if not fact.likewise:
+        if not fact.more_releases:
             return f"{subject} {targets}"
-        more = counted(fact.likewise, "other release")
-        return f"{subject} {targets}; {more} {verbs[fact.likewise > 1]} other versions"
+        more = counted(fact.more_releases, "other release")
+        return f"{subject} {targets}; {more} {verbs[fact.more_releases > 1]} other versions"
 
     def _count(self, fact: Fact | Chain) -> int:
         """The number of reasons that `_reasons` gives for a fact, without building them."""

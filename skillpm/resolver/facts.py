@@ -7,8 +7,8 @@ from operator import or_
 
 from nab_resolver.types import IncompatibilityCause
 
+from skillpm.resolver.deadline import Deadline
 from skillpm.resolver.engine import Clause
-from skillpm.resolver.patience import Deadline
 from skillpm.resolver.positions import bits_of, positions_in
 from skillpm.resolver.question import RootRequirement
 from skillpm.resolver.rules import BaseSlot, Clash, Rules
@@ -34,15 +34,15 @@ class RequestedFact:
 class RequirementFact:
     """Releases of `skill` require all of `others`; with `conflict`, they conflict with them.
 
-    All `others` name the same skill. `likewise` counts further releases of `skill` that require
-    (or conflict with) other versions of it.
+    All `others` name the same skill. `more_releases` counts further releases of `skill` that
+    require (or conflict with) other versions of it.
     """
 
     skill: SkillName
     bits: int
     others: tuple[Requirement, ...]
     conflict: bool = False
-    likewise: int = 0
+    more_releases: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,11 @@ def facts_of(proof: Proof, rules: Rules, deadline: Deadline) -> list[Fact]:
     Equal facts about several releases become one fact. More than `FEW` facts that differ only in
     versions become one fact. Linear in the proof. After the deadline, the rest is left out.
     """
-    facts = (fact for leaf in _leaves(proof.clause) for fact in _read(leaf, rules))
-    return _collapsed(_merged(_until(deadline, facts)))
+    facts = (fact for leaf in _leaves(proof.clause) for fact in _facts_of_clause(leaf, rules))
+    return _collapsed(_merged(_before_deadline(deadline, facts)))
 
 
-def _until(deadline: Deadline, facts: Iterable[Fact]) -> Iterator[Fact]:
+def _before_deadline(deadline: Deadline, facts: Iterable[Fact]) -> Iterator[Fact]:
     for count, fact in enumerate(facts):
         if count >= ALWAYS_READ and deadline.expired():
             return
@@ -101,29 +101,29 @@ def _merged(facts: Iterable[Fact]) -> list[Fact]:
 
 def _collapsed(facts: list[Fact]) -> list[Fact]:
     """Replace many requirements of one skill on another by that of the newest release."""
-    families: dict[object, list[RequirementFact]] = {}
+    groups: dict[object, list[RequirementFact]] = {}
     for fact in facts:
         if isinstance(fact, RequirementFact):
-            families.setdefault(_family(fact), []).append(fact)
+            groups.setdefault(_group_key(fact), []).append(fact)
     shown: dict[object, Fact] = {}
     for fact in facts:
-        family = _family(fact) if isinstance(fact, RequirementFact) else None
-        alike = families[family] if family else []
-        if len(alike) <= FEW:
+        group = _group_key(fact) if isinstance(fact, RequirementFact) else None
+        similar = groups[group] if group else []
+        if len(similar) <= FEW:
             shown[fact] = fact
-        elif family not in shown:
-            shown[family] = _representative(alike)
+        elif group not in shown:
+            shown[group] = _representative(similar)
     return list(shown.values())
 
 
-def _family(needs: RequirementFact) -> object:
-    return (needs.skill, needs.others[0].skill, needs.conflict)
+def _group_key(fact: RequirementFact) -> object:
+    return (fact.skill, fact.others[0].skill, fact.conflict)
 
 
-def _representative(alike: list[RequirementFact]) -> RequirementFact:
-    newest = max(alike, key=lambda needs: needs.bits)
-    together = reduce(or_, (needs.bits for needs in alike))
-    return replace(newest, likewise=len(positions_in(together & ~newest.bits)))
+def _representative(similar: list[RequirementFact]) -> RequirementFact:
+    newest = max(similar, key=lambda fact: fact.bits)
+    all_bits = reduce(or_, (fact.bits for fact in similar))
+    return replace(newest, more_releases=len(positions_in(all_bits & ~newest.bits)))
 
 
 def _leaves(conclusion: Clause) -> Iterator[Clause]:
@@ -140,7 +140,7 @@ def _leaves(conclusion: Clause) -> Iterator[Clause]:
         pending.extend(sorted(causes, key=lambda cause: cause.cause_left is not None))
 
 
-def _read(leaf: Clause, rules: Rules) -> Iterator[Fact]:
+def _facts_of_clause(leaf: Clause, rules: Rules) -> Iterator[Fact]:
     if leaf.cause is IncompatibilityCause.ROOT:
         yield RequestedFact(leaf.origin)
         return
@@ -153,22 +153,26 @@ def _read(leaf: Clause, rules: Rules) -> Iterator[Fact]:
     elif isinstance(other.package, BaseSlot):
         yield BaseFact(subject.package, bits, rules.roots[other_bits.bit_length() - 1])
     elif subject is not other and other.is_positive():
-        yield from _stated(rules, Clash(subject.package, bits, other.package, other_bits))
+        yield from _declared_conflicts(
+            rules, Clash(subject.package, bits, other.package, other_bits)
+        )
     else:
-        yield from _required(rules, subject.package, bits, other=other.package)
+        yield from _declared_requirements(rules, subject.package, bits, other=other.package)
 
 
-def _required(rules: Rules, skill: SkillName, bits: int, *, other: SkillName) -> Iterator[Fact]:
+def _declared_requirements(
+    rules: Rules, skill: SkillName, bits: int, *, other: SkillName
+) -> Iterator[Fact]:
     release_set = rules.release_sets[skill]
     for position in positions_in(bits & release_set.usable):
         requires = release_set.releases[position].requires
         yield RequirementFact(skill, 1 << position, tuple(r for r in requires if r.skill == other))
 
 
-def _stated(rules: Rules, clash: Clash) -> Iterator[Fact]:
+def _declared_conflicts(rules: Rules, clash: Clash) -> Iterator[Fact]:
     release_set, other = rules.release_sets[clash.skill], rules.release_sets[clash.other]
     for position in positions_in(clash.bits):
         for conflict in release_set.releases[position].conflicts:
-            same = conflict.skill == clash.other
-            if same and other.admitted(conflict.range) & other.usable == clash.other_bits:
+            names_other = conflict.skill == clash.other
+            if names_other and other.admitted(conflict.range) & other.usable == clash.other_bits:
                 yield RequirementFact(clash.skill, 1 << position, (conflict,), conflict=True)

@@ -9,8 +9,8 @@ not depend on the speed of the machine.
 
 from collections.abc import Iterator, Mapping
 
+from skillpm.resolver.deadline import Deadline
 from skillpm.resolver.errors import GaveUpError
-from skillpm.resolver.patience import Deadline
 from skillpm.resolver.rules import BaseSlot, Rules
 from skillpm.resolver.search import Answer, Proof, bounded_search
 from skillpm.spec.names import SkillName
@@ -62,7 +62,7 @@ def _trial(
 ) -> Answer | None:
     """An answer with a newer release of `stale` and all fixed skills unchanged; None if none."""
     usable = dict(_promising(rules, best))
-    usable |= {skill: 1 << rules.position(answer[skill]) for skill in _kept(rules, answer)}
+    usable |= {skill: 1 << rules.position(answer[skill]) for skill in _fixed(rules, answer)}
     usable[stale] = _newer(rules, answer[stale]) & usable.get(stale, -1)
     narrowed = rules.restricted(usable)
     if not usable[stale] or _is_hopeless(narrowed):
@@ -93,31 +93,31 @@ def _is_hopeless(rules: Rules) -> bool:
     Only skills with a single release left are propagated. This is much cheaper than a failing
     search.
     """
-    left = {skill: rules.release_sets[skill].usable for skill in rules.wanted}
+    allowed = {skill: rules.release_sets[skill].usable for skill in rules.wanted}
     for wanted in rules.question.wanted:
-        left[wanted.requirement.skill] &= rules.asked(wanted.requirement).bits
-    pending = list(left)
+        allowed[wanted.requirement.skill] &= rules.matching(wanted.requirement).bits
+    pending = list(allowed)
     while pending:
         skill = pending.pop()
-        bits = left[skill]
+        bits = allowed[skill]
         if not bits:
             return True
         if bits & (bits - 1):
             continue
-        for needed, positions in rules.needs(skill, bits.bit_length() - 1).items():
+        for needed, positions in rules.dependencies(skill, bits.bit_length() - 1).items():
             if isinstance(needed, BaseSlot):
                 continue
-            before = left.get(needed)
+            before = allowed.get(needed)
             after = positions.bits & (
                 rules.release_sets[needed].usable if before is None else before
             )
             if after != before:
-                left[needed] = after
+                allowed[needed] = after
                 pending.append(needed)
     return False
 
 
-def _kept(rules: Rules, answer: Answer) -> Iterator[SkillName]:
+def _fixed(rules: Rules, answer: Answer) -> Iterator[SkillName]:
     return (skill for skill in answer if rules.is_fixed(skill))
 
 

@@ -41,8 +41,8 @@ class Question:
     - `locked`: versions that are preferred if the requirements match them, even yanked ones.
     - `admitted`: yanked releases that may be chosen.
     - `allow_yanked`: any yanked release may be chosen.
-    - `moving`: skills to upgrade, which are decided first.
-    - `floors`: no skill outside `moving` may be downgraded below its locked version.
+    - `upgrading`: skills to upgrade, which are decided first.
+    - `no_downgrades`: no skill outside `upgrading` may be downgraded below its locked version.
     - `lowest`: prefer the lowest version to the newest.
     - `source`: where the releases come from, for messages.
     """
@@ -53,8 +53,8 @@ class Question:
     accepted: frozenset[Digest] = frozenset()
     admitted: frozenset[tuple[SkillName, Version]] = frozenset()
     allow_yanked: bool = False
-    moving: frozenset[SkillName] = frozenset()
-    floors: bool = False
+    upgrading: frozenset[SkillName] = frozenset()
+    no_downgrades: bool = False
     lowest: bool = False
     source: str = ""
 
@@ -64,15 +64,15 @@ class Question:
             return False
         return release.digest is None or release.digest not in self.accepted
 
-    def hides(self, release: Release) -> bool:
+    def excludes_yanked(self, release: Release) -> bool:
         """Whether the release is yanked, and neither the lock nor an option allows it."""
         if not release.yanked or self.allow_yanked:
             return False
         locked = self.locked.get(release.skill) == release.version
         return not locked and (release.skill, release.version) not in self.admitted
 
-    def goes_back(self, release: Release) -> bool:
+    def excludes_downgrade_to(self, release: Release) -> bool:
         """Whether the release would downgrade a locked skill that is not being upgraded."""
         locked = self.locked.get(release.skill)
-        held = self.floors and release.skill not in self.moving
-        return held and locked is not None and release.version < locked
+        is_protected = self.no_downgrades and release.skill not in self.upgrading
+        return is_protected and locked is not None and release.version < locked

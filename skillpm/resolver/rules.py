@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from skillpm.resolver.closure import ReleaseSets
 from skillpm.resolver.positions import Positions
 from skillpm.resolver.question import Question
-from skillpm.resolver.shelf import ReleaseSet
+from skillpm.resolver.release_set import ReleaseSet
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
@@ -52,7 +52,7 @@ class Rules:
         self.wanted = frozenset(wanted.requirement.skill for wanted in question.wanted)
         self._parents = _parents(release_sets)
         self._depths = _depths(release_sets, self.wanted)
-        self._needs: dict[tuple[SkillName, int], Mapping[Package, Positions]] = {}
+        self._dependencies: dict[tuple[SkillName, int], Mapping[Package, Positions]] = {}
 
     def rank(self, package: Package) -> Rank:
         """The sort key of a package: the smallest is decided first.
@@ -64,7 +64,7 @@ class Rules:
             return (True, True, True, True, True, 0, "")
         return (
             False,
-            package not in self.question.moving,
+            package not in self.question.upgrading,
             package not in self.question.locked,
             package not in self.wanted,
             package not in self._parents.parents,
@@ -74,7 +74,7 @@ class Rules:
 
     def is_fixed(self, skill: SkillName) -> bool:
         """Whether the skill is locked or being upgraded, so that `improve` must not change it."""
-        return skill in self.question.locked or skill in self.question.moving
+        return skill in self.question.locked or skill in self.question.upgrading
 
     def position(self, release: Release) -> int:
         """The position of a release among those of its skill."""
@@ -94,46 +94,48 @@ class Rules:
         }
         return narrowed
 
-    def reached(self, package: Package, chosen: Mapping[Package, int]) -> bool:
+    def is_required(self, package: Package, chosen: Mapping[Package, int]) -> bool:
         """Whether the question or a chosen release requires the package."""
         if isinstance(package, BaseSlot) or package in self.wanted:
             return True
         return any(
-            package in self.needs(parent, chosen[parent])
+            package in self.dependencies(parent, chosen[parent])
             for parent in self._parents.of.get(package, ())
             if parent in chosen
         )
 
-    def asked(self, requirement: Requirement) -> Positions:
+    def matching(self, requirement: Requirement) -> Positions:
         """The releases that a requirement matches; `no_release` if there are none."""
         release_set = self.release_sets[requirement.skill]
         return Positions(release_set.admitted(requirement.range) or release_set.no_release)
 
-    def needs(self, skill: SkillName, position: int) -> Mapping[Package, Positions]:
+    def dependencies(self, skill: SkillName, position: int) -> Mapping[Package, Positions]:
         """The requirements of a release by package. Requirements on one skill are intersected."""
         key = (skill, position)
-        known = self._needs.get(key)
+        known = self._dependencies.get(key)
         if known is None:
-            known = self._needs[key] = self._read_needs(self.release_sets[skill].releases[position])
+            known = self._dependencies[key] = self._read_dependencies(
+                self.release_sets[skill].releases[position]
+            )
         return known
 
-    def _read_needs(self, release: Release) -> Mapping[Package, Positions]:
-        needs: dict[Package, Positions] = {}
+    def _read_dependencies(self, release: Release) -> Mapping[Package, Positions]:
+        dependencies: dict[Package, Positions] = {}
         for requirement in release.requires:
             skill = requirement.skill
-            both = self.asked(requirement) & needs.get(skill, Positions.full())
-            needs[skill] = Positions(both.bits or self.release_sets[skill].no_release)
+            combined = self.matching(requirement) & dependencies.get(skill, Positions.full())
+            dependencies[skill] = Positions(combined.bits or self.release_sets[skill].no_release)
         if self.roots and release.base:
-            needs[BASE] = Positions.singleton(self._index_of_root[release.base])
-        return needs
+            dependencies[BASE] = Positions.singleton(self._index_of_root[release.base])
+        return dependencies
 
-    def alike(self, skill: SkillName, position: int) -> Positions:
+    def interchangeable(self, skill: SkillName, position: int) -> Positions:
         """A release and the adjacent usable releases with the same requirements and base."""
         release_set = self.release_sets[skill]
         bits = 1 << position
         for step in (-1, 1):
             neighbour = position + step
-            while 0 <= neighbour < len(release_set.releases) and _are_alike(
+            while 0 <= neighbour < len(release_set.releases) and _are_interchangeable(
                 release_set, position, neighbour
             ):
                 bits |= 1 << neighbour
@@ -150,10 +152,10 @@ class Rules:
                 yield Clash(skill, 1 << position, conflict.skill, bits)
 
 
-def _are_alike(release_set: ReleaseSet, position: int, neighbour: int) -> bool:
-    release, near = release_set.releases[position], release_set.releases[neighbour]
+def _are_interchangeable(release_set: ReleaseSet, position: int, neighbour: int) -> bool:
+    release, other = release_set.releases[position], release_set.releases[neighbour]
     usable = bool(release_set.usable >> neighbour & 1)
-    return usable and release.requires == near.requires and release.base == near.base
+    return usable and release.requires == other.requires and release.base == other.base
 
 
 def _roots(release_sets: ReleaseSets) -> tuple[Digest, ...]:

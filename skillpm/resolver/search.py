@@ -22,9 +22,9 @@ from nab_resolver.types import (
     Term,
 )
 
-from skillpm.resolver.engine import Clause, Engine, Watch
+from skillpm.resolver.deadline import Deadline
+from skillpm.resolver.engine import Clause, ConflictObserver, Engine
 from skillpm.resolver.errors import GaveUpError
-from skillpm.resolver.patience import Deadline
 from skillpm.resolver.positions import Positions, bits_of
 from skillpm.resolver.rules import BaseSlot, Clash, Package, Rank, Rules
 from skillpm.spec.names import SkillName
@@ -71,7 +71,7 @@ class Provider(BaseProvider[Package, int]):
 
     def get_dependencies(self, package: Package, version: int) -> Mapping[Package, Positions]:
         """The requirements of the release."""
-        return {} if isinstance(package, BaseSlot) else self.rules.needs(package, version)
+        return {} if isinstance(package, BaseSlot) else self.rules.dependencies(package, version)
 
     def receive_decision_scan_hint(
         self, positive_ranges: Mapping[Package, object], decisions: Mapping[Package, int]
@@ -82,7 +82,7 @@ class Provider(BaseProvider[Package, int]):
 
     def is_ready(self, package: Package) -> bool:
         """Whether a chosen release requires the package. Learned clauses alone do not count."""
-        return self.rules.reached(package, self._chosen)
+        return self.rules.is_required(package, self._chosen)
 
     def prioritize(
         self,
@@ -97,7 +97,9 @@ class Provider(BaseProvider[Package, int]):
 
     def widen_decision(self, package: Package, version: int) -> Positions | None:
         """Adjacent releases with the same requirements, which fail together."""
-        return None if isinstance(package, BaseSlot) else self.rules.alike(package, version)
+        return (
+            None if isinstance(package, BaseSlot) else self.rules.interchangeable(package, version)
+        )
 
     def consume_pending_clauses(self) -> list[Clause]:
         """Return the queued conflicts and clear the queue."""
@@ -119,7 +121,7 @@ def search(rules: Rules, deadline: Deadline) -> Answer | Proof:
 def bounded_search(rules: Rules, deadline: Deadline, *, rounds: int) -> Answer | Proof | None:
     """Like `search`, but returns None if `rounds` of PubGrub's loop give no result."""
     provider = Provider(rules, deadline)
-    engine = Engine(provider, Watch(provider.step), max_iterations=rounds)
+    engine = Engine(provider, ConflictObserver(provider.step), max_iterations=rounds)
     try:
         pins = engine.solve(_wanted(rules)).pins
     except ResolutionLimitError:
@@ -136,7 +138,7 @@ def _wanted(rules: Rules) -> list[RootRequirement[Package, int]]:
     """One clause per root requirement, so that an error can name the origin of each."""
     ordered = sorted(rules.question.wanted, key=lambda w: (str(w.requirement), w.origin))
     return [
-        RootRequirement(wanted.requirement.skill, rules.asked(wanted.requirement), wanted)
+        RootRequirement(wanted.requirement.skill, rules.matching(wanted.requirement), wanted)
         for wanted in ordered
     ]
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 from skillpm.errors import ResolutionError
 from skillpm.resolver.closure import Reader
+from skillpm.resolver.deadline import NO_DEADLINE, Deadline
 from skillpm.resolver.errors import GaveUpError, WrongBaseError
 from skillpm.resolver.explain import Explanation
 from skillpm.resolver.improve import improve
-from skillpm.resolver.patience import NO_DEADLINE, Deadline
 from skillpm.resolver.question import Catalogue, Question
 from skillpm.resolver.rules import Rules
 from skillpm.resolver.search import Answer, Proof, search
@@ -28,7 +28,8 @@ def solve(question: Question, catalogue: Catalogue, deadline: Deadline = NO_DEAD
 
     1. Read the closure: the required skills and all their dependencies, one query per depth.
     2. Decide skill by skill in the order of `Rules.rank`: the locked release, else the best with
-       which a solution still exists. With `floors`, first try without downgrading locked skills.
+       which a solution still exists. With `no_downgrades`, first try without downgrading locked
+       skills.
     3. `improve`: choose an older release of an indirect dependency if others gain more by it.
     4. If there is no solution, turn PubGrub's proof into an error message.
 
@@ -36,12 +37,12 @@ def solve(question: Question, catalogue: Catalogue, deadline: Deadline = NO_DEAD
     Raises `UnknownWantedError`, `WrongBaseError` (there is a solution with releases built for other
     bases), another `ResolutionError`, or `GaveUpError` after the deadline.
     """
-    if question.floors:
+    if question.no_downgrades:
         rules = Rules(question, Reader(question, catalogue, deadline).read())
         result = search(rules, deadline)
         if not isinstance(result, Proof):
             return _resolution(rules, result, deadline)
-        question = replace(question, floors=False)
+        question = replace(question, no_downgrades=False)
     reader = Reader(question, catalogue, deadline)
     rules = Rules(question, reader.read())
     result = search(rules, deadline)

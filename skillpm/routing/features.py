@@ -6,8 +6,8 @@ import numpy as np
 
 from skillpm.routing.projection import signs
 from skillpm.routing.signature import WIDTH, Array
+from skillpm.running.hidden_states import generate_texts, hidden_size, pooled
 from skillpm.running.runner import Runner
-from skillpm.running.states import generate_texts, hidden_size, pooled
 
 DEPTHS = (0.0, 1.0)
 """The embeddings alone, and the output of the last layer. Fixed, so that signatures of one base

@@ -32,7 +32,7 @@ from skillpm.running.folder import (
     refuse_adapter,
     stored_bytes,
 )
-from skillpm.running.foreign import ForeignModelFiles
+from skillpm.running.untrusted_files import UntrustedModelFiles
 
 TOKENS = 256
 """The largest number of tokens in a sequence."""
@@ -65,7 +65,9 @@ class Runner:
     device: str
 
     @classmethod
-    def load(cls, folder: Path, device: str, foreign: ForeignModelFiles | None = None) -> "Runner":
+    def load(
+        cls, folder: Path, device: str, foreign: UntrustedModelFiles | None = None
+    ) -> "Runner":
         """Load the safetensors of a model folder; never pickle files or adapters.
 
         Pass `foreign` if the files of the folder are untrusted: then the sandbox checks the config

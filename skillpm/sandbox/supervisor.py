@@ -24,7 +24,7 @@ from typing import Any, cast
 from skillpm.sandbox.layers.privileges import adopt_orphans
 from skillpm.sandbox.messages import OPEN, dump_line, first_line
 from skillpm.sandbox.policy import SandboxPolicy
-from skillpm.sandbox.readable import readable_paths
+from skillpm.sandbox.readable_paths import readable_paths
 from skillpm.sandbox.worker import WorkerSession
 
 _PIPES = 3

@@ -3,26 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
+from skillpm.spec.closure import layer_closure
 from skillpm.spec.dtypes import is_float
 from skillpm.spec.manifest import FootprintEntry, Manifest
 from skillpm.spec.names import SkillName
-
-
-def layer_closure(
-    over: Mapping[SkillName, Sequence[SkillName]],
-) -> dict[SkillName, frozenset[SkillName]]:
-    """For each skill, all skills that it is layered on, directly or indirectly."""
-
-    def below(skill: SkillName) -> frozenset[SkillName]:
-        layers: set[SkillName] = set()
-        queue = [skill]
-        while queue:
-            new = [layer for layer in over.get(queue.pop(), ()) if layer not in layers]
-            layers.update(new)
-            queue.extend(new)
-        return frozenset(layers)
-
-    return {skill: below(skill) for skill in over}
 
 
 def clashes(manifests: Sequence[Manifest], weights: Mapping[SkillName, float]) -> Iterator[str]:

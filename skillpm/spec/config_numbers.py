@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.json import scalars
 
 LARGEST = 1 << 24
 """The limit for other numbers, such as context lengths and token ids, unless a tensor is longer."""
@@ -37,14 +38,8 @@ def check_numbers(config: Mapping[str, Any], specs: Mapping[str, TensorSpec]) ->
     lists and tables while they read. Linear in the size of the config.
     """
     longest = max((max(spec.shape, default=1) for spec in specs.values()), default=1)
-    stack: list[tuple[str, Any]] = list(config.items())
-    while stack:
-        key, value = stack.pop()
-        if isinstance(value, dict):
-            stack.extend(value.items())
-        elif isinstance(value, list):
-            stack.extend((key, item) for item in value)
-        elif isinstance(value, int):
+    for key, value in scalars(config):
+        if isinstance(value, int):
             words = frozenset(re.split(r"[^a-z0-9]+", key.lower()))
             if abs(value) > _limit(words, longest, len(specs)) and not words & _FREE:
                 raise ValueError(

@@ -3,6 +3,7 @@
 import json
 import math
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from skillpm.errors import SpecError
@@ -84,6 +85,22 @@ def check_depth(document: Any, what: str) -> None:
         if not level:
             return
     raise SpecError(f"{what} is nested deeper than {DEPTH_LIMIT} levels")
+
+
+def scalars(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every value of a document that is no object and no list, with the nearest key above it.
+
+    The order of the values is unspecified. Linear in the size of the document.
+    """
+    pending = list(document.items())
+    while pending:
+        key, value = pending.pop()
+        if isinstance(value, dict):
+            pending.extend(value.items())
+        elif isinstance(value, list):
+            pending.extend((key, item) for item in value)
+        else:
+            yield key, value
 
 
 def _check_text(document: Any, data: bytes, what: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from skillpm.errors import SpecError
-from skillpm.spec.compat import layer_closure
+from skillpm.spec.closure import layer_closure
 from skillpm.spec.harm import (
     BY_GAIN,
     BY_LENGTH,

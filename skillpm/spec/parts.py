@@ -5,13 +5,14 @@ Follows sentence-transformers 6.2: `BaseModel.save` names a folder `{index}_{cla
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from skillpm.errors import SpecError
 from skillpm.spec import json
 from skillpm.spec.config_numbers import check_numbers
 from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.json import scalars
 from skillpm.spec.safetensors import LENGTH_BYTES, Header, header_length, parse_header
 
 MODULES: Final = "modules.json"
@@ -122,23 +123,11 @@ def check_part_numbers(config: Mapping[str, Any], specs: Mapping[str, TensorSpec
         return
     check_numbers(config, specs)
     longest = max(max(spec.shape, default=1) for spec in specs.values())
-    for key, value in _numbers(config):
-        if abs(value) > max(longest, _SIDE_LIMIT):
+    for key, value in scalars(config):
+        if isinstance(value, int) and abs(value) > max(longest, _SIDE_LIMIT):
             raise ValueError(
                 f"`{key}` is {value} in the config, but the longest tensor dimension is {longest}"
             )
-
-
-def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    stack: list[tuple[str, Any]] = list(config.items())
-    while stack:
-        key, value = stack.pop()
-        if isinstance(value, dict):
-            stack.extend(value.items())
-        elif isinstance(value, list):
-            stack.extend((key, item) for item in value)
-        elif isinstance(value, int):
-            yield key, value
 
 
 def comparable_bytes(path: str, data: bytes) -> bytes:

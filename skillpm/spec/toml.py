@@ -7,7 +7,7 @@ from typing import Any
 
 from skillpm.errors import SpecError
 from skillpm.spec.conflict import ConflictMarkerError, marker_line
-from skillpm.spec.json import DEPTH_LIMIT, check_depth
+from skillpm.spec.json import DEPTH_LIMIT, check_depth, scalars
 from skillpm.spec.memo import parse_once
 
 BYTE_ORDER_MARK = "\ufeff"
@@ -42,12 +42,8 @@ def parse(text: str, what: str) -> dict[str, Any]:
 
 def _check_numbers(document: dict[str, Any], what: str) -> None:
     """Raise `SpecError` for integers of more than 64 bits. Python cannot print very long ones."""
-    pending: list[Any] = [document]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, dict | list):
-            pending.extend(node.values() if isinstance(node, dict) else node)
-        elif isinstance(node, int) and not -(2**63) <= node < 2**63:
+    for _key, number in scalars(document):
+        if isinstance(number, int) and not -(2**63) <= number < 2**63:
             raise SpecError(
                 f"{what} has an integer of more than 64 bits, which TOML does not allow"
             )

@@ -12,19 +12,18 @@ from skillpm.checkpoint.files import OpenFile
 from skillpm.errors import IntegrityError, SpecError, StateError
 from skillpm.files.access import HomeFolder, open_below
 from skillpm.files.errors import MissingFileError, WrongKindError
+from skillpm.files.hashing import HashingReader, digest_of, is_mostly_holes
 from skillpm.journal.atomic import is_leftover
 from skillpm.journal.owner import is_alive
 from skillpm.spec.digests import Digest
 from skillpm.store.errors import DamagedBlobError, MissingBlobError, WrongBlobError
-from skillpm.store.presence import StoreLock, silent
+from skillpm.store.lock import StoreLock, silent
 
-_PIECE = 1 << 20
 _STAGING = "tmp"
 _BLOBS = "sha256"
 _PREFIX = 2
-_DISK_BLOCK = 512
-_LARGE, _LARGEST = 1 << 30, 1 << 36
-"""Bytes: the size from which a file is checked for holes, and a size that no blob reaches."""
+_LARGEST = 1 << 36
+"""A size in bytes that no blob reaches."""
 
 
 class HashingSink:
@@ -180,7 +179,7 @@ class Store:
             try:
                 with self._blob_folder(digest) as folder, folder.reading(digest.hex) as fd:
                     status = os.fstat(fd)
-                    if _is_sparse(status):
+                    if is_mostly_holes(status, largest=_LARGEST):
                         found = f"a sparse file of {status.st_size} bytes, nearly all holes"
                         raise DamagedBlobError(digest, path, found=found)
                     file = OpenFile(path, os.dup(fd))
@@ -188,11 +187,9 @@ class Store:
                 raise MissingBlobError(digest) from problem
             except WrongKindError as problem:
                 raise DamagedBlobError(digest, path, found=problem.found) from problem
-            hashed = hashlib.sha256()
-            for start in range(0, file.size, _PIECE):
-                hashed.update(file.read(start, min(start + _PIECE, file.size)))
-            if hashed.hexdigest() != digest.hex:
-                raise DamagedBlobError(digest, path, found=f"sha256:{hashed.hexdigest()}")
+            actual = digest_of(file)
+            if actual != digest:
+                raise DamagedBlobError(digest, path, found=str(actual))
             self._verified[digest] = file
         return self._verified[digest]
 
@@ -245,7 +242,7 @@ class Store:
         self._lock.share()
         try:
             with self._blob_folder(digest) as folder, folder.open_file(digest.hex) as file:
-                if _is_sparse(os.fstat(file.fileno())):
+                if is_mostly_holes(os.fstat(file.fileno()), largest=_LARGEST):
                     return False
                 return hashlib.file_digest(file, "sha256").hexdigest() == digest.hex
         except (MissingFileError, WrongKindError):
@@ -254,32 +251,13 @@ class Store:
             raise StateError(f"`{self.path_of(digest)}` cannot be read: {problem}") from problem
 
 
-def _is_sparse(status: os.stat_result) -> bool:
-    """Whether a large file consists nearly entirely of holes.
-
-    Such a file takes no space, but hashing terabytes of holes would take hours. Some file systems
-    report 0 blocks for every file; there, only the size decides.
-    """
-    stored, size = status.st_blocks * _DISK_BLOCK, status.st_size
-    return size > _LARGE and stored < size // 100 and (stored > 0 or size > _LARGEST)
-
-
 def _copy(stream: BinaryIO, staged: BinaryIO, digest: Digest, size: int) -> None:
-    """Copy a blob and check its digest and size; reads at most one byte more than `size`.
+    """Copy a blob and check its digest and size. Raises `WrongBlobError` for other bytes."""
 
-    Raises `WrongBlobError` for other bytes.
-    """
-    hasher, count = hashlib.sha256(), 0
-    while piece := _read(stream, min(_PIECE, size + 1 - count), digest):
-        hasher.update(piece)
-        count += len(piece)
-        staged.write(piece)
-    if hasher.hexdigest() != digest.hex or count != size:
-        raise WrongBlobError(digest, size, found=f"sha256:{hasher.hexdigest()}")
+    def unreadable(problem: OSError) -> StateError:
+        return StateError(f"blob `{digest}` cannot be read from its source: {problem}")
 
-
-def _read(stream: BinaryIO, limit: int, digest: Digest) -> bytes:
-    try:
-        return stream.read(limit)
-    except OSError as problem:
-        raise StateError(f"blob `{digest}` cannot be read from its source: {problem}") from problem
+    reader = HashingReader(stream, unreadable)
+    staged.writelines(reader.chunks(size))
+    if reader.digest != digest or reader.size != size:
+        raise WrongBlobError(digest, size, found=str(reader.digest))

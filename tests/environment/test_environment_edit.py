@@ -3,7 +3,7 @@
 import pytest
 
 from skillpm.environment.edit import edit_project, new_project_file, set_skills
-from skillpm.environment.project import wishes_of
+from skillpm.environment.project import requirements_table
 from skillpm.errors import SpecError
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
@@ -15,7 +15,7 @@ ROOT = Digest.of(b"base")
 def set_graft(text: str, graft: GraftTable) -> str:
     """The text with this `[graft]` and the skills that it has."""
     file = parse_project(text)
-    return edit_project(text, wishes_of(file), before=file.graft, after=graft)
+    return edit_project(text, requirements_table(file), before=file.graft, after=graft)
 
 
 FIRST = new_project_file("./model", ROOT)

@@ -17,7 +17,7 @@ from skillpm.environment.edit import new_project_file
 from skillpm.environment.generation import Generation
 from skillpm.environment.project import ProjectFolder, first_generation
 from skillpm.environment.swap import locate
-from skillpm.environment.swaps import SwapRecord
+from skillpm.environment.swap_record import SwapRecord
 from skillpm.environment.transaction import commit, recover, update_file, writing
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
 from skillpm.files.folder import Folder

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from plain_models import plain_tensors, write_plain, write_tuned
@@ -11,6 +12,7 @@ from skillpm_world import World, start_process
 from skillpm.errors import StateError
 from skillpm.files.output import check_output, check_output_folder
 from skillpm.flows.pack import pack as packing
+from skillpm.flows.session.session import Session
 
 Check = Callable[[Path], None]
 
@@ -117,3 +119,20 @@ def test_pack_bundle_and_plot_check_the_output_before_they_begin(
     assert "mkdir" in world.fail("bundle", absent / "x.skillbundle", code=1, kind="state")
     assert "mkdir" in world.fail("inspect", made, "--plot", absent / "x.png", code=1, kind="state")
     assert not absent.exists()
+
+
+def test_an_init_that_begins_while_another_one_commits_reports_the_project(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = write_plain(tmp_path / "b", plain_tensors())
+    world.init(base)
+    journal = world.project / ".skillpm" / "journal.json"
+    journal.write_text("{}")
+    identify = Session.identify
+
+    def commit_ends_meanwhile(*arguments: Any, **options: Any) -> Any:
+        journal.unlink()
+        return identify(*arguments, **options)
+
+    monkeypatch.setattr(Session, "identify", commit_ends_meanwhile)
+    assert "is already a project" in world.fail("init", "--base", base, code=1, kind="state")

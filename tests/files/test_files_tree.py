@@ -1,6 +1,5 @@
 """The entries below a folder, to a bounded depth, without following links out of it."""
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from skillpm.files.errors import DeniedError, TooLargeError, WrongKindError
 from skillpm.files.folder import Folder
 from skillpm.files.locking import open_lock_file
 from skillpm.files.tree import DEEPEST, entries, hash_below
+from skillpm.spec.digests import Digest
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_entries_are_listed_and_links_are_not_entered(folder: Folder) -> None:
 
 
 def test_hash_below_refuses_links_special_files_and_large_files(folder: Folder) -> None:
-    assert hash_below(folder, "a/b/file", limit=1) == (hashlib.sha256(b"x").hexdigest(), 1)
+    assert hash_below(folder, "a/b/file", limit=1) == (Digest.of(b"x"), 1)
     with pytest.raises(TooLargeError):
         hash_below(folder, "a/b/file", limit=0)
     with pytest.raises(WrongKindError, match="a/out` should be a folder, is a symbolic link"):

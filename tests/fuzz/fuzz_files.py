@@ -20,7 +20,7 @@ from skillpm.calibration.texts import read_texts
 from skillpm.checkpoint.leaves import LeafCache
 from skillpm.checkpoint.model import open_checkpoint
 from skillpm.environment.intents import parse_intent
-from skillpm.environment.known import KnownProjects
+from skillpm.environment.known_projects import KnownProjects
 from skillpm.flows.pack.survey_cache import SurveyCache
 from skillpm.journal.owner import parse_owner, this_process
 from skillpm.spec import json

@@ -1,5 +1,6 @@
 """One writer at a time, and files that are either old or new."""
 
+import errno
 import fcntl
 import json
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from skillpm.errors import StateError
 from skillpm.files.folder import Folder
@@ -272,3 +274,67 @@ def test_lock_error_names_the_process_that_was_waited_for(
             hold_lock(_open(tmp_path), "graft", timeout=0, say=print),
         ):
             raise AssertionError
+
+
+def test_the_lock_excludes_other_users_of_the_file_lock_library(tmp_path: Path) -> None:
+    with (
+        FileLock(tmp_path / "lock"),
+        pytest.raises(StateError, match="another skillpm command"),
+        hold_lock(_open(tmp_path), "graft", timeout=0, say=print),
+    ):
+        raise AssertionError
+
+
+@pytest.mark.parametrize("kind", ["link", "broken link", "pipe", "folder"])
+def test_only_a_regular_file_is_used_as_a_lock(tmp_path: Path, kind: str) -> None:
+    outside, state = tmp_path / "outside", tmp_path / "state"
+    state.mkdir()
+    lock_file = state / "lock"
+    if kind == "link":
+        outside.write_text("kept")
+    if "link" in kind:
+        lock_file.symlink_to(outside)
+    elif kind == "pipe":
+        os.mkfifo(lock_file)
+    else:
+        lock_file.mkdir()
+    with (
+        pytest.raises(StateError, match="should be a regular file, is a"),
+        hold_lock(_open(state), "graft", timeout=1, say=print),
+    ):
+        raise AssertionError
+    assert [path.name for path in state.iterdir()] == ["lock"]
+    assert outside.exists() == (kind == "link")
+
+
+def test_a_replaced_path_of_the_state_folder_does_not_redirect_the_lock(tmp_path: Path) -> None:
+    """A lock by path, as of `filelock.FileLock`, would be created in the other folder."""
+    state, elsewhere = tmp_path / "state", tmp_path / "elsewhere"
+    state.mkdir()
+    elsewhere.mkdir()
+    opened = _open(state)
+    state.rename(tmp_path / "moved")
+    state.symlink_to(elsewhere)
+    with hold_lock(opened, "graft", timeout=1, say=print):
+        assert (tmp_path / "moved" / "holder.json").exists()
+    assert not list(elsewhere.iterdir())
+    with FileLock(state / "lock"):
+        assert [path.name for path in elsewhere.iterdir()] == ["lock"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_on_a_file_system_without_flock_the_holder_is_named_and_a_dead_one_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(_fd: int, *, blocking: bool) -> bool:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(lock, "lock_descriptor", refuse)
+    (tmp_path / "lock.claim").write_bytes(_dead_owner().dumps())
+    with (
+        hold_lock(_open(tmp_path), "install", timeout=1, say=print),
+        pytest.raises(StateError, match=r"in use by `skillpm install` \(process"),
+        hold_lock(_open(tmp_path), "graft", timeout=0, say=print),
+    ):
+        raise AssertionError
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]

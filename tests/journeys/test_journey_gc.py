@@ -15,7 +15,7 @@ import pytest
 from skillpm_world import World, run_here, snapshot
 from tiny_models import Models, Pair, copy_model, rewrite
 
-from skillpm.environment.known import KnownProjects
+from skillpm.environment.known_projects import KnownProjects
 from skillpm.journal.owner import this_process
 from skillpm.spec.digests import Digest
 from skillpm.store.blobs import Store

@@ -11,7 +11,7 @@ from plain_models import plain_tensors, write_plain, write_tuned
 from skillpm_world import Outcome, root_of, run_here, snapshot
 
 from skillpm.environment.edit import set_skills
-from skillpm.environment.project import wishes_of
+from skillpm.environment.project import requirements_table
 from skillpm.spec.lockfile import parse_lockfile
 from skillpm.spec.project import parse_project
 
@@ -121,7 +121,7 @@ class Shopper:
     @property
     def requirements(self) -> dict[str, Any]:
         """The requirements of the project file."""
-        return wishes_of(parse_project(self.file.read_text()))
+        return requirements_table(parse_project(self.file.read_text()))
 
     def set_requirements(self, requirements: Mapping[str, object]) -> None:
         """Edit the text of the project file."""

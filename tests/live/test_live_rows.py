@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from skillpm.errors import GraftError
-from skillpm.live.order import ROWS, TOKENS, _layout
+from skillpm.live.batch_layout import ROWS, TOKENS, _layout
 
 SIZES: dict[str, Any] = {
     "vocab_size": VOCABULARY,

@@ -19,7 +19,7 @@ from transformers import AutoModel, DebertaV2Config, DebertaV2Model
 import skillpm
 from skillpm.errors import GraftError, IntegrityError, NotFoundError
 from skillpm.flows.session.session import open_model
-from skillpm.probing.stand import ModelHost
+from skillpm.probing.model_host import ModelHost
 from skillpm.running.runner import Runner
 
 Worlds = Callable[[str], LiveWorld]

@@ -10,8 +10,8 @@ from tiny_learners import COLORS, MATH, Learners
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from skillpm.errors import GraftError
-from skillpm.probing.measure import MEASURES, Score, figure, mean, measure
-from skillpm.probing.tokens import ending, predict, vectors, whole
+from skillpm.probing.likelihoods import answer_row, predict, text_vectors, whole_text_row
+from skillpm.probing.measure import MEASURES, Score, mean, measure, round_to_six_digits
 from skillpm.running.runner import Runner
 from skillpm.spec.fields import Document
 from skillpm.spec.probe_items import (
@@ -110,7 +110,7 @@ def test_measure_of_single_items_equals_that_of_all(runner: Runner, metric: str)
 
 
 def test_long_prompt_is_truncated_at_its_start(runner: Runner) -> None:
-    row = ending(runner, "the cat. " * 40 + "1+2=3. 1+2=", "3")
+    row = answer_row(runner, "the cat. " * 40 + "1+2=3. 1+2=", "3")
     assert len(row.ids) == 64
     assert row.start == 63
     assert runner.tokenizer.decode(row.ids).replace(" ", "").endswith("1+2=3.1+2=3")
@@ -118,7 +118,7 @@ def test_long_prompt_is_truncated_at_its_start(runner: Runner) -> None:
 
 
 def test_text_of_one_token_cannot_be_scored(runner: Runner) -> None:
-    assert predict(runner, [whole(runner, "a")])[0].tokens == 0
+    assert predict(runner, [whole_text_row(runner, "a")])[0].tokens == 0
     with pytest.raises(GraftError, match="no item that can be scored"):
         mean(measure(runner, "token_loss", [TokenLossItem(text="a")]))
 
@@ -148,9 +148,9 @@ def test_multiple_choice_of_an_encoder_chooses_the_nearest_answer(encoder: Runne
 
 def test_vectors_are_in_the_order_of_their_texts(encoder: Runner) -> None:
     texts = ["a long text of many letters", "ab", "the cat"]
-    found = vectors(encoder, texts)
+    found = text_vectors(encoder, texts)
     for at, text in enumerate(texts):
-        torch.testing.assert_close(found[at], vectors(encoder, [text])[0])
+        torch.testing.assert_close(found[at], text_vectors(encoder, [text])[0])
 
 
 @pytest.mark.parametrize("metric", ["token_loss", "exact_match"])
@@ -168,7 +168,7 @@ def test_nan_outputs_are_scored_as_wrong(learners: Learners) -> None:
 
 
 def test_figure_rounds_to_six_digits() -> None:
-    assert figure(1.23456789) == 1.23457
+    assert round_to_six_digits(1.23456789) == 1.23457
     assert mean([Score(1.0), Score(0.0), Score(1.0, 2.0)]) == 0.5
 
 

@@ -6,16 +6,16 @@ import pytest
 from resolver_worlds import Shop, release, wanted
 
 from skillpm.errors import ResolutionError
+from skillpm.resolver.deadline import Deadline
 from skillpm.resolver.explain import LENGTH, SENTENCES
-from skillpm.resolver.patience import Deadline
 from skillpm.resolver.question import Question
 from skillpm.resolver.solve import solve
 from skillpm.spec.release import Release
 
 
-def failure(releases: list[Release], patience: Deadline) -> ResolutionError:
+def failure(releases: list[Release], deadline: Deadline) -> ResolutionError:
     with pytest.raises(ResolutionError) as caught:
-        solve(Question(wanted("a")), Shop(releases), patience)
+        solve(Question(wanted("a")), Shop(releases), deadline)
     return caught.value
 
 

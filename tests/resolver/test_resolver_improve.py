@@ -4,8 +4,8 @@ from resolver_worlds import Shop, random_world, release, wanted
 
 from skillpm.errors import SkillpmError
 from skillpm.resolver.closure import Reader
+from skillpm.resolver.deadline import NO_DEADLINE, Deadline
 from skillpm.resolver.improve import improve, staleness
-from skillpm.resolver.patience import NO_DEADLINE, Deadline
 from skillpm.resolver.question import Question
 from skillpm.resolver.rules import Rules
 from skillpm.resolver.search import Answer, Proof, search

@@ -12,8 +12,8 @@ from thoroughness import examples
 
 from skillpm.errors import ResolutionError, SkillpmError
 from skillpm.resolver.closure import Reader
+from skillpm.resolver.deadline import NO_DEADLINE
 from skillpm.resolver.improve import improve, staleness
-from skillpm.resolver.patience import NO_DEADLINE
 from skillpm.resolver.question import Question, RootRequirement
 from skillpm.resolver.rules import Rules
 from skillpm.resolver.search import Proof, search

@@ -9,8 +9,8 @@ from resolver_worlds import BASES, Shop, release, skill, wanted
 
 from skillpm.errors import ResolutionError, SkillpmError
 from skillpm.resolver.closure import Reader
+from skillpm.resolver.deadline import NO_DEADLINE, Deadline
 from skillpm.resolver.errors import GaveUpError, WrongBaseError
-from skillpm.resolver.patience import NO_DEADLINE, Deadline
 from skillpm.resolver.positions import Positions
 from skillpm.resolver.question import Question
 from skillpm.resolver.rules import Rules
@@ -112,9 +112,9 @@ def test_conflict_undoes_few_decisions() -> None:
     names = [f"s{n:03}" for n in range(300)]
     releases = [release(f"{name} 1.0.0") for name in names]
     choosy = (release(f"z {n}.0.0", conflicts=["s000 =1.0.0"]) for n in range(1, 30))
-    patience = after(300 + 15 * 30)
+    deadline = after(300 + 15 * 30)
     found = solve(
-        Question(wanted(*names, "z")), Shop([*releases, *choosy, release("z 0.1.0")]), patience
+        Question(wanted(*names, "z")), Shop([*releases, *choosy, release("z 0.1.0")]), deadline
     )
     assert str(found.releases[skill("z")].version) == "0.1.0"
 

@@ -12,8 +12,8 @@ from transformers import GenerationConfig
 from skillpm.errors import GraftError
 from skillpm.routing.features import features
 from skillpm.routing.projection import signs
+from skillpm.running.hidden_states import generate_texts, length_of, pooled
 from skillpm.running.runner import Runner
-from skillpm.running.states import generate_texts, length_of, pooled
 
 
 @pytest.fixture(scope="module")

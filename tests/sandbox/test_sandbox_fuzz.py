@@ -12,7 +12,7 @@ from hostile_tokenizers import ABORTS, HUGE, growing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skillpm.running.foreign import ForeignModelFiles
+from skillpm.running.untrusted_files import UntrustedModelFiles
 from skillpm.sandbox.errors import ForeignWorkError
 
 SECONDS = 10.0
@@ -119,8 +119,8 @@ CONFIGS = st.fixed_dictionaries(
 
 
 @pytest.fixture(scope="module")
-def foreign() -> ForeignModelFiles:
-    return ForeignModelFiles(seconds=SECONDS)
+def foreign() -> UntrustedModelFiles:
+    return UntrustedModelFiles(seconds=SECONDS)
 
 
 @pytest.mark.slow
@@ -131,7 +131,7 @@ def foreign() -> ForeignModelFiles:
 )
 @given(file=FILES, config=CONFIGS, text=st.text(alphabet="ao1 \n\u00e9", max_size=200))
 def test_random_tokenizer_file_is_answered_or_stopped(
-    file: dict[str, Any], config: dict[str, Any], text: str, foreign: ForeignModelFiles
+    file: dict[str, Any], config: dict[str, Any], text: str, foreign: UntrustedModelFiles
 ) -> None:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

@@ -11,7 +11,7 @@ from skillpm.sandbox.layers.environment import clean_environment
 from skillpm.sandbox.layers.seatbelt import enter_seatbelt, profile
 from skillpm.sandbox.layers.seccomp import Instruction, assemble
 from skillpm.sandbox.layers.syscalls import MACHINES, NEEDED, WRITING
-from skillpm.sandbox.readable import readable_paths
+from skillpm.sandbox.readable_paths import readable_paths
 
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}

@@ -16,9 +16,9 @@ from escape_attempts import HERE, MODULE
 
 from skillpm.sandbox.errors import FailureKind, ForeignWorkError
 from skillpm.sandbox.policy import SandboxPolicy
-from skillpm.sandbox.probe import probe_sandbox
 from skillpm.sandbox.process import Sandbox
 from skillpm.sandbox.report import SandboxLayer, SandboxReport
+from skillpm.sandbox.self_check import probe_sandbox
 
 POLICY = SandboxPolicy(MODULE)
 NAMESPACES = frozenset({

@@ -105,3 +105,11 @@ def test_parse_reads_or_refuses_any_bytes(data: bytes) -> None:
         assert problem.kind == "spec"  # noqa: PT017 - most bytes are refused, a few are read
     else:
         assert json.parse(json.canonical(document), "it") == document
+
+
+def test_the_scalars_of_a_document_come_with_the_nearest_key() -> None:
+    document = {"a": 1, "b": [2, [3.5, {"c": None}]], "d": {"e": {"f": "x"}}, "g": [], "h": True}
+    found = {(key, repr(value)) for key, value in json.scalars(document)}
+    assert found == {
+        ("a", "1"), ("b", "2"), ("b", "3.5"), ("c", "None"), ("f", "'x'"), ("h", "True"),
+    }  # fmt: skip

@@ -1,12 +1,12 @@
 """The registry's folder on disk: its lock, errors of the operating system, and free space."""
 
 import errno
-import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from skillpm.errors import SkillpmError
 from skillpm.files.access import RegistryFolder
@@ -16,7 +16,7 @@ from skillpm.files.errors import (
     UnwritableFileError,
     WrongKindError,
 )
-from skillpm.files.locking import open_lock_file
+from skillpm.files.locking import open_lock_file, wait_for_lock
 from skillpm_registry.errors import (
     RegistryBusyError,
     RegistryFullError,
@@ -29,7 +29,6 @@ TMP = "tmp"
 ROOM = 1 << 17
 """Bytes that must be free before SQLite maps its WAL index into memory. If the disk has no room for
 a mapped page, the kernel kills the process."""
-_POLL = 0.05
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _REFUSALS = (OSError, DeniedError, UnreadableFileError, UnwritableFileError, WrongKindError)
@@ -90,25 +89,19 @@ def locked(folder: Path, timeout: float) -> Iterator[None]:
         lock = open_lock_file(opened, LOCK, mode=opened.access().file)
     try:
         with write_errors(folder):
-            _acquire(folder, lock, time.monotonic() + timeout)
+            wait_for_lock(
+                lambda: lock_descriptor(lock, blocking=False),
+                lambda: _holder(lock),
+                timeout=timeout,
+                say=lambda _holder: None,
+                busy=lambda holder, _waited: RegistryBusyError(folder, holder=holder),
+            )
         with suppress(OSError):  # The process ID is used in messages only.
             os.ftruncate(lock, 0)
             os.pwrite(lock, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(lock)
-
-
-def _acquire(folder: Path, lock: int, deadline: float) -> None:
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as problem:
-            if time.monotonic() >= deadline:
-                raise RegistryBusyError(folder, holder=_holder(lock)) from problem
-            time.sleep(_POLL)
-        else:
-            return
 
 
 def _holder(lock: int) -> str:

@@ -26,6 +26,7 @@ from skillpm.delta.tensors.rounding import Floats, is_finite, to_float64
 from skillpm.delta.tensors.streams import reference_chunks
 from skillpm.delta.tensors.words import Words, chunk_spans, word_count
 from skillpm.errors import GraftError
+from skillpm.spec.closure import closure
 from skillpm.spec.dtypes import TensorSpec, is_float
 from skillpm.spec.manifest import FootprintEntry
 from skillpm.spec.merging import SUM, Merging
@@ -67,19 +68,17 @@ class Composition:
 
         Raises `GraftError` if one of them is missing, or if a pack is layered on itself.
         """
-        below: set[SkillName] = set()
-        queue = [skill]
-        while queue:
-            for lower in self._applied[queue.pop()].pack.over:
+
+        def layers(upper: SkillName) -> Iterator[SkillName]:
+            for lower in self._applied[upper].pack.over:
                 if lower not in self._applied:
                     message = f"`{skill}` is layered on `{lower}`, which is not in the set"
                     raise GraftError(message)
                 if lower == skill:
                     raise GraftError(f"`{skill}` is layered on itself")
-                if lower not in below:
-                    below.add(lower)
-                    queue.append(lower)
-        return frozenset(below)
+                yield lower
+
+        return frozenset(closure([skill], layers) - {skill})
 
     @property
     def skills(self) -> tuple[SkillName, ...]:

@@ -1,7 +1,6 @@
 """Recomputes facts about a pack's decoded tensors, which `verify` compares with the manifest."""
 
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.tensors.countsketch import Sketcher, encode_sketch, sum_sketches
 from skillpm.delta.tensors.ports import Source
 from skillpm.delta.tensors.rounding import Floats, to_float64
+from skillpm.parallel import Advance, parallel_map
 from skillpm.spec.compat import is_additive
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import LeafHasher
@@ -58,7 +58,7 @@ def decode_tensor(pack: OpenPack, tensor: str, source: Source) -> DecodedTensor:
 
 
 def decode_all(
-    pack: OpenPack, source: Source, *, workers: int, advance: Callable[[int], None]
+    pack: OpenPack, source: Source, *, workers: int, advance: Advance
 ) -> dict[str, DecodedTensor]:
     """Decode every tensor of a pack, except removed ones, and return them by name."""
 
@@ -68,12 +68,7 @@ def decode_all(
         return decoded
 
     names = [name for name, entry in pack.entries.items() if entry.layer is not None]
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            return dict(zip(names, pool.map(decode, names), strict=True))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    return dict(zip(names, parallel_map(decode, names, workers=workers), strict=True))
 
 
 def sketch_of(tensors: Iterable[tuple[str, DecodedTensor]]) -> str:

@@ -4,7 +4,6 @@ Steps are 2^(i / PER_OCTAVE) for integer step indices i.
 """
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from math import log2
@@ -25,9 +24,10 @@ from skillpm.delta.auto.scheme import (
     survey,
 )
 from skillpm.delta.auto.striped import delta_of
-from skillpm.delta.encode.encode import Advance, EncodingJob
+from skillpm.delta.encode.encode import EncodingJob
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.streams import pair_chunks
+from skillpm.parallel import Advance, no_advance, parallel_map
 
 MARGIN = 3
 """Step indices that are surveyed on either side of the predicted one."""
@@ -58,7 +58,7 @@ class CandidateSurvey:
     cache: CandidateCache
     saved: Saved
     save: Save
-    progress: Callable[[int], Advance] = lambda _total: lambda _bytes: None
+    progress: Callable[[int], Advance] = lambda _total: no_advance
     step_indices: set[int] = field(default_factory=set)
     points: dict[str, list[CandidatePoint]] = field(default_factory=dict)
     energy: float = 0.0
@@ -162,12 +162,9 @@ class CandidateSurvey:
         """Call `act` for the candidates of every tensor that has some, several at once."""
         pairs = [pair for pair in self.pairs if encodable(pair)]
         advance = self.progress(sum(pair.tuned.nbytes for pair in pairs if pair.tuned))
-        with ThreadPoolExecutor(self.job.workers) as pool:
-            try:
-                results = list(pool.map(lambda pair: self._act_on(pair, act, advance), pairs))
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        results = parallel_map(
+            lambda pair: self._act_on(pair, act, advance), pairs, workers=self.job.workers
+        )
         return [result for result in results if result is not None]
 
     def _act_on(

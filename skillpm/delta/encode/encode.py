@@ -1,7 +1,7 @@
 """Encodes the tensors that differ, then decodes the written layers and measures them."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import groupby
 from math import isfinite, sqrt
@@ -19,13 +19,11 @@ from skillpm.delta.tensors.ports import Source
 from skillpm.delta.tensors.rounding import to_float64
 from skillpm.delta.tensors.streams import pair_chunks, tuned_chunks
 from skillpm.delta.tensors.words import words_of
+from skillpm.parallel import Advance, parallel_map, thread_pool
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import is_float
 from skillpm.spec.merkle import LeafHasher, leaf_of_chunks
 from skillpm.spec.overlap import BUCKETS
-
-Advance = Callable[[int], None]
-"""Is called with the number of bytes of tensors just finished, from any thread."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def encode_blocks(
         (pair for pair in pairs if pair.tuned),
         key=lambda pair: (block_of(pair.tensor), pair.tensor),
     )
-    with ThreadPoolExecutor(job.workers) as pool:
+    with thread_pool(job.workers) as pool:
         submitted: list[tuple[str, BinaryIO, PayloadWriter, dict[str, Future[str]]]] = []
         for name, members in groupby(kept, key=lambda pair: block_of(pair.tensor)):
             spooled = spool()
@@ -68,14 +66,10 @@ def encode_blocks(
                 pair.tensor: pool.submit(_encode, job, pair, scheme, writer) for pair in members
             }
             submitted.append((name, spooled, writer, futures))
-        try:
-            for name, spooled, writer, futures in submitted:
-                codecs = {tensor: future.result() for tensor, future in futures.items()}
-                yield EncodedBlock(name, codecs, writer)
-                spooled.close()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        for name, spooled, writer, futures in submitted:
+            codecs = {tensor: future.result() for tensor, future in futures.items()}
+            yield EncodedBlock(name, codecs, writer)
+            spooled.close()
 
 
 def _encode(job: EncodingJob, pair: Pair, scheme: Scheme, writer: PayloadWriter) -> str:
@@ -104,13 +98,8 @@ def unmeasured(tensor: str) -> MeasuredTensor:
 def measure_pack(job: EncodingJob, pairs: list[Pair], pack: OpenPack) -> dict[str, MeasuredTensor]:
     """Decode every tensor of the pack against its base and compare it with the tuned model."""
     kept = [pair for pair in pairs if pair.tuned]
-    with ThreadPoolExecutor(job.workers) as pool:
-        try:
-            measured = pool.map(lambda pair: _measure(job, pair, pack), kept)
-            return {pair.tensor: tensor for pair, tensor in zip(kept, measured, strict=True)}
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    measured = parallel_map(lambda pair: _measure(job, pair, pack), kept, workers=job.workers)
+    return {pair.tensor: tensor for pair, tensor in zip(kept, measured, strict=True)}
 
 
 def _measure(job: EncodingJob, pair: Pair, pack: OpenPack) -> MeasuredTensor:

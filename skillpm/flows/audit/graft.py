@@ -123,11 +123,11 @@ def _capped(findings: Iterator[Finding]) -> Iterator[Finding]:
 
 def _is_current(graft: AuditedGraft, metadata: Mapping[str, Any]) -> bool:
     expected = graft_metadata(graft.installed, graft.installed.base.root)
-    actual = {**metadata, "graft": _manner(metadata)}
+    actual = {**metadata, "graft": _merge_settings(metadata)}
     return all(actual.get(key) == expected[key] for key in ("base_root", "skills", "graft"))
 
 
-def _manner(metadata: Mapping[str, Any]) -> Any:
+def _merge_settings(metadata: Mapping[str, Any]) -> Any:
     """Return how a graft was merged. skillpm 0.1 recorded nothing, and always used the sum."""
     return metadata.get("graft", LockedGraft().merge_options)
 
@@ -176,9 +176,9 @@ def _composition(
         packs = [load_pack(session.store, digest) for digest, _ in listed]
         weights = [weight for _, weight in listed]
         applied = [WeightedPack(p, w) for p, w in zip(opened(packs), weights, strict=True)]
-        manner = _manner(metadata)
+        settings = _merge_settings(metadata)
         return Composition(
-            audited_base.model, applied, Merging(manner["method"], manner["settings"])
+            audited_base.model, applied, Merging(settings["method"], settings["settings"])
         )
     except (SkillpmError, KeyError, TypeError, ValueError, AttributeError):
         return None  # a missing or damaged pack is reported as a separate finding

@@ -94,10 +94,10 @@ def _plan(project: OpenProject, saved: SavedPlan) -> Plan:
 def _packs(session: Session, registries: Registries, lock: Lockfile) -> dict[SkillName, AnyPack]:
     """The documents of each pack: from the plan's pack files, else the store or a registry."""
     files = {pack.digest: pack for pack in registries.files}
-    here = {s: files[one.digest] for s, one in lock.skills.items() if one.digest in files}
+    here = {s: files[locked.digest] for s, locked in lock.skills.items() if locked.digest in files}
     for skill, pack in here.items():
         check_is(pack, skill, lock.skills[skill].version)
-    others = [one for one in lock.skill if one.skill not in here]
+    others = [locked for locked in lock.skill if locked.skill not in here]
     return {
         **here,
         **stored_packs(session, registries, lock.model_copy(update={"skill": others})),

@@ -47,9 +47,9 @@ def write_environment(session: Session, path: Path, generation: int | None = Non
     _check_target(path)
     check_output(path)
     fetch_all(session, Registries(session, parse_project(text)), lock)
-    packs = [load_pack(session.store, one.digest) for one in lock.skills.values()]
-    for pack, one in zip(packs, lock.skills.values(), strict=True):
-        check_is(pack, one.skill, one.version)
+    packs = [load_pack(session.store, locked.digest) for locked in lock.skills.values()]
+    for pack, locked in zip(packs, lock.skills.values(), strict=True):
+        check_is(pack, locked.skill, locked.version)
     base = _base_of(lock, packs)
     bare = without_credentials(set_base(text, lock.base.name)).encode()
     documents = BundleDocuments(base.canonical(), lock.dumps().encode(), bare)

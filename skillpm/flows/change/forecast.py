@@ -29,14 +29,14 @@ def accept_forecast(
     Empty if no pair with a skill of `moved` is forecast to lose a medium share or more. Raises
     `StateError` if the user declines.
     """
-    found = forecast_lock(lock, packs, moved)
-    if not any(pair.is_severe for pair in found.pairs):
+    result = forecast_lock(lock, packs, moved)
+    if not any(pair.is_severe for pair in result.pairs):
         return ()
     notes = tuple(
-        f"warning: `{one.skill}` is forecast to lose {share_text(one.harm)} of its gain to the "
-        f"other skills ({one.level})"
-        for one in found.skills
-        if one.is_severe
+        f"warning: `{skill.skill}` is forecast to lose {share_text(skill.harm)} of its gain to the "
+        f"other skills ({skill.level})"
+        for skill in result.skills
+        if skill.is_severe
     )
     if not notes:
         return ()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.environment.edit import new_project_file, set_base
-from skillpm.environment.known import KnownProjects
+from skillpm.environment.known_projects import KnownProjects
 from skillpm.environment.project import STATE, ProjectFolder, first_generation
 from skillpm.environment.transaction import commit
 from skillpm.errors import StateError
@@ -40,8 +40,8 @@ def init_project(session: Session, base: Path, like: str | None = None) -> Initi
     root = session.identify(model, "hashing base", cached=False).root
     shown = _relative(base, project.folder)
     with project_transaction(session, project, "init") as completed:
-        made_meanwhile = project.has_file and project.has_environment and completed is None
-        if made_meanwhile and like is None:
+        exists = project.has_file and project.has_environment and completed is None
+        if exists and like is None:
             raise _exists(project)
         KnownProjects(session.home).remember(project.folder, ())
         text = new_project_file(shown, root) if like is None else set_base(like, shown)

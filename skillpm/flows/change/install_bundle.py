@@ -5,7 +5,7 @@ from pathlib import Path
 
 from skillpm.archive.bundle import BundleFile, open_bundle
 from skillpm.environment.edit import set_base, set_skills
-from skillpm.environment.project import ProjectFolder, wishes_of
+from skillpm.environment.project import ProjectFolder, requirements_table
 from skillpm.errors import StateError, UsageError
 from skillpm.flows.change.init import init_project
 from skillpm.flows.change.plan import ChangeResult, Guard, Plan
@@ -84,7 +84,7 @@ def _plan(project: OpenProject, bundle: BundleFile, *, frozen: bool, text: str |
             "the lock would change, and `--frozen` forbids it: the bundle contains other skills",
             hint=f"without `--frozen`: `skillpm install --from {bundle.path}`",
         )
-    requirements = wishes_of(bundle.project)
+    requirements = requirements_table(bundle.project)
     if not frozen:
         file = file.with_skills(requirements).with_graft(bundle.project.graft)
     packs = {

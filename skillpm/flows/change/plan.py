@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from skillpm.environment.edit import edit_project
 from skillpm.environment.generation import Generation, Installed, differences, new_packs
-from skillpm.environment.known import KnownProjects
-from skillpm.environment.project import ProjectFolder, basis_of, wishes_of
+from skillpm.environment.known_projects import KnownProjects
+from skillpm.environment.project import ProjectFolder, basis_of, requirements_table
 from skillpm.environment.transaction import commit, update_file
 from skillpm.errors import StateError
 from skillpm.flows.change.forecast import accept_forecast
@@ -125,8 +125,8 @@ def installed_of(plan: Plan) -> list[Installed]:
 def planned_requirements(project: OpenProject, plan: Plan) -> dict[str, object]:
     """`[skills]` as the plan leaves it."""
     if plan.requirements is None:
-        return wishes_of(project.file)
-    return wishes_of(project.file.with_skills(plan.requirements))
+        return requirements_table(project.file)
+    return requirements_table(project.file.with_skills(plan.requirements))
 
 
 def _edited_text(project: OpenProject, plan: Plan) -> str:
@@ -211,7 +211,9 @@ def _with_precedence(
     survey = session.survey(session.store, plan.lock)
     check_sound(survey, new, plan.action)
     file = project.file
-    requirements = wishes_of(file) if plan.requirements is None else dict(plan.requirements)
+    requirements = (
+        requirements_table(file) if plan.requirements is None else dict(plan.requirements)
+    )
     asked = [
         SkillName.parse(n)
         for n in dict.fromkeys((*file.skills, *requirements))
@@ -240,7 +242,7 @@ def _with_forecast(session: Session, plan: Plan, new: dict[SkillName, Digest]) -
 
 def remember_project(session: Session, project: ProjectFolder, lock: Lockfile) -> None:
     """Tell `gc` to keep the packs of this lock."""
-    packs = [one.digest for one in lock.skill]
+    packs = [locked.digest for locked in lock.skill]
     KnownProjects(session.home).remember(project.folder, packs)
 
 

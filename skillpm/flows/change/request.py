@@ -113,8 +113,8 @@ def resolution_request(
 ) -> ResolutionRequest:
     """The question for the resolver: requirements with their origins, locked versions preferred."""
     known = (lock or project.generation().lockfile).skills
-    moving = _moving(request, known.keys())
-    locked = {skill: release.version for skill, release in known.items() if skill not in moving}
+    upgrading = _upgrading(request, known.keys())
+    locked = {skill: release.version for skill, release in known.items() if skill not in upgrading}
     asked = {need.skill for need in request.requirements}
     asked |= {pack.manifest.skill for pack in request.files}
     lines = _lines(project.read_text(project.file))
@@ -134,8 +134,8 @@ def resolution_request(
             (skill, release.version) for skill, release in known.items() if release.allow_yanked
         ),
         allow_yanked=request.allow_yanked,
-        moving=moving if request.upgrade else frozenset(),
-        floors=bool(request.upgrade),
+        upgrading=upgrading if request.upgrade else frozenset(),
+        no_downgrades=bool(request.upgrade),
         lowest=request.lowest,
     )
     name = lock.base.name if lock else Path(file.project.base).name
@@ -143,7 +143,7 @@ def resolution_request(
     return ResolutionRequest(file, name, question, request.accept_footprint, digests)
 
 
-def _moving(request: InstallRequest, locked: Collection[SkillName]) -> frozenset[SkillName]:
+def _upgrading(request: InstallRequest, locked: Collection[SkillName]) -> frozenset[SkillName]:
     """The skills whose locked version is not preferred. Raises `UnknownSkillError`."""
     if not request.upgrade:
         return frozenset(locked) if request.lowest or request.upgrade is not None else frozenset()

@@ -3,7 +3,7 @@
 from functools import partial
 
 from skillpm.environment.generation import Generation
-from skillpm.environment.project import ProjectFolder, wishes_of
+from skillpm.environment.project import ProjectFolder, requirements_table
 from skillpm.errors import StateError
 from skillpm.flows.change.plan import ChangeResult, Plan
 from skillpm.flows.change.run import ChangeCommand, run_change
@@ -48,7 +48,9 @@ def _plan(project: OpenProject, skills: tuple[SkillName, ...], action: str) -> P
     for skill in skills:
         _check_removable(file, lock, skill)
     gone = {str(skill) for skill in skills}
-    requirements = {name: table for name, table in wishes_of(file).items() if name not in gone}
+    requirements = {
+        name: table for name, table in requirements_table(file).items() if name not in gone
+    }
     pruned = prune(lock, [skill for skill in file.project_requirements if str(skill) not in gone])
     pruned = _unweighed(pruned, skills)
     packs = stored_packs(project.session, project.registries, pruned)

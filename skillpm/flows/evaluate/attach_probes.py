@@ -7,9 +7,10 @@ from skillpm.errors import GraftError
 from skillpm.flows.evaluate.stage import load_runner
 from skillpm.flows.pack.manifest import Attachment, ModelPair
 from skillpm.flows.pack.side_files import side_files
-from skillpm.flows.session.session import Advance, Session
-from skillpm.probing.measure import figure, mean, measure
-from skillpm.probing.stand import ModelHost
+from skillpm.flows.session.session import Session
+from skillpm.parallel import Advance
+from skillpm.probing.measure import mean, measure, round_to_six_digits
+from skillpm.probing.model_host import ModelHost
 from skillpm.running.runner import Runner
 from skillpm.spec.capabilities import CAPABILITY
 from skillpm.spec.digests import Digest
@@ -68,7 +69,7 @@ def _capability(metric: str, value: float, base: float, samples: int, data: byte
 def _values(runner: Runner, probes: Probes, advance: Advance) -> Mapping[str, float]:
     values = {}
     for name, items in probes.items.items():
-        values[name] = figure(mean(measure(runner, name, items)))
+        values[name] = round_to_six_digits(mean(measure(runner, name, items)))
         advance(len(items))
     return values
 

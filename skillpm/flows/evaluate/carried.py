@@ -9,7 +9,7 @@ from skillpm.errors import GraftError
 from skillpm.flows.evaluate.answering import Answers
 from skillpm.flows.packs.probe_files import probes_of
 from skillpm.flows.session.session import Session
-from skillpm.probing.measure import figure, mean
+from skillpm.probing.measure import mean, round_to_six_digits
 from skillpm.spec.capabilities import recorded_values, removal_hint
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.manifest import Capability
@@ -67,7 +67,10 @@ class CarriedProbes:
         samples, tolerance = len(self.probes.items[metric]), self.probes.tolerances[metric]
         kind = METRICS[metric]
         leeway = kind.allowance(reference, base, samples=samples, tolerance=tolerance)
-        bound, recorded = figure(kind.bound(reference, leeway)), self.recorded[metric].value
+        bound, recorded = (
+            round_to_six_digits(kind.bound(reference, leeway)),
+            self.recorded[metric].value,
+        )
         return ProbeResult(
             self.skill, metric, base, recorded, now, samples, tolerance, bound, reference
         )
@@ -131,7 +134,7 @@ def measure_all(session: Session, answers: Answers, carried: CarriedProbes) -> d
 def _measure(answers: Answers, carried: CarriedProbes, metric: str) -> float:
     """Measure a metric. Raises `GraftError`, which names the pack of the probe."""
     try:
-        return figure(mean(answers.scores(metric, carried.probes.items[metric])))
+        return round_to_six_digits(mean(answers.scores(metric, carried.probes.items[metric])))
     except GraftError as problem:
         raise GraftError(
             f"the probes of `{carried.ref}` cannot be run: {problem.message}",

@@ -21,12 +21,12 @@ from skillpm.flows.session.base_model import check_unmoved, file_keys, open_base
 from skillpm.flows.session.session import Session
 from skillpm.live.loading import load_base, load_tokenizer
 from skillpm.live.model import attach
-from skillpm.live.places import ParameterMap
-from skillpm.live.stack import SkillLayers
+from skillpm.live.parameter_map import ParameterMap
+from skillpm.live.skill_layers import SkillLayers
 from skillpm.routing.router import Decision
 from skillpm.running.folder import is_causal
-from skillpm.running.foreign import ForeignModelFiles
 from skillpm.running.runner import Runner
+from skillpm.running.untrusted_files import UntrustedModelFiles
 from skillpm.spec.lockfile import Lockfile
 from skillpm.store.packs import StoredPack
 
@@ -150,14 +150,14 @@ def _side_effects(base: Checkpoint, packs: Sequence[StoredPack]) -> tuple[str | 
 
 
 def _changed_keys(old: bytes | None, new: bytes) -> frozenset[str]:
-    return changed_settings(ForeignModelFiles(), old, new, ignored=HARMLESS)
+    return changed_settings(UntrustedModelFiles(), old, new, ignored=HARMLESS)
 
 
 def _check_parameters(layers: SkillLayers, parameters: ParameterMap) -> SkillLayers:
     """Return the layers, with a refusal if a tensor has no parameter in the running model."""
     try:
         if layers.refusal is None:
-            parameters.of(layers.entries)
+            parameters.places_of(layers.entries)
     except GraftError as problem:
         return replace(layers, refusal=problem.message)
     return layers

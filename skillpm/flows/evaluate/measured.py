@@ -19,6 +19,7 @@ from skillpm.flows.evaluate.stage import CandidateEnvironment
 from skillpm.flows.session.session import Session
 from skillpm.flows.session.words import distinct
 from skillpm.spec import json
+from skillpm.spec.closure import closure
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedGraft, Lockfile
 from skillpm.spec.names import SkillName
@@ -107,14 +108,12 @@ def _differences(carried: CarriedProbes, untrue: Collection[str]) -> list[str]:
 
 def skills_below(store: Store, lock: Lockfile, skill: SkillName) -> frozenset[SkillName]:
     """Return the skills that a pack is layered on, directly or through another pack."""
-    layers: set[SkillName] = set()
-    queue = [skill]
-    while queue:
-        manifest = load_pack(store, lock.skills[queue.pop()].digest).manifest
-        below = {entry.skill for entry in manifest.over} & lock.skills.keys()
-        queue += sorted(below - layers)
-        layers |= below
-    return frozenset(layers - {skill})
+
+    def layers(upper: SkillName) -> list[SkillName]:
+        manifest = load_pack(store, lock.skills[upper].digest).manifest
+        return sorted({entry.skill for entry in manifest.over} & lock.skills.keys())
+
+    return frozenset(closure([skill], layers) - {skill})
 
 
 def exact_subset(lock: Lockfile, skills: frozenset[SkillName]) -> Lockfile:

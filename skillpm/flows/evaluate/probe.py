@@ -10,8 +10,8 @@ from skillpm.flows.evaluate.measured import with_measurements
 from skillpm.flows.evaluate.probe_report import Probed, check_installed
 from skillpm.flows.evaluate.stage import open_candidate, probe_errors
 from skillpm.flows.session.session import Session
-from skillpm.running.foreign import ForeignModelFiles
 from skillpm.running.runner import Runner
+from skillpm.running.untrusted_files import UntrustedModelFiles
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.store.packs import load_pack
@@ -36,7 +36,7 @@ def probe(
         return Probed(current.number, lock.graft.mode, (), without)
     if graft is not None:
         with probe_errors():
-            foreign = ForeignModelFiles() if _brings_files(session, lock) else None
+            foreign = UntrustedModelFiles() if _brings_files(session, lock) else None
             answers: Answers = MergedAnswers(Runner.load(graft, device, foreign))
     else:
         answers = answers_of(open_candidate(session, project, device), lock)

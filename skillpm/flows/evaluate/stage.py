@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from skillpm.checkpoint.files import FileKey
-from skillpm.checkpoint.leaves import no_advance
 from skillpm.checkpoint.model import CONFIG, Checkpoint, VerifiedCheckpoint
 from skillpm.delta.apply.compose import Composition
 from skillpm.environment.project import ProjectFolder
@@ -20,10 +19,11 @@ from skillpm.flows.packs.protocol import side_packs
 from skillpm.flows.packs.side_files import INERT, apply_side_files, files_of, tokenizes
 from skillpm.flows.session.base_model import check_base, check_unmoved, file_keys, open_base
 from skillpm.flows.session.session import Session
-from skillpm.probing.stand import ModelHost
+from skillpm.parallel import no_advance
+from skillpm.probing.model_host import ModelHost
 from skillpm.running.folder import NotRunnableError
-from skillpm.running.foreign import ForeignModelFiles
 from skillpm.running.runner import Runner
+from skillpm.running.untrusted_files import UntrustedModelFiles
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.merkle import merkle_root
 from skillpm.store.scratch import disk_errors, scratch
@@ -46,7 +46,7 @@ class CandidateEnvironment:
     keys: Mapping[str, FileKey]
     _host: ModelHost | None = None
     _written: tuple[str, Runner] | None = field(default=None, repr=False)
-    _foreign: ForeignModelFiles = field(default_factory=ForeignModelFiles, repr=False)
+    _foreign: UntrustedModelFiles = field(default_factory=UntrustedModelFiles, repr=False)
 
     @property
     def host(self) -> ModelHost:
@@ -120,7 +120,7 @@ class CandidateEnvironment:
                 self._written = (key, self._loaded(lock, folder / "graft", foreign))
         return self._written[1]
 
-    def _loaded(self, lock: Lockfile, folder: Path, foreign: ForeignModelFiles | None) -> Runner:
+    def _loaded(self, lock: Lockfile, folder: Path, foreign: UntrustedModelFiles | None) -> Runner:
         try:
             return Runner.load(folder, self.device, foreign)
         except NotRunnableError as problem:

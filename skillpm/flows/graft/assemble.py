@@ -13,8 +13,9 @@ from skillpm.checkpoint.place import hash_shard, place_shard
 from skillpm.checkpoint.write import write_shard
 from skillpm.delta.apply.compose import Composition
 from skillpm.flows.packs.composition import check_composed
-from skillpm.flows.session.session import Advance, Session
+from skillpm.flows.session.session import Session
 from skillpm.journal.atomic import sync_file, sync_folder
+from skillpm.parallel import Advance
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import merkle_root
@@ -139,7 +140,7 @@ def _write_shards(
             for file_leaves, placed in files.map(write, shards):
                 leaves |= file_leaves
                 counts = counts.plus(placed)
-        except BaseException:
+        except BaseException:  # both at once: a file that is being written waits for `pool`
             files.shutdown(wait=False, cancel_futures=True)
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -10,7 +10,7 @@ from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.environment.generation import Generation
 from skillpm.environment.project import ProjectFolder
 from skillpm.environment.swap import GraftPlace, Swap, check_target
-from skillpm.environment.swaps import SwapRecord
+from skillpm.environment.swap_record import SwapRecord
 from skillpm.environment.transaction import update_file
 from skillpm.errors import (
     GraftError,

@@ -54,5 +54,5 @@ def wrong_files(folder: Path, metadata: Mapping[str, Any]) -> Iterator[tuple[str
                 yield name, f"cannot be read: {problem.message}"
                 continue
             budget -= size
-            if digest != f"sha256:{actual}":
+            if digest != str(actual):
                 yield name, "differs from what skillpm wrote"

@@ -1,7 +1,6 @@
 """Write a low-rank form as a PEFT adapter."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from skillpm.checkpoint.write import write_shard
 from skillpm.delta.encode.low_rank_form import LowForm, pad_bytes
 from skillpm.flows.graft.peft import LayeredDelta, LowRankResult
 from skillpm.flows.graft.peft_targets import check_loads
+from skillpm.parallel import no_advance, thread_pool
 from skillpm.spec import json
 from skillpm.spec.dtypes import TensorSpec
 
@@ -36,14 +36,14 @@ def write_peft(folder: Path, layered: LayeredDelta, low_rank: LowRankResult, wor
     def chunks(key: str) -> Iterator[bytes]:
         yield factors[key][1]()
 
-    with ThreadPoolExecutor(workers) as pool:
+    with thread_pool(workers) as pool:
         write_shard(
             folder / WEIGHTS,
             specs,
             chunks,
             metadata={"format": "pt"},
             pool=pool,
-            advance=lambda _bytes: None,
+            advance=no_advance,
         )
     (folder / CONFIG).write_bytes(json.pretty(config))
 

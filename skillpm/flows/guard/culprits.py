@@ -40,30 +40,30 @@ def find_failures(
     trials, changed = case.trials, case.changed
     failed = {**_failed(results), **case.false}
     failures: list[ProbeFailure] = []
-    left_out, wanting = set[SkillName](), set[SkillName]()
-    waiting, rest = sorted(failed), frozenset(trials.lock.skills)
-    while waiting:
-        failure = _find_culprits(case, waiting[0], rest, changed & rest)
+    left_out, lost_to_removal = set[SkillName](), set[SkillName]()
+    pending, kept = sorted(failed), frozenset(trials.lock.skills)
+    while pending:
+        failure = _find_culprits(case, pending[0], kept, changed & kept)
         if failure.removed:
             failures.append(replace(failure, failed=failed[failure.victim]))
-            wanting.add(waiting.pop(0))
+            lost_to_removal.add(pending.pop(0))
             continue
         removable = (
             (changed & {*failure.culprits}) or (changed & {failure.victim}) or {*failure.culprits}
         )
         left_out |= removable
-        rest = remaining(trials.lock, left_out)
-        still = _failed([r for r in trials.results(rest) if r.skill not in wanting])
+        kept = remaining(trials.lock, left_out)
+        still_failing = _failed([r for r in trials.results(kept) if r.skill not in lost_to_removal])
         now_passing = {
             failure.victim,
-            *(skill for skill in waiting if skill in rest - still.keys()),
+            *(skill for skill in pending if skill in kept - still_failing.keys()),
         }
         for skill in sorted(now_passing):
             shared = failure if skill == failure.victim else _shared(skill, removable)
             installed = failure.installed and skill not in changed
             failures.append(replace(shared, failed=failed[skill], installed=installed))
-        failed = {**still, **failed}
-        waiting = sorted({*still, *(case.false.keys() & rest)})
+        failed = {**still_failing, **failed}
+        pending = sorted({*still_failing, *(case.false.keys() & kept)})
     failures += _failures_of_culprits(case, failed, {failure.victim for failure in failures})
     return tuple(failures), frozenset(left_out)
 
@@ -100,10 +100,10 @@ def _requirements_first(lock: Lockfile, skills: Iterable[SkillName]) -> list[Ski
 def _find_culprits(
     case: FailedPlan,
     victim: SkillName,
-    rest: frozenset[SkillName],
+    kept: frozenset[SkillName],
     changed: frozenset[SkillName],
 ) -> ProbeFailure:
-    """Find the culprits of one skill's failure among `rest`, the skills not left out so far."""
+    """Find the culprits of one skill's failure among `kept`, the skills not left out so far."""
     trials, removed, own = case.trials, case.removed, frozenset({victim})
     if victim in case.false:
         return ProbeFailure(victim, (), (victim,), claim=True, alone=True)
@@ -111,7 +111,7 @@ def _find_culprits(
         return _find_required_culprits(trials, victim)
     new, old = (
         _requirements_first(trials.lock, changed - own),
-        _requirements_first(trials.lock, rest - changed - own),
+        _requirements_first(trials.lock, kept - changed - own),
     )
     settled = own | frozenset(old)
 

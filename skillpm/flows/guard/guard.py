@@ -136,8 +136,8 @@ def _without_old_failures(
 
 
 def _old_failure(failed: ProbeResult, before: ProbeResult | None) -> str:
-    was = failed.now if before is None else before.now
-    old, now, bound = distinct(was, failed.now, failed.bound)
+    value_before = failed.now if before is None else before.now
+    old, now, bound = distinct(value_before, failed.now, failed.bound)
     return (
         f"fails without this change too, and is ignored: `{failed.skill}` {failed.metric} is "
         f"{old}, after the change {now}, expected {bound_words(failed)} {bound}"

@@ -18,25 +18,27 @@ class RemovedReleases:
     """The releases that a change removes or replaces, as they were locked before."""
 
     trials: Trials
-    gone: Mapping[SkillName, LockedSkill]
+    releases: Mapping[SkillName, LockedSkill]
 
     @classmethod
     def of(cls, trials: Trials, before: Lockfile) -> "RemovedReleases":
         """Return the removed and replaced releases that the store still has."""
         store, skills = trials.stage.session.store, before.skills
         _, removed, changed = differences(skills, trials.lock.skills)
-        gone = {entry.skill: skills[entry.skill] for entry in (*removed, *changed)}
-        return cls(trials, {s: old for s, old in gone.items() if is_complete(store, old.digest)})
+        releases = {entry.skill: skills[entry.skill] for entry in (*removed, *changed)}
+        return cls(
+            trials, {s: old for s, old in releases.items() if is_complete(store, old.digest)}
+        )
 
     def culprits(self, victim: SkillName, beside: frozenset[SkillName]) -> tuple[SkillName, ...]:
         """Return a minimal set of removed releases without which a skill fails.
 
         Empty if the skill fails even with all of them, because then the removal is not the cause.
         """
-        others = sorted(self.gone.keys() - {victim})
+        others = sorted(self.releases.keys() - {victim})
 
         def fails(left_out: frozenset[SkillName]) -> bool:
-            kept = frozenset(s for s in others if not reachable(self.gone, [s]) & left_out)
+            kept = frozenset(s for s in others if not reachable(self.releases, [s]) & left_out)
             return self._with(kept).fails(victim, beside | kept)
 
         if not others or fails(frozenset()):
@@ -45,7 +47,7 @@ class RemovedReleases:
 
     def refs(self, skills: Iterable[SkillName]) -> tuple[str, ...]:
         """Return the references of removed releases."""
-        return tuple(self.gone[skill].ref for skill in skills)
+        return tuple(self.releases[skill].ref for skill in skills)
 
     def restoring_passes(self, skills: Iterable[SkillName]) -> bool:
         """Whether the whole planned set passes if these releases are kept."""
@@ -55,7 +57,7 @@ class RemovedReleases:
     def _with(self, kept: Iterable[SkillName]) -> Trials:
         """Return trials of the planned set plus these releases, whose own probes are not run."""
         kept = frozenset(kept)
-        skills = {**self.trials.lock.skills, **{skill: self.gone[skill] for skill in kept}}
+        skills = {**self.trials.lock.skills, **{skill: self.releases[skill] for skill in kept}}
         lock = self.trials.lock.model_copy(update={"skill": list(skills.values())})
         carried = {s: probes for s, probes in self.trials.carried.items() if s not in kept}
         return Trials(self.trials.stage, lock.with_root(None), carried)

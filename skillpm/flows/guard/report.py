@@ -88,7 +88,7 @@ def bound_words(result: ProbeResult) -> str:
 
 
 def _reason(failure: ProbeFailure) -> str:
-    them = "it" if len(failure.culprits) == 1 else "them"
+    pronoun = "it" if len(failure.culprits) == 1 else "them"
     if failure.claim:
         return "alone on the base, it does not reach the values that its manifest records"
     if failure.alone:
@@ -97,8 +97,8 @@ def _reason(failure: ProbeFailure) -> str:
             "router does not select it"
         )
     if failure.installed:
-        return f"already installed, and the probes of `{failure.victim}` fail with {them}"
+        return f"already installed, and the probes of `{failure.victim}` fail with {pronoun}"
     if failure.removed:
-        those = "that release" if len(failure.removed) == 1 else "those releases"
-        return f"with {those}, the probes of `{failure.victim}` pass"
-    return f"without {them}, the probes of `{failure.victim}` pass"
+        removed = "that release" if len(failure.removed) == 1 else "those releases"
+        return f"with {removed}, the probes of `{failure.victim}` pass"
+    return f"without {pronoun}, the probes of `{failure.victim}` pass"

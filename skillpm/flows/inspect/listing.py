@@ -59,18 +59,18 @@ class ComparedSet:
 
     base_root: Digest
     releases: Mapping[SkillName, Entry]
-    manner: Mapping[str, Any] | None = None
+    merge_options: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Diff:
     """The differences between two sets. `changed` has pairs of (before, after).
 
-    `manners` is how each set is merged, or None for a pruned generation.
+    `merge_options` is how each set is merged, or None for a pruned generation.
     """
 
     bases: tuple[Digest, Digest]
-    manners: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]
+    merge_options: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]
     added: tuple[Entry, ...]
     removed: tuple[Entry, ...]
     changed: tuple[tuple[Entry, Entry], ...]
@@ -79,8 +79,8 @@ class Diff:
 def generation_side(folder: Path, number: int | None) -> ComparedSet:
     """Return the set of a generation; without a number, of the current one."""
     generation = ProjectFolder(folder).generation(number)
-    manner = None if generation.pruned else generation.lockfile.graft.merge_options
-    return ComparedSet(generation.base_root, generation.installed, manner)
+    merge_options = None if generation.pruned else generation.lockfile.graft.merge_options
+    return ComparedSet(generation.base_root, generation.installed, merge_options)
 
 
 def lock_side(data: bytes, what: str) -> ComparedSet:
@@ -97,5 +97,8 @@ def diff(before: ComparedSet, after: ComparedSet) -> Diff:
     old = before.releases
     added, removed, changed = differences(old, after.releases)
     pairs = tuple((old[entry.skill], entry) for entry in changed)
-    bases, manners = (before.base_root, after.base_root), (before.manner, after.manner)
-    return Diff(bases, manners, added, removed, pairs)
+    bases, merge_options = (
+        (before.base_root, after.base_root),
+        (before.merge_options, after.merge_options),
+    )
+    return Diff(bases, merge_options, added, removed, pairs)

@@ -76,7 +76,7 @@ def survey(session: Session) -> OutdatedReport:
     question = resolution_request(project, file, lock, InstallRequest(upgrade=())).question
     wanted: Mapping[SkillName, Version]
     try:
-        solution = solve(question, registries, session.patience()).releases
+        solution = solve(question, registries, session.start_deadline()).releases
         wanted = {skill: release.version for skill, release in solution.items()}
         chosen = {skill: _chosen(release) for skill, release in solution.items()}
     except (ResolutionError, UnknownSkillError) as problem:
@@ -118,7 +118,7 @@ def _downgrades(
     requirement = RootRequirement(Requirement.exact(newest.skill, newest.version), "outdated")
     extended = replace(question, wanted=(*question.wanted, requirement))
     try:
-        solution = solve(extended, registries, session.patience()).releases
+        solution = solve(extended, registries, session.start_deadline()).releases
     except SkillpmError as problem:
         return (Hold(newest.ref, problem.message.splitlines()[0]),)
     older = [

@@ -9,6 +9,7 @@ from pathlib import Path
 from skillpm.environment.drift import drift
 from skillpm.environment.project import ProjectFolder
 from skillpm.flows.locking.lock_check import not_installed
+from skillpm.spec.closure import closure
 from skillpm.spec.lockfile import LockedSkill
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import ProjectFile
@@ -44,11 +45,11 @@ class Relations:
     def lowest(self) -> list[SkillName]:
         """The skills without requirements, and one skill of each cycle that needs only itself."""
         skills = [skill for skill, edges in self.requires.items() if not edges]
-        seen = _reached(self.required_by, skills)
+        reached = closure(skills, self.required_by.__getitem__)
         for skill in self.skills:
-            if skill not in seen:
+            if skill not in reached:
                 skills.append(skill)
-                seen |= _reached(self.required_by, [skill])
+                reached |= closure([skill], self.required_by.__getitem__)
         return skills
 
     def chains(self, skill: SkillName) -> list[tuple[SkillName, ...]]:
@@ -86,16 +87,6 @@ def _required(locked: LockedSkill, skills: Mapping[SkillName, LockedSkill]) -> d
             earlier = ranges.get(need.skill)
             ranges[need.skill] = f"{earlier}, {need.range}" if earlier else str(need.range)
     return ranges
-
-
-def _reached(edges: Mapping[SkillName, Edges], starts: list[SkillName]) -> set[SkillName]:
-    seen, queue = set[SkillName](), list(starts)
-    while queue:
-        skill = queue.pop()
-        if skill not in seen:
-            seen.add(skill)
-            queue.extend(edges[skill])
-    return seen
 
 
 def _shortest(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from skillpm.errors import UnknownSkillError
+from skillpm.spec.closure import closure
 from skillpm.spec.lockfile import LockedGraft, LockedSkill, Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.nearest import did_you_mean
@@ -50,14 +51,11 @@ def reachable(
     locked: Mapping[SkillName, LockedSkill], roots: Iterable[SkillName]
 ) -> set[SkillName]:
     """The skills that these roots require, directly or indirectly, and the roots themselves."""
-    seen: set[SkillName] = set()
-    queue = [skill for skill in roots if skill in locked]
-    while queue:
-        skill = queue.pop()
-        if skill not in seen:
-            seen.add(skill)
-            queue.extend(need.skill for need in locked[skill].requires if need.skill in locked)
-    return seen
+
+    def required(skill: SkillName) -> Iterator[SkillName]:
+        return (need.skill for need in locked[skill].requires if need.skill in locked)
+
+    return closure((skill for skill in roots if skill in locked), required)
 
 
 def prune(lock: Lockfile, roots: Iterable[SkillName]) -> Lockfile:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from skillpm.checkpoint.model import read_small
 from skillpm.errors import ResolutionError, UnknownSkillError
-from skillpm.resolver.patience import Deadline
+from skillpm.resolver.deadline import Deadline
 from skillpm.resolver.question import COMMAND_LINE, Question, RootRequirement
 from skillpm.resolver.solve import solve
 from skillpm.spec.digests import Digest

@@ -11,8 +11,8 @@ from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.side_files import check_clashes
 from skillpm.flows.session.base_model import footprint_fits, open_named_base
 from skillpm.flows.session.session import Session
+from skillpm.resolver.deadline import Deadline
 from skillpm.resolver.errors import UnknownWantedError, WrongBaseError
-from skillpm.resolver.patience import Deadline
 from skillpm.resolver.question import Question
 from skillpm.resolver.solve import solve
 from skillpm.spec.agreement import fact_differences
@@ -59,7 +59,7 @@ def solve_project(session: Session, registries: Registries, ask: ResolutionReque
     """
     registries = replace(registries, stored=_stored(session, ask))
     accepted, releases = ask.question.accepted, None
-    deadline = session.patience()
+    deadline = session.start_deadline()
     while releases is None:
         try:
             question = replace(ask.question, accepted=accepted)

@@ -9,7 +9,6 @@ from math import exp, log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillpm.checkpoint.leaves import no_advance
 from skillpm.delta.auto.allocate import Allocation
 from skillpm.delta.auto.metric import Weighting
 from skillpm.delta.auto.plan import CandidateSurvey
@@ -23,6 +22,7 @@ from skillpm.flows.pack.manifest import ModelPair, PackRequest
 from skillpm.flows.pack.survey_cache import SurveyCache
 from skillpm.flows.pack.target import EncodingTarget
 from skillpm.flows.session.session import Session
+from skillpm.parallel import no_advance
 
 if TYPE_CHECKING:
     from skillpm.flows.pack.calibrate import Calibration

@@ -1,7 +1,6 @@
 """Open the tuned side of a pack: a tuned model, or a base with an adapter applied."""
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from skillpm.flows.pack.target import EncodingTarget
 from skillpm.flows.packs.module_layout import ask_layout
 from skillpm.flows.packs.side_files import files_in, files_of
 from skillpm.flows.session.session import Session, open_model
+from skillpm.parallel import parallel_map
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import Identity, leaf_of_chunks
@@ -155,22 +155,16 @@ def _has_tie_key(part: Any) -> bool:
 
 def _identify(session: Session, base: Identity, adapted: Adapted) -> Identity:
     """The identity of the base with the adapter. Computes only the tensors that change."""
-    todo = adapted.touched
-    specs = adapted.specs
-    advance = session.progress("applying the adapter", sum(specs[n].nbytes for n in todo))
+    touched, specs = adapted.touched, adapted.specs
+    advance = session.progress("applying the adapter", sum(specs[n].nbytes for n in touched))
 
     def leaf(name: str) -> Digest:
         digest = leaf_of_chunks(specs[name], adapted.chunks(name))
         advance(specs[name].nbytes)
         return digest
 
-    with ThreadPoolExecutor(session.workers) as pool:
-        try:
-            fresh = dict(zip(todo, pool.map(leaf, todo), strict=True))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return Identity(specs, {**base.leaves, **fresh})
+    leaves = parallel_map(leaf, touched, workers=session.workers)
+    return Identity(specs, {**base.leaves, **dict(zip(touched, leaves, strict=True))})
 
 
 def _files(adapter: Adapter, before: Files, config: dict[str, object]) -> Files:

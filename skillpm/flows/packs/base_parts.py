@@ -4,7 +4,6 @@ A model's root does not cover its parts. A pack records their digests, and skill
 when the pack is used.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from skillpm.checkpoint.files import OpenFile
 from skillpm.checkpoint.folder import small_files
 from skillpm.checkpoint.model import Checkpoint, read_small
 from skillpm.checkpoint.parts import module_folders
+from skillpm.files.hashing import digest_of
 from skillpm.flows.packs.side_files import files_of
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
@@ -25,8 +25,6 @@ from skillpm.spec.parts import (
     split_part,
     weights_header,
 )
-
-_PIECE = 1 << 20
 
 
 def base_parts(base: Checkpoint) -> dict[str, Digest]:
@@ -106,7 +104,4 @@ def check_part_configs(base: Checkpoint, side: Mapping[str, bytes | None]) -> No
 def _digest(folder: Path, path: str) -> Digest:
     if path.endswith(".json"):
         return Digest.of(comparable_bytes(path, read_small(folder / path)))
-    file, hasher = OpenFile(folder / path), hashlib.sha256()
-    for start in range(0, file.size, _PIECE):
-        hasher.update(file.read(start, min(start + _PIECE, file.size)))
-    return Digest(f"sha256:{hasher.hexdigest()}")
+    return digest_of(OpenFile(folder / path))

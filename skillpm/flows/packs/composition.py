@@ -1,12 +1,12 @@
 """Compose a base and a set of packs to one model; used by `pack --over`, `verify` and `graft`."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 
 from skillpm.delta.apply.compose import Composition
 from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.errors import GraftError, IntegrityError
 from skillpm.flows.packs.protocol import AnyPack
+from skillpm.parallel import Advance, parallel_map
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
 from skillpm.spec.merkle import Identity, LeafHasher, leaf_of_chunks
@@ -18,7 +18,7 @@ def opened(packs: Iterable[AnyPack]) -> list[OpenPack]:
 
 
 def composed_identity(
-    composition: Composition, base: Identity, *, workers: int, advance: Callable[[int], None]
+    composition: Composition, base: Identity, *, workers: int, advance: Advance
 ) -> Identity:
     """The identity of the base with the packs. Decodes only the tensors that a pack changes."""
 
@@ -27,22 +27,18 @@ def composed_identity(
         advance(spec.nbytes)
         return digest
 
-    todo = composition.rewritten
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            fresh = dict(zip(todo, pool.map(leaf, todo.values()), strict=True))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    check_results(composition, fresh)
-    leaves = {name: fresh.get(name) or base.leaves[name] for name in composition.specs}
+    rewritten = composition.rewritten
+    digests = parallel_map(leaf, rewritten.values(), workers=workers)
+    new_leaves = dict(zip(rewritten, digests, strict=True))
+    check_results(composition, new_leaves)
+    leaves = {name: new_leaves.get(name) or base.leaves[name] for name in composition.specs}
     return Identity(composition.specs, leaves)
 
 
 class Hashed:
     """A composition that hashes its tensors while they are read."""
 
-    def __init__(self, composition: Composition, advance: Callable[[int], None]) -> None:
+    def __init__(self, composition: Composition, advance: Advance) -> None:
         self.specs = composition.specs
         self._advance = advance
         self._composition = composition

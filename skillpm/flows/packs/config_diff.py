@@ -5,7 +5,7 @@ from typing import Any
 
 from skillpm.flows.packs.module_layout import foreign_files, has_transformers
 from skillpm.flows.packs.side_files import changed_keys
-from skillpm.running.foreign import ForeignModelFiles
+from skillpm.running.untrusted_files import UntrustedModelFiles
 from skillpm.sandbox.errors import ForeignWorkError
 from skillpm.spec import json
 from skillpm.spec.loading_keys import refusal_of
@@ -16,7 +16,7 @@ _DERIVED = frozenset({"tie_word_embeddings"})
 
 
 def changed_settings(
-    foreign: ForeignModelFiles, old: bytes | None, new: bytes, *, ignored: frozenset[str]
+    foreign: UntrustedModelFiles, old: bytes | None, new: bytes, *, ignored: frozenset[str]
 ) -> frozenset[str]:
     """The keys in which two versions of `config.json` describe different models.
 

@@ -1,6 +1,6 @@
 """Find packs by reference in files, the store or a registry, with the packs below them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from skillpm.archive.reader import open_pack
@@ -8,6 +8,7 @@ from skillpm.errors import NotFoundError, UnknownSkillError
 from skillpm.flows.packs.protocol import AnyPack
 from skillpm.flows.session.bindings import registry_for
 from skillpm.flows.session.session import Session
+from skillpm.spec.closure import closure
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.requirements import Requirement
@@ -55,14 +56,14 @@ def parse_ref(ref: str) -> Requirement:
 def with_layers(session: Session, packs: Iterable[AnyPack]) -> list[AnyPack]:
     """These packs and all packs that they are layered on, each once, sorted by skill."""
     by_skill = {pack.manifest.skill: pack for pack in packs}
-    queue = list(by_skill.values())
-    while queue:
-        for layer in queue.pop().manifest.over:
+
+    def layers(upper: SkillName) -> Iterator[SkillName]:
+        for layer in by_skill[upper].manifest.over:
             if layer.skill not in by_skill:
-                pack = _by_digest(session, layer.digest, layer.skill)
-                by_skill[layer.skill] = pack
-                queue.append(pack)
-    return [by_skill[skill] for skill in sorted(by_skill)]
+                by_skill[layer.skill] = _by_digest(session, layer.digest, layer.skill)
+            yield layer.skill
+
+    return [by_skill[skill] for skill in sorted(closure(list(by_skill), layers))]
 
 
 def _by_digest(session: Session, digest: Digest, skill: SkillName) -> AnyPack:

@@ -11,16 +11,16 @@ from skillpm.adapters.fit import wanted_names
 from skillpm.architecture.layout import ModelLayout
 from skillpm.delta.tensors.ports import Source
 from skillpm.errors import GraftError
-from skillpm.running.foreign import ForeignModelFiles
+from skillpm.running.untrusted_files import UntrustedModelFiles
 from skillpm.sandbox.errors import ForeignWorkError
 
 _INSTALL = "`pip install 'skillpm-graft[hf]' peft`"
 
 
 @cache
-def foreign_files() -> ForeignModelFiles:
+def foreign_files() -> UntrustedModelFiles:
     """The sandboxed workers of this process. A worker starts in seconds and serves many models."""
-    return ForeignModelFiles()
+    return UntrustedModelFiles()
 
 
 def has_transformers() -> bool:
@@ -66,7 +66,7 @@ def _targets(adapter: Adapter) -> dict[str, Any]:
 
 
 def ask_targets(
-    config: Mapping[str, Any] | None, ask: Callable[[ForeignModelFiles], dict[str, Any]]
+    config: Mapping[str, Any] | None, ask: Callable[[UntrustedModelFiles], dict[str, Any]]
 ) -> dict[str, Any]:
     """PEFT's answer about a model. Raises `GraftError` if PEFT cannot load the model."""
     if config is None:

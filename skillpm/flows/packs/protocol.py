@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from skillpm.delta.tensors.ports import ReadAt
 from skillpm.errors import IntegrityError
 from skillpm.flows.packs.side_files import PackSideFiles
-from skillpm.spec.compat import layer_closure
+from skillpm.spec.closure import layer_closure
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
 from skillpm.spec.names import SkillName

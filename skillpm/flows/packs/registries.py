@@ -10,7 +10,7 @@ from skillpm.flows.packs.protocol import AnyPack, release_of
 from skillpm.flows.session.bindings import check_can_be_made, location_of
 from skillpm.flows.session.session import Session
 from skillpm.index.empty import EmptyIndex, is_uninitialized
-from skillpm.index.ports import Index
+from skillpm.index.protocol import Index
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.nearest import did_you_mean

@@ -9,7 +9,7 @@ from skillpm.errors import IntegrityError, SkillpmError
 from skillpm.flows.packs.protocol import AnyPack, check_is
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.session.session import Session
-from skillpm.index.ports import Index
+from skillpm.index.protocol import Index
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import DEFAULT_REGISTRY

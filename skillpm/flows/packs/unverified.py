@@ -1,7 +1,7 @@
 """Find the packs of a lock that were not yet verified on the lock's base, on this machine."""
 
 from skillpm.spec.lockfile import LockedSkill, Lockfile
-from skillpm.store.verified import VerifiedPacks
+from skillpm.store.verified_packs import VerifiedPacks
 
 
 def unverified_packs(verified: VerifiedPacks, lock: Lockfile) -> tuple[LockedSkill, ...]:

@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from skillpm.environment.generation import Generation
-from skillpm.environment.known import KnownProjects
+from skillpm.environment.known_projects import KnownProjects
 from skillpm.environment.project import ProjectFolder
 from skillpm.environment.transaction import writing
 from skillpm.errors import SkillpmError

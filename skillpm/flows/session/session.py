@@ -11,16 +11,15 @@ from skillpm.checkpoint.leaves import LeafCache, identify
 from skillpm.checkpoint.model import Checkpoint, open_checkpoint
 from skillpm.environment.project import ProjectFolder
 from skillpm.files.ownership import is_owner_only
-from skillpm.index.ports import Index
-from skillpm.resolver.patience import NO_DEADLINE, Deadline
+from skillpm.index.protocol import Index
+from skillpm.parallel import Advance
+from skillpm.resolver.deadline import NO_DEADLINE, Deadline
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.merkle import Identity
 from skillpm.spec.nearness import SignatureSurvey
 from skillpm.store.blobs import Store
-from skillpm.store.verified import VerifiedPacks
-
-Advance = Callable[[int], None]
+from skillpm.store.verified_packs import VerifiedPacks
 
 
 class PackVerifier(Protocol):
@@ -46,10 +45,10 @@ class Session:
 
     `registry` and `base` take precedence over the project file; `fallback` is the registry if the
     project file names none. `tidy_registry` removes what killed commands left in an embedded
-    registry. `patience` starts the time limit of a resolution when it is called. `verify_packs`
-    verifies packs for `install`; it is injected because it imports the tensor libraries. `survey`
-    compares the router signatures of a lock. `confirm` asks the user a yes-or-no question; it
-    returns None if there is no terminal to ask on.
+    registry. `start_deadline` starts the time limit of a resolution when it is called.
+    `verify_packs` verifies packs for `install`; it is injected because it imports the tensor
+    libraries. `survey` compares the router signatures of a lock. `confirm` asks the user a
+    yes-or-no question; it returns None if there is no terminal to ask on.
     """
 
     home: Path
@@ -66,7 +65,7 @@ class Session:
     connect: Callable[[RegistryLocation, bool], Index]
     fallback: RegistryLocation | None = None
     tidy_registry: Callable[[RegistryLocation], None] = lambda _location: None
-    patience: Callable[[], Deadline] = lambda: NO_DEADLINE
+    start_deadline: Callable[[], Deadline] = lambda: NO_DEADLINE
     verify_packs: "PackVerifier | None" = None
     survey: Callable[[Store, Lockfile], SignatureSurvey] = lambda _store, _lock: SignatureSurvey()
     confirm: Callable[[str], bool | None] = lambda _question: None

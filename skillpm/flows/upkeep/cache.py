@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
-from skillpm.environment.known import KnownProjects
+from skillpm.environment.known_projects import KnownProjects
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import SkillpmError
 from skillpm.flows.packs.registries import Registries

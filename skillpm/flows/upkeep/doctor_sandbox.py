@@ -2,8 +2,8 @@
 
 from skillpm.flows.upkeep.doctor import FAIL, OK, WARN, DoctorCheck
 from skillpm.sandbox.errors import ForeignWorkError
-from skillpm.sandbox.probe import probe_sandbox
 from skillpm.sandbox.report import SandboxReport
+from skillpm.sandbox.self_check import probe_sandbox
 
 _NAME = "sandbox"
 _HINT = "the sandbox needs Landlock (Linux 5.13) or user namespaces; see docs/security.md"

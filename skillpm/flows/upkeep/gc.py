@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from skillpm.environment.known import KnownProject, KnownProjects
+from skillpm.environment.known_projects import KnownProject, KnownProjects
 from skillpm.environment.project import ProjectFolder
 from skillpm.environment.prune import Keeping, prune
 from skillpm.environment.transaction import writing

@@ -7,9 +7,10 @@ layered pack.
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from skillpm.environment.known import KnownProject
+from skillpm.environment.known_projects import KnownProject
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import SkillpmError
+from skillpm.spec.closure import closure
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import parse_manifest
 from skillpm.spec.oci import parse_image
@@ -88,17 +89,17 @@ def reach(store: Store, packs: Iterable[Digest]) -> Reached:
 
     Reads the documents of the packs in the store.
     """
-    reached, queue, seen = Reached(), sorted(packs), set[Digest]()
-    while queue:
-        digest = queue.pop()
-        if digest in seen:
-            continue
-        seen.add(digest)
+    reached = Reached()
+
+    def layers(digest: Digest) -> list[Digest]:
         reached.blobs.setdefault(digest, set()).add(digest)
         try:
-            queue.extend(_read(store, digest, reached))
+            return _read(store, digest, reached)
         except SkillpmError as problem:
             reached.damaged[digest] = problem.message
+            return []
+
+    closure(sorted(packs), layers)
     return reached
 
 

@@ -16,7 +16,7 @@ from benchmarks.conformance.architectures import ARCHITECTURES, Architecture, mo
 from skillpm.architecture.ask import ask_facts
 from skillpm.flows.pack.encode_files import read_settings
 from skillpm.flows.packs.config_diff import changed_settings, needed_patch
-from skillpm.running.foreign import ForeignModelFiles
+from skillpm.running.untrusted_files import UntrustedModelFiles
 from skillpm.spec.sidefiles import diff_patch, merge_patch
 
 Config = dict[str, Any]
@@ -141,7 +141,7 @@ def test_ties_are_changed_settings_only_if_the_class_reads_them() -> None:
             json.dumps({"model_type": kind, "tie_word_embeddings": ties}).encode()
             for ties in (True, False)
         )
-        assert changed_settings(ForeignModelFiles(), old, new, ignored=ignored) == expected
+        assert changed_settings(UntrustedModelFiles(), old, new, ignored=ignored) == expected
 
 
 def test_patch_is_unchanged_without_transformers(

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from skillpm.journal.owner import is_alive
-from skillpm.running.foreign import ForeignModelFiles
+from skillpm.running.untrusted_files import UntrustedModelFiles
 from skillpm.sandbox.errors import FailureKind, ForeignWorkError
 
 TEXTS = ("one two  three", "", "two\nzwei \u00e9\U0001f984", "three " * 40)
@@ -22,8 +22,8 @@ WORDS = {UNKNOWN: 0, "one": 1, "two": 2, "three": 3, PAD: 4}
 
 
 @pytest.fixture(scope="module")
-def foreign() -> ForeignModelFiles:
-    return ForeignModelFiles()
+def foreign() -> UntrustedModelFiles:
+    return UntrustedModelFiles()
 
 
 def _written(folder: Path, **changed: Any) -> Path:
@@ -41,7 +41,7 @@ def _written(folder: Path, **changed: Any) -> Path:
 
 
 def test_tokenizer_ids_equal_those_of_transformers(
-    foreign: ForeignModelFiles, tmp_path: Path
+    foreign: UntrustedModelFiles, tmp_path: Path
 ) -> None:
     folder = _written(tmp_path)
     mine, theirs = foreign.tokenizer(folder), AutoTokenizer.from_pretrained(folder)
@@ -78,7 +78,7 @@ def test_tokenizer_failure_is_an_error_and_the_next_request_works(
     changed: dict[str, Any],
     kind: FailureKind | None,
     message: str,
-    foreign: ForeignModelFiles,
+    foreign: UntrustedModelFiles,
 ) -> None:
     foreign.seconds = 2 if "pre_tokenizer" in changed else 60
     hostile = _written(tmp_path / "hostile", **changed)
@@ -96,13 +96,13 @@ def test_modules_in_the_working_folder_are_not_imported(
     for name in ("transformers", "json", "skillpm"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     monkeypatch.chdir(tmp_path)
-    found = ForeignModelFiles().tokenizer(_written(tmp_path / "sound"))("one", truncation=False)
+    found = UntrustedModelFiles().tokenizer(_written(tmp_path / "sound"))("one", truncation=False)
     assert found["input_ids"] == [1]
     assert not (tmp_path / "ran").exists()
 
 
 def test_missing_tokenizer_is_reported_with_the_message_of_the_library(
-    foreign: ForeignModelFiles, tmp_path: Path
+    foreign: UntrustedModelFiles, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         foreign.tokenizer(tmp_path)
@@ -111,9 +111,9 @@ def test_missing_tokenizer_is_reported_with_the_message_of_the_library(
 ASKING = """
 import sys
 from pathlib import Path
-from skillpm.running.foreign import ForeignModelFiles
+from skillpm.running.untrusted_files import UntrustedModelFiles
 from skillpm.sandbox.errors import FailureKind, ForeignWorkError
-foreign = ForeignModelFiles()
+foreign = UntrustedModelFiles()
 tokenizer = foreign.tokenizer(Path(sys.argv[1]))
 print(foreign._sandbox._process.pid, flush=True)
 tokenizer("o" * 8000, truncation=False)
@@ -140,7 +140,7 @@ def _has_ended(pid: int) -> bool:
     return not is_alive(pid) or (state.exists() and ") Z " in state.read_text())
 
 
-def test_too_many_tokens_are_refused(foreign: ForeignModelFiles, tmp_path: Path) -> None:
+def test_too_many_tokens_are_refused(foreign: UntrustedModelFiles, tmp_path: Path) -> None:
     split = {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False}
     tokenizer = foreign.tokenizer(
         _written(tmp_path, normalizer=growing("o", times=2, steps=10), pre_tokenizer=split)

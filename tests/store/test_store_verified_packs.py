@@ -7,8 +7,8 @@ import pytest
 
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
-from skillpm.store import verified
-from skillpm.store.verified import VerifiedPacks
+from skillpm.store import verified_packs
+from skillpm.store.verified_packs import VerifiedPacks
 
 PACK, OTHER, BASE = Digest.of(b"pack"), Digest.of(b"other"), Digest.of(b"base")
 
@@ -50,7 +50,7 @@ def test_damaged_record_is_ignored(data: bytes, packs: VerifiedPacks) -> None:
 def test_record_of_older_rules_is_ignored(
     packs: VerifiedPacks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verified, "RULES", verified.RULES + 1)
+    monkeypatch.setattr(verified_packs, "RULES", verified_packs.RULES + 1)
     assert not packs.holds(PACK, BASE)
 
 

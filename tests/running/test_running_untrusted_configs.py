@@ -9,13 +9,13 @@ import pytest
 from tiny_models import llama, save
 
 from skillpm.flows.packs.config_diff import changed_settings
-from skillpm.running.foreign import ForeignModelFiles
+from skillpm.running.untrusted_files import UntrustedModelFiles
 from skillpm.sandbox.errors import ForeignWorkError
 
 
 @pytest.fixture(scope="module")
-def foreign() -> ForeignModelFiles:
-    return ForeignModelFiles()
+def foreign() -> UntrustedModelFiles:
+    return UntrustedModelFiles()
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def _changed(folder: Path, **keys: Any) -> Path:
 
 
 def test_check_config_accepts_a_config_that_fits_the_tensors(
-    model: Path, foreign: ForeignModelFiles
+    model: Path, foreign: UntrustedModelFiles
 ) -> None:
     foreign.check_config(model)
 
@@ -47,7 +47,7 @@ def test_check_config_accepts_a_config_that_fits_the_tensors(
     ],
 )
 def test_check_config_refuses_a_config_of_other_tensors_before_allocation(
-    model: Path, keys: dict[str, Any], foreign: ForeignModelFiles
+    model: Path, keys: dict[str, Any], foreign: UntrustedModelFiles
 ) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ForeignWorkError, match=r"\w"):
@@ -79,7 +79,7 @@ LLAMA = {"model_type": "llama", "hidden_size": 64, "rms_norm_eps": 1e-6}
     ],
 )
 def test_changed_settings_compares_as_transformers_reads_them(
-    new: dict[str, Any], expected: set[str], foreign: ForeignModelFiles
+    new: dict[str, Any], expected: set[str], foreign: UntrustedModelFiles
 ) -> None:
     old, data = (json.dumps(one).encode() for one in (LLAMA, new))
     ignored = frozenset({"eos_token_id"})

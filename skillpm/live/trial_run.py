@@ -34,8 +34,8 @@ def takes_ids(model: Any) -> bool:
 
 def run_on_ids(model: Any, ids: torch.Tensor) -> Any:
     """Run a model on token ids [rows, tokens] alone, for encoder and decoder if it has both."""
-    both = {"decoder_input_ids": ids} if model.config.is_encoder_decoder else {}
-    return model(input_ids=ids, **both)
+    decoder_inputs = {"decoder_input_ids": ids} if model.config.is_encoder_decoder else {}
+    return model(input_ids=ids, **decoder_inputs)
 
 
 @torch.no_grad()

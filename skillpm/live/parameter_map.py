@@ -37,15 +37,14 @@ class ParameterMap:
 
     def __init__(self, model: Any, specs: Mapping[str, TensorSpec]) -> None:
         self.model = model
-        self._specs = specs
-        self._held = dict(_held(model))
-        named = checkpoint_names((place.name for place in self._held), specs)
-        self._of: dict[str, list[ModuleTensor]] = {}
-        for place, value in self._held.items():
+        self._tensors = dict(_tensors(model))
+        named = checkpoint_names((place.name for place in self._tensors), specs)
+        self._places: dict[str, list[ModuleTensor]] = {}
+        for place, value in self._tensors.items():
             tensor = named.get(place.name)
             if tensor is not None and value.shape == specs[tensor].shape:
-                tied = [tied_place for tied_place, held in self._held.items() if held is value]
-                self._of.setdefault(tensor, tied)
+                tied = [tied_place for tied_place, other in self._tensors.items() if other is value]
+                self._places.setdefault(tensor, tied)
 
     def value(self, place: ModuleTensor) -> torch.Tensor:
         """Return the base's tensor at a place."""
@@ -58,35 +57,37 @@ class ParameterMap:
         return module
 
     @cached_property
-    def _unread(self) -> list[re.Pattern[str]]:
+    def _ignored(self) -> list[re.Pattern[str]]:
         """Patterns of tensors that transformers does not load from a checkpoint."""
         patterns = getattr(self.model, "_keys_to_ignore_on_load_unexpected", None) or ()
         return [re.compile(pattern) for pattern in patterns]
 
-    def of(self, entries: Mapping[str, FootprintEntry]) -> dict[str, tuple[ModuleTensor, ...]]:
+    def places_of(
+        self, entries: Mapping[str, FootprintEntry]
+    ) -> dict[str, tuple[ModuleTensor, ...]]:
         """Return the places of each tensor that a set changes.
 
         Raises `GraftError` for the first tensor that cannot run beside the base's.
         """
-        fixed: dict[str, tuple[ModuleTensor, ...]] = {}
-        shared: dict[str, tuple[ModuleTensor, ...]] = {}
+        separate_places: dict[str, tuple[ModuleTensor, ...]] = {}
+        changed_places: dict[str, tuple[ModuleTensor, ...]] = {}
         for tensor, entry in entries.items():
             if entry.change == "changed":
-                shared[tensor] = self._changed(tensor)
-            elif entry.change == "removed" and tensor not in self._of:
-                fixed[tensor] = ()  # an old buffer, which the model now computes
+                changed_places[tensor] = self._changed(tensor)
+            elif entry.change == "removed" and tensor not in self._places:
+                separate_places[tensor] = ()  # an old buffer, which the model now computes
             else:
-                fixed[tensor] = self._added(entry)
-        taken = {place for places in fixed.values() for place in places}
-        shared_left = {
-            name: tuple(place for place in places if place not in taken)
-            for name, places in shared.items()
+                separate_places[tensor] = self._added(entry)
+        assigned = {place for places in separate_places.values() for place in places}
+        remaining = {
+            name: tuple(place for place in places if place not in assigned)
+            for name, places in changed_places.items()
         }
-        return {**shared_left, **fixed}
+        return {**remaining, **separate_places}
 
     def _changed(self, tensor: str) -> tuple[ModuleTensor, ...]:
-        places = self._of.get(tensor, [])
-        ignored = any(pattern.search(tensor) for pattern in self._unread)
+        places = self._places.get(tensor, [])
+        ignored = any(pattern.search(tensor) for pattern in self._ignored)
         if not places and not ignored and tensor not in dict(self.model.named_buffers()):
             raise GraftError(
                 f"`{tensor}` is not a parameter of the running model, so it cannot be changed live"
@@ -95,8 +96,8 @@ class ParameterMap:
 
     def _added(self, entry: FootprintEntry) -> tuple[ModuleTensor, ...]:
         """Return the place of a separate head that the base ties; no other tensor may be added."""
-        for place, value in self._held.items():
-            tied = sum(held is value for held in self._held.values()) > 1
+        for place, value in self._tensors.items():
+            tied = sum(other is value for other in self._tensors.values()) > 1
             fits = place.name == entry.tensor and value.shape == entry.shape
             if entry.change == "added" and fits and tied:
                 return (place,)
@@ -106,7 +107,7 @@ class ParameterMap:
         )
 
 
-def _held(model: nn.Module) -> Iterator[tuple[ModuleTensor, torch.Tensor]]:
+def _tensors(model: nn.Module) -> Iterator[tuple[ModuleTensor, torch.Tensor]]:
     """Yield every parameter and persistent buffer, once for each module that holds it."""
     for path, module in model.named_modules(remove_duplicate=False):
         for name, value in module.named_parameters(recurse=False, remove_duplicate=False):

@@ -18,16 +18,23 @@ from transformers.pytorch_utils import Conv1D
 from skillpm.delta.codecs.shared.forms import LiveForm, SparseEntries
 from skillpm.errors import IntegrityError
 from skillpm.live.factors import LowRankUpdate, factors_of
-from skillpm.live.patches import Addition, Low, Patch, Rows, Sparse, forward_with
-from skillpm.live.places import ModuleTensor, ParameterMap
-from skillpm.live.stack import SkillLayers
+from skillpm.live.parameter_map import ModuleTensor, ParameterMap
+from skillpm.live.patches import (
+    Addition,
+    LowRankAddition,
+    Patch,
+    RowReplacement,
+    SparseAddition,
+    forward_with,
+)
+from skillpm.live.skill_layers import SkillLayers
 from skillpm.spec.merkle import leaf_of_chunks
 
 _KINDS = {nn.Linear: "linear", Conv1D: "conv1d", nn.Embedding: "embedding"}
 _MATRIX = 2
-_WORTH = 2
+_MIN_SAVING = 2
 """Factors are used if they take at most 1/_WORTH of the weight's own multiplications."""
-_SPARSE_BYTES, _SPARSE_WORTH = 20, 2
+_SPARSE_BYTES, _SPARSE_SAVING = 20, 2
 """An entry takes two coordinates and a value, 20 bytes; used at half of the dense bytes or less."""
 _TORCH = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -38,7 +45,7 @@ _TORCH = {
 
 
 @dataclass(frozen=True)
-class Ready:
+class PreparedSkill:
     """A skill that can be activated: its patches by module, and the bytes of their tensors."""
 
     skill: str
@@ -50,7 +57,7 @@ class Ready:
 
 
 @dataclass
-class _Tensor:
+class _ChangedTensor:
     """A tensor that a skill changes, in each form in which it can run; made on first use."""
 
     layers: SkillLayers
@@ -68,10 +75,10 @@ class _Tensor:
         if self.layers.composition.merges(self.name):
             return None
         spec = self.layers.base.specs.get(self.name)
-        touching = self.layers.touching(self.name)
-        if spec is None or any(pack.entries[self.name].change != "changed" for pack, _ in touching):
+        packs = self.layers.packs_changing(self.name)
+        if spec is None or any(pack.entries[self.name].change != "changed" for pack, _ in packs):
             return None
-        decoders = [(pack.decoder(self.name, spec), weight) for pack, weight in touching]
+        decoders = [(pack.decoder(self.name, spec), weight) for pack, weight in packs]
         forms = [(decoder.live_form(), weight) for decoder, weight in decoders]
         usable = [(form, weight) for form, weight in forms if form is not None]
         return usable if len(usable) == len(forms) else None
@@ -83,12 +90,12 @@ class _Tensor:
             return None
         updates: list[LowRankUpdate] = []
         for form, weight in self.forms:
-            made = factors_of(form, weight, self.value.dtype)
-            if made is None:
+            factors = factors_of(form, weight, self.value.dtype)
+            if factors is None:
                 return None
-            updates.extend(update.to(self.value.device) for update in made)
+            updates.extend(update.to(self.value.device) for update in factors)
         rank = sum(update.rank for update in updates)
-        return updates if _WORTH * rank * sum(self.value.shape) <= self.value.numel() else None
+        return updates if _MIN_SAVING * rank * sum(self.value.shape) <= self.value.numel() else None
 
     @cached_property
     def sparse_delta(self) -> torch.Tensor | None:
@@ -102,7 +109,7 @@ class _Tensor:
     def _sparse(self, entries: SparseEntries, weight: float) -> torch.Tensor | None:
         """Return weight · Δ̂ in coordinates, float32; None if over half of the dense bytes."""
         positions, kept = entries.read()
-        if _SPARSE_WORTH * _SPARSE_BYTES * positions.size > self.value.nbytes:
+        if _SPARSE_SAVING * _SPARSE_BYTES * positions.size > self.value.nbytes:
             return None
         coordinates = np.stack(np.unravel_index(positions, tuple(self.value.shape)))
         values = torch.from_numpy((kept * weight).astype(np.float32))
@@ -115,47 +122,49 @@ class _Tensor:
     def dense(self) -> torch.Tensor:
         """The bytes that `graft` writes, checked against the leaf in the manifest."""
         composition = self.layers.composition
-        spec, sole = composition.specs[self.name], composition.sole(self.name)
+        spec, only_entry = composition.specs[self.name], composition.sole(self.name)
         chunks = list(composition.chunks(self.name))
-        if sole is not None and sole.result != leaf_of_chunks(spec, iter(chunks)):
+        if only_entry is not None and only_entry.result != leaf_of_chunks(spec, iter(chunks)):
             raise IntegrityError(
                 f"`{self.name}` of `{self.layers.skill}` decodes to another leaf "
                 "than its manifest states"
             )
         flat = torch.frombuffer(bytearray(b"".join(chunks)), dtype=_TORCH[spec.dtype])
-        fresh = flat.reshape(spec.shape).clone()  # memory allocated by torch is aligned
-        return fresh.to(self.value.device, self.value.dtype)
+        composed = flat.reshape(spec.shape).clone()  # memory allocated by torch is aligned
+        return composed.to(self.value.device, self.value.dtype)
 
     @cached_property
-    def rows(self) -> Rows | None:
+    def rows(self) -> RowReplacement | None:
         """The rows that differ from the base's; None if they are over half of all rows."""
-        fresh, old = (tensor.contiguous().view(torch.uint8) for tensor in (self.dense, self.value))
-        changed = (fresh != old).flatten(1).any(dim=1)
+        composed, base = (
+            tensor.contiguous().view(torch.uint8) for tensor in (self.dense, self.value)
+        )
+        changed = (composed != base).flatten(1).any(dim=1)
         count = int(changed.sum())
         if 2 * count > changed.numel():
             return None
         slots = torch.full((changed.numel(),), -1, dtype=torch.int32, device=changed.device)
         slots[changed] = torch.arange(count, dtype=torch.int32, device=changed.device)
-        return Rows(slots, self.dense[changed])
+        return RowReplacement(slots, self.dense[changed])
 
 
 @dataclass
-class _Parts:
+class _PatchCollector:
     """Everything that one skill adds to modules, while it is collected."""
 
     tensors: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     added: dict[str, list[Addition]] = field(default_factory=dict)
     forms: dict[str, str] = field(default_factory=dict)
 
-    def add(self, tensor: _Tensor, place: ModuleTensor, kind: str | None) -> str:
+    def add(self, tensor: _ChangedTensor, place: ModuleTensor, kind: str | None) -> str:
         """Add a tensor at a place in the smallest form that runs there; return the form's name."""
         added = self.added.setdefault(place.path, [])
         if kind is not None and tensor.factors is not None:
-            added.extend(Low(factors, kind) for factors in tensor.factors)
+            added.extend(LowRankAddition(factors, kind) for factors in tensor.factors)
             return "factors"
         if kind in ("linear", "conv1d") and tensor.sparse_delta is not None:
             delta = tensor.sparse_delta
-            added.append(Sparse(delta.t().coalesce() if kind == "conv1d" else delta))
+            added.append(SparseAddition(delta.t().coalesce() if kind == "conv1d" else delta))
             return "sparse"
         if kind == "embedding" and tensor.rows is not None:
             added.append(tensor.rows)
@@ -172,32 +181,32 @@ class _Parts:
         return sum(sizes.values())
 
 
-def make_ready(layers: SkillLayers, parameters: ParameterMap) -> Ready:
+def prepare_skill(layers: SkillLayers, parameters: ParameterMap) -> PreparedSkill:
     """Decode a skill into patches. Tensors that are not factors cost as much as in `graft`.
 
     Raises `IntegrityError` if the base or a payload has changed.
     """
-    parts = _Parts()
+    collector = _PatchCollector()
     with torch.inference_mode(mode=False), torch.no_grad():
-        for name, places in parameters.of(layers.entries).items():
+        for name, places in parameters.places_of(layers.entries).items():
             if places:
-                tensor = _Tensor(layers, name, parameters.value(places[0]))
+                tensor = _ChangedTensor(layers, name, parameters.value(places[0]))
                 forms = {
-                    parts.add(tensor, place, _kind(parameters.module(place), place))
+                    collector.add(tensor, place, _kind(parameters.module(place), place))
                     for place in places
                 }
-                parts.forms[name] = "+".join(sorted(forms))
-        paths = parts.tensors.keys() | parts.added.keys()
+                collector.forms[name] = "+".join(sorted(forms))
+        paths = collector.tensors.keys() | collector.added.keys()
         patches = {
-            path: _patch(parameters.model.get_submodule(path), path, parts) for path in paths
+            path: _patch(parameters.model.get_submodule(path), path, collector) for path in paths
         }
-    return Ready(layers.skill, patches, parts.nbytes(), parts.forms)
+    return PreparedSkill(layers.skill, patches, collector.nbytes(), collector.forms)
 
 
-def _patch(module: nn.Module, path: str, parts: _Parts) -> Patch:
-    tensors = parts.tensors.get(path)
+def _patch(module: nn.Module, path: str, collector: _PatchCollector) -> Patch:
+    tensors = collector.tensors.get(path)
     return Patch(
-        forward_with(module, tensors) if tensors else None, tuple(parts.added.get(path, ()))
+        forward_with(module, tensors) if tensors else None, tuple(collector.added.get(path, ()))
     )
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from itertools import count
 
 from skillpm.errors import GraftError, UnknownSkillError
-from skillpm.live.making import Ready, make_ready
-from skillpm.live.places import ParameterMap
-from skillpm.live.stack import SkillLayers
+from skillpm.live.parameter_map import ParameterMap
+from skillpm.live.prepare import PreparedSkill, prepare_skill
+from skillpm.live.skill_layers import SkillLayers
 from skillpm.spec.nearest import did_you_mean
 
 
@@ -25,13 +25,13 @@ class SkillCache:
         layers: Mapping[str, SkillLayers],
         parameters: ParameterMap,
         limit: int,
-        check: Callable[[Ready], None],
+        check: Callable[[PreparedSkill], None],
     ) -> None:
         self.layers = layers
         self.parameters = parameters
         self.limit = limit
         self._check = check
-        self._ready: dict[str, Ready] = {}
+        self._prepared: dict[str, PreparedSkill] = {}
         self._used: dict[str, int] = {}
         self._clock = count()
         self._lock = threading.Lock()
@@ -52,44 +52,44 @@ class SkillCache:
             )
         return skill_layers
 
-    def get(self, skill: str) -> Ready:
+    def get(self, skill: str) -> PreparedSkill:
         """Return a skill that can run now; preparing it may drop others from the cache."""
-        ready = self._ready.get(skill)
-        if ready is None:
+        prepared = self._prepared.get(skill)
+        if prepared is None:
             skill_layers = self.find(skill)
             with self._lock:
-                ready = self._ready.get(skill) or self._make(skill_layers)
+                prepared = self._prepared.get(skill) or self._prepare(skill_layers)
         self._used[skill] = next(self._clock)
-        return ready
+        return prepared
 
-    def _make(self, skill_layers: SkillLayers) -> Ready:
-        made = make_ready(skill_layers, self.parameters)
-        self._check(made)
-        others = sorted(self._ready, key=lambda skill: self._used.get(skill, 0))
-        room = self.limit - made.nbytes - self.nbytes
-        for skill in others:
-            if room >= 0:
+    def _prepare(self, skill_layers: SkillLayers) -> PreparedSkill:
+        prepared = prepare_skill(skill_layers, self.parameters)
+        self._check(prepared)
+        least_recent_first = sorted(self._prepared, key=lambda skill: self._used.get(skill, 0))
+        free = self.limit - prepared.nbytes - self.nbytes
+        for skill in least_recent_first:
+            if free >= 0:
                 break
-            room += self._ready.pop(skill).nbytes
-        self._ready[skill_layers.skill] = made
-        return made
+            free += self._prepared.pop(skill).nbytes
+        self._prepared[skill_layers.skill] = prepared
+        return prepared
 
     def forget(self) -> None:
         """Drop all prepared skills, because the base moved to another device or dtype."""
         with self._lock:
-            self._ready.clear()
+            self._prepared.clear()
 
     @property
     def warm(self) -> tuple[str, ...]:
         """The names of the skills that are ready, sorted."""
-        return tuple(sorted(self._ready))
+        return tuple(sorted(self._prepared))
 
     def ready_bytes(self, skill: str) -> int:
         """Return the bytes of a skill if it is ready, else 0."""
-        ready = self._ready.get(skill)
-        return ready.nbytes if ready else 0
+        prepared = self._prepared.get(skill)
+        return prepared.nbytes if prepared else 0
 
     @property
     def nbytes(self) -> int:
         """The bytes of all skills that are ready."""
-        return sum(ready.nbytes for ready in list(self._ready.values()))
+        return sum(prepared.nbytes for prepared in list(self._prepared.values()))

@@ -42,7 +42,7 @@ class SkillLayers:
                     entries[tensor] = entry
         return entries
 
-    def touching(self, tensor: str) -> list[tuple[OpenPack, float]]:
+    def packs_changing(self, tensor: str) -> list[tuple[OpenPack, float]]:
         """Return the packs that change a tensor, with their weights."""
         return [
             (weighted.pack, weighted.weight)

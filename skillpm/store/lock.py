@@ -7,19 +7,15 @@ stale.
 import fcntl
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from skillpm.errors import SkillpmError, StateError
 from skillpm.files.access import HomeFolder
-from skillpm.files.locking import open_lock_file
+from skillpm.files.locking import open_lock_file, wait_for_lock
 
 _LOCK = "lock"
-_POLL = 0.05
-_GRACE = 1.0
-"""Additional seconds to wait for a lock whose holder is unknown, because it may be ending."""
 _LOCKS = Path("/proc/locks")
 
 
@@ -88,29 +84,25 @@ class StoreLock:
         return self._fd >= 0
 
     def _take(self, kind: int) -> None:
-        deadline, was_announced = time.monotonic() + self._wait, False
-        while True:
-            try:
-                fcntl.flock(self._fd, kind | fcntl.LOCK_NB)
-            except BlockingIOError as problem:
-                holders = self._holders()
-                if time.monotonic() >= deadline + (0 if holders else _GRACE):
-                    self.close()  # A failed change of mode may have released the shared lock.
-                    raise StateError(
-                        f"the store is in use by {holders or 'another skillpm command'}",
-                        hint="wait until that command ends, or end it, then run this command again",
-                    ) from problem
-            else:
-                return
-            if holders and not was_announced:
-                self._say(f"waiting for {holders}, which uses the store")
-                was_announced = True
-            time.sleep(_POLL)
+        def busy(holders: str, _waited: float) -> SkillpmError:
+            self.close()  # A failed change of mode may have released the shared lock.
+            return StateError(
+                f"the store is in use by {holders}",
+                hint="wait until that command ends, or end it, then run this command again",
+            )
 
-    def _holders(self) -> str:
-        """The commands that hold the lock; empty if the system does not list them."""
+        wait_for_lock(
+            lambda: _try_lock(self._fd, kind),
+            self._holders,
+            timeout=self._wait,
+            say=lambda holders: self._say(f"waiting for {holders}, which uses the store"),
+            busy=busy,
+        )
+
+    def _holders(self) -> str | None:
+        """The commands that hold the lock; None if the system does not list them."""
         pids = _lock_holders(os.fstat(self._fd))
-        return " and ".join(_command(pid) for pid in pids if pid != os.getpid())
+        return " and ".join(_command(pid) for pid in pids if pid != os.getpid()) or None
 
     def close(self) -> None:
         """Release the lock. A later call of `share` or `alone` takes it again."""
@@ -120,6 +112,15 @@ class StoreLock:
 
     def __del__(self) -> None:
         self.close()
+
+
+def _try_lock(fd: int, kind: int) -> bool:
+    """Take a lock without waiting. `filelock` has only exclusive locks for a file descriptor."""
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _open_or_create(folder: HomeFolder) -> int:

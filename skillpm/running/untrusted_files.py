@@ -43,7 +43,7 @@ _LAYOUTS = SandboxPolicy(
 
 
 @dataclass
-class ForeignModelFiles:
+class UntrustedModelFiles:
     """The sandboxes for untrusted files of models. Each is started at its first use."""
 
     seconds: float = SECONDS
@@ -51,7 +51,7 @@ class ForeignModelFiles:
     _configs: Sandbox = field(default_factory=lambda: Sandbox(_CONFIGS), repr=False)
     _layouts: Sandbox = field(default_factory=lambda: Sandbox(_LAYOUTS), repr=False)
 
-    def tokenizer(self, folder: Path) -> "ForeignTokenizer":
+    def tokenizer(self, folder: Path) -> "SandboxedTokenizer":
         """Load the tokenizer of a folder. The folder may be removed afterwards.
 
         Loading a tokenizer ends the one loaded before. Raises `ForeignWorkError` (a `ValueError`)
@@ -60,7 +60,7 @@ class ForeignModelFiles:
         session = self._open(folder)
         answer = _ask(session, {"load": None}, "tokenizer")
         names = ("pad_token_id", "eos_token_id", "sep_token_id", "model_max_length")
-        return ForeignTokenizer(session, **{name: _integer(answer.get(name)) for name in names})
+        return SandboxedTokenizer(session, **{name: _integer(answer.get(name)) for name in names})
 
     def check_config(self, folder: Path) -> None:
         """Raise `ForeignWorkError` unless the config of a model folder describes its tensors.
@@ -153,7 +153,7 @@ class ForeignModelFiles:
 
 
 @dataclass
-class ForeignTokenizer:
+class SandboxedTokenizer:
     """A tokenizer that runs in the sandbox, with the interface that `Runner` uses."""
 
     session: SandboxSession = field(repr=False)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.environment.intents import DamagedJournalError, OutsideSwapIntent, SwapIntent
-from skillpm.environment.known import record_name
+from skillpm.environment.known_projects import record_name
 from skillpm.environment.project import JOURNAL, ProjectFolder
 from skillpm.environment.swap import GraftPlace, recover_swap
 from skillpm.errors import NotFoundError, SpecError

@@ -103,9 +103,9 @@ def make_release_set(
     order of `releases` or on build metadata.
     """
     ordered = tuple(sorted(releases, key=lambda r: (r.version, r.version.build, str(r.digest))))
-    yanked = _bits(question.hides(release) for release in ordered)
+    yanked = _bits(question.excludes_yanked(release) for release in ordered)
     wrong_base = 0 if any_base else _bits(question.excludes_base_of(release) for release in ordered)
-    below = _bits(question.goes_back(release) for release in ordered)
+    below = _bits(question.excludes_downgrade_to(release) for release in ordered)
     return ReleaseSet(
         skill,
         ordered,

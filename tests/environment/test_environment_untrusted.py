@@ -13,10 +13,10 @@ from skillpm.checkpoint.folder import STAMP
 from skillpm.environment.drift import drift
 from skillpm.environment.edit import new_project_file
 from skillpm.environment.generation import LAST_NUMBER, Generation, parse_generation
-from skillpm.environment.linked import OutsideLinkError
 from skillpm.environment.project import ProjectFolder, first_generation
+from skillpm.environment.project_links import OutsideLinkError
 from skillpm.environment.swap import check_target, locate
-from skillpm.environment.swaps import RECORDS, SwapRecord
+from skillpm.environment.swap_record import RECORDS, SwapRecord
 from skillpm.environment.transaction import commit, recover, update_file, writing
 from skillpm.errors import IntegrityError, SpecError, StateError, UsageError
 from skillpm.files.errors import WrongKindError

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from skillpm.running import foreign as module
-from skillpm.running.foreign import ForeignModelFiles, small_files
+from skillpm.running import untrusted_files as module
+from skillpm.running.untrusted_files import UntrustedModelFiles, small_files
 from skillpm.sandbox.errors import FailureKind, ForeignWorkError
 from skillpm.sandbox.policy import SandboxPolicy
 from skillpm.sandbox.process import Sandbox
@@ -15,9 +15,9 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture
-def foreign(monkeypatch: pytest.MonkeyPatch) -> ForeignModelFiles:
+def foreign(monkeypatch: pytest.MonkeyPatch) -> UntrustedModelFiles:
     monkeypatch.setenv("PYTHONPATH", f"{HERE.parents[1]}{os.pathsep}{HERE}")
-    return ForeignModelFiles(30.0, Sandbox(SandboxPolicy("malformed_answers_worker")))
+    return UntrustedModelFiles(30.0, Sandbox(SandboxPolicy("malformed_answers_worker")))
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> ForeignModelFiles:
     ],
 )  # fmt: skip
 def test_malformed_token_ids_are_refused(
-    foreign: ForeignModelFiles, tmp_path: Path, answer: str
+    foreign: UntrustedModelFiles, tmp_path: Path, answer: str
 ) -> None:
     (tmp_path / "answer.txt").write_text(answer)
     tokenizer = foreign.tokenizer(tmp_path)
@@ -38,7 +38,7 @@ def test_malformed_token_ids_are_refused(
         tokenizer("a", truncation=False)
 
 
-def test_malformed_changed_settings_are_refused(foreign: ForeignModelFiles) -> None:
+def test_malformed_changed_settings_are_refused(foreign: UntrustedModelFiles) -> None:
     with pytest.raises(ForeignWorkError, match="is malformed"):
         foreign.changed_settings(b"{}", b"{}", ["a"])
 

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from skillpm.errors import GraftError
-from skillpm.live.making import Ready
+from skillpm.live.prepare import PreparedSkill
 from skillpm.live.selection import Selection
-from skillpm.live.watch import record_inputs, takes_ids
+from skillpm.live.trial_run import record_inputs, takes_ids
 from skillpm.running.folder import UNRUNNABLE
 
 ROWS, TOKENS = 5, 7
@@ -46,25 +46,25 @@ class BatchLayout:
         self._lock = threading.Lock()
         self._layouts: Layouts | None = None
 
-    def layouts(self, skills: Iterable[Ready]) -> Layouts:
+    def layouts(self, skills: Iterable[PreparedSkill]) -> Layouts:
         """Return the modules that keep order.
 
         Raises `GraftError` if a skill changes any other module.
         """
         with self._lock:
             if self._layouts is None:
-                self._layouts = self._try()
-        for ready in skills:
-            if not ready.patches.keys() <= self._layouts.keys():
-                unordered = sorted(ready.patches.keys() - self._layouts.keys())
+                self._layouts = self._find()
+        for prepared in skills:
+            if not prepared.patches.keys() <= self._layouts.keys():
+                unordered = sorted(prepared.patches.keys() - self._layouts.keys())
                 raise GraftError(
-                    f"`{ready.skill}` changes `{unordered[0]}`, a module that does not keep the "
+                    f"`{prepared.skill}` changes `{unordered[0]}`, a module that does not keep the "
                     "rows of a batch in order, so it cannot share a batch with other skills",
                     hint=_HINT,
                 )
         return self._layouts
 
-    def _try(self) -> Layouts:
+    def _find(self) -> Layouts:
         """Return the modules that keep order, by three runs of the base."""
         config = self._model.config
         if not takes_ids(self._model):
@@ -118,15 +118,15 @@ def _entries(before: torch.Tensor, after: torch.Tensor, row: int) -> int:
     if before.shape != after.shape or not before.numel():
         return 0
     count = len(before)
-    moved = _moved(before.reshape(count, -1), after.reshape(count, -1))
-    if not moved.any():  # such as positions: shared by all rows, or repeated for each
+    differing = _differing(before.reshape(count, -1), after.reshape(count, -1))
+    if not differing.any():  # such as positions: shared by all rows, or repeated for each
         return int(count == 1 or before.shape[:2] == (ROWS, TOKENS))
     per_row, rest = divmod(count, ROWS)
-    own = moved[row * per_row : (row + 1) * per_row]
-    return per_row if per_row in (1, TOKENS) and not rest and own.sum() == moved.sum() else 0
+    in_row = differing[row * per_row : (row + 1) * per_row]
+    return per_row if per_row in (1, TOKENS) and not rest and in_row.sum() == differing.sum() else 0
 
 
-def _moved(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+def _differing(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
     """Return which entries differ, [entries]."""
     if not before.is_floating_point():
         return (before != after).any(dim=1)

@@ -13,16 +13,16 @@ from typing import Any
 import torch
 
 from skillpm.errors import GraftError
-from skillpm.live.making import Ready
+from skillpm.live.prepare import PreparedSkill
 from skillpm.live.selection import Selection
-from skillpm.live.watch import record_inputs, run_on_ids, takes_ids
+from skillpm.live.trial_run import record_inputs, run_on_ids, takes_ids
 from skillpm.running.folder import UNRUNNABLE
 
 TOKENS = 7
 """Tokens of the trial batch."""
 
 
-class Bypassed:
+class BypassedModules:
     """The modules of one model, among those that skills change, that are read but not called.
 
     They are found once, by the first check.
@@ -37,20 +37,21 @@ class Bypassed:
         self._lock = threading.Lock()
         self._bypassed: frozenset[str] | None = None
 
-    def check(self, ready: Ready) -> None:
+    def check(self, prepared: PreparedSkill) -> None:
         """Raise `GraftError` if a skill changes a module that is never called."""
         with self._lock:
             if self._bypassed is None:
-                self._bypassed = self._try()
-        blocked = sorted(self._bypassed & ready.patches.keys())
+                self._bypassed = self._find()
+        blocked = sorted(self._bypassed & prepared.patches.keys())
         if blocked:
+            skill = prepared.skill
             raise GraftError(
-                f"`{ready.skill}` cannot run live: the model reads the weight of `{blocked[0]}` "
+                f"`{skill}` cannot run live: the model reads the weight of `{blocked[0]}` "
                 "without calling that module",
-                hint=f"`skillpm graft --only {ready.skill}` writes a model folder with the skill",
+                hint=f"`skillpm graft --only {skill}` writes a model folder with the skill",
             )
 
-    def _try(self) -> frozenset[str]:
+    def _find(self) -> frozenset[str]:
         """Return the modules found; none for a model that does not run on token ids alone."""
         model = self._model
         if not takes_ids(model):
@@ -60,37 +61,41 @@ class Bypassed:
         token = self._active.set(None)
         try:
             uncalled = sorted(self._paths - record_inputs(model, self._active, ids).keys())
-            return frozenset(_read(model, ids, uncalled))
+            return frozenset(_modules_in_use(model, ids, uncalled))
         except (*UNRUNNABLE, IndexError):
             return frozenset()
         finally:
             self._active.reset(token)
 
 
-def _read(model: Any, ids: torch.Tensor, paths: list[str]) -> list[str]:
+def _modules_in_use(model: Any, ids: torch.Tensor, paths: list[str]) -> list[str]:
     """Return the modules with respect to whose own parameters the output has a gradient."""
-    owned = {path: list(model.get_submodule(path).parameters(recurse=False)) for path in paths}
-    parameters = [weight for weights in owned.values() for weight in weights]
+    parameters_of = {
+        path: list(model.get_submodule(path).parameters(recurse=False)) for path in paths
+    }
+    parameters = [parameter for weights in parameters_of.values() for parameter in weights]
     if not parameters:
         return []
     with torch.inference_mode(mode=False), torch.enable_grad():
-        for weight in parameters:
-            weight.requires_grad_(requires_grad=True)
+        for parameter in parameters:
+            parameter.requires_grad_(requires_grad=True)
         try:
             output = next(
                 value for value in run_on_ids(model, ids).values() if torch.is_tensor(value)
             )
             gradients = _gradients(output, parameters)
         finally:
-            for weight in parameters:
-                weight.requires_grad_(requires_grad=False)
-    reached = {
-        id(value)
-        for value, gradient in zip(parameters, gradients, strict=True)
+            for parameter in parameters:
+                parameter.requires_grad_(requires_grad=False)
+    used = {
+        id(parameter)
+        for parameter, gradient in zip(parameters, gradients, strict=True)
         if gradient is not None
     }
     return [
-        path for path, weights in owned.items() if any(id(value) in reached for value in weights)
+        path
+        for path, weights in parameters_of.items()
+        if any(id(parameter) in used for parameter in weights)
     ]
 
 

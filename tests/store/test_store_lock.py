@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from skillpm.errors import StateError
+from skillpm.files import locking
 from skillpm.spec.digests import Digest
-from skillpm.store import presence
+from skillpm.store import lock as store_lock
 from skillpm.store.blobs import Store
 
 DATA = b"weights"
@@ -80,7 +81,7 @@ def test_alone_names_the_process_that_uses_the_store(
 def test_alone_waits_for_an_exiting_process_without_a_visible_lock(
     store: Store, user: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "_LOCKS", store.folder / "nothing")
+    monkeypatch.setattr(store_lock, "_LOCKS", store.folder / "nothing")
     threading.Timer(0.2, user.kill).start()
     with store.alone():
         assert user.wait() == -signal.SIGKILL
@@ -89,8 +90,8 @@ def test_alone_waits_for_an_exiting_process_without_a_visible_lock(
 def test_alone_fails_if_the_other_process_does_not_exit(
     store: Store, user: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "_LOCKS", store.folder / "nothing")
-    monkeypatch.setattr(presence, "_GRACE", 0.1)
+    monkeypatch.setattr(store_lock, "_LOCKS", store.folder / "nothing")
+    monkeypatch.setattr(locking, "GRACE", 0.1)
     with pytest.raises(StateError, match="another skillpm command"), store.alone():
         raise AssertionError
     assert store.read(DIGEST) == DATA

@@ -24,7 +24,7 @@ def probe_sandbox() -> SandboxReport:
 
     Takes as long as starting Python. Raises `ForeignWorkError` if the sandbox cannot be started.
     """
-    sandbox = Sandbox(SandboxPolicy("skillpm.sandbox.probe"))
+    sandbox = Sandbox(SandboxPolicy("skillpm.sandbox.self_check"))
     try:
         session = sandbox.open({}, _SECONDS)
         session.ask({})

@@ -20,20 +20,20 @@ class Chain:
     links: int
 
 
-def folded(facts: Sequence[Fact], lead: int) -> list[Fact | Chain]:
+def fold_chains(facts: Sequence[Fact], decisive: int) -> list[Fact | Chain]:
     """The facts, with each chain in place of its first requirement.
 
-    The first `lead` facts are never folded. Linear in the facts.
+    The first `decisive` facts are never folded. Linear in the facts.
     """
     links = [
         fact
-        for fact in facts[lead:]
-        if isinstance(fact, RequirementFact) and not fact.conflict and not fact.likewise
+        for fact in facts[decisive:]
+        if isinstance(fact, RequirementFact) and not fact.conflict and not fact.more_releases
     ]
     chains = {chain[0]: chain for chain in _chains(links)}
     within = {link for chain in chains.values() for link in chain}
-    shown: list[Fact | Chain] = list(facts[:lead])
-    for fact in facts[lead:]:
+    shown: list[Fact | Chain] = list(facts[:decisive])
+    for fact in facts[decisive:]:
         if isinstance(fact, RequirementFact) and fact in chains:
             chain = chains[fact]
             shown.append(Chain(fact.skill, chain[-1].others[0].skill, len(chain)))
@@ -44,20 +44,20 @@ def folded(facts: Sequence[Fact], lead: int) -> list[Fact | Chain]:
 
 def _chains(links: Sequence[RequirementFact]) -> Iterator[list[RequirementFact]]:
     """Every maximal chain of `LINKS` or more requirements. A cycle is not a chain."""
-    leaving: dict[SkillName, list[RequirementFact]] = defaultdict(list)
-    arriving: dict[SkillName, int] = defaultdict(int)
+    requirements_by_skill: dict[SkillName, list[RequirementFact]] = defaultdict(list)
+    requiring_count: dict[SkillName, int] = defaultdict(int)
     for link in links:
-        leaving[link.skill].append(link)
-        arriving[link.others[0].skill] += 1
+        requirements_by_skill[link.skill].append(link)
+        requiring_count[link.others[0].skill] += 1
 
     def passes(skill: SkillName) -> bool:
-        return len(leaving.get(skill, ())) == 1 and arriving.get(skill, 0) == 1
+        return len(requirements_by_skill.get(skill, ())) == 1 and requiring_count.get(skill, 0) == 1
 
     for link in links:
         if passes(link.skill):
             continue
         chain = [link]
         while passes(chain[-1].others[0].skill):
-            chain.append(leaving[chain[-1].others[0].skill][0])
+            chain.append(requirements_by_skill[chain[-1].others[0].skill][0])
         if len(chain) >= LINKS:
             yield chain
