@@ -72,11 +72,6 @@ def python(code: str) -> Ran:
     return run(sys.executable, "-c", code)
 
 
-def median_seconds(times: int, once: Callable[[], Ran]) -> float:
-    """The median wall time of several fresh processes."""
-    return statistics.median(once().seconds for _ in range(times))
-
-
 def medians_side_by_side(
     times: int, peers: Sequence[Callable[[], Ran]]
 ) -> list[tuple[float, float]]:

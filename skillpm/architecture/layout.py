@@ -83,11 +83,6 @@ class ModelLayout(Document):
     vocabulary: dict[str, int] = Field(default_factory=dict)
     vocabulary_keys: list[list[str]] = Field(default_factory=list)
 
-    def ties_of(self, tensor: str) -> list[str]:
-        """All tensors that share their values with this one, itself included, sorted."""
-        source = self.tied.get(tensor, tensor)
-        return sorted({source, *(name for name, tied_to in self.tied.items() if tied_to == source)})
-
 
 def read_layout(answer: Mapping[str, Any]) -> ModelLayout:
     """Parse the answer of a worker. Raises `SpecError` if it is invalid."""

@@ -64,12 +64,6 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def remove_strays(folder: Path, ours: Collection[str] = ()) -> None:
-    """Like `sweep_strays`, for the folder at a path. A missing folder is ignored."""
-    with suppress(SkillpmError), Folder.open(folder) as opened:
-        sweep_strays(opened, ours)
-
-
 def sweep_strays(
     folder: Folder, ours: Collection[str] = (), *, suffixes: tuple[str, ...] = ("",)
 ) -> None:

@@ -238,10 +238,3 @@ def _registry_problems(project: ProjectFile) -> list[tuple[str, str]]:
                 problem = f"{namespace!r} is already bound to `{bound[namespace]}`"
                 problems.append((path, problem))
     return problems
-
-
-def requirement_to_toml(entry: ProjectRequirement) -> Any:
-    """The entry as `[skills]` stores it: a string if only the version is set, else a table."""
-    table = entry.model_dump(exclude_defaults=True)
-    table.setdefault("version", entry.version)
-    return entry.version if list(table) == ["version"] else table

@@ -19,7 +19,7 @@ from filelock import FileLock
 from skillpm.errors import StateError
 from skillpm.files.folder import Folder
 from skillpm.journal import lock
-from skillpm.journal.atomic import remove_strays, write_atomic
+from skillpm.journal.atomic import sweep_strays, write_atomic
 from skillpm.journal.lock import hold_lock
 from skillpm.journal.owner import Owner, ProcessState, age, is_alive, read_owner, this_process
 
@@ -110,7 +110,7 @@ def test_remove_strays_removes_only_files_of_dead_writers(tmp_path: Path) -> Non
     for name in (*kept, *gone):
         (tmp_path / name).touch()
     (tmp_path / f".folder.{dead}.tmp").mkdir()
-    remove_strays(tmp_path, ["file"])
+    sweep_strays(_open(tmp_path), ["file"])
     kept.add(f".folder.{dead}.tmp")
     assert {path.name for path in tmp_path.iterdir()} == kept
 
