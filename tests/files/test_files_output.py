@@ -10,7 +10,7 @@ from skillpm_world import World, start_process
 
 from skillpm.errors import StateError
 from skillpm.files.output import check_output, check_output_folder
-from skillpm.flows.pack import pack as packing
+from skillpm.flows.pack import model_pair
 
 Check = Callable[[Path], None]
 
@@ -111,7 +111,7 @@ def test_pack_bundle_and_plot_refuse_a_bad_place_before_they_begin(
     def begun(*_arguments: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(packing, "open_model", begun)
+    monkeypatch.setattr(model_pair, "open_model", begun)
     monkeypatch.setattr("skillpm.flows.change.bundle.fetch_all", begun)
     monkeypatch.setattr("skillpm.flows.inspect.verify.inspect_pack", begun)
     named = ("--name", "acme/y", "--version", "1.0.0", "-o", absent / "y.skillpack")
