@@ -150,7 +150,7 @@ def apply_plan(project: OpenProject, plan: Plan) -> ChangeResult:
     fetch_all(session, project.registries, plan.lock)
     check_probes(session.store, new.values())
     plan = _with_precedence(project, current, plan, new)
-    remember_project(session, folder, plan.lock)
+    KnownProjects(session.home).remember(folder.folder, plan.lock.digests)
     if not folder.has_environment:
         commit(folder, current.model_copy(update={"created": _created(session)}), {})
     return _switch(project, current, plan)
@@ -236,12 +236,6 @@ def _with_forecast(session: Session, plan: Plan, new: dict[SkillName, Digest]) -
         return plan
     notes = accept_forecast(plan.lock, plan.packs, new, session.confirm)
     return replace(plan, notes=(*plan.notes, *notes))
-
-
-def remember_project(session: Session, project: ProjectFolder, lock: Lockfile) -> None:
-    """Tell `gc` to keep the packs of this lock."""
-    packs = [one.digest for one in lock.skill]
-    KnownProjects(session.home).remember(project.folder, packs)
 
 
 def completed(project: ProjectFolder, generation: Generation) -> ChangeResult:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from skillpm.flows.change.plan import Plan
 from skillpm.flows.packs.open_project import OpenProject
 from skillpm.flows.packs.restore import fetch_all
-from skillpm.flows.packs.unverified import unverified_packs
 from skillpm.store.packs import fetch_pack
 
 
@@ -20,7 +19,7 @@ def verify_plan(project: OpenProject, plan: Plan) -> Plan:
     grafted.
     """
     session, registries = project.session, project.registries
-    waiting = unverified_packs(session.verified, plan.lock)
+    waiting = session.verified.lacking(plan.lock)
     if not waiting or session.verify_packs is None:
         return plan
     for pack in registries.files:

@@ -8,6 +8,7 @@ from pathlib import Path
 from skillpm.checkpoint.model import Checkpoint, VerifiedCheckpoint
 from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.environment.generation import Generation
+from skillpm.environment.known import KnownProjects
 from skillpm.environment.project import ProjectFolder
 from skillpm.environment.swap import GraftPlace, Swap, check_target
 from skillpm.environment.swaps import SwapRecord
@@ -20,7 +21,6 @@ from skillpm.errors import (
     UnknownSkillError,
 )
 from skillpm.files.errors import write_error
-from skillpm.flows.change.plan import remember_project
 from skillpm.flows.graft.assemble import AssembledGraft, assemble, report_links, seal_links
 from skillpm.flows.graft.existing_graft import open_existing_graft, remember_leaves
 from skillpm.flows.graft.graft_record import SUMS, graft_metadata, merge_digests
@@ -85,7 +85,7 @@ def graft(
         place = check_target(project.folder, path, base.path, session.home)
         identity = session.identify(base, "hashing base", cached=not verify)
         check_project_base(session, current, base, identity)
-        remember_project(session, project, current.lockfile)
+        KnownProjects(session.home).remember(project.folder, current.lockfile.digests)
         lock = _selected(_with_known_root(project, current.lockfile), only)
         request = _GraftRequest(project, lock, path, place, link, fresh, verify)
 

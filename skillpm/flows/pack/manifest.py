@@ -10,13 +10,13 @@ from skillpm.delta.tensors.countsketch import encode_sketch, sum_sketches
 from skillpm.delta.tensors.module_kinds import KINDS, kind_of
 from skillpm.delta.tensors.pairing import Renaming
 from skillpm.errors import GraftError, IntegrityError
-from skillpm.flows.locking.solve import check_facts
 from skillpm.flows.pack.attachments import Attachments
 from skillpm.flows.pack.encoded_delta import EncodedDelta
 from skillpm.flows.pack.model_pair import ModelPair
 from skillpm.flows.pack.reference import Reference
 from skillpm.flows.packs.base_parts import base_parts
 from skillpm.flows.packs.protocol import AnyPack
+from skillpm.spec.agreement import check_facts
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import (
     BaseRef,
