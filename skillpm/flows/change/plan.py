@@ -17,7 +17,6 @@ from skillpm.flows.change.precedence import (
     settled_order,
 )
 from skillpm.flows.packs.open_project import OpenProject
-from skillpm.flows.packs.probe_files import check_probes
 from skillpm.flows.packs.protocol import AnyPack
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.restore import fetch_all
@@ -141,14 +140,16 @@ def _edited_text(project: OpenProject, plan: Plan) -> str:
 def apply_plan(project: OpenProject, plan: Plan) -> ChangeResult:
     """Fetch, then switch. Nothing changes where a blob cannot be had or is damaged.
 
-    A plan that changes nothing uses no generation number.
+    A plan that changes nothing uses no generation number. Raises `SpecError` if the probes of a new
+    pack cannot be read.
     """
     session, folder = project.session, project.folder
     current = folder.generation()
     new = new_packs(current.installed, plan.lock.skills)
     plan = _with_forecast(session, plan, new)
     fetch_all(session, project.registries, plan.lock)
-    check_probes(session.store, new.values())
+    for digest in new.values():
+        load_pack(session.store, digest).probes()
     plan = _with_precedence(project, current, plan, new)
     KnownProjects(session.home).remember(folder.folder, plan.lock.digests)
     if not folder.has_environment:
