@@ -93,8 +93,11 @@ def hash_shard(shard: Shard, pool: ThreadPoolExecutor, advance: Advance) -> dict
 
 
 def is_own_file(path: Path) -> bool:
-    """Whether a regular file has no other hard links, and no other user can write it (law 1)."""
-    status = path.lstat()
+    """Whether a regular file exists, has no other hard links, and only its user can write it."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return False
     return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and _is_mine(status)
 
 

@@ -22,7 +22,7 @@ from skillpm.errors import (
 )
 from skillpm.files.errors import write_error
 from skillpm.flows.graft.assemble import AssembledGraft, assemble, report_links, seal_links
-from skillpm.flows.graft.existing_graft import open_existing_graft, remember_leaves
+from skillpm.flows.graft.existing_graft import ExistingGraft, open_existing_graft, remember_leaves
 from skillpm.flows.graft.graft_record import SUMS, graft_metadata, merge_digests
 from skillpm.flows.graft.plan import GraftInputs, GraftPlan, plan_graft
 from skillpm.flows.locking.lock_check import prune
@@ -202,17 +202,20 @@ def _write(session: Session, request: _GraftRequest, base: VerifiedCheckpoint) -
         existing = open_existing_graft(
             session, request.target, base.identity.root, cached=not request.verify
         )
-    plan = plan_graft(inputs, existing)
-    if plan.unchanged is not None and _has_leaves(session, plan, plan.unchanged):
-        check_root(request.lock, merkle_root(plan.unchanged))
-        return _unchanged(plan, plan.unchanged)
     if existing is None:
-        return _swap_in(session, request, plan)
+        return _swap_in(session, request, plan_graft(inputs))
     try:
-        return _swap_in(session, request, plan)
+        plan = plan_graft(inputs, existing)
+        leaves = plan.unchanged
+        if leaves is None or not _has_leaves(session, existing, leaves):
+            return _swap_in(session, request, plan)
     except IntegrityError as problem:
         session.say(f"writing the whole graft again: {problem.message}")
         return _swap_in(session, request, plan_graft(inputs))
+    check_effect(inputs.composition, base.identity, leaves)
+    check_root(request.lock, merkle_root(leaves))
+    size = sum(shard.file.size for shard in existing.model.shards.values())
+    return AssembledGraft(merkle_root(leaves), leaves, 0, 0, size, unchanged=True)
 
 
 def _inputs(session: Session, request: _GraftRequest, base: VerifiedCheckpoint) -> GraftInputs:
@@ -225,17 +228,10 @@ def _inputs(session: Session, request: _GraftRequest, base: VerifiedCheckpoint) 
     return GraftInputs(base, composition, side, request.link, metadata)
 
 
-def _has_leaves(session: Session, plan: GraftPlan, leaves: Mapping[str, Digest]) -> bool:
-    """Whether the existing graft has these leaves. Costs one read and SHA-256 of the graft."""
-    model = plan.existing_graft.model
-    return session.identify(model, "hashing the existing graft", cached=False).leaves == leaves
-
-
-def _unchanged(plan: GraftPlan, leaves: Mapping[str, Digest]) -> AssembledGraft:
-    """Return the existing graft as the result. Raises `GraftError` for a skill without effect."""
-    check_effect(plan.inputs.composition, plan.inputs.base.identity, leaves)
-    size = sum(shard.file.size for shard in plan.existing_graft.model.shards.values())
-    return AssembledGraft(merkle_root(leaves), leaves, 0, 0, size, unchanged=True)
+def _has_leaves(session: Session, graft: ExistingGraft, leaves: Mapping[str, Digest]) -> bool:
+    """Whether an existing graft has these leaves. Costs one read and SHA-256 of the graft."""
+    label = "hashing the existing graft"
+    return session.identify(graft.model, label, cached=False).leaves == leaves
 
 
 def check_root(lock: Lockfile, root: Digest) -> None:

@@ -169,13 +169,13 @@ def _needs_nothing(
     plan: GraftPlan, existing: ExistingGraft, same: Collection[str], leaves: Mapping[str, Digest]
 ) -> bool:
     """Whether the existing graft has the files and the metadata of the new one."""
-    if len(leaves) < len(plan.inputs.composition.specs):
+    names = {file.name for file in plan.files}
+    if len(leaves) < len(plan.inputs.composition.specs) or not names.issubset(same):
         return False
-    if not all(file.name in same and _is_in_place(plan, existing, file) for file in plan.files):
-        return False
-    names = {file.name for file in plan.files} | plan.small.keys()
     metadata = metadata_bytes(plan.inputs.metadata, merkle_root(leaves), plan.small)
-    return existing.contains(names, metadata)
+    return existing.contains(names | plan.small.keys(), metadata) and all(
+        _is_in_place(plan, existing, file) for file in plan.files
+    )
 
 
 def _is_in_place(plan: GraftPlan, existing: ExistingGraft, file: FilePlan) -> bool:

@@ -170,3 +170,12 @@ def test_the_written_graft_is_the_tuned_model(bench: Bench) -> None:
     written = assemble(bench.session, plan, folder)
     tuned = identify(open_checkpoint(bench.folder / "tuned-0"))
     assert written.root == merkle_root(written.leaves) == tuned.root
+
+
+def test_a_file_that_vanished_is_not_taken(bench: Bench) -> None:
+    old = bench.write(plan_graft(bench.inputs(MLP)), "old")
+    existing = bench.existing()
+    (old / FIRST).unlink()
+    plan = plan_graft(bench.inputs(MLP), existing)
+    assert whole_files(plan) == {FIRST: None, SECOND: Origin.EXISTING}
+    assert plan.unchanged is None
