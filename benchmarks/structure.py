@@ -120,7 +120,7 @@ def import_graph(tree: Path) -> tuple[list[str], list[tuple[str, str]]]:
 
 
 def room_of(module: str) -> str:
-    """The room of a module: `skillpm.flows` for `skillpm.flows.graft.reuse`."""
+    """The room of a module: `skillpm.flows` for `skillpm.flows.graft.plan`."""
     return ".".join(module.split(".")[:2])
 
 

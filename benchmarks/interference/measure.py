@@ -19,7 +19,7 @@ from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.model import open_checkpoint
 from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.encode.schemes import Lossless
-from skillpm.flows.pack.manifest import PackRequest
+from skillpm.flows.pack.model_pair import PackRequest
 from skillpm.flows.pack.pack import pack
 from skillpm.flows.packs.composition import opened
 from skillpm.spec.forecast import forecast

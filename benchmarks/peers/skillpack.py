@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.peers.auto import weights_alone
 from benchmarks.tools.offline import setting_at
-from skillpm.flows.pack.manifest import PackRequest
+from skillpm.flows.pack.model_pair import PackRequest
 from skillpm.flows.pack.pack import pack
 from skillpm.spec.names import SkillName
 from skillpm.spec.versions import Version

@@ -15,9 +15,10 @@ from skillpm.spec.versions import Version
 
 if TYPE_CHECKING:
     from skillpm.delta.encode.schemes import Scheme
-    from skillpm.flows.pack.manifest import Attach, PackRequest
+    from skillpm.flows.pack.attachments import Attach
+    from skillpm.flows.pack.model_pair import PackRequest
     from skillpm.flows.pack.pack import Packed
-    from skillpm.flows.pack.target import Calibrator, EncodingTarget
+    from skillpm.flows.pack.scheme import Calibrator, EncodingTarget
     from skillpm.flows.session.session import Session
 
 DEFAULT_KEEP = 0.99
@@ -109,11 +110,12 @@ def build_pack(session: "Session", options: PackOptions) -> "Packed":
     scheme = _scheme(options)
     from skillpm.flows.pack.pack import pack
 
-    return pack(session, _request(options), scheme)
+    return pack(session, _request(options), scheme, _attachments(options))
 
 
 def _request(options: PackOptions) -> "PackRequest":
-    from skillpm.flows.pack.manifest import PackRequest
+    from skillpm.audit.licences import normal_licence
+    from skillpm.flows.pack.model_pair import PackRequest
 
     if options.version.build:
         raise UsageError(
@@ -127,13 +129,12 @@ def _request(options: PackOptions) -> "PackRequest":
         version=options.version,
         output=options.output,
         summary=options.summary,
-        license=options.license,
+        license=None if options.license is None else normal_licence(options.license),
         authors=options.authors,
         requires=options.requires,
         conflicts=options.conflicts,
         over=options.over,
         card=options.card.read_bytes() if options.card else None,
-        attach=_attachments(options),
         cast=options.cast,
         tuned_is=options.tuned_is,
         method=options.method,
@@ -228,7 +229,7 @@ def _auto(options: PackOptions) -> "EncodingTarget":
         )
     keep = options.keep if options.budget or options.keep is not None else DEFAULT_KEEP
     from skillpm.flows.pack.fit_auto import fit
-    from skillpm.flows.pack.target import EncodingTarget
+    from skillpm.flows.pack.scheme import EncodingTarget
 
     return EncodingTarget(fit, options.budget, keep, _calibration(options))
 

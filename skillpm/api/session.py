@@ -90,9 +90,9 @@ def _verify_packs(
     session: "Session", project: "ProjectFolder", lock: "Lockfile", waiting: "Sequence[LockedSkill]"
 ) -> tuple[str, ...]:
     """Verify packs on the base. The import loads torch, so it happens only here."""
-    from skillpm.flows.inspect.verify_installed import verify_packs
+    from skillpm.flows.packs.verify_on_base import verify_locked
 
-    return verify_packs(session, project, lock, waiting)
+    return verify_locked(session, project, lock, waiting)
 
 
 def _located(chosen: Chosen, project: Path) -> "RegistryLocation | None":

@@ -90,14 +90,21 @@ def hash_shard(shard: Shard, pool: ThreadPoolExecutor, advance: Advance) -> dict
     return dict(zip(names, pool.map(leaf, range(len(names))), strict=True))
 
 
+def is_own_file(path: Path) -> bool:
+    """Whether a regular file exists, has no other hard links, and only its user can write it."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and _is_mine(status)
+
+
 def link_own_file(source: Path, target: Path) -> bool:
     """Hard-link a file of the old graft into the new one that replaces it.
 
-    Returns False, and does nothing, if the file has other hard links, is not a regular file, can be
-    written by another user (law 1), or the file system has no hard links.
+    Returns False, and does nothing, unless `is_own_file`, or if the file system has no hard links.
     """
-    status = source.lstat()
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or not _is_mine(status):
+    if not is_own_file(source):
         return False
     try:
         os.link(source, target, follow_symlinks=False)

@@ -8,11 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from skillpm.errors import ResolutionError
 from skillpm.spec.manifest import Manifest
 from skillpm.spec.manifest_parts import ArchitectureFacts
 from skillpm.spec.sidefiles import CONFIG
 
 _ABSENT = "nothing"
+_SHOWN = 12
+"""The most differences that one message lists."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,19 @@ def fact_differences(manifests: Sequence[Manifest]) -> Iterator[FactDifference]:
         difference = _difference(first, second)
         if difference is not None:
             yield difference
+
+
+def check_facts(manifests: Sequence[Manifest]) -> None:
+    """Raise `ResolutionError` if packs record different facts of their architecture (ADR 31)."""
+    differences = list(fact_differences(manifests))
+    if differences:
+        listed = "\n".join(f"  {difference}" for difference in differences[:_SHOWN])
+        again = differences[0].second
+        raise ResolutionError(
+            f"these packs record different facts about the base's architecture:\n{listed}",
+            hint=f"pack `{again.skill}` again with the library version of the other pack: "
+            f"`skillpm pack BASE TUNED --name {again.skill} --version …`",
+        )
 
 
 def _comparison_key(manifest: Manifest) -> tuple[object, ...]:

@@ -133,6 +133,11 @@ class Lockfile(Document):
         """The locked releases by skill, sorted."""
         return {locked.skill: locked for locked in sorted(self.skill, key=lambda s: s.skill)}
 
+    @property
+    def digests(self) -> list[Digest]:
+        """The digests of the packs."""
+        return [locked.digest for locked in self.skill]
+
     def with_root(self, root: Digest | None) -> "Lockfile":
         """A copy with another root of the graft; None removes it."""
         return self.model_copy(update={"graft": self.graft.model_copy(update={"root": root})})

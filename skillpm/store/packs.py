@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from skillpm.checkpoint.files import OpenFile
+from skillpm.spec.capabilities import check_probes_size, read_probes
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest, parse_manifest
-from skillpm.spec.oci import PackImage, parse_image
+from skillpm.spec.oci import PROBES_TYPE, PackImage, parse_image
 from skillpm.spec.pack import check_pack, read_side_file
+from skillpm.spec.probes import Probes
 from skillpm.store.blobs import BlobSource, Store
 from skillpm.store.errors import DamagedBlobError, MissingBlobError
 
@@ -35,6 +37,14 @@ class StoredPack:
     def read(self, digest: Digest) -> bytes:
         """The whole content of a small blob, after hashing it."""
         return self.store.read(digest)
+
+    def probes(self) -> Probes | None:
+        """The probes that the pack carries, if any. Raises `SpecError` if they cannot be read."""
+        layers = self.image.layer(PROBES_TYPE)
+        if not layers:
+            return None
+        check_probes_size(self.manifest, layers[0].size)
+        return read_probes(self.manifest, self.read(layers[0].digest))
 
 
 def load_pack(store: Store, digest: Digest) -> StoredPack:

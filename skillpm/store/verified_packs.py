@@ -15,6 +15,7 @@ from skillpm.files.ownership import is_owner_only
 from skillpm.journal.atomic import sweep_strays
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
+from skillpm.spec.lockfile import LockedSkill, Lockfile
 
 _FOLDER = "verified"
 _LIMIT = 4096
@@ -42,6 +43,14 @@ class VerifiedPacks:
             record = self._read(records, _record_name(pack, base))
             return self._is_trusted and record == (str(pack), str(base))
         return False
+
+    def lacking(self, lock: Lockfile) -> tuple[LockedSkill, ...]:
+        """The locked skills that were not verified on the lock's base, sorted."""
+        return tuple(
+            locked
+            for locked in lock.skills.values()
+            if not self.holds(locked.digest, lock.base.root)
+        )
 
     def bases(self, pack: Digest) -> list[Digest]:
         """The roots of the bases on which a pack was verified, sorted."""

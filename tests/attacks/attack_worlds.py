@@ -22,7 +22,7 @@ from skillpm.delta.encode.schemes import GraftLLM, Lossless
 from skillpm.delta.encode.torch_svd import decompose
 from skillpm.errors import IntegrityError, RegistryError, SkillpmError
 from skillpm.flows.inspect.verify import verify_pack
-from skillpm.flows.pack.manifest import PackRequest
+from skillpm.flows.pack.model_pair import PackRequest
 from skillpm.flows.pack.pack import pack
 from skillpm.flows.packs.composition import composed_identity
 from skillpm.flows.session.session import Session

@@ -17,10 +17,11 @@ from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.encode.schemes import GraftLLM, Lossless, Scheme
 from skillpm.delta.encode.torch_svd import decompose
 from skillpm.flows.inspect.verify import Verified, verify_pack
+from skillpm.flows.pack.attachments import Attach, Attachment
 from skillpm.flows.pack.fit_auto import fit
-from skillpm.flows.pack.manifest import Attachment, ModelPair, PackRequest
+from skillpm.flows.pack.model_pair import ModelPair, PackRequest
 from skillpm.flows.pack.pack import pack
-from skillpm.flows.pack.target import EncodingTarget
+from skillpm.flows.pack.scheme import EncodingTarget
 from skillpm.flows.packs.composition import opened
 from skillpm.flows.session.session import Session
 from skillpm.routing.signature import Signature
@@ -95,7 +96,7 @@ def _attach(_session: Session, against: ModelPair) -> Attachment:
     random = np.random.default_rng(7)
     sample = random.standard_normal((16, 8))
     sample /= np.linalg.norm(sample, axis=1, keepdims=True)
-    signature = Signature(against.reference.base_identity.root, sample[:10], sample[10:], "file")
+    signature = Signature(against.reference.base.identity.root, sample[:10], sample[10:], "file")
     recorded = Capability(
         name="probe",
         metric="multiple_choice",
@@ -162,14 +163,20 @@ def make_lie_world(folder: Path) -> LieWorld:
     tuned = _write(folder / "tuned", after)
     session, packs = setting_in(folder), dict[str, Path]()
 
-    def cut(name: str, model: Path, scheme: Scheme | EncodingTarget, **more: Any) -> None:
+    def cut(
+        name: str,
+        model: Path,
+        scheme: Scheme | EncodingTarget,
+        attach: tuple[Attach, ...] = (),
+        over: tuple[str, ...] = (),
+    ) -> None:
         packs[name] = folder / f"{name}.skillpack"
         request = PackRequest(
             base, model, SkillName.parse(f"acme/{name}"), Version.parse("1.0.0"),
             output=packs[name], summary="adds up", license="MIT", authors=("A. Author",),
-            sources=("a/model",), data=("some text",), method="sft", **more,
+            sources=("a/model",), data=("some text",), method="sft", over=over,
         )  # fmt: skip
-        pack(session, request, scheme)
+        pack(session, request, scheme, attach)
 
     cut("lossless", tuned, Lossless(), attach=(_attach,))
     cut("graftllm", tuned, GraftLLM(decompose, alpha=0.5))

@@ -11,7 +11,7 @@ from skillpm_world import World, start_process
 
 from skillpm.errors import StateError
 from skillpm.files.output import check_output, check_output_folder
-from skillpm.flows.pack import pack as packing
+from skillpm.flows.pack import model_pair
 from skillpm.flows.session.session import Session
 
 Check = Callable[[Path], None]
@@ -111,7 +111,7 @@ def test_pack_bundle_and_plot_check_the_output_before_they_begin(
     def begun(*_arguments: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(packing, "open_model", begun)
+    monkeypatch.setattr(model_pair, "open_model", begun)
     monkeypatch.setattr("skillpm.flows.change.bundle.fetch_all", begun)
     monkeypatch.setattr("skillpm.flows.inspect.verify.inspect_pack", begun)
     named = ("--name", "acme/y", "--version", "1.0.0", "-o", absent / "y.skillpack")

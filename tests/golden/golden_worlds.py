@@ -20,7 +20,7 @@ from skillpm.checkpoint.write import write_all
 from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.tensors.rounding import from_float64, to_float64
-from skillpm.flows.pack.manifest import PackRequest
+from skillpm.flows.pack.model_pair import PackRequest
 from skillpm.flows.pack.pack import pack
 from skillpm.flows.packs.composition import composed_identity
 from skillpm.flows.session.session import Session

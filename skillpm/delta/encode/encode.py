@@ -1,6 +1,6 @@
 """Encodes the tensors that differ, then decodes the written layers and measures them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import groupby
@@ -46,7 +46,7 @@ class EncodedBlock:
 
 
 def encode_blocks(
-    job: EncodingJob, pairs: list[Pair], scheme: Scheme, spool: Callable[[], BinaryIO]
+    job: EncodingJob, pairs: Sequence[Pair], scheme: Scheme, spool: Callable[[], BinaryIO]
 ) -> Iterator[EncodedBlock]:
     """Encode all pairs that have a tuned tensor, block by block in a stable order.
 
@@ -95,7 +95,9 @@ def unmeasured(tensor: str) -> MeasuredTensor:
     return MeasuredTensor(leaf, 0.123456789012345678, 1.0, np.zeros(BUCKETS))
 
 
-def measure_pack(job: EncodingJob, pairs: list[Pair], pack: OpenPack) -> dict[str, MeasuredTensor]:
+def measure_pack(
+    job: EncodingJob, pairs: Sequence[Pair], pack: OpenPack
+) -> dict[str, MeasuredTensor]:
     """Decode every tensor of the pack against its base and compare it with the tuned model."""
     kept = [pair for pair in pairs if pair.tuned]
     measured = parallel_map(lambda pair: _measure(job, pair, pack), kept, workers=job.workers)
@@ -133,7 +135,7 @@ def cast_leaf(tuned: Source, pair: Pair) -> Digest:
     return leaf_of_chunks(pair.tuned, (words.tobytes() for words in tuned_chunks(tuned, pair)))
 
 
-def rounding_share(base: Source, tuned: Source, pairs: list[Pair]) -> float | None:
+def rounding_share(base: Source, tuned: Source, pairs: Sequence[Pair]) -> float | None:
     """Return ‖t - round(t)‖/‖t - base‖ over the tensors that were cast; None if none was.
 
     Reads the cast tensors of both models once more.

@@ -19,9 +19,8 @@ from skillpm.errors import SkillpmError
 from skillpm.files.errors import DeniedError
 from skillpm.files.folder import Folder
 from skillpm.files.tree import entries
-from skillpm.flows.graft.assemble import header_of
-from skillpm.flows.graft.graft import graft_metadata
-from skillpm.flows.graft.graft_record import read_graft_metadata, wrong_files
+from skillpm.flows.graft.graft_record import graft_metadata, read_graft_metadata, wrong_files
+from skillpm.flows.graft.plan import header_of
 from skillpm.flows.packs.composition import opened
 from skillpm.flows.session.session import Session, open_model
 from skillpm.spec.digests import Digest

@@ -8,7 +8,6 @@ from skillpm.flows.audit.graft import AuditedBase
 from skillpm.flows.packs.base_parts import part_warnings
 from skillpm.flows.packs.protocol import side_packs
 from skillpm.flows.packs.side_files import apply_side_files, files_of
-from skillpm.flows.packs.unverified import unverified_packs
 from skillpm.flows.packs.verify_on_base import HashedBase, verify_on_base
 from skillpm.flows.session.session import Session
 from skillpm.spec.lockfile import Lockfile
@@ -43,7 +42,7 @@ def verification_findings(
     has just hashed its blobs and the base, and decoding is deterministic. Writes nothing.
     """
     yield from _parts(lock, packs, audited_base)
-    for locked in unverified_packs(session.verified, lock):
+    for locked in session.verified.lacking(lock):
         name, pack = str(locked.skill), packs.get(locked.skill)
         if pack is None:
             continue  # already reported: its blobs are missing or damaged

@@ -17,7 +17,6 @@ from skillpm.flows.change.precedence import (
     settled_order,
 )
 from skillpm.flows.packs.open_project import OpenProject
-from skillpm.flows.packs.probe_files import check_probes
 from skillpm.flows.packs.protocol import AnyPack
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.restore import fetch_all
@@ -141,16 +140,18 @@ def _edited_text(project: OpenProject, plan: Plan) -> str:
 def apply_plan(project: OpenProject, plan: Plan) -> ChangeResult:
     """Fetch, then switch. Nothing changes where a blob cannot be had or is damaged.
 
-    A plan that changes nothing uses no generation number.
+    A plan that changes nothing uses no generation number. Raises `SpecError` if the probes of a new
+    pack cannot be read.
     """
     session, folder = project.session, project.folder
     current = folder.generation()
     new = new_packs(current.installed, plan.lock.skills)
     plan = _with_forecast(session, plan, new)
     fetch_all(session, project.registries, plan.lock)
-    check_probes(session.store, new.values())
+    for digest in new.values():
+        load_pack(session.store, digest).probes()
     plan = _with_precedence(project, current, plan, new)
-    remember_project(session, folder, plan.lock)
+    KnownProjects(session.home).remember(folder.folder, plan.lock.digests)
     if not folder.has_environment:
         commit(folder, current.model_copy(update={"created": _created(session)}), {})
     return _switch(project, current, plan)
@@ -238,12 +239,6 @@ def _with_forecast(session: Session, plan: Plan, new: dict[SkillName, Digest]) -
         return plan
     notes = accept_forecast(plan.lock, plan.packs, new, session.confirm)
     return replace(plan, notes=(*plan.notes, *notes))
-
-
-def remember_project(session: Session, project: ProjectFolder, lock: Lockfile) -> None:
-    """Tell `gc` to keep the packs of this lock."""
-    packs = [locked.digest for locked in lock.skill]
-    KnownProjects(session.home).remember(project.folder, packs)
 
 
 def completed(project: ProjectFolder, generation: Generation) -> ChangeResult:

@@ -17,7 +17,6 @@ from skillpm.flows.change.plan import (
 from skillpm.flows.change.preview_signatures import preview_signatures
 from skillpm.flows.packs.open_project import OpenProject
 from skillpm.flows.packs.registries import Registries
-from skillpm.flows.packs.unverified import unverified_packs
 from skillpm.spec.names import SkillName
 from skillpm.spec.oci import ROUTER_TYPE
 from skillpm.spec.plan import Basis, PlannedFile, SavedPlan
@@ -40,7 +39,7 @@ def preview(project: OpenProject, make: Callable[[], Plan]) -> ChangeResult:
     moves = moves or not plan.lock.same_set(current.lockfile)
     number = current.number + (1 if moves else 0)
     check_unchanged(folder, basis)
-    unverified = unverified_packs(project.session.verified, plan.lock)
+    unverified = project.session.verified.lacking(plan.lock)
     return ChangeResult(
         number,
         *parts,

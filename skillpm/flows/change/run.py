@@ -5,7 +5,7 @@ they make, and in nothing that happens afterwards.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from skillpm.environment.generation import Generation
@@ -20,10 +20,11 @@ from skillpm.flows.change.plan import (
     publish_files,
 )
 from skillpm.flows.change.preview import preview
-from skillpm.flows.change.verify_plan import verify_plan
 from skillpm.flows.packs.open_project import OpenProject
+from skillpm.flows.packs.restore import fetch_all
 from skillpm.flows.session.cleanup import project_transaction
 from skillpm.flows.session.session import Session
+from skillpm.store.packs import fetch_pack
 
 if TYPE_CHECKING:
     from skillpm.archive.reader import PackFile
@@ -71,7 +72,7 @@ def run_change(session: Session, command: ChangeCommand) -> ChangeResult:
         plan = _guarded_plan(project, command)
         command.fetch()
         if command.verify:
-            plan = verify_plan(project, plan)
+            plan = _verified_plan(project, plan)
         publish_files(project.registries)
         return apply_plan(project, plan)
 
@@ -82,3 +83,21 @@ def _guarded_plan(project: OpenProject, command: ChangeCommand) -> Plan:
         return plan
     command.fetch()
     return guarded(project, plan, command.guard)
+
+
+def _verified_plan(project: OpenProject, plan: Plan) -> Plan:
+    """Verify the plan's packs on the base; the result has notes on those that could not be.
+
+    Packs that this home verified before cost one small file each. Others are fetched and decoded,
+    which imports the tensor libraries. Raises `IntegrityError` for a false manifest, and what
+    `graft` raises for a pack that cannot be grafted.
+    """
+    session, registries = project.session, project.registries
+    waiting = session.verified.lacking(plan.lock)
+    if not waiting or session.verify_packs is None:
+        return plan
+    for pack in registries.files:
+        fetch_pack(session.store, pack.digest, pack)
+    fetch_all(session, registries, plan.lock)
+    notes = session.verify_packs(session, project.folder, plan.lock, waiting)
+    return replace(plan, notes=(*plan.notes, *notes))

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.errors import GraftError
 from skillpm.flows.evaluate.stage import load_runner
-from skillpm.flows.pack.manifest import Attachment, ModelPair
-from skillpm.flows.pack.side_files import side_files
+from skillpm.flows.pack.attachments import Attachment, side_files
+from skillpm.flows.pack.model_pair import ModelPair
 from skillpm.flows.session.session import Session
 from skillpm.parallel import Advance
 from skillpm.probing.measure import mean, measure, round_to_six_digits

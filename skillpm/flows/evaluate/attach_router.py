@@ -6,7 +6,8 @@ from pathlib import Path
 
 from skillpm.calibration.texts import read_texts
 from skillpm.errors import GraftError, SpecError
-from skillpm.flows.pack.manifest import Attachment, ModelPair
+from skillpm.flows.pack.attachments import Attachment
+from skillpm.flows.pack.model_pair import ModelPair
 from skillpm.flows.session.session import Session
 from skillpm.routing.features import IMAGINED, features, own_background
 from skillpm.routing.signature import FEWEST, MOST, MOST_BACKGROUND, Array, Signature
@@ -40,7 +41,7 @@ def attach_signature(
             "of general text gives a better signature in less time"
         )
     advance = session.progress("router examples", len(texts))
-    signature = make_signature(runner, texts, general, models.reference.base_identity.root)
+    signature = make_signature(runner, texts, general, base.identity.root)
     advance(len(texts))
     return Attachment(((ROUTER_TYPE, signature.dumps(), TITLE),))
 

@@ -7,7 +7,6 @@ from math import isfinite
 
 from skillpm.errors import GraftError
 from skillpm.flows.evaluate.answering import Answers
-from skillpm.flows.packs.probe_files import probes_of
 from skillpm.flows.session.session import Session
 from skillpm.probing.measure import mean, round_to_six_digits
 from skillpm.spec.capabilities import recorded_values, removal_hint
@@ -158,7 +157,7 @@ def carried_by(
 
 
 def _carried(pack: StoredPack) -> CarriedProbes | None:
-    manifest, probes = pack.manifest, probes_of(pack)
+    manifest, probes = pack.manifest, pack.probes()
     recorded = {} if probes is None else recorded_values(manifest, probes)
     if probes is None or not recorded:
         return None

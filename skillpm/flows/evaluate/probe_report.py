@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from skillpm.environment.project import ProjectFolder
 from skillpm.flows.locking.lock_check import not_installed
-from skillpm.flows.packs.probe_files import probes_of
 from skillpm.flows.session.session import Session
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
@@ -50,6 +49,6 @@ def nothing_to_probe(session: Session, skills: Sequence[SkillName]) -> Probed | 
     wanted = tuple(skill for skill in lock.skills if not skills or skill in skills)
     for skill in wanted:
         pack = load_pack(session.store, lock.skills[skill].digest)
-        if pack.manifest.capabilities and probes_of(pack) is not None:
+        if pack.manifest.capabilities and pack.probes() is not None:
             return None
     return Probed(current.number, lock.graft.mode, (), wanted)

@@ -10,8 +10,9 @@ from skillpm.checkpoint.model import CONFIG, Checkpoint, VerifiedCheckpoint
 from skillpm.delta.apply.compose import Composition
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import GraftError
-from skillpm.flows.graft.assemble import Assembly, assemble
+from skillpm.flows.graft.assemble import assemble
 from skillpm.flows.graft.graft import check_root, compose
+from skillpm.flows.graft.plan import GraftInputs, plan_graft
 from skillpm.flows.locking.lock_check import prune
 from skillpm.flows.packs.composition import Hashed, check_composed, total_bytes
 from skillpm.flows.packs.config_diff import changed_settings
@@ -74,8 +75,8 @@ class CandidateEnvironment:
             shown = self.host.show(hashed, touched)
             self._check(lock, composition, hashed)
             return shown
-        assembly = Assembly(self.base, composition, side, link=False, metadata={})
-        return self._load_written(lock, assembly)
+        inputs = GraftInputs(self.base, composition, side, link=False, metadata={})
+        return self._load_written(lock, inputs)
 
     def check(self, lock: Lockfile) -> None:
         """Decode a lock without running it. Raises the errors of `graft`.
@@ -108,15 +109,15 @@ class CandidateEnvironment:
         check_composed(composition, self.base.identity, leaves)
         check_root(lock, merkle_root(leaves))
 
-    def _load_written(self, lock: Lockfile, assembly: Assembly) -> Runner:
+    def _load_written(self, lock: Lockfile, inputs: GraftInputs) -> Runner:
         key = lock.with_root(None).dumps()
         if self._written is None or self._written[0] != key:
             self._written = None
             with scratch(self.session.home, "stage") as folder, disk_errors(folder):
                 (folder / "graft").mkdir()
-                written = assemble(self.session, assembly, folder / "graft")
+                written = assemble(self.session, plan_graft(inputs), folder / "graft")
                 check_root(lock, written.root)
-                foreign = self._foreign if assembly.side else None
+                foreign = self._foreign if inputs.side else None
                 self._written = (key, self._loaded(lock, folder / "graft", foreign))
         return self._written[1]
 

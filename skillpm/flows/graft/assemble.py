@@ -1,56 +1,28 @@
-"""Assemble a graft's folder: shards, index, small files, and the graft's metadata file."""
+"""Assemble a planned graft's folder: weight files, index, small files, and metadata file."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
-from skillpm.checkpoint.folder import STAMP, small_files
-from skillpm.checkpoint.model import Shard, VerifiedCheckpoint, open_shard
-from skillpm.checkpoint.place import hash_shard, place_shard
+from skillpm.checkpoint.folder import STAMP
+from skillpm.checkpoint.model import Checkpoint, open_shard
+from skillpm.checkpoint.place import hash_shard, make_read_only, place_shard, why_not_linked
 from skillpm.checkpoint.write import write_shard
-from skillpm.delta.apply.compose import Composition
+from skillpm.flows.graft.existing_graft import ExistingGraft
+from skillpm.flows.graft.graft_record import metadata_bytes
+from skillpm.flows.graft.plan import FilePlan, GraftPlan, Origin
 from skillpm.flows.packs.composition import check_composed
 from skillpm.flows.session.session import Session
 from skillpm.journal.atomic import sync_file, sync_folder
 from skillpm.parallel import Advance
-from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import merkle_root
-from skillpm.spec.safetensors import dump_header, layout
+from skillpm.spec.words import counted
 
 _FILES = 2
 """The number of files that are written in parallel."""
-
-
-@dataclass(frozen=True)
-class Assembly:
-    """The inputs of a graft: base, composition, side files, metadata, and a reusable graft."""
-
-    base: VerifiedCheckpoint
-    composition: Composition
-    side: Mapping[str, bytes | None]
-    link: bool
-    metadata: Mapping[str, Any]
-    old: "ReusableGraft | None" = None
-
-
-class ReusableGraft(Protocol):
-    """An existing, intact graft whose files and tensors a new one may reuse."""
-
-    def take(self, shard: str, target: Path) -> bool:
-        """Place a file of the existing graft at `target`; False if it would differ."""
-        ...
-
-    def chunks(self, tensor: str) -> Iterator[bytes] | None:
-        """Return the bytes of a tensor, not hashed; None if the tensor would differ."""
-        ...
-
-    def check_leaf(self, tensor: str, actual: Digest) -> None:
-        """Raise `IntegrityError` if a reused tensor has an unexpected leaf."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -71,38 +43,23 @@ class AssembledGraft:
     linked: tuple[str, ...] = ()
 
 
-def assemble(session: Session, assembly: Assembly, folder: Path) -> AssembledGraft:
-    """Write a graft into an empty folder and fsync it. On an error, the caller removes it."""
-    shards = shards_of(assembly)
-    leaves, counts = _write_shards(session, assembly, folder, shards)
-    check_composed(assembly.composition, assembly.base.identity, leaves)
-    small = small_contents(assembly, shards)
-    for name, data in small.items():
+def assemble(session: Session, plan: GraftPlan, folder: Path) -> AssembledGraft:
+    """Write a planned graft into an empty folder and fsync it. On an error, the caller removes it.
+
+    Raises `IntegrityError` if a tensor does not have the leaf that base, existing graft or manifest
+    give it, and `GraftError` if a skill has no effect.
+    """
+    inputs = plan.inputs
+    leaves, counts = _write_files(session, plan, folder)
+    check_composed(inputs.composition, inputs.base.identity, leaves)
+    for name, data in plan.small.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
-    (folder / STAMP).write_bytes(metadata_bytes(assembly, leaves, small))
-    _sync_tree(folder)
-    written = counts.written + sum(map(len, small.values()))
     root = merkle_root(leaves)
+    (folder / STAMP).write_bytes(metadata_bytes(inputs.metadata, root, plan.small))
+    _sync_tree(folder)
+    written = counts.written + sum(map(len, plan.small.values()))
     return AssembledGraft(root, leaves, written, counts.shared, counts.reused, linked=counts.linked)
-
-
-def metadata_bytes(
-    assembly: Assembly, leaves: Mapping[str, Digest], small: Mapping[str, bytes]
-) -> bytes:
-    """Return the content of the metadata file, with the root and the digests of small files."""
-    files = {name: str(Digest.of(data)) for name, data in sorted(small.items())}
-    return json.pretty({**assembly.metadata, "root": str(merkle_root(leaves)), "files": files})
-
-
-def shards_of(assembly: Assembly) -> dict[str, list[str]]:
-    """Return the tensors of each file: as in the base, with added tensors in the last file."""
-    shards: dict[str, list[str]] = {name: [] for name in sorted(assembly.base.shards)}
-    last = max(shards)
-    for tensor in sorted(assembly.composition.specs):
-        known = tensor in assembly.base.specs
-        shards[assembly.base.shard_of(tensor).name if known else last].append(tensor)
-    return shards
 
 
 @dataclass(frozen=True)
@@ -123,21 +80,21 @@ class _ByteCounts:
         )
 
 
-def _write_shards(
-    session: Session, assembly: Assembly, folder: Path, shards: Mapping[str, list[str]]
+def _write_files(
+    session: Session, plan: GraftPlan, folder: Path
 ) -> tuple[dict[str, Digest], _ByteCounts]:
     """Return leaves and byte counts. Computes the next file while one is synced to disk."""
-    specs = assembly.composition.specs
+    specs = plan.inputs.composition.specs
     advance = session.progress("grafting", sum(spec.nbytes for spec in specs.values()))
     leaves: dict[str, Digest] = {}
     counts = _ByteCounts()
     with ThreadPoolExecutor(session.workers) as pool, ThreadPoolExecutor(_FILES) as files:
 
-        def write(name: str) -> tuple[dict[str, Digest], _ByteCounts]:
-            return _write_file(assembly, folder / name, shards[name], (pool, advance))
+        def write(file: FilePlan) -> tuple[dict[str, Digest], _ByteCounts]:
+            return _write_file(plan, file, folder / file.name, (pool, advance))
 
         try:
-            for file_leaves, placed in files.map(write, shards):
+            for file_leaves, placed in files.map(write, plan.files):
                 leaves |= file_leaves
                 counts = counts.plus(placed)
         except BaseException:  # both at once: a file that is being written waits for `pool`
@@ -148,88 +105,84 @@ def _write_shards(
 
 
 def _write_file(
-    assembly: Assembly, path: Path, tensors: list[str], by: tuple[ThreadPoolExecutor, Advance]
+    plan: GraftPlan, file: FilePlan, path: Path, by: tuple[ThreadPoolExecutor, Advance]
 ) -> tuple[dict[str, Digest], _ByteCounts]:
-    """Write, place or reuse one file, and hash the tensors from the bytes in the new file."""
-    old, source = assembly.old, assembly.base.shards[path.name]
-    if old is not None and old.take(path.name, path):
-        leaves = hash_shard(open_shard(path), *by)
-        for tensor, leaf in leaves.items():
-            old.check_leaf(tensor, leaf)
-        return leaves, _ByteCounts(reused=path.stat().st_size)
-    if is_untouched(assembly.composition, source, tensors):
-        placed = place_shard(source, path, link=assembly.link, pool=by[0], advance=by[1])
-        for tensor, leaf in placed.leaves.items():
-            assembly.base.check_leaf(tensor, assembly.base.identity.leaves[tensor], leaf)
+    """Take one file whole or write its tensors; hash the tensors from the bytes in the new file."""
+    if file.whole is Origin.EXISTING:
+        leaves, counts = _take(plan.existing_graft, path, by)
+    elif file.whole is Origin.BASE:
+        source = plan.inputs.base.shards[file.name]
+        placed = place_shard(source, path, link=plan.inputs.link, pool=by[0], advance=by[1])
         sync_file(path)
-        names = (path.name,) if placed.linked else ()
-        return placed.leaves, _ByteCounts(placed.written, placed.shared, linked=names)
-    if not tensors:
-        return {}, _ByteCounts()
-    return _rewrite(assembly, path, tensors, by), _ByteCounts(path.stat().st_size)
+        linked = (file.name,) if placed.linked else ()
+        leaves, counts = placed.leaves, _ByteCounts(placed.written, placed.shared, linked=linked)
+    else:
+        leaves = _write_tensors(plan, file, path, by)
+        counts = _ByteCounts(path.stat().st_size)
+    _check_leaves(plan, file, leaves)
+    return leaves, counts
 
 
-def _rewrite(
-    assembly: Assembly, path: Path, tensors: list[str], by: tuple[ThreadPoolExecutor, Advance]
+def _take(
+    existing: ExistingGraft, path: Path, by: tuple[ThreadPoolExecutor, Advance]
+) -> tuple[dict[str, Digest], _ByteCounts]:
+    """Hard-link a file of the existing graft, or copy it if the file system has no hard links."""
+    if existing.take(path.name, path):
+        return hash_shard(open_shard(path), *by), _ByteCounts(reused=path.stat().st_size)
+    source = existing.model.shards[path.name]
+    placed = place_shard(source, path, link=False, pool=by[0], advance=by[1])
+    return placed.leaves, _ByteCounts(placed.written, reused=placed.shared)
+
+
+def _write_tensors(
+    plan: GraftPlan, file: FilePlan, path: Path, by: tuple[ThreadPoolExecutor, Advance]
 ) -> dict[str, Digest]:
     """Write one file: each tensor is decoded, or copied from the base or the existing graft."""
-    old, composition, base = assembly.old, assembly.composition, assembly.base
-    reused: set[str] = set()
+    composition, base = plan.inputs.composition, plan.inputs.base
 
     def chunks(tensor: str) -> Iterator[bytes]:
-        if tensor not in composition.touched:
-            return base.raw_chunks(tensor)
-        existing = old.chunks(tensor) if old is not None else None
-        if existing is None:
-            return composition.chunks(tensor)
-        reused.add(tensor)
-        return existing
+        match file.tensors[tensor]:
+            case Origin.BASE:
+                return base.raw_chunks(tensor)
+            case Origin.EXISTING:
+                return plan.existing_graft.model.raw_chunks(tensor)
+            case Origin.COMPOSED:
+                return composition.chunks(tensor)
 
-    specs = {tensor: composition.specs[tensor] for tensor in tensors}
-    metadata = base.shards[path.name].header.metadata
-    leaves = write_shard(path, specs, chunks, metadata=metadata, pool=by[0], advance=by[1])
+    specs = {tensor: composition.specs[tensor] for tensor in file.tensors}
+    metadata = base.shards[file.name].header.metadata
+    return write_shard(path, specs, chunks, metadata=metadata, pool=by[0], advance=by[1])
+
+
+def _check_leaves(plan: GraftPlan, file: FilePlan, leaves: Mapping[str, Digest]) -> None:
+    """Raise `IntegrityError` if a copied tensor has another leaf than in the place it is from."""
+    base = plan.inputs.base
     for tensor, leaf in leaves.items():
-        if tensor not in composition.touched:
-            base.check_leaf(tensor, assembly.base.identity.leaves[tensor], leaf)
-        elif old is not None and tensor in reused:
-            old.check_leaf(tensor, leaf)
-    return leaves
+        if file.tensors[tensor] is Origin.BASE:
+            base.check_leaf(tensor, base.identity.leaves[tensor], leaf)
+        elif file.tensors[tensor] is Origin.EXISTING:
+            plan.existing_graft.check_leaf(tensor, leaf)
 
 
-def is_untouched(composition: Composition, shard: Shard, tensors: Collection[str]) -> bool:
-    """Whether the graft has a file of the base without changes."""
-    before = {placed.spec.name for placed in shard.header.tensors}
-    return before == set(tensors) and not before & composition.touched.keys()
+def seal_links(folder: Path, written: AssembledGraft) -> None:
+    """Make linked files read-only. This affects the base too, because the files are the same."""
+    for name in written.linked:
+        make_read_only(folder / name)
 
 
-def header_of(composition: Composition, shard: Shard, tensors: Collection[str]) -> bytes:
-    """Return the safetensors header of a graft's file, given the base's file of that name."""
-    if is_untouched(composition, shard, tensors):
-        return shard.file.read(0, shard.header.data_start)
-    specs = [composition.specs[tensor] for tensor in tensors if tensor in composition.specs]
-    return dump_header(layout(specs), shard.header.metadata)
-
-
-def small_contents(assembly: Assembly, shards: Mapping[str, list[str]]) -> dict[str, bytes]:
-    """Return the index, the side files, and the base's small files without a side file."""
-    contents = {name: data for name, data in assembly.side.items() if data is not None}
-    if assembly.base.index is not None:
-        contents[assembly.base.index_name] = json.pretty(_index(assembly, shards))
-    for path in small_files(assembly.base):
-        if str(path) not in contents and str(path) not in assembly.side:
-            assert assembly.base.folder is not None  # noqa: S101 - only a folder has small files
-            contents[str(path)] = (assembly.base.folder / path).read_bytes()
-    return contents
-
-
-def _index(assembly: Assembly, shards: Mapping[str, list[str]]) -> dict[str, Any]:
-    index = dict(assembly.base.index or {})
-    specs = assembly.composition.specs
-    metadata = index.get("metadata")
-    total = sum(spec.nbytes for spec in specs.values())
-    index["metadata"] = {**(metadata if isinstance(metadata, dict) else {}), "total_size": total}
-    index["weight_map"] = {t: name for name, tensors in shards.items() for t in tensors}
-    return index
+def report_links(session: Session, target: Path, base: Checkpoint, written: AssembledGraft) -> None:
+    """Report the files that are shared with the base, and those that could not be linked."""
+    if written.linked:
+        session.say(
+            f"note: {counted(len(written.linked), 'file')} of `{target}` and of the base "
+            f"`{base.path.resolve()}` are hard links to the same data, so an edit of the graft "
+            "changes the base. They were made read-only; `skillpm graft` without `--link` writes "
+            "copies"
+        )
+    for name in sorted(base.shards.keys() - written.linked):
+        reason = why_not_linked(base.shards[name].file.path)
+        if reason is not None:
+            session.say(f"note: `{name}` of the base cannot be linked: {reason}")
 
 
 def _sync_tree(folder: Path) -> None:

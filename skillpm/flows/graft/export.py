@@ -15,8 +15,9 @@ from skillpm.environment.project import ProjectFolder
 from skillpm.environment.swap import check_apart
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
 from skillpm.files.output import check_output_folder
-from skillpm.flows.graft.assemble import Assembly, assemble
+from skillpm.flows.graft.assemble import assemble
 from skillpm.flows.graft.peft import LayeredDelta, LoraRequest, LowRankResult, to_low_rank
+from skillpm.flows.graft.plan import GraftInputs, plan_graft
 from skillpm.flows.graft.write_peft import write_peft
 from skillpm.flows.packs.base_parts import part_warnings
 from skillpm.flows.packs.composition import opened
@@ -77,8 +78,8 @@ def export(session: Session, ref: str, target: Path, request: LoraRequest | None
         for warning in part_warnings([p.manifest for p in packs], base, side):
             session.say(f"warning: {warning}")
         with _staged(session, target) as staged:
-            assembly = Assembly(verified, composition, side, link=False, metadata={})
-            root = assemble(session, assembly, staged).root
+            inputs = GraftInputs(verified, composition, side, link=False, metadata={})
+            root = assemble(session, plan_graft(inputs), staged).root
             (staged / STAMP).unlink()
     files = tuple(file.path for p in packs for file in p.manifest.files)
     return Exported(pack, target, lowered, root, files, time.monotonic() - started)

@@ -1,13 +1,14 @@
 """`graft`: write base + installed set as a model folder that transformers can load."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.checkpoint.model import Checkpoint, VerifiedCheckpoint
 from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.environment.generation import Generation
+from skillpm.environment.known_projects import KnownProjects
 from skillpm.environment.project import ProjectFolder
 from skillpm.environment.swap import GraftPlace, Swap, check_target
 from skillpm.environment.swap_record import SwapRecord
@@ -20,20 +21,14 @@ from skillpm.errors import (
     UnknownSkillError,
 )
 from skillpm.files.errors import write_error
-from skillpm.flows.change.plan import remember_project
-from skillpm.flows.graft.assemble import AssembledGraft, Assembly, assemble
-from skillpm.flows.graft.linked_files import report_links, seal_links
-from skillpm.flows.graft.reuse import (
-    SUMS,
-    Reuse,
-    merge_digests,
-    open_existing_graft,
-    remember_leaves,
-)
+from skillpm.flows.graft.assemble import AssembledGraft, assemble, report_links, seal_links
+from skillpm.flows.graft.existing_graft import ExistingGraft, open_existing_graft, remember_leaves
+from skillpm.flows.graft.graft_record import SUMS, graft_metadata, merge_digests
+from skillpm.flows.graft.plan import GraftInputs, GraftPlan, plan_graft
 from skillpm.flows.locking.lock_check import prune
 from skillpm.flows.locking.solve import check_facts_of, check_together
 from skillpm.flows.packs.base_parts import part_warnings
-from skillpm.flows.packs.composition import opened
+from skillpm.flows.packs.composition import check_effect, opened
 from skillpm.flows.packs.protocol import check_is, side_packs
 from skillpm.flows.packs.restore import restoring
 from skillpm.flows.packs.side_files import apply_side_files, files_of
@@ -43,7 +38,7 @@ from skillpm.flows.session.session import Session
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.merging import MERGED
-from skillpm.spec.merkle import Identity
+from skillpm.spec.merkle import Identity, merkle_root
 from skillpm.spec.names import SkillName
 from skillpm.store.packs import StoredPack, load_pack
 
@@ -90,7 +85,7 @@ def graft(
         place = check_target(project.folder, path, base.path, session.home)
         identity = session.identify(base, "hashing base", cached=not verify)
         check_project_base(session, current, base, identity)
-        remember_project(session, project, current.lockfile)
+        KnownProjects(session.home).remember(project.folder, current.lockfile.digests)
         lock = _selected(_with_known_root(project, current.lockfile), only)
         request = _GraftRequest(project, lock, path, place, link, fresh, verify)
 
@@ -201,30 +196,42 @@ class _GraftRequest:
 
 def _write(session: Session, request: _GraftRequest, base: VerifiedCheckpoint) -> AssembledGraft:
     """Write a graft with parts of an existing one, which is left alone if nothing changes."""
-    composition, packs = compose(session, base, request.lock)
-    side = apply_side_files(files_of(base), side_packs(packs))
-    for warning in part_warnings([pack.manifest for pack in packs], base, side):
-        session.say(f"warning: {warning}")
-    digests = merge_digests(composition, list(request.lock.skills.values()))
-    metadata = {**graft_metadata(request.lock, base.identity.root), SUMS: digests}
-    assembly = Assembly(base, composition, side, request.link, metadata)
+    inputs = _inputs(session, request, base)
     existing = None
     if not request.fresh:
         existing = open_existing_graft(
             session, request.target, base.identity.root, cached=not request.verify
         )
     if existing is None:
-        return _swap_in(session, request, assembly)
-    reuse = Reuse(assembly, existing)
-    written = reuse.unchanged_graft(session)
-    if written is not None:
-        check_root(request.lock, written.root)
-        return written
+        return _swap_in(session, request, plan_graft(inputs))
     try:
-        return _swap_in(session, request, replace(assembly, old=reuse), reuse)
+        plan = plan_graft(inputs, existing)
+        leaves = plan.unchanged
+        if leaves is None or not _has_leaves(session, existing, leaves):
+            return _swap_in(session, request, plan)
     except IntegrityError as problem:
         session.say(f"writing the whole graft again: {problem.message}")
-        return _swap_in(session, request, assembly)
+        return _swap_in(session, request, plan_graft(inputs))
+    check_effect(inputs.composition, base.identity, leaves)
+    check_root(request.lock, merkle_root(leaves))
+    size = sum(shard.file.size for shard in existing.model.shards.values())
+    return AssembledGraft(merkle_root(leaves), leaves, 0, 0, size, unchanged=True)
+
+
+def _inputs(session: Session, request: _GraftRequest, base: VerifiedCheckpoint) -> GraftInputs:
+    composition, packs = compose(session, base, request.lock)
+    side = apply_side_files(files_of(base), side_packs(packs))
+    for warning in part_warnings([pack.manifest for pack in packs], base, side):
+        session.say(f"warning: {warning}")
+    digests = merge_digests(composition, list(request.lock.skills.values()))
+    metadata = {**graft_metadata(request.lock, base.identity.root), SUMS: digests}
+    return GraftInputs(base, composition, side, request.link, metadata)
+
+
+def _has_leaves(session: Session, graft: ExistingGraft, leaves: Mapping[str, Digest]) -> bool:
+    """Whether an existing graft has these leaves. Costs one read and SHA-256 of the graft."""
+    label = "hashing the existing graft"
+    return session.identify(graft.model, label, cached=False).leaves == leaves
 
 
 def check_root(lock: Lockfile, root: Digest) -> None:
@@ -235,9 +242,7 @@ def check_root(lock: Lockfile, root: Digest) -> None:
         )
 
 
-def _swap_in(
-    session: Session, request: _GraftRequest, assembly: Assembly, reuse: Reuse | None = None
-) -> AssembledGraft:
+def _swap_in(session: Session, request: _GraftRequest, plan: GraftPlan) -> AssembledGraft:
     target = request.target
     record = SwapRecord(request.project, session.home, request.place)
     with request.place.open(create=True) as folder:
@@ -245,10 +250,10 @@ def _swap_in(
         record.write(ready=False)
         try:
             staged = swap.begin()
-            written = assemble(session, assembly, staged)
+            written = assemble(session, plan, staged)
             check_root(request.lock, written.root)
-            if reuse is not None:
-                reuse.check_unmoved()
+            if plan.existing is not None:
+                plan.existing.check_unmoved()
             seal_links(staged, written)
             record.write(ready=True)
         except BaseException as problem:
@@ -265,26 +270,8 @@ def _swap_in(
         record.clear()
     remember_leaves(session, target, written.leaves)
     if request.link:
-        report_links(session, target, assembly.base, written)
+        report_links(session, target, plan.inputs.base, written)
     return written
-
-
-def graft_metadata(lock: Lockfile, base: Digest) -> dict[str, object]:
-    """Return a graft's metadata, without its root."""
-    return {
-        "format": 1,
-        "base_root": str(base),
-        "graft": lock.graft.merge_options,
-        "skills": [
-            {
-                "skill": str(locked.skill),
-                "version": str(locked.version),
-                "digest": str(locked.digest),
-                "weight": locked.weight,
-            }
-            for locked in lock.skills.values()
-        ],
-    }
 
 
 def _remember_root(project: ProjectFolder, installed: Lockfile, root: Digest) -> None:

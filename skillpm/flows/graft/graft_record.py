@@ -1,18 +1,81 @@
-"""Read and check the metadata of a graft on disk as untrusted input (law 5)."""
+"""The metadata of a graft: what is recorded, and its check as untrusted input (law 5)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from skillpm.checkpoint.folder import STAMP
+from skillpm.delta.apply.compose import Composition
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
 from skillpm.files.folder import Folder
 from skillpm.files.tree import hash_below
 from skillpm.spec import json
+from skillpm.spec.digests import Digest
+from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.merkle import Identity
+from skillpm.spec.names import SkillName
 
 SMALL_LIMIT = 2_000_000_000
 """The size limit of all small files of a graft together, in bytes."""
+SUMS = "sums"
+"""The key of the digests of `merge_digests`."""
+
+
+def graft_metadata(lock: Lockfile, base: Digest) -> dict[str, object]:
+    """Return a graft's metadata, without the digests of what is in it."""
+    return {
+        "format": 1,
+        "base_root": str(base),
+        "graft": lock.graft.merge_options,
+        "skills": [
+            {
+                "skill": str(locked.skill),
+                "version": str(locked.version),
+                "digest": str(locked.digest),
+                "weight": locked.weight,
+            }
+            for locked in lock.skills.values()
+        ],
+    }
+
+
+def merge_digests(composition: Composition, locked: Sequence[LockedSkill]) -> dict[str, str]:
+    """Return a digest of the merge inputs of each tensor whose leaf is in no manifest.
+
+    Packs and weights determine a sum, because a pack's digest covers the packs it is layered on.
+    For another merge method, the digest also covers the method, its settings and its vectors.
+    """
+    parts = {entry.skill: [str(entry.digest), entry.weight] for entry in locked}
+    return {
+        tensor: str(Digest.of(json.canonical(_recipe(composition, tensor, parts))))
+        for tensor in sorted(composition.rewritten)
+        if manifest_leaf(composition, tensor) is None
+    }
+
+
+def _recipe(
+    composition: Composition, tensor: str, parts: Mapping[SkillName, list[object]]
+) -> object:
+    if not composition.merges(tensor):
+        return [parts[skill] for skill in composition.touched[tensor]]
+    vectors = composition.vectors(tensor)
+    return {
+        "method": composition.merging.method,
+        "settings": composition.merging.all_settings,
+        "vectors": {str(top): [parts[s] for s in skills] for top, skills in vectors.items()},
+    }
+
+
+def manifest_leaf(composition: Composition, tensor: str) -> Digest | None:
+    """Return the leaf of a tensor that one pack determines, from its manifest; else None."""
+    entry = composition.sole(tensor)
+    return entry.result if entry is not None else None
+
+
+def metadata_bytes(metadata: Mapping[str, Any], root: Digest, small: Mapping[str, bytes]) -> bytes:
+    """Return the content of the metadata file, with the root and the digests of small files."""
+    files = {name: str(Digest.of(data)) for name, data in sorted(small.items())}
+    return json.pretty({**metadata, "root": str(root), "files": files})
 
 
 def read_graft_metadata(folder: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from skillpm.resolver.deadline import Deadline
 from skillpm.resolver.errors import UnknownWantedError, WrongBaseError
 from skillpm.resolver.question import Question
 from skillpm.resolver.solve import solve
-from skillpm.spec.agreement import fact_differences
+from skillpm.spec.agreement import check_facts
 from skillpm.spec.compat import clashes
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedBase, LockedGraft, LockedSkill, Lockfile
@@ -265,19 +265,6 @@ def check_set(manifests: Sequence[Manifest], weights: Mapping[SkillName, float])
             "reason",
         )
     check_facts(manifests)
-
-
-def check_facts(manifests: Sequence[Manifest]) -> None:
-    """Raise `ResolutionError` if packs record different facts of their architecture (ADR 31)."""
-    differences = list(fact_differences(manifests))
-    if differences:
-        listed = "\n".join(f"  {difference}" for difference in differences[:_SHOWN])
-        again = differences[0].second
-        raise ResolutionError(
-            f"these packs record different facts about the base's architecture:\n{listed}",
-            hint=f"pack `{again.skill}` again with the library version of the other pack: "
-            f"`skillpm pack BASE TUNED --name {again.skill} --version …`",
-        )
 
 
 def check_facts_of(lock: Lockfile, packs: Mapping[SkillName, AnyPack]) -> None:

@@ -11,7 +11,7 @@ from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.auto.decoded import tensors_of
 from skillpm.delta.auto.weights import Calibrated
 from skillpm.errors import GraftError
-from skillpm.flows.pack.manifest import ModelPair
+from skillpm.flows.pack.model_pair import ModelPair
 from skillpm.flows.session.session import Session
 from skillpm.running.runner import Batch, Runner, answers_of, divergence
 

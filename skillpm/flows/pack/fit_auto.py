@@ -16,11 +16,12 @@ from skillpm.delta.auto.scheme import Auto, CandidateCache
 from skillpm.delta.auto.weights import Unweighted
 from skillpm.delta.encode.encode import EncodingJob
 from skillpm.errors import GraftError
-from skillpm.flows.pack.encode_layers import Layers, delta_bytes, encode_layers
-from skillpm.flows.pack.file_size import file_size
-from skillpm.flows.pack.manifest import ModelPair, PackRequest
+from skillpm.flows.pack.attachments import Attachments
+from skillpm.flows.pack.encoded_delta import Layers, encode_layers
+from skillpm.flows.pack.model_pair import ModelPair
+from skillpm.flows.pack.pack_file import file_size
+from skillpm.flows.pack.scheme import EncodingTarget
 from skillpm.flows.pack.survey_cache import SurveyCache
-from skillpm.flows.pack.target import EncodingTarget
 from skillpm.flows.session.session import Session
 from skillpm.parallel import no_advance
 
@@ -43,8 +44,8 @@ class _Fitter:
     """Encodes trials of a pack, each in its own folder."""
 
     session: Session
-    request: PackRequest
     models: ModelPair
+    attachments: Attachments
     folder: Path
     facts: dict[str, Any]
     survey: CandidateSurvey
@@ -72,14 +73,18 @@ class _Fitter:
         return None if unchanged else self.scheme(allocation)
 
     def size(self, scheme: Auto, layers: Layers) -> int:
-        return file_size(self.session, self.request, self.models, scheme, layers)
+        return file_size(self.session, self.models, self.attachments, scheme, layers)
 
 
 def fit(
-    session: Session, request: PackRequest, models: ModelPair, target: EncodingTarget, folder: Path
+    session: Session,
+    models: ModelPair,
+    attachments: Attachments,
+    target: EncodingTarget,
+    folder: Path,
 ) -> tuple[Auto, Layers]:
     """The scheme and the layers that meet the target. Raises `GraftError` if none can."""
-    dense = delta_bytes(models)
+    dense = models.delta_bytes
     budget = target.budget.bytes_of(dense) if target.budget else None
     calibration = target.calibrate(session, models, folder) if target.calibrate else None
     weighting: Weighting = calibration.weighting if calibration else Unweighted()
@@ -87,7 +92,7 @@ def fit(
     cache.sweep(session.now.timestamp())
     survey = CandidateSurvey(
         EncodingJob(models.reference.source, models.tuned, session.workers, no_advance),
-        models.differing,
+        list(models.differing),
         CandidateCache(weighting),
         cache.load,
         cache.save,
@@ -98,7 +103,7 @@ def fit(
     facts: dict[str, Any] = {"budget": target.budget.text} if target.budget else {}
     if target.keep is not None:
         facts["keep"] = target.keep
-    fitter = _Fitter(session, request, models, folder, facts, survey)
+    fitter = _Fitter(session, models, attachments, folder, facts, survey)
     if budget is not None:
         return _fit_bytes(fitter, budget)
     if calibration is None:
@@ -182,7 +187,7 @@ def _fit_divergence(
     while fitter.trials < _TRIALS:
         scheme = fitter.scheme(fitter.survey.for_distortion(aim))
         layers = fitter.trial(scheme)
-        divergence = calibration.divergence(layers.open(fitter.request, fitter.models))
+        divergence = calibration.divergence(layers.open(fitter.models))
         reached = min(reached, divergence)
         fitter.session.say(
             f"divergence {divergence:.4g} (limit {cap:.4g}) with {layers.size} bytes"

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from skillpm.delta.auto.candidates import CandidatePoint, EncodingChoice, Family
 from skillpm.errors import SkillpmError
 from skillpm.files.access import open_below
-from skillpm.flows.pack.manifest import ModelPair
+from skillpm.flows.pack.model_pair import ModelPair
 from skillpm.flows.session.session import Session
 from skillpm.flows.upkeep.expiry import age_out
 from skillpm.spec import json

@@ -4,7 +4,7 @@ Used by `verify`, `install` and `audit`. Costs one decode of the pack and of the
 layered on.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,20 +13,24 @@ from skillpm.checkpoint.model import CONFIG, Checkpoint, VerifiedCheckpoint
 from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.apply.recompute import DecodedTensor, decode_all
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import IntegrityError, SkillpmError
 from skillpm.flows.packs.base_parts import check_part_configs, part_warnings
 from skillpm.flows.packs.composition import check_composed, opened, total_bytes
 from skillpm.flows.packs.find import with_layers
 from skillpm.flows.packs.protocol import AnyPack, side_packs
 from skillpm.flows.packs.side_files import apply_side_files, files_of
-from skillpm.flows.session.base_model import check_footprint, footprint_fits
+from skillpm.flows.session.base_model import check_footprint, footprint_fits, open_base
 from skillpm.flows.session.session import Session
 from skillpm.spec import json
 from skillpm.spec.config_numbers import check_numbers
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.manifest import ArchitectureFacts, Manifest
 from skillpm.spec.merkle import Identity, leaf_of_chunks, merkle_root
+from skillpm.spec.words import counted
+from skillpm.store.packs import load_pack
 from skillpm.verification.check import (
     FalseManifestError,
     check_decoded,
@@ -201,3 +205,45 @@ def _facts(base: HashedBase, *, exact: bool) -> BaseFacts:
         files_of(model),
         lambda: base.facts,
     )
+
+
+def verify_locked(
+    session: Session, project: ProjectFolder, lock: Lockfile, waiting: Sequence[LockedSkill]
+) -> tuple[str, ...]:
+    """Verify stored packs and record those that pass; return a note if there is no base.
+
+    The root of the base may come from cached leaves, but the tensors that a pack is decoded against
+    are hashed again. Raises the errors of `verify_on_base`, with a hint.
+    """
+    base = _project_base(session, project, lock)
+    if isinstance(base, str):
+        packs = counted(len(waiting), "pack")
+        return (
+            f"{packs} not verified: {base}; `skillpm install` verifies once the base is available",
+        )
+    for locked in waiting:
+        session.say(f"verifying {locked.ref} on the base")
+        pack = load_pack(session.store, locked.digest)
+        try:
+            verify_on_base(session, pack, base, accept_footprint=locked.accept_footprint)
+        except SkillpmError as problem:
+            problem.hint = problem.hint or f"install the other skills without `{locked.skill}`"
+            raise
+        for warning in warn_of_parts(session, pack, base.model):
+            session.say(f"warning: {warning}")
+        session.verified.remember(locked.digest, lock.base.root)
+    return ()
+
+
+def _project_base(session: Session, project: ProjectFolder, lock: Lockfile) -> HashedBase | str:
+    """Return the project's base, or the reason why it cannot be used."""
+    try:
+        model = open_base(session, project)
+        identity = session.identify(model, "hashing base")
+    except SkillpmError as problem:
+        return problem.message
+    if identity.root != lock.base.root:
+        return (
+            f"`{model.path}` has the root `{identity.root}`; the project expects `{lock.base.root}`"
+        )
+    return HashedBase(VerifiedCheckpoint.of(model, identity))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from skillpm.checkpoint.leaves import LeafCache, identify
-from skillpm.checkpoint.model import Checkpoint, open_checkpoint
+from skillpm.checkpoint.model import Checkpoint, VerifiedCheckpoint, open_checkpoint
 from skillpm.environment.project import ProjectFolder
 from skillpm.files.ownership import is_owner_only
 from skillpm.index.protocol import Index
@@ -115,6 +115,12 @@ class Session:
             workers=self.workers,
             advance=self.progress(label, total),
         )
+
+    def hash_model(
+        self, model: Checkpoint, label: str, *, cached: bool = True
+    ) -> VerifiedCheckpoint:
+        """The model, held from now on to the identity that `identify` returns."""
+        return VerifiedCheckpoint.of(model, self.identify(model, label, cached=cached))
 
 
 def open_model(path: Path) -> Checkpoint:

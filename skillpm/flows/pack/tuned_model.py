@@ -1,7 +1,7 @@
-"""Open the tuned side of a pack: a tuned model, or a base with an adapter applied."""
+"""Open the tuned model of a pack: a model folder, or an adapter applied to the reference."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,12 @@ from skillpm.adapters.experts import ExpertSum
 from skillpm.adapters.fit import KnownNames, fit, merge_keys
 from skillpm.architecture.ask import ask_facts
 from skillpm.architecture.entries import TIE
-from skillpm.checkpoint.model import CONFIG, Checkpoint, VerifiedCheckpoint
-from skillpm.delta.encode.lora_source import Adapted, Factored
-from skillpm.delta.encode.schemes import Scheme
+from skillpm.checkpoint.model import CONFIG, Checkpoint
+from skillpm.delta.encode.lora_source import Adapted
 from skillpm.delta.tensors.ports import Source
 from skillpm.errors import GraftError, SpecError
-from skillpm.flows.pack.manifest import PackRequest, Reference
 from skillpm.flows.pack.named_base import check_named_base
-from skillpm.flows.pack.target import EncodingTarget
+from skillpm.flows.pack.reference import Reference
 from skillpm.flows.packs.module_layout import ask_layout
 from skillpm.flows.packs.side_files import files_in, files_of
 from skillpm.flows.session.session import Session, open_model
@@ -32,17 +30,28 @@ _METHODS = {False: "lora", True: "dora"}
 
 
 @dataclass(frozen=True)
-class TunedSide:
-    """The tuned model: its tensors, its identity, its small files; and how to encode it.
+class AppliedAdapter:
+    """An adapter applied to a reference: its tensors, and what the manifest states about it.
 
-    `request` and `scheme` are those of the caller, completed with facts of an adapter.
+    `settings` are ranks, alpha and the number of modules; `method` is `lora` or `dora`.
+    `base_name` is the name of the base that the adapter was trained on, if the adapter has it.
     """
+
+    tensors: Adapted
+    settings: Mapping[str, object]
+    method: str
+    base_name: str | None
+
+
+@dataclass(frozen=True)
+class TunedModel:
+    """The tuned model: its tensors, its identity, its small files and its folder."""
 
     source: Source
     identity: Identity
     files: Files
-    request: PackRequest
-    scheme: Scheme | EncodingTarget
+    folder: Path | None
+    adapter: AppliedAdapter | None = None
 
 
 def find_tuned(path: Path, tuned_is: str | None = None) -> Checkpoint | Adapter:
@@ -70,34 +79,25 @@ def find_tuned(path: Path, tuned_is: str | None = None) -> Checkpoint | Adapter:
     return open_adapter(path)
 
 
-def tuned_side(
-    session: Session,
-    request: PackRequest,
-    tuned_input: Checkpoint | Adapter,
-    reference: Reference,
-    scheme: Scheme | EncodingTarget,
-) -> TunedSide:
-    """The tuned side of a pack. An adapter is applied to the reference of the delta."""
-    if isinstance(tuned_input, Adapter):
-        return _adapted_side(session, request, tuned_input, reference, scheme)
-    identity = session.identify(tuned_input, "hashing tuned", cached=False)
-    tuned = VerifiedCheckpoint.of(tuned_input, identity)
-    return TunedSide(tuned, identity, files_of(tuned), request, scheme)
+def open_tuned(session: Session, found: Checkpoint | Adapter, reference: Reference) -> TunedModel:
+    """Hash the tuned model, or apply the adapter to the reference and hash what it changes.
+
+    Raises `GraftError` if the adapter changes nothing or cannot be applied exactly,
+    `IntegrityError` if it was trained on another base.
+    """
+    if isinstance(found, Adapter):
+        return _apply_adapter(session, found, reference)
+    tuned = session.hash_model(found, "hashing tuned", cached=False)
+    return TunedModel(tuned, tuned.identity, files_of(tuned), tuned.folder)
 
 
-def _adapted_side(
-    session: Session,
-    request: PackRequest,
-    adapter: Adapter,
-    reference: Reference,
-    scheme: Scheme | EncodingTarget,
-) -> TunedSide:
+def _apply_adapter(session: Session, adapter: Adapter, reference: Reference) -> TunedModel:
     text = reference.files(CONFIG)
     config = json.parse_object(text, f"the base's `{CONFIG}`", foreign=True) if text else {}
     if config.get("quantization_config"):
         raise GraftError(
-            f"`{request.base}` is quantised, and the error of an adapter on quantised weights is "
-            "unknown",
+            f"`{reference.base.path}` is quantised, and the error of an adapter on quantised "
+            "weights is unknown",
             hint="use the base in full precision",
         )
     layout = ask_layout(adapter, reference.source, text)
@@ -108,18 +108,14 @@ def _adapted_side(
     identity = _identify(session, reference.identity, fitted.adapted)
     if identity.leaves == reference.identity.leaves:
         raise GraftError(
-            f"`{request.tuned}` changes no tensor of its base: there is nothing to pack",
+            f"`{adapter.path}` changes no tensor of its base: there is nothing to pack",
             hint="check that the adapter was trained: a new LoRA is zero and changes nothing",
         )
     files = _files(adapter, reference.files, dict(fitted.config))
-    request = replace(
-        request,
-        sources=(*request.sources, *([named] if named else [])),
-        method=request.method or _METHODS[adapter.config.use_dora],
-    )
-    if not isinstance(scheme, EncodingTarget) and scheme.name == "lossless":
-        scheme = Factored(scheme, fitted.adapted, _facts(adapter, fitted.adapted))
-    return TunedSide(fitted.adapted, identity, files, request, scheme)
+    settings = _settings(adapter, fitted.adapted)
+    method = _METHODS[adapter.config.use_dora]
+    applied = AppliedAdapter(fitted.adapted, settings, method, named)
+    return TunedModel(fitted.adapted, identity, files, adapter.path, applied)
 
 
 def _known_names(adapter: Adapter, config: Mapping[str, Any]) -> KnownNames:
@@ -181,7 +177,7 @@ def _files(adapter: Adapter, before: Files, config: dict[str, object]) -> Files:
     return read
 
 
-def _facts(adapter: Adapter, adapted: Adapted) -> dict[str, object]:
+def _settings(adapter: Adapter, adapted: Adapted) -> dict[str, object]:
     """The settings of an adapter for the manifest: ranks, alpha, and the number of modules."""
     config = adapter.config
     ranks = [pending.a.spec.shape[0] for pending in adapted.updates.values()]

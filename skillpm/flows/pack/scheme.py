@@ -1,17 +1,23 @@
-"""The target of the scheme `auto`, without importing the libraries that fit it."""
+"""The scheme of a pack: given, completed for an adapter, or found for a target (`auto`).
+
+Imports none of the libraries that fit a target.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from skillpm.delta.encode.lora_source import Factored
+from skillpm.flows.pack.encoded_delta import Layers, SettledScheme
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from skillpm.delta.encode.schemes import Scheme
+    from skillpm.flows.pack.attachments import Attachments
     from skillpm.flows.pack.calibrate import Calibration
-    from skillpm.flows.pack.encode_layers import Layers
-    from skillpm.flows.pack.manifest import ModelPair, PackRequest
+    from skillpm.flows.pack.model_pair import ModelPair
     from skillpm.flows.session.session import Session
     from skillpm.spec.budget import Budget
 
@@ -22,8 +28,8 @@ class TargetFitter(Protocol):
     def __call__(
         self,
         session: Session,
-        request: PackRequest,
         models: ModelPair,
+        attachments: Attachments,
         target: EncodingTarget,
         folder: Path,
         /,
@@ -49,3 +55,25 @@ class EncodingTarget:
     keep: float | None = None
     calibrate: Calibrator | None = None
     name: str = "auto"
+
+
+def settle_scheme(
+    session: Session,
+    models: ModelPair,
+    attachments: Attachments,
+    asked: Scheme | EncodingTarget,
+    folder: Path,
+) -> SettledScheme:
+    """The scheme that encodes the delta.
+
+    A target is fitted by trials in `folder`; the layers of the best trial are kept, so that they
+    are not encoded again. An adapter under `lossless` is stored as its factors. Raises
+    `GraftError` if no scheme meets the target.
+    """
+    if isinstance(asked, EncodingTarget):
+        scheme, layers = asked.fit(session, models, attachments, asked, folder)
+        return SettledScheme(scheme, layers)
+    adapter = models.adapter
+    if adapter is not None and asked.name == "lossless":
+        return SettledScheme(Factored(asked, adapter.tensors, adapter.settings))
+    return SettledScheme(asked)

@@ -1,9 +1,9 @@
-"""Compare the small files of base and tuned model: what a pack carries, and what it leaves out."""
+"""Stage 2 of `pack`: what a pack carries beside its tensors, and the files that it leaves out."""
 
 import filecmp
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +19,13 @@ from skillpm.flows.pack.encode_files import (
     without_spelling,
 )
 from skillpm.flows.pack.encode_parts import encode_parts
-from skillpm.flows.pack.manifest import ModelPair, PackRequest
+from skillpm.flows.pack.model_pair import ModelPair
 from skillpm.flows.packs.config_diff import needed_patch
 from skillpm.flows.packs.side_files import PackSideFiles, apply_side_files
+from skillpm.flows.session.session import Session
 from skillpm.spec import json
+from skillpm.spec.manifest import Capability
+from skillpm.spec.oci import CARD_TYPE
 from skillpm.spec.pack import read_side_file
 from skillpm.spec.parts import PICKLE, WEIGHTS
 from skillpm.spec.sidefiles import CONFIG, PATCHED, diff_patch
@@ -54,6 +57,55 @@ class OmittedFile:
     is_read: bool
 
 
+AttachedLayer = tuple[str, bytes, str]
+"""The media type of a layer, its data and its title."""
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """What one function attaches to a pack: layers, and the capabilities that it measured."""
+
+    layers: tuple[AttachedLayer, ...] = ()
+    capabilities: tuple[Capability, ...] = ()
+
+
+Attach = Callable[[Session, ModelPair], Attachment]
+"""Computes an attachment from both models: probes or a router signature."""
+
+
+@dataclass(frozen=True)
+class Attachments:
+    """All content of a pack except its tensors, and the files that the pack leaves out."""
+
+    side: tuple[SidePart, ...]
+    layers: tuple[AttachedLayer, ...]
+    capabilities: tuple[Capability, ...]
+    left_out: tuple[OmittedFile, ...]
+
+
+def collect_attachments(
+    session: Session, models: ModelPair, attach: Sequence[Attach]
+) -> Attachments:
+    """Compare the small files of both models, then call the functions in `attach` in order.
+
+    Raises `SpecError` for a differing file that no pack can carry, `GraftError` if a model cannot
+    be run.
+    """
+    side = side_files(models)
+    left_out = _omitted_files(models, side)
+    attached = [function(session, models) for function in attach]
+    card = models.request.card
+    return Attachments(
+        side,
+        (
+            *([(CARD_TYPE, card, "README.md")] if card else []),
+            *(layer for attachment in attached for layer in attachment.layers),
+        ),
+        tuple(value for attachment in attached for value in attachment.capabilities),
+        left_out,
+    )
+
+
 def side_files(models: ModelPair) -> tuple[SidePart, ...]:
     """The side files of a pack: the differences between the small files of both models."""
     names = None
@@ -83,19 +135,17 @@ def _is_small(model: Checkpoint, path: Path) -> bool:
     return plain and (model.folder / path).stat().st_size <= json.SIZE_LIMIT
 
 
-def omitted_files(
-    request: PackRequest, models: ModelPair, side: tuple[SidePart, ...]
-) -> tuple[OmittedFile, ...]:
+def _omitted_files(models: ModelPair, side: tuple[SidePart, ...]) -> tuple[OmittedFile, ...]:
     """Every file in which the graft will differ from the tuned folder, sorted by path.
 
     Reads both folders once.
     """
-    folder = request.tuned.expanduser()
+    folder = models.request.tuned.expanduser()
     if not folder.is_dir():
         return ()
     facts = models.facts
     parsed = ((f, None if data is None else read_side_file(f, data, facts)) for f, data in side)
-    pack = PackSideFiles(request.skill, tuple(parsed))
+    pack = PackSideFiles(models.request.skill, tuple(parsed))
     before = models.reference.files
     base = set(small_files(models.reference.base))
     tuned = set(small_files_in(folder))

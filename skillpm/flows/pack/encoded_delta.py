@@ -1,0 +1,157 @@
+"""Stage 3 of `pack`: encode the delta into layer files, decode them again and measure."""
+
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from skillpm.checkpoint.files import OpenFile
+from skillpm.delta.apply.open_pack import OpenPack
+from skillpm.delta.coding.payload import PayloadReader
+from skillpm.delta.encode.encode import (
+    EncodedBlock,
+    EncodingJob,
+    MeasuredTensor,
+    encode_blocks,
+    measure_pack,
+    rounding_share,
+)
+from skillpm.delta.encode.schemes import Scheme
+from skillpm.delta.tensors.pairing import Pair
+from skillpm.flows.pack.model_pair import ModelPair
+from skillpm.flows.session.session import Session
+from skillpm.spec.digests import Digest
+from skillpm.spec.manifest import FootprintEntry
+from skillpm.spec.merkle import Identity
+from skillpm.store.blobs import HashingSink
+
+REMOVED = "none"
+"""The codec of a removed tensor in a footprint."""
+_SPOOL = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedTensor:
+    """One encoded tensor: its codec, the layer that contains it, and its bytes in the layer."""
+
+    codec: str
+    layer: Digest
+    stored: int
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Encoded layers.
+
+    `files` maps the digest of each layer to its file. `encoded` says which layer has each tensor.
+    `draft` is the footprint without results.
+    """
+
+    files: Mapping[Digest, Path]
+    encoded: Mapping[str, EncodedTensor]
+    draft: Mapping[str, FootprintEntry]
+
+    @property
+    def size(self) -> int:
+        """The bytes of all layers."""
+        return sum(path.stat().st_size for path in self.files.values())
+
+    def open(self, models: ModelPair) -> OpenPack:
+        """Open the layers for decoding."""
+        below = tuple(pack.manifest.skill for pack in models.reference.layered_on)
+        skill = models.request.skill
+        return OpenPack(skill, str(skill), self.draft, below, lambda d: OpenFile(self.files[d]))
+
+
+@dataclass(frozen=True)
+class SettledScheme:
+    """The scheme that encodes a delta, and its layers if the search for it has encoded them."""
+
+    scheme: Scheme
+    layers: Layers | None = None
+
+
+@dataclass(frozen=True)
+class EncodedDelta:
+    """The delta as layers, and what they decode to: leaf, error and sketch of each tensor.
+
+    `rounding` is the error of `--cast` relative to the norm of the delta; None without a cast.
+    """
+
+    scheme: Scheme
+    layers: Layers
+    measured: Mapping[str, MeasuredTensor]
+    rounding: float | None = None
+
+
+def encode_delta(
+    session: Session, models: ModelPair, settled: SettledScheme, folder: Path
+) -> EncodedDelta:
+    """Encode the delta by a scheme into layers below `folder`, decode them and measure the errors.
+
+    Costs one read of the differing tensors to encode, and one to measure. Raises `GraftError` if
+    the scheme cannot encode a tensor.
+    """
+    layers = settled.layers or encode_layers(session, models, settled.scheme, folder / "layers")
+    checking = work_on(session, models, "checking")
+    measured = measure_pack(checking, models.differing, layers.open(models))
+    rounding = rounding_share(models.reference.source, models.tuned, models.pairs)
+    return EncodedDelta(settled.scheme, layers, measured, rounding)
+
+
+def work_on(session: Session, models: ModelPair, label: str) -> EncodingJob:
+    """A job over both models, with a progress bar over the tensors that differ."""
+    advance = session.progress(label, models.delta_bytes)
+    return EncodingJob(models.reference.source, models.tuned, session.workers, advance)
+
+
+def encode_layers(session: Session, models: ModelPair, scheme: Scheme, folder: Path) -> Layers:
+    """Encode the delta into layer files in `folder`, which is created."""
+    folder.mkdir()
+    work = work_on(session, models, "encoding")
+    files: dict[Digest, Path] = {}
+    encoded: dict[str, EncodedTensor] = {}
+    with ExitStack() as spools:  # closes the spools if an error occurs between two blocks
+        spool = partial(_spool, folder, spools)
+        for block in encode_blocks(work, models.differing, scheme, spool):
+            staged = folder / f"layer-{len(files)}"
+            digest = _write_layer(staged, block)
+            stored = PayloadReader(OpenFile(staged), block.name).stored_bytes
+            files[digest] = staged
+            for tensor, codec in block.codecs.items():
+                encoded[tensor] = EncodedTensor(codec, digest, stored(tensor))
+    base = models.reference.base.identity
+    draft = {p.tensor: _draft_entry(p, base, encoded.get(p.tensor)) for p in models.differing}
+    return Layers(files, encoded, draft)
+
+
+def _draft_entry(pair: Pair, base: Identity, encoded: EncodedTensor | None) -> FootprintEntry:
+    """The footprint entry of a tensor without its result, which is not known yet."""
+    spec = pair.tuned or pair.base
+    assert spec is not None  # noqa: S101 - a pair has a tensor on at least one side
+    return FootprintEntry(
+        tensor=pair.tensor,
+        change=pair.change,
+        shape=spec.shape,
+        dtype=spec.dtype,
+        leaf=base.leaves.get(pair.tensor),
+        result=None,
+        codec=encoded.codec if encoded else REMOVED,
+        layer=encoded.layer if encoded else None,
+        source=pair.source,
+    )
+
+
+def _spool(folder: Path, spools: ExitStack) -> BinaryIO:
+    file = tempfile.SpooledTemporaryFile(_SPOOL, dir=str(folder))  # noqa: SIM115 - `spools` closes
+    return cast("BinaryIO", spools.enter_context(file))
+
+
+def _write_layer(path: Path, block: EncodedBlock) -> Digest:
+    with path.open("xb") as file:
+        sink = HashingSink(file)
+        block.writer.write_to(sink)
+    return sink.digest
