@@ -1,6 +1,6 @@
-"""Parsing the arguments of `install` into a request."""
+"""Parsing of arguments: the request of `install`, skill names and requirements."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,22 @@ from skillpm.spec.location import is_url
 if TYPE_CHECKING:
     from skillpm.flows.change.plan import Guard
     from skillpm.flows.change.request import InstallRequest
+    from skillpm.spec.names import SkillName
     from skillpm.spec.requirements import Requirement
+
+
+def skill_names(skills: "Iterable[str | SkillName]") -> "tuple[SkillName, ...]":
+    """Parse the names that are text. Raises `SpecError`."""
+    from skillpm.spec.names import SkillName
+
+    return tuple(SkillName.parse(skill) if isinstance(skill, str) else skill for skill in skills)
+
+
+def requirements_of(skills: "Iterable[str | Requirement]") -> "tuple[Requirement, ...]":
+    """Parse the requirements that are text. Raises `SpecError`."""
+    from skillpm.spec.requirements import Requirement
+
+    return tuple(Requirement.parse(skill) if isinstance(skill, str) else skill for skill in skills)
 
 
 def install_request(  # noqa: PLR0913 - the options of `install`

@@ -65,10 +65,11 @@ class RequirementOrFileParam(click.ParamType[Any]):
 
 def _installed(ctx: click.Context) -> list[str]:
     """The installed skills. Any error gives none, because a shell cannot show errors."""
+    from skillpm.api.client import Client
+    from skillpm.api.reading import installed_names
     from skillpm.cli.state import State
-    from skillpm.flows.inspect.listing import installed_names
 
-    return installed_names(ctx.find_root().ensure_object(State).folder)
+    return installed_names(Client(ctx.find_root().ensure_object(State).options))
 
 
 SKILL = SkillParam("SKILL", SkillName.parse)
