@@ -160,7 +160,8 @@ def verify(state: State, path: Path, *, accept_footprint: bool) -> None:
         claims = [claim.to_dict() for claim in verified.unchecked]
         head = {"digest": verified.pack.digest, "result_root": root}
         checked = ["digests", "documents", *(["base", "payload"] if root else [])]
-        facts = {"verified": True, "checked": checked, "recomputed": root is not None}
+        recomputed = root is not None
+        facts = {"verified": recomputed, "checked": checked, "recomputed": recomputed}
         emit_json({**head, **facts, "claims": claims})
         return
     emit_line(f"{verified.pack.file.manifest.ref} is intact: {verified.pack.digest}")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
-from skillpm.cli.types import FiniteRange
+from skillpm.cli.types import FiniteRange, ParameterError
 from skillpm.errors import SpecError, UsageError
 from skillpm.spec.budget import Budget
 from skillpm.spec.names import SkillName
@@ -32,7 +32,7 @@ class ParsedParam(click.ParamType[Any]):
         try:
             return self._parse(value)
         except SpecError as problem:
-            self.fail(problem.message, param, ctx)
+            raise ParameterError(problem, param, ctx) from problem
 
 
 class SkillParam(ParsedParam):

@@ -26,7 +26,7 @@ GUARD_DEVICE = click.option(
     "--device", metavar="NAME", help="With --guard: device for the model (default: cpu)."
 )
 GUARD = click.option(
-    "--guard", is_flag=True, help="Apply the change only if the probes of all skills hold."
+    "--guard", is_flag=True, help="Apply the change only if the probes of all skills pass."
 )
 
 
@@ -146,7 +146,7 @@ def _show(state: State, report: "Probed") -> None:
         rows = [
             (result.skill, result.metric,
              *distinct(result.base, result.recorded, result.now, result.bound),
-             result.samples, "holds" if result.passed else "FAILS")
+             result.samples, "passes" if result.passed else "FAILS")
             for result in report.results
         ]  # fmt: skip
         columns = ("skill", "metric", "base", "recorded", "now", "bound", "samples", "")

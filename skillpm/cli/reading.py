@@ -9,7 +9,7 @@ import click
 from skillpm.cli.changes import skill_document
 from skillpm.cli.documents import InstalledDocument
 from skillpm.cli.output import emit_json, emit_line, emit_table, size_text, verified_text
-from skillpm.cli.params import ALLOW_YANKED, LOWEST, REQUIREMENT, TIMEOUT
+from skillpm.cli.params import LOWEST, REQUIREMENT, TIMEOUT
 from skillpm.cli.state import Command, State, command_client, verified_packs
 from skillpm.cli.types import LocalPath
 from skillpm.errors import SpecError, UsageError
@@ -141,7 +141,7 @@ def _weighted(skill: "Installed") -> str:
     type=LocalPath(),
     help="Saved index, a JSON file.",
 )
-@ALLOW_YANKED
+@click.option("--allow-yanked", is_flag=True, help="Allow yanked releases.")
 @LOWEST
 @TIMEOUT
 @click.argument("requirements", metavar="REQ...", type=REQUIREMENT, nargs=-1, required=True)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from skillpm.cli.advisories import advisory
 from skillpm.cli.documents import ReleaseDocument, SkillDocument
 from skillpm.cli.output import (
     clean,
@@ -232,3 +233,6 @@ def registry_init(state: State, path: Path, *, shared: bool) -> None:
         emit_json({"registry": str(path)})
     else:
         emit_line(f"created a registry in {clean(path)}")
+
+
+registry.add_command(advisory)

@@ -64,11 +64,11 @@ def _acquire(attempt: "_Attempt", timeout: float, say: Say) -> None:
         owner = attempt.owner()  # read once, because the holder may change in between
         limit = timeout if owner is not None else timeout + _GRACE
         if waited >= limit:
+            end = f"; waited {age(waited)}" if timeout else ""
             raise StateError(
-                f"the project is in use by {_describe(owner)}; waited {age(waited)}",
-                hint=attempt.hint(),
+                f"the project is in use by {_describe(owner)}{end}", hint=attempt.hint()
             )
-        if not reported and waited >= min(_PAUSE, timeout):
+        if timeout and not reported and waited >= min(_PAUSE, timeout):
             say(f"waiting for {_describe(owner)}")
             reported = True
         time.sleep(min(_PAUSE, max(0.0, limit - waited)))

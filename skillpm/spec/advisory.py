@@ -14,7 +14,14 @@ from pydantic import AfterValidator, Field, model_validator
 
 from skillpm.errors import Problems, SpecError
 from skillpm.spec import json
-from skillpm.spec.fields import Document, SkillNameField, VersionField, collect
+from skillpm.spec.fields import (
+    Document,
+    SkillNameField,
+    VersionField,
+    collect,
+    empty_dict,
+    empty_list,
+)
 from skillpm.spec.names import SkillName
 from skillpm.spec.versions import Version
 
@@ -97,16 +104,16 @@ class Affected(Document):
     """An entry of `affected`: a package and its affected versions, for any ecosystem."""
 
     package: Package
-    ranges: list[dict[str, Any]] = Field(default_factory=list)
-    versions: list[str] = Field(default_factory=list)
+    ranges: list[dict[str, Any]] = Field(default_factory=empty_list)
+    versions: list[str] = Field(default_factory=empty_list)
 
 
 class AffectedSkill(Document):
     """An entry of `affected` about a skill, with parsed names and versions."""
 
     name: SkillNameField
-    ranges: list[Range] = Field(default_factory=list)
-    versions: list[VersionField] = Field(default_factory=list)
+    ranges: list[Range] = Field(default_factory=empty_list)
+    versions: list[VersionField] = Field(default_factory=empty_list)
 
     def holds(self, version: Version) -> bool:
         """Whether a version is affected: listed, or in a range."""
@@ -121,11 +128,11 @@ class Advisory(Document):
     modified: Moment
     summary: str = ""
     details: str = ""
-    aliases: list[str] = Field(default_factory=list)
+    aliases: list[str] = Field(default_factory=empty_list)
     withdrawn: Moment | None = None
-    severity: list[dict[str, Any]] = Field(default_factory=list)
-    affected: list[Affected] = Field(default_factory=list)
-    database_specific: dict[str, Any] = Field(default_factory=dict)
+    severity: list[dict[str, Any]] = Field(default_factory=empty_list)
+    affected: list[Affected] = Field(default_factory=empty_list)
+    database_specific: dict[str, Any] = Field(default_factory=empty_dict)
 
     @property
     def level(self) -> Level:

@@ -1,6 +1,7 @@
 """Field types and base class of pydantic documents: parsed when read, text when written."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -23,6 +24,8 @@ from skillpm.spec.versions import Version
 
 T = TypeVar("T")
 _NAME_LIMIT = 64
+_DIGESTS = 4096
+"""Digests that are kept. Packs for one base repeat its leaves, and a footprint its layers."""
 
 
 def _parsed(kind: type[T], parse: Callable[[str], T]) -> BeforeValidator:
@@ -63,13 +66,14 @@ RequirementField = Annotated[Requirement, _parsed(Requirement, Requirement.parse
 LocationField = Annotated[
     RegistryLocation, _parsed(RegistryLocation, RegistryLocation.parse), _TEXT
 ]
-DigestField = Annotated[Digest, _parsed(Digest, Digest), _TEXT]
+DigestField = Annotated[Digest, _parsed(Digest, lru_cache(_DIGESTS)(Digest)), _TEXT]
 
 
 class Document(BaseModel):
     """The base class of documents and their parts: frozen. Unknown keys are kept and ignored.
 
-    The validator of a class is built on first use, because a command reads only a few classes.
+    The validator of a class is built on first use, because a command reads only a few classes. For
+    the same reason, defaults that are documents are made by `model_construct`.
     """
 
     model_config = ConfigDict(
@@ -80,6 +84,16 @@ class Document(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """The document as plain JSON values, including unknown keys."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+def empty_list() -> list[Any]:
+    """The default of a list. Pydantic parses the documentation of `list` itself, which is slow."""
+    return []
+
+
+def empty_dict() -> dict[str, Any]:
+    """The default of an object; see `empty_list`."""
+    return {}
 
 
 def unknown_keys(document: Document, *, allowed: Collection[str] = ()) -> list[tuple[str, str]]:

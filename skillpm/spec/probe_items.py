@@ -4,7 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from skillpm.spec.fields import WHOLE, Document
+from skillpm.spec.fields import (
+    WHOLE,
+    Document,
+    empty_dict,
+)
 
 TEXT_LIMIT = 8192
 """Characters of a text."""
@@ -28,7 +32,7 @@ class ProbesHeader(Document):
 
     probes: Annotated[Literal[1], WHOLE]
     tolerance: Share = TOLERANCE
-    tolerances: dict[str, Share] = Field(default_factory=dict)
+    tolerances: dict[str, Share] = Field(default_factory=empty_dict)
 
 
 class TokenLossItem(Document):

@@ -21,6 +21,8 @@ from skillpm.spec.fields import (
     LocationField,
     SkillNameField,
     collect,
+    empty_dict,
+    empty_list,
     unknown_keys,
     unknown_names,
 )
@@ -110,7 +112,7 @@ class RegistryEntry(Document):
     """A named registry, and the namespaces that are bound to it."""
 
     url: LocationField
-    namespaces: list[str] = Field(default_factory=list)
+    namespaces: list[str] = Field(default_factory=empty_list)
 
 
 class ProjectTable(Document):
@@ -125,8 +127,8 @@ class GraftTable(Document):
 
     mode: Annotated[str, _normalized(parse_mode)] = MERGED
     method: Annotated[str, _normalized(parse_method)] = SUM
-    settings: dict[str, Scalar] = Field(default_factory=dict)
-    precedence: list[SkillNameField] = Field(default_factory=list)
+    settings: dict[str, Scalar] = Field(default_factory=empty_dict)
+    precedence: list[SkillNameField] = Field(default_factory=empty_list)
     """Skills in order of precedence among near-equal router signatures; the first one wins."""
 
     @field_validator("precedence")
@@ -159,9 +161,11 @@ class ProjectFile(Document):
     skills: dict[SkillKey, Annotated[ProjectRequirement, _as_table("version")]] = Field(
         default_factory=dict
     )
-    graft: GraftTable = GraftTable()
-    registries: dict[str, Annotated[RegistryEntry, _as_table("url")]] = Field(default_factory=dict)
-    audit: AuditTable = AuditTable()
+    graft: GraftTable = GraftTable.model_construct()
+    registries: dict[str, Annotated[RegistryEntry, _as_table("url")]] = Field(
+        default_factory=empty_dict
+    )
+    audit: AuditTable = AuditTable.model_construct()
 
     @property
     def root(self) -> Digest:

@@ -175,34 +175,44 @@ class Store:
         Raises `DamagedBlobError`, `MissingBlobError`, and `DeniedError` if it cannot be read.
         """
         if digest not in self._verified:
-            self._lock.share()
-            path = self.path_of(digest)
-            try:
-                with self._blob_folder(digest) as folder, folder.reading(digest.hex) as fd:
-                    status = os.fstat(fd)
-                    if _is_sparse(status):
-                        found = f"a sparse file of {status.st_size} bytes, nearly all holes"
-                        raise DamagedBlobError(digest, path, found=found)
-                    file = OpenFile(path, os.dup(fd))
-            except MissingFileError as problem:
-                raise MissingBlobError(digest) from problem
-            except WrongKindError as problem:
-                raise DamagedBlobError(digest, path, found=problem.found) from problem
-            hashed = hashlib.sha256()
-            for start in range(0, file.size, _PIECE):
-                hashed.update(file.read(start, min(start + _PIECE, file.size)))
-            if hashed.hexdigest() != digest.hex:
-                raise DamagedBlobError(digest, path, found=f"sha256:{hashed.hexdigest()}")
-            self._verified[digest] = file
+            self._verified[digest] = self._hashed(digest, self._open_file(digest))
         return self._verified[digest]
 
     def open_sized(self, digest: Digest, size: int) -> OpenFile:
         """Open a blob of a known size. A file of another size is damaged and is not read."""
-        status = self.status(digest)
-        if status is not None and status.st_size != size:
-            found = f"a file of {status.st_size} bytes instead of {size}"
+        file = self._verified.get(digest) or self._open_file(digest)
+        if file.size != size:
+            found = f"a file of {file.size} bytes instead of {size}"
             raise DamagedBlobError(digest, self.path_of(digest), found=found)
-        return self.open(digest)
+        if digest not in self._verified:
+            self._verified[digest] = self._hashed(digest, file)
+        return file
+
+    def _open_file(self, digest: Digest) -> OpenFile:
+        """Open the file of a blob, without reading it."""
+        self._lock.share()
+        path = self.path_of(digest)
+        try:
+            with self._blob_folder(digest) as folder, folder.reading(digest.hex) as fd:
+                status = os.fstat(fd)
+                if _is_sparse(status):
+                    found = f"a sparse file of {status.st_size} bytes, nearly all holes"
+                    raise DamagedBlobError(digest, path, found=found)
+                return OpenFile(path, os.dup(fd))
+        except MissingFileError as problem:
+            raise MissingBlobError(digest) from problem
+        except WrongKindError as problem:
+            raise DamagedBlobError(digest, path, found=problem.found) from problem
+
+    def _hashed(self, digest: Digest, file: OpenFile) -> OpenFile:
+        """The file, after its bytes have been hashed. Raises `DamagedBlobError`."""
+        hashed = hashlib.sha256()
+        for start in range(0, file.size, _PIECE):
+            hashed.update(file.read(start, min(start + _PIECE, file.size)))
+        if hashed.hexdigest() != digest.hex:
+            found = f"sha256:{hashed.hexdigest()}"
+            raise DamagedBlobError(digest, self.path_of(digest), found=found)
+        return file
 
     def read(self, digest: Digest) -> bytes:
         """The whole content of a small blob, after hashing it."""

@@ -41,7 +41,7 @@ def test_installed_skills_reach_their_recorded_probe_values(
     for one in found["results"]:
         assert one["passed"]
         assert one["now"] == pytest.approx(one["recorded"], rel=1e-4)
-    assert "holds" in world.run("probe", "acme/math").out
+    assert "passes" in world.run("probe", "acme/math").out
 
 
 def test_a_skill_that_another_hurts_fails_with_exit_code_1_and_its_document(
