@@ -22,12 +22,11 @@ from skillpm.spec.fields import (
     empty_dict,
     empty_list,
 )
+from skillpm.spec.levels import LEVELS, Level
 from skillpm.spec.names import SkillName
 from skillpm.spec.versions import Version
 
 ECOSYSTEM = "skillpm"
-Level = Literal["low", "medium", "high", "critical"]
-LEVELS: tuple[Level, ...] = ("low", "medium", "high", "critical")
 _WORDS: dict[str, Level] = {"moderate": "medium", **{level: level for level in LEVELS}}
 _SCORES: tuple[tuple[float, Level], ...] = ((9.0, "critical"), (7.0, "high"), (4.0, "medium"))
 UNRATED: Level = "high"

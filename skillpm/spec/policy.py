@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 
-from skillpm.spec.advisory import Level
 from skillpm.spec.fields import (
     Document,
     SkillNameField,
     empty_list,
 )
+from skillpm.spec.levels import Level
 
 
 def _reason(text: str) -> str:

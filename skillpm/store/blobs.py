@@ -66,6 +66,7 @@ class Store:
         self.taken: dict[Digest, int] = {}
         self._lock = StoreLock(folder, say, wait)
         self._verified: dict[Digest, OpenFile] = {}
+        self._blobs: HomeFolder | None = None
 
     def alone(self) -> AbstractContextManager[None]:
         """Hold the store's lock exclusively while the block runs; see `StoreLock.alone`."""
@@ -73,11 +74,12 @@ class Store:
 
     def close(self) -> None:
         """Release the store's lock, so that `gc` may remove blobs."""
+        self._blobs = None
         self._lock.close()
 
     def path_of(self, digest: Digest) -> Path:
         """The path of a blob, whether or not it is in the store. Use it in messages only."""
-        return self.folder / _BLOBS / digest.hex[:_PREFIX] / digest.hex
+        return Path(f"{self.folder}/{_BLOBS}/{digest.hex[:_PREFIX]}/{digest.hex}")
 
     def status(self, digest: Digest) -> os.stat_result | None:
         """The file status of a blob; None if it is not in the store. Raises `DeniedError`."""
@@ -100,7 +102,12 @@ class Store:
 
     def _blob_folder(self, digest: Digest, *, create: bool = False) -> HomeFolder:
         """Open the folder of a blob. Raises `MissingFileError` if it is missing."""
-        return open_below(self.folder, _BLOBS, digest.hex[:_PREFIX], create=create)
+        prefix = digest.hex[:_PREFIX]
+        if create:
+            self._blobs = None  # in case the folder was removed since it was opened
+            return open_below(self.folder, _BLOBS, prefix, create=True)
+        blobs = self._blobs = self._blobs or open_below(self.folder, _BLOBS)
+        return blobs.subfolder(prefix)
 
     def fetch(self, digest: Digest, size: int, source: BlobSource) -> int:
         """Fetch a blob from `source`, unless the store has it intact. Returns the bytes fetched.
