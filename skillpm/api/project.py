@@ -12,6 +12,8 @@ from skillpm.api.extras import needs_hf
 from skillpm.api.guarding import probe_guard
 from skillpm.api.options import Options
 from skillpm.api.values import Change, GraftResult, InstalledSkill, RouteDecision
+from skillpm.errors import SkillpmError
+from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
     from skillpm.environment.project import ProjectFolder
@@ -91,7 +93,11 @@ class Project:
         return project
 
     def __repr__(self) -> str:
-        return f"<skillpm.Project {str(self.folder)!r}, {len(self.skills)} skills>"
+        try:
+            installed = counted(len(self.skills), "skill")
+        except SkillpmError:  # for example, if the folder was removed
+            installed = "unreadable"
+        return f"<skillpm.Project {str(self.folder)!r}, {installed}>"
 
     @cached_property
     def _folder(self) -> "ProjectFolder":
@@ -234,11 +240,8 @@ class Project:
         from skillpm.flows.graft.graft import graft
 
         path = None if target is None else Path(target)
-        return GraftResult.of(
-            graft(
-                self._client.session, path, skill_names(only), link=link, fresh=fresh, verify=verify
-            )
-        )
+        names, session = skill_names(only), self._client.session
+        return GraftResult.of(graft(session, path, names, link=link, fresh=fresh, verify=verify))
 
     def load_model(
         self, *, device: str = "cpu", dtype: str = "auto", cache_bytes: int | None = None

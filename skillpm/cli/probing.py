@@ -11,7 +11,7 @@ from skillpm.cli.params import SKILL
 from skillpm.cli.state import Command, State, command_client
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
-from skillpm.spec.words import distinct
+from skillpm.spec.words import counted, distinct
 
 if TYPE_CHECKING:
     from skillpm.api.results import Probed, ProbeResult, TunedWeights
@@ -117,7 +117,7 @@ def tune_weights(state: State, budget: int, device: str) -> None:
     emit_table(rows, ("skill", "weight", "tuned"))
     emit_lines(
         f"\nthe worst probe keeps {tuned.kept_after[0]:.0%} of its gain "
-        f"(before: {tuned.kept_before[0]:.0%}); {tuned.trials} trials"
+        f"(before: {tuned.kept_before[0]:.0%}); {counted(tuned.trials, 'trial')}"
     )
     if tuned.change is not None:
         emit_line(f"generation {tuned.change.generation} is current; `skillpm graft` writes it")

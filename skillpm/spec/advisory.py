@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from skillpm.errors import Problems, SpecError
 from skillpm.spec import json
@@ -48,10 +48,20 @@ def _moment(text: str) -> str:
 Moment = Annotated[str, AfterValidator(_moment)]
 
 
+def _start(value: Any) -> Any:
+    """Parse a version. OSV writes `0` for the start of a range that has no first version."""
+    if not isinstance(value, str) or value == "0":
+        return value
+    try:
+        return Version.parse(value)
+    except SpecError as problem:
+        raise ValueError(problem.message) from problem
+
+
 class Event(Document):
     """The start or the end of a range. Exactly one field is set."""
 
-    introduced: VersionField | Literal["0"] | None = None
+    introduced: Annotated[VersionField | Literal["0"] | None, BeforeValidator(_start)] = None
     fixed: VersionField | None = None
     last_affected: VersionField | None = None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import lru_cache
+from math import isfinite
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -15,7 +16,7 @@ from pydantic import (
 
 from skillpm.errors import Problems, SpecError
 from skillpm.spec.digests import Digest
-from skillpm.spec.faults import describe_fault
+from skillpm.spec.faults import describe_fault, describe_value
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.nearest import did_you_mean
@@ -33,7 +34,7 @@ def _parsed(kind: type[T], parse: Callable[[str], T]) -> BeforeValidator:
         if isinstance(value, kind):
             return value
         if not isinstance(value, str):
-            raise ValueError(f"expected text, found {type(value).__name__}")  # noqa: TRY004 - pydantic handles only ValueError
+            raise ValueError(f"expected text, found {describe_value(value)}")  # noqa: TRY004 - pydantic handles only ValueError
         try:
             return parse(value)
         except SpecError as problem:
@@ -44,14 +45,27 @@ def _parsed(kind: type[T], parse: Callable[[str], T]) -> BeforeValidator:
 
 def _whole(value: Any) -> Any:
     if type(value) is not int:
-        raise ValueError(f"expected a whole number, found {type(value).__name__}")
+        raise ValueError(f"expected a whole number, found {describe_value(value)}")
     return value
 
 
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"expected a number, found {type(value).__name__}")  # noqa: TRY004 - pydantic handles only ValueError
+        raise ValueError(f"expected a number, found {describe_value(value)}")  # noqa: TRY004 - pydantic handles only ValueError
     return value
+
+
+def one_of(expected: str, *kinds: type) -> BeforeValidator:
+    """For a union: a value of another type is one error. Pydantic reports one for each member."""
+
+    def read(value: Any) -> Any:
+        if type(value) not in kinds:
+            raise ValueError(f"expected {expected}, found {describe_value(value)}")
+        if isinstance(value, float) and not isfinite(value):
+            raise ValueError(f"expected a finite number, found {describe_value(value)}")
+        return value
+
+    return BeforeValidator(read)
 
 
 WHOLE = BeforeValidator(_whole)

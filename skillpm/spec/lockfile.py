@@ -21,9 +21,9 @@ from skillpm.spec.fields import (
     read_document,
 )
 from skillpm.spec.memo import parse_once
-from skillpm.spec.merging import MERGED, ROUTED, SUM, Merging, Scalar, parse_method, parse_mode
+from skillpm.spec.merging import MERGED, ROUTED, SUM, Merging, parse_method, parse_mode
 from skillpm.spec.names import SkillName
-from skillpm.spec.project import GraftTable
+from skillpm.spec.project import GraftTable, Setting
 
 _HEADER = "# Written by skillpm: what is installed, exactly. Commit it; do not edit it.\n"
 Weight = Annotated[float, Field(strict=False)]
@@ -52,7 +52,7 @@ class LockedGraft(Document):
 
     mode: Annotated[str, _normalized(parse_mode)] = MERGED
     method: Annotated[str, _normalized(parse_method)] = SUM
-    settings: dict[str, Scalar] = Field(default_factory=empty_dict)
+    settings: dict[str, Setting] = Field(default_factory=empty_dict)
     precedence: list[SkillNameField] = Field(default_factory=empty_list)
     root: DigestField | None = None
 

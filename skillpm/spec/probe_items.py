@@ -8,6 +8,7 @@ from skillpm.spec.fields import (
     WHOLE,
     Document,
     empty_dict,
+    one_of,
 )
 
 TEXT_LIMIT = 8192
@@ -53,7 +54,7 @@ class MultipleChoiceItem(Document):
 
     question: Text
     choices: Annotated[list[Short], Field(min_length=2, max_length=32)]
-    answer: int | str
+    answer: Annotated[int | str, one_of("a whole number or text", int, str)]
 
     @property
     def right(self) -> int:

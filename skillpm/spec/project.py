@@ -23,6 +23,7 @@ from skillpm.spec.fields import (
     collect,
     empty_dict,
     empty_list,
+    one_of,
     unknown_keys,
     unknown_names,
 )
@@ -122,12 +123,15 @@ class ProjectTable(Document):
     root: DigestField
 
 
+Setting = Annotated[Scalar, one_of("text, a number, true or false", str, int, float, bool)]
+
+
 class GraftTable(Document):
     """The `[graft]` table: how the skills are merged or routed."""
 
     mode: Annotated[str, _normalized(parse_mode)] = MERGED
     method: Annotated[str, _normalized(parse_method)] = SUM
-    settings: dict[str, Scalar] = Field(default_factory=empty_dict)
+    settings: dict[str, Setting] = Field(default_factory=empty_dict)
     precedence: list[SkillNameField] = Field(default_factory=empty_list)
     """Skills in order of precedence among near-equal router signatures; the first one wins."""
 

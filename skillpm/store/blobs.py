@@ -102,12 +102,11 @@ class Store:
 
     def _blob_folder(self, digest: Digest, *, create: bool = False) -> HomeFolder:
         """Open the folder of a blob. Raises `MissingFileError` if it is missing."""
-        prefix = digest.hex[:_PREFIX]
         if create:
             self._blobs = None  # in case the folder was removed since it was opened
-            return open_below(self.folder, _BLOBS, prefix, create=True)
+            return open_below(self.folder, _BLOBS, digest.hex[:_PREFIX], create=True)
         blobs = self._blobs = self._blobs or open_below(self.folder, _BLOBS)
-        return blobs.subfolder(prefix)
+        return blobs.subfolder(digest.hex[:_PREFIX])
 
     def fetch(self, digest: Digest, size: int, source: BlobSource) -> int:
         """Fetch a blob from `source`, unless the store has it intact. Returns the bytes fetched.
@@ -181,9 +180,7 @@ class Store:
 
         Raises `DamagedBlobError`, `MissingBlobError`, and `DeniedError` if it cannot be read.
         """
-        if digest not in self._verified:
-            self._verified[digest] = self._hashed(digest, self._open_file(digest))
-        return self._verified[digest]
+        return self._verify(digest, self._verified.get(digest) or self._open_file(digest))
 
     def open_sized(self, digest: Digest, size: int) -> OpenFile:
         """Open a blob of a known size. A file of another size is damaged and is not read."""
@@ -191,9 +188,7 @@ class Store:
         if file.size != size:
             found = f"a file of {file.size} bytes instead of {size}"
             raise DamagedBlobError(digest, self.path_of(digest), found=found)
-        if digest not in self._verified:
-            self._verified[digest] = self._hashed(digest, file)
-        return file
+        return self._verify(digest, file)
 
     def _open_file(self, digest: Digest) -> OpenFile:
         """Open the file of a blob, without reading it."""
@@ -211,14 +206,17 @@ class Store:
         except WrongKindError as problem:
             raise DamagedBlobError(digest, path, found=problem.found) from problem
 
-    def _hashed(self, digest: Digest, file: OpenFile) -> OpenFile:
-        """The file, after its bytes have been hashed. Raises `DamagedBlobError`."""
+    def _verify(self, digest: Digest, file: OpenFile) -> OpenFile:
+        """Hash the file, unless this process has; keep it open. Raises `DamagedBlobError`."""
+        if digest in self._verified:
+            return file
         hashed = hashlib.sha256()
         for start in range(0, file.size, _PIECE):
             hashed.update(file.read(start, min(start + _PIECE, file.size)))
         if hashed.hexdigest() != digest.hex:
             found = f"sha256:{hashed.hexdigest()}"
             raise DamagedBlobError(digest, self.path_of(digest), found=found)
+        self._verified[digest] = file
         return file
 
     def read(self, digest: Digest) -> bytes:

@@ -93,7 +93,7 @@ def test_a_document_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_document_that_must_be_an_object_is_refused_otherwise() -> None:
-    with pytest.raises(SpecError, match="it: expected a JSON object, found list"):
+    with pytest.raises(SpecError, match="it: expected a JSON object, found a list of"):
         json.parse_object(b"[]", "it")
 
 
