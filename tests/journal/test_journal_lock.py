@@ -278,3 +278,16 @@ def test_the_reported_holder_is_the_process_that_was_waited_for(
             hold_lock(_open(tmp_path), "graft", timeout=0, say=print),
         ):
             raise AssertionError
+
+
+def test_without_waiting_nothing_is_said_and_the_holder_is_named(tmp_path: Path) -> None:
+    with hold_lock(_open(tmp_path), "install", timeout=1, say=print):
+        said: list[str] = []
+        with (
+            pytest.raises(StateError) as caught,
+            hold_lock(_open(tmp_path), "graft", timeout=0, say=said.append),
+        ):
+            raise AssertionError
+    assert not said
+    assert "`skillpm install`" in caught.value.message
+    assert "waited" not in caught.value.message
