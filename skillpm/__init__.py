@@ -10,20 +10,12 @@ from typing import TYPE_CHECKING, Any
 from skillpm.version import __version__
 
 if TYPE_CHECKING:
+    from skillpm.api.audit_values import AuditFinding, AuditReport
     from skillpm.api.deprecated import Workspace, open  # noqa: A004 - the name of version 0.1
+    from skillpm.api.model_values import ModelIdentity, Pack, VerifiedPack
     from skillpm.api.models import identify, inspect, pack, verify
     from skillpm.api.project import Project, init_project, open_project
-    from skillpm.api.values import (
-        AuditFinding,
-        AuditReport,
-        Change,
-        GraftResult,
-        InstalledSkill,
-        ModelIdentity,
-        Pack,
-        RouteDecision,
-        VerifiedPack,
-    )
+    from skillpm.api.values import Change, GraftResult, InstalledSkill, RouteDecision
     from skillpm.errors import (
         GraftError,
         IntegrityError,
@@ -68,13 +60,12 @@ __all__ = [
 ]
 
 _MODULES = {
+    "skillpm.api.audit_values": ("AuditFinding", "AuditReport"),
     "skillpm.api.deprecated": ("Workspace", "open"),
+    "skillpm.api.model_values": ("ModelIdentity", "Pack", "VerifiedPack"),
     "skillpm.api.models": ("identify", "inspect", "pack", "verify"),
     "skillpm.api.project": ("Project", "init_project", "open_project"),
-    "skillpm.api.values": (
-        "AuditFinding", "AuditReport", "Change", "GraftResult", "InstalledSkill", "ModelIdentity",
-        "Pack", "RouteDecision", "VerifiedPack",
-    ),
+    "skillpm.api.values": ("Change", "GraftResult", "InstalledSkill", "RouteDecision"),
     "skillpm.errors": (
         "GraftError", "IntegrityError", "NotFoundError", "RegistryError",
         "ResolutionError", "SkillpmError", "SpecError", "StateError", "UsageError",

@@ -33,7 +33,7 @@ WIDTH_WITHOUT_TERMINAL = 100
 
 
 def main() -> int:
-    """Run the example; return 0 only if every check and every probe holds."""
+    """Run the example; return 0 only if every check holds and every probe passes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--skills", type=int, choices=range(3, len(KINDS) + 1), default=len(KINDS))
     count = parser.parse_args().skills

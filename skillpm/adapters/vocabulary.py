@@ -15,6 +15,7 @@ from skillpm.delta.encode.lora_source import SourceTensor
 from skillpm.delta.tensors.ports import CHUNK
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.words import counted
 
 SAVE_WHOLE = (
     "train and save both with `modules_to_save`, or merge the adapter and untie the model, then "
@@ -87,8 +88,8 @@ def complete_vocabulary(
             continue
         if spec.elements != spec.shape[axis]:
             raise GraftError(
-                f"the adapter resizes the vocabulary to {count} tokens, but `{name}` has "
-                f"{spec.shape[axis]} rows, and PEFT did not save the others",
+                f"the adapter resizes the vocabulary to {counted(count, 'token')}, but `{name}` "
+                f"has {counted(spec.shape[axis], 'row')}, and PEFT did not save the others",
                 hint=SAVE_WHOLE,
             )
         dense[name] = SourceTensor(Resized(stored, axis, count), spec.name)

@@ -4,7 +4,6 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skillpm.api.options import Options
 from skillpm.api.project import Project
 
 if TYPE_CHECKING:
@@ -20,14 +19,7 @@ def open(  # noqa: A001 - the name of version 0.1
 ) -> "Workspace":
     """Deprecated: use `skillpm.open_project`."""
     warnings.warn("`skillpm.open` is now `skillpm.open_project`", DeprecationWarning, stacklevel=2)
-    return Workspace(
-        Options(
-            folder=Path(folder),
-            home=None if home is None else Path(home),
-            base=None if base is None else Path(base).expanduser(),
-            workers=workers,
-        )
-    )
+    return Workspace.open(folder, home=home, base=base, workers=workers)
 
 
 class Workspace(Project):

@@ -19,3 +19,17 @@ def needs_hf(what: str) -> Iterator[None]:
             f"{what}, but the library `{problem.name}` is not installed",
             hint="pip install 'skillpm-graft[hf]'",
         ) from problem
+
+
+@contextmanager
+def needs_matplotlib(what: str) -> Iterator[None]:
+    """Raise `UsageError` if the body fails to import matplotlib; see `needs_hf`."""
+    try:
+        yield
+    except ModuleNotFoundError as problem:
+        if (problem.name or "").partition(".")[0] != "matplotlib":
+            raise
+        raise UsageError(
+            f"{what} with matplotlib, which is not installed",
+            hint="pip install 'skillpm-graft[plot]'",
+        ) from problem

@@ -1,12 +1,10 @@
 """Functions that need no project: build, read and verify a pack; identify a model."""
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from skillpm.api.options import Options
-from skillpm.api.session import open_session
-from skillpm.api.values import ModelIdentity, Pack, VerifiedPack
+from skillpm.api.client import Client, client_or_default
+from skillpm.api.model_values import ModelIdentity, Pack, VerifiedPack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,9 +60,8 @@ def pack(  # noqa: PLR0913 - keyword options, as the command's
         {"base": base, "tuned": tuned, "skill": name, "version": version, "output": output,
          "budget": budget, "keep": keep, "calibration": calibration, **more}
     )  # fmt: skip
-    with ExitStack() as closing:
-        session = open_session(Options(folder=Path.cwd()), closing.callback)
-        written = build_pack(session, options)
+    with client_or_default(None) as client:
+        written = build_pack(client, options)
     return inspect(written.path)
 
 
@@ -80,34 +77,39 @@ def inspect(path: str | Path) -> Pack:
 
 
 def verify(
-    path: str | Path, base: str | Path | None = None, *, accept_footprint: bool = False
+    path: str | Path,
+    base: str | Path | None = None,
+    *,
+    accept_footprint: bool = False,
+    client: Client | None = None,
 ) -> VerifiedPack:
     """Verify every digest in a pack file; with `base`, decode it and recompute its manifest.
 
-    `accept_footprint` accepts another base if all tensors that the pack changes match. Raises
+    `accept_footprint` accepts another base if all tensors that the pack changes match. Options and
+    callbacks come from `client`, by default from environment variables and config files. Raises
     `IntegrityError` for the first statement of the manifest that is wrong.
     """
     from skillpm.flows.inspect.verify import verify_pack
 
-    with ExitStack() as closing:
-        session = open_session(Options(folder=Path.cwd()), closing.callback)
-        verified = verify_pack(session, Path(path), _path(base), accept_footprint=accept_footprint)
-    root = None if verified.root is None else str(verified.root)
-    claims = tuple(claim.path for claim in verified.claims)
-    return VerifiedPack(Pack.of(verified.pack), root, claims)
+    with client_or_default(client) as used:
+        return VerifiedPack.of(
+            verify_pack(used.session, Path(path), _path(base), accept_footprint=accept_footprint)
+        )
 
 
-def identify(path: str | Path) -> ModelIdentity:
+def identify(
+    path: str | Path, *, against: str | Path | None = None, client: Client | None = None
+) -> ModelIdentity:
     """Compute the root of a model, and count its tensors and parameters.
 
-    Reads every byte. Raises `NotFoundError` if there is no model, `IntegrityError` for a damaged
-    one.
+    Reads every byte. With `against`, compares the model with another one tensor by tensor. Options
+    and callbacks come from `client`, by default from environment variables and config files. Raises
+    `NotFoundError` if there is no model, `IntegrityError` for a damaged one.
     """
     from skillpm.flows.inspect.identify import identify_model
 
-    with ExitStack() as closing:
-        session = open_session(Options(folder=Path.cwd()), closing.callback)
-        return ModelIdentity.of(identify_model(session, Path(path), None))
+    with client_or_default(client) as used:
+        return ModelIdentity.of(identify_model(used.session, Path(path), _path(against)))
 
 
 def _path(path: str | Path | None) -> Path | None:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skillpm.api.client import Client
 from skillpm.api.extras import needs_hf
 from skillpm.errors import UsageError
 from skillpm.spec.budget import Budget
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from skillpm.flows.pack.model_pair import PackRequest
     from skillpm.flows.pack.pack import Packed
     from skillpm.flows.pack.scheme import Calibrator, EncodingTarget
-    from skillpm.flows.session.session import Session
 
 DEFAULT_KEEP = 0.99
 """The share of the delta that `auto` keeps by default."""
@@ -101,7 +101,7 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
 """How each option is read from a plain value."""
 
 
-def build_pack(session: "Session", options: PackOptions) -> "Packed":
+def build_pack(client: Client, options: PackOptions) -> "Packed":
     """Encode a pack, measure its errors, check its root and write it. A failure writes nothing.
 
     Raises `UsageError` for options that cannot be used together, `GraftError` if there is nothing
@@ -110,7 +110,7 @@ def build_pack(session: "Session", options: PackOptions) -> "Packed":
     scheme = _scheme(options)
     from skillpm.flows.pack.pack import pack
 
-    return pack(session, _request(options), scheme, _attachments(options))
+    return pack(client.session, _request(options), scheme, _attachments(options))
 
 
 def _request(options: PackOptions) -> "PackRequest":

@@ -1,20 +1,26 @@
 """The class `Project`: installed skills, changes of the environment, and the live model."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from skillpm.api.audit_values import AuditReport
+from skillpm.api.client import Client
 from skillpm.api.extras import needs_hf
 from skillpm.api.guarding import probe_guard
 from skillpm.api.options import Options
-from skillpm.api.session import open_session
-from skillpm.api.values import AuditReport, Change, GraftResult, InstalledSkill, RouteDecision
+from skillpm.api.values import Change, GraftResult, InstalledSkill, RouteDecision
+from skillpm.errors import SkillpmError
+from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
+    from skillpm.environment.project import ProjectFolder
     from skillpm.flows.evaluate.live import LiveRouter
     from skillpm.live.model import LiveModel
+    from skillpm.spec.names import SkillName
+    from skillpm.spec.requirements import Requirement
 
 
 def open_project(
@@ -31,14 +37,7 @@ def open_project(
     variables and config files, as by the command line. Raises `NotFoundError` if the folder is not
     a project.
     """
-    return Project(
-        Options(
-            folder=Path(folder),
-            home=None if home is None else Path(home),
-            base=None if base is None else Path(base).expanduser(),
-            workers=workers,
-        )
-    )
+    return Project.open(folder, home=home, base=base, workers=workers)
 
 
 def init_project(
@@ -49,40 +48,67 @@ def init_project(
     Creates the folder if necessary. Raises `StateError` if the folder is a project already,
     `NotFoundError` if there is no model at `base`.
     """
-    from skillpm.flows.change.init import init_project as make_project
+    from skillpm.api.changes import create_project
 
     options = Options(folder=Path(folder), home=None if home is None else Path(home))
     options.project_folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as closing:
-        session = open_session(options, closing.callback)
-        make_project(session, Path(base).expanduser().absolute())
-    return Project(options)
+    client = Client(options)
+    create_project(client, Path(base).expanduser().absolute())
+    return Project(client)
 
 
 class Project:
     """An open project. Each change makes a new generation; a failed change changes nothing.
 
-    `gc` in other processes waits until the project is closed. Methods raise `SkillpmError`.
+    `gc` in other processes waits until the project is closed. Methods raise `SkillpmError`, and
+    `NotFoundError` if the folder is not a project.
     """
 
-    def __init__(self, options: Options) -> None:
-        from skillpm.environment.project import ProjectFolder
-
-        self._options = options
-        self._closing = ExitStack()
-        self._session = open_session(options, self._closing.callback)
-        self._folder: ProjectFolder = ProjectFolder(options.project_folder)
+    def __init__(self, client: Client) -> None:
+        self._client = client
         self._model: LiveModel | None = None
         self._router: LiveRouter | None = None
-        self._folder.require()
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | Path,
+        *,
+        home: str | Path | None,
+        base: str | Path | None,
+        workers: int | None,
+    ) -> Self:
+        """Open a project and check its options and `skillpm.toml`, as `open_project` does."""
+        client = Client(
+            Options(
+                folder=Path(folder),
+                home=None if home is None else Path(home),
+                base=None if base is None else Path(base).expanduser(),
+                workers=workers,
+            )
+        )
+        project = cls(client)
+        _ = client.session  # checks the options
+        project._folder.require()
+        return project
 
     def __repr__(self) -> str:
-        return f"<skillpm.Project {str(self.folder)!r}, {len(self.skills)} skills>"
+        try:
+            installed = counted(len(self.skills), "skill")
+        except SkillpmError:  # for example, if the folder was removed
+            installed = "unreadable"
+        return f"<skillpm.Project {str(self.folder)!r}, {installed}>"
+
+    @cached_property
+    def _folder(self) -> "ProjectFolder":
+        from skillpm.environment.project import ProjectFolder
+
+        return ProjectFolder(self.folder)
 
     @property
     def folder(self) -> Path:
         """The project's folder, absolute."""
-        return self._options.project_folder
+        return self._client.folder
 
     @property
     def generation(self) -> int:
@@ -95,21 +121,24 @@ class Project:
         installed = self._folder.generation().installed
         return tuple(InstalledSkill.of(skill) for skill in installed.values())
 
-    def install(
+    def install(  # noqa: PLR0913 - the options of `install`
         self,
         *wanted: str | Path,
         dry_run: bool = False,
         frozen: bool = False,
         guard: bool = False,
+        device: str = "cpu",
         allow_yanked: bool = False,
         accept_footprint: bool = False,
+        lowest: bool = False,
     ) -> Change:
         """Install requirements and pack files; without arguments, the skills in the lock.
 
         A requirement is text such as `acme/math ^1.2`, a pack file a path that ends in
-        `.skillpack`. With `guard`, the change is applied only if the probes of all skills hold.
-        With `frozen`, raises `StateError` if the lock would change. Raises `ResolutionError` if no
-        set of releases satisfies all requirements.
+        `.skillpack`. With `guard`, the change is applied only if the probes of all skills pass on
+        `device`. With `frozen`, raises `StateError` if the lock would change. `lowest` chooses the
+        lowest allowed versions. Raises `ResolutionError` if no set of releases satisfies all
+        requirements.
         """
         from skillpm.api.requests import install_request
         from skillpm.flows.change.install import install
@@ -118,78 +147,101 @@ class Project:
             wanted,
             dry_run=dry_run,
             frozen=frozen,
-            guard=probe_guard(enabled=guard),
+            guard=probe_guard(enabled=guard, device=device),
             allow_yanked=allow_yanked,
             accept_footprint=accept_footprint,
+            lowest=lowest,
         )
-        return Change.of(install(self._session, request))
+        return Change.of(install(self._client.session, request))
 
-    def uninstall(self, *skills: str, dry_run: bool = False) -> Change:
+    def uninstall(self, *skills: "str | SkillName", dry_run: bool = False) -> Change:
         """Remove skills and what only they required. Needs no registry."""
+        from skillpm.api.requests import skill_names
         from skillpm.flows.change.uninstall import uninstall
-        from skillpm.spec.names import SkillName
 
-        names = tuple(map(SkillName.parse, skills))
-        return Change.of(uninstall(self._session, names, dry_run=dry_run))
+        names = skill_names(skills)
+        return Change.of(uninstall(self._client.session, names, dry_run=dry_run))
 
     def upgrade(
-        self, *skills: str, dry_run: bool = False, guard: bool = False, allow_yanked: bool = False
+        self,
+        *skills: "str | Requirement",
+        dry_run: bool = False,
+        guard: bool = False,
+        device: str = "cpu",
+        allow_yanked: bool = False,
+        accept_footprint: bool = False,
+        lowest: bool = False,
     ) -> Change:
         """Upgrade skills to the newest releases that skillpm.toml allows; by default all skills.
 
-        A skill may have a version range, `acme/math@~1.2`.
+        A skill may have a version range, `acme/math@~1.2`. Other options are those of `install`.
         """
+        from skillpm.api.requests import requirements_of
         from skillpm.flows.change.install import upgrade
         from skillpm.flows.change.request import InstallRequest
-        from skillpm.spec.requirements import Requirement
 
         request = InstallRequest(
-            upgrade=tuple(map(Requirement.parse, skills)),
+            upgrade=requirements_of(skills),
             dry_run=dry_run,
-            guard=probe_guard(enabled=guard),
+            guard=probe_guard(enabled=guard, device=device),
             allow_yanked=allow_yanked,
+            accept_footprint=accept_footprint,
+            lowest=lowest,
         )
-        return Change.of(upgrade(self._session, request))
+        return Change.of(upgrade(self._client.session, request))
 
     def rollback(
-        self, n: int | None = None, *, dry_run: bool = False, guard: bool = False
+        self,
+        n: int | None = None,
+        *,
+        dry_run: bool = False,
+        guard: bool = False,
+        device: str = "cpu",
     ) -> Change:
         """Return to generation `n`, by default the one before the current."""
         from skillpm.flows.change.rollback import rollback
 
-        checked = probe_guard(enabled=guard)
-        return Change.of(rollback(self._session, n, dry_run=dry_run, guard=checked))
+        checked = probe_guard(enabled=guard, device=device)
+        return Change.of(rollback(self._client.session, n, dry_run=dry_run, guard=checked))
 
-    def audit(self, *, advisories: Iterable[str | Path] = ()) -> AuditReport:
+    def audit(
+        self, *, advisories: Iterable[str | Path] = (), grafts: Iterable[str | Path] = ()
+    ) -> AuditReport:
         """Check installed skills and grafts for problems. Reads every byte of them again.
 
         `advisories` are files or folders of OSV documents, used in addition to the registries'.
+        `grafts` are model folders that `graft` wrote, by default the project's `graft`.
         """
         from skillpm.flows.audit.audit import audit
 
-        report = audit(self._session, (), [Path(path) for path in advisories])
-        return AuditReport.of(report.audited, report.fail_on)
+        session = self._client.session
+        report = audit(session, map(Path, grafts), map(Path, advisories))
+        # Documents state a time only if SOURCE_DATE_EPOCH sets it, so that equal locks give equal
+        # documents.
+        return AuditReport.of(report, session.created if session.created != session.now else None)
 
     def graft(
         self,
         target: str | Path | None = None,
         *,
-        only: Iterable[str] = (),
+        only: "Iterable[str | SkillName]" = (),
         link: bool = False,
         fresh: bool = False,
+        verify: bool = False,
     ) -> GraftResult:
         """Write the base with the installed skills as a model folder that transformers loads.
 
         `target` must be absent, empty or an earlier graft; it defaults to `graft` in the project.
         With `link`, files that no skill changes are read-only hard links to the base's. With
-        `fresh`, nothing of an earlier graft is reused.
+        `fresh`, nothing of an earlier graft is reused. With `verify`, the base is hashed again, and
+        the leaf cache is not used.
         """
+        from skillpm.api.requests import skill_names
         from skillpm.flows.graft.graft import graft
-        from skillpm.spec.names import SkillName
 
-        names = tuple(map(SkillName.parse, only))
         path = None if target is None else Path(target)
-        return GraftResult.of(graft(self._session, path, names, link=link, fresh=fresh))
+        names, session = skill_names(only), self._client.session
+        return GraftResult.of(graft(session, path, names, link=link, fresh=fresh, verify=verify))
 
     def load_model(
         self, *, device: str = "cpu", dtype: str = "auto", cache_bytes: int | None = None
@@ -205,7 +257,7 @@ class Project:
             from skillpm.flows.evaluate.live import load_live_model
         self._model = self._router = None
         model: LiveModel = load_live_model(
-            self._session, self._folder, device=device, dtype=dtype, cache_bytes=cache_bytes
+            self._client.session, self._folder, device=device, dtype=dtype, cache_bytes=cache_bytes
         )
         self._model = model
         return model
@@ -214,7 +266,7 @@ class Project:
         """Load the base's tokenizer with transformers. Needs the extra `hf`."""
         with needs_hf("`load_tokenizer` uses transformers"):
             from skillpm.flows.evaluate.live import base_tokenizer
-        return base_tokenizer(self._session, self._folder)
+        return base_tokenizer(self._client.session, self._folder)
 
     def route(self, texts: Sequence[str]) -> list[RouteDecision]:
         """Choose an installed skill for each text: `model.use_skill(decision.skill)`.
@@ -227,13 +279,13 @@ class Project:
         if self._router is None:
             with needs_hf("`route` runs the base"):
                 from skillpm.flows.evaluate.live import LiveRouter
-            self._router = LiveRouter(self._session, self._folder, self._model)
+            self._router = LiveRouter(self._client.session, self._folder, self._model)
         return [RouteDecision.of(decision) for decision in self._router.route(texts)]
 
     def close(self) -> None:
         """Release the store and the model from `load_model`."""
         self._model = self._router = None
-        self._closing.close()
+        self._client.close()
 
     def __enter__(self) -> Self:
         return self

@@ -1,6 +1,6 @@
-"""Parsing the arguments of `install` into a request."""
+"""Parsing of arguments: the request of `install`, skill names and requirements."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,9 +8,25 @@ from skillpm.errors import SpecError, UsageError
 from skillpm.spec.location import is_url
 
 if TYPE_CHECKING:
+    from skillpm.archive.reader import PackFile
     from skillpm.flows.change.plan import Guard
     from skillpm.flows.change.request import InstallRequest
+    from skillpm.spec.names import SkillName
     from skillpm.spec.requirements import Requirement
+
+
+def skill_names(skills: "Iterable[str | SkillName]") -> "tuple[SkillName, ...]":
+    """Parse the names that are text. Raises `SpecError`."""
+    from skillpm.spec.names import SkillName
+
+    return tuple(SkillName.parse(skill) if isinstance(skill, str) else skill for skill in skills)
+
+
+def requirements_of(skills: "Iterable[str | Requirement]") -> "tuple[Requirement, ...]":
+    """Parse the requirements that are text. Raises `SpecError`."""
+    from skillpm.spec.requirements import Requirement
+
+    return tuple(Requirement.parse(skill) if isinstance(skill, str) else skill for skill in skills)
 
 
 def install_request(  # noqa: PLR0913 - the options of `install`
@@ -28,14 +44,13 @@ def install_request(  # noqa: PLR0913 - the options of `install`
     A pack file is a `Path`, an existing file, or text that ends in `.skillpack`. Raises
     `UsageError` for a URL and for text that is not a requirement, and the errors of `open_pack`.
     """
-    from skillpm.archive.reader import open_pack
     from skillpm.flows.change.request import InstallRequest
 
     files = [Path(item) for item in wanted if _is_file(item)]
     requirements = [_requirement(str(item)) for item in wanted if not _is_file(item)]
     return InstallRequest(
         tuple(requirements),
-        tuple(map(open_pack, files)),
+        _open_packs(files),
         dry_run=dry_run,
         frozen=frozen,
         guard=guard,
@@ -43,6 +58,14 @@ def install_request(  # noqa: PLR0913 - the options of `install`
         accept_footprint=accept_footprint,
         lowest=lowest,
     )
+
+
+def _open_packs(files: Sequence[Path]) -> "tuple[PackFile, ...]":
+    if not files:
+        return ()
+    from skillpm.archive.reader import open_pack
+
+    return tuple(map(open_pack, files))
 
 
 def _is_file(item: str | Path) -> bool:

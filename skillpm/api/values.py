@@ -1,21 +1,21 @@
 """The results of the Python API: frozen dataclasses with digests and names as text."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from skillpm.archive.reader import PackFile
-    from skillpm.audit.findings import Audited
     from skillpm.environment.generation import Installed
     from skillpm.flows.change.plan import ChangeResult
     from skillpm.flows.graft.graft import Grafted
-    from skillpm.flows.inspect.identify import Identified
     from skillpm.routing.router import Decision
+    from skillpm.spec.forecast import Forecast
+    from skillpm.spec.lockfile import LockedSkill
+    from skillpm.spec.names import SkillName
+    from skillpm.spec.plan import SavedPlan
 
-LEVELS = ("low", "medium", "high", "critical")
-"""The levels of findings, ascending."""
+    Forecaster = Callable[[Collection[SkillName] | None], Forecast]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,10 @@ class Change:
     """The result of a change of a project, or with `dry_run` of a plan that was not applied.
 
     `generation` is the current generation after the change, `kept` the number of unchanged skills,
-    `notes` are messages for the user.
+    `notes` are messages for the user. `before` is what was installed, by name. `fetched_bytes` were
+    downloaded, of the `total_bytes` of the packs added or changed. `moved` is true if there is a
+    new generation, even if only `[graft]` changed. A plan can be saved as `saved`; `unverified` are
+    its skills whose manifests were never checked on this base.
     """
 
     added: tuple[InstalledSkill, ...]
@@ -59,6 +62,13 @@ class Change:
     kept: int = 0
     dry_run: bool = False
     notes: tuple[str, ...] = ()
+    before: Mapping[str, InstalledSkill] = field(default_factory=dict, repr=False)
+    fetched_bytes: int = field(default=0, repr=False)
+    total_bytes: int = field(default=0, repr=False)
+    moved: bool = field(default=False, repr=False)
+    saved: "SavedPlan | None" = field(default=None, repr=False)
+    unverified: frozenset[str] = field(default=frozenset(), repr=False)
+    _forecast: "Forecaster | None" = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, changed: "ChangeResult") -> Self:
@@ -71,7 +81,26 @@ class Change:
             kept=changed.kept,
             dry_run=changed.dry_run,
             notes=changed.notes,
+            before={str(name): InstalledSkill.of(one) for name, one in changed.before.items()},
+            fetched_bytes=changed.fetched,
+            total_bytes=changed.size,
+            moved=changed.moved,
+            saved=changed.saved,
+            unverified=frozenset(map(str, changed.unverified)),
+            _forecast=changed.forecast,
         )
+
+    def forecast(self, *, all_pairs: bool = False) -> "Forecast | None":
+        """What a merge of the planned set would cost each skill; None for a change that was made.
+
+        Covers the pairs with a new skill, or all pairs. Reads manifests, no tensors.
+        """
+        if self._forecast is None:
+            return None
+        from skillpm.spec.names import SkillName
+
+        new = [SkillName.parse(skill.name) for skill in (*self.added, *self.changed)]
+        return self._forecast(None if all_pairs else new)
 
 
 def _installed(entries: "Collection[Installed]") -> tuple[InstalledSkill, ...]:
@@ -79,10 +108,30 @@ def _installed(entries: "Collection[Installed]") -> tuple[InstalledSkill, ...]:
 
 
 @dataclass(frozen=True)
+class ReleaseReference:
+    """A release by name, version and digest."""
+
+    skill: str
+    version: str
+    digest: str
+
+    @classmethod
+    def of(cls, locked: "LockedSkill") -> Self:
+        """Convert an entry of a lock."""
+        return cls(str(locked.skill), str(locked.version), str(locked.digest))
+
+    @property
+    def ref(self) -> str:
+        """The release as text: `acme/math 1.0.0`."""
+        return f"{self.skill} {self.version}"
+
+
+@dataclass(frozen=True)
 class GraftResult:
     """A model folder that was written, or with `unchanged` was already up to date.
 
-    `linked_bytes` are shared with the base, `reused_bytes` are from the earlier graft.
+    `linked_bytes` are shared with the base, `reused_bytes` are from the earlier graft. `releases`
+    are the grafted ones, `skills` their names.
     """
 
     path: Path
@@ -94,6 +143,7 @@ class GraftResult:
     generation: int = 0
     skills: tuple[str, ...] = ()
     unchanged: bool = False
+    releases: tuple[ReleaseReference, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, grafted: "Grafted") -> Self:
@@ -108,6 +158,7 @@ class GraftResult:
             generation=grafted.generation,
             skills=tuple(str(locked.skill) for locked in grafted.skills),
             unchanged=grafted.unchanged,
+            releases=tuple(map(ReleaseReference.of, grafted.skills)),
         )
 
 
@@ -130,119 +181,3 @@ class RouteDecision:
         skill = None if decision.skill is None else str(decision.skill)
         scores = {str(name): score for name, score in decision.scores.items()}
         return cls(skill, decision.score, decision.reason, scores)
-
-
-@dataclass(frozen=True)
-class AuditFinding:
-    """A problem with an installed skill, or with the whole project if `skill` is None."""
-
-    level: str
-    code: str
-    skill: str | None
-    message: str
-
-
-@dataclass(frozen=True)
-class AuditReport:
-    """All findings, most severe first; `fail_on` is the project's threshold."""
-
-    findings: tuple[AuditFinding, ...]
-    checked: int
-    fail_on: str
-
-    @classmethod
-    def of(cls, audited: "Audited", fail_on: str) -> Self:
-        """Convert a flow's result."""
-        findings = tuple(
-            AuditFinding(found.level, found.code, found.skill, found.message)
-            for found in audited.findings
-        )
-        return cls(findings, audited.checked, fail_on)
-
-    @property
-    def passed(self) -> bool:
-        """Whether no finding reaches the project's threshold."""
-        threshold = LEVELS.index(self.fail_on)
-        return all(LEVELS.index(found.level) < threshold for found in self.findings)
-
-
-@dataclass(frozen=True)
-class ModelIdentity:
-    """The identity of a model: the root over all tensors, and facts about them.
-
-    `dtype` is the safetensors name of the dtype that most parameters have.
-    """
-
-    root: str
-    tensors: int
-    parameters: int
-    architecture: str
-    dtype: str
-
-    @classmethod
-    def of(cls, identified: "Identified") -> Self:
-        """Convert a flow's result."""
-        identity = identified.identity
-        return cls(
-            root=str(identity.root),
-            tensors=len(identity.leaves),
-            parameters=identity.parameters,
-            architecture=identified.architecture,
-            dtype=identity.dtype,
-        )
-
-
-@dataclass(frozen=True)
-class Pack:
-    """A SkillPack in a file, all its digests verified. Sizes are in bytes.
-
-    `relative_error` is ‖Δ - Δ̂‖/‖Δ‖ over all tensors, 0 for a lossless pack; `ratio` is
-    `delta_bytes` over `payload_bytes`. `manifest` is the JSON document of the pack.
-    """
-
-    path: Path
-    digest: str
-    skill: str
-    version: str
-    scheme: str
-    base_root: str
-    result_root: str
-    payload_bytes: int = field(repr=False)
-    delta_bytes: int = field(repr=False)
-    ratio: float = field(repr=False)
-    relative_error: float | None
-    manifest: Mapping[str, Any] = field(repr=False)
-
-    @classmethod
-    def of(cls, file: "PackFile") -> Self:
-        """Convert an opened pack file."""
-        manifest = file.manifest
-        compression = manifest.compression
-        return cls(
-            path=file.path,
-            digest=str(file.digest),
-            skill=str(manifest.skill),
-            version=str(manifest.version),
-            scheme=compression.scheme,
-            base_root=str(manifest.base.root),
-            result_root=str(manifest.result_root),
-            payload_bytes=compression.payload_bytes,
-            delta_bytes=compression.delta_bytes,
-            ratio=compression.ratio,
-            relative_error=compression.relative_error,
-            manifest=manifest.to_dict(),
-        )
-
-
-@dataclass(frozen=True)
-class VerifiedPack:
-    """A pack that passed verification.
-
-    `root` is the recomputed root of base + pack. It is None if no base was given; then only the
-    digests and the consistency of the manifest were checked. `claims` are paths in the manifest of
-    statements that cannot be recomputed, such as the error against the tuned model.
-    """
-
-    pack: Pack
-    root: str | None
-    claims: tuple[str, ...]

@@ -5,7 +5,10 @@ from typing import Any
 
 from pydantic import Field
 
-from skillpm.spec.fields import Document
+from skillpm.spec.fields import (
+    Document,
+    empty_dict,
+)
 from skillpm.spec.manifest_parts import ArchitectureFacts
 
 DEPTH = 3
@@ -24,10 +27,10 @@ class ArchitectureEntry(Document):
     """
 
     keys: list[str]
-    parts: dict[str, str] = Field(default_factory=dict)
-    ties: dict[str, bool] = Field(default_factory=dict)
-    tied: dict[str, dict[str, str]] = Field(default_factory=dict)
-    names: dict[str, dict[str, str]] = Field(default_factory=dict)
+    parts: dict[str, str] = Field(default_factory=empty_dict)
+    ties: dict[str, bool] = Field(default_factory=empty_dict)
+    tied: dict[str, dict[str, str]] = Field(default_factory=empty_dict)
+    names: dict[str, dict[str, str]] = Field(default_factory=empty_dict)
 
 
 Lookup = Callable[[str], ArchitectureEntry | None]

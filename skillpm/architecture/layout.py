@@ -10,7 +10,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from skillpm.spec.fields import Document, read_document
+from skillpm.spec.fields import (
+    Document,
+    empty_dict,
+    empty_list,
+    read_document,
+)
 
 ModuleKind = Literal[
     "linear", "conv1d", "embedding", "convolution", "attention", "bypassed", "other"
@@ -79,9 +84,9 @@ class ModelLayout(Document):
     tied: dict[str, str]
     untied: dict[str, Any]
     labels: dict[str, int]
-    parameters: dict[str, ParameterTarget] = Field(default_factory=dict)
-    vocabulary: dict[str, int] = Field(default_factory=dict)
-    vocabulary_keys: list[list[str]] = Field(default_factory=list)
+    parameters: dict[str, ParameterTarget] = Field(default_factory=empty_dict)
+    vocabulary: dict[str, int] = Field(default_factory=empty_dict)
+    vocabulary_keys: list[list[str]] = Field(default_factory=empty_list)
 
 
 def read_layout(answer: Mapping[str, Any]) -> ModelLayout:

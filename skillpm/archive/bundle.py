@@ -6,7 +6,7 @@ from pathlib import Path
 
 from skillpm.archive.layout import INDEX_FILE, read_index
 from skillpm.archive.reader import PackFile, pack_of
-from skillpm.archive.tar import Layout, read_layout, read_small
+from skillpm.archive.tar import Layout, open_archive, read_layout, read_small
 from skillpm.checkpoint.files import OpenFile
 from skillpm.errors import IntegrityError, SkillpmError, SpecError
 from skillpm.spec.bundle import (
@@ -44,7 +44,7 @@ def open_bundle(path: Path) -> BundleFile:
 
     Costs one read and SHA-256 of the file. Raises `SpecError` or `IntegrityError`.
     """
-    layout = read_layout(OpenFile(path), KIND)
+    layout = read_layout(open_archive(path), KIND)
     kinds = {digest: plain.get("artifactType") for digest, (_, plain) in layout.documents.items()}
     main = [entry for entry in layout.entries if kinds[entry.digest] == BUNDLE_TYPE]
     if len(main) != 1 or len(layout.documents) != len(layout.entries):

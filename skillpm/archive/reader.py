@@ -5,8 +5,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from skillpm.archive.layout import IndexEntry
-from skillpm.archive.tar import Layout, Slice, read_layout, read_small, stream_of
-from skillpm.checkpoint.files import OpenFile
+from skillpm.archive.tar import (
+    Layout,
+    Slice,
+    open_archive,
+    read_layout,
+    read_small,
+    stream_of,
+)
 from skillpm.errors import IntegrityError, SpecError
 from skillpm.spec.capabilities import check_probes_size, read_probes
 from skillpm.spec.digests import Digest
@@ -51,7 +57,7 @@ def open_pack(path: Path) -> PackFile:
 
     Costs one read and SHA-256 of the file. Raises `SpecError` or `IntegrityError`.
     """
-    layout = read_layout(OpenFile(path), "SkillPack")
+    layout = read_layout(open_archive(path), "SkillPack")
     main = [entry for entry in layout.entries if "subject" not in layout.documents[entry.digest][1]]
     if len(main) != 1 or len(layout.documents) != len(layout.entries):
         raise SpecError(

@@ -19,12 +19,14 @@ from skillpm.checkpoint.damage import POINTER_BYTES, check_no_pointer
 from skillpm.checkpoint.files import OpenFile
 from skillpm.errors import DigestMismatchError, IntegrityError, NotFoundError, SpecError
 from skillpm.files.hashing import CHUNK, RangeStream, digest_of
+from skillpm.files.named import missing_path_hint
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 
 _BLOB = re.compile(rf"{BLOBS}([0-9a-f]{{64}})", re.ASCII)
 _FOLDERS = frozenset({"blobs", "blobs/sha256"})
 _SMALL = 1 << 26
+_PACKING = "`skillpm pack` prints the path of the file that it writes"
 _DAMAGED = "the file is damaged or was changed; download it again"
 
 
@@ -57,6 +59,15 @@ class Layout:
     blobs: dict[Digest, Slice]
     entries: tuple[IndexEntry, ...]
     documents: dict[Digest, tuple[bytes, dict[str, object]]]
+
+
+def open_archive(path: Path) -> OpenFile:
+    """Open a pack or bundle that the user named. Raises `NotFoundError` if there is none."""
+    if not path.exists():
+        raise NotFoundError(
+            f"there is no file `{path}`", hint=missing_path_hint(path, otherwise=_PACKING)
+        )
+    return OpenFile(path)
 
 
 def stream_of(blobs: dict[Digest, Slice], digest: Digest, path: Path) -> BinaryIO:

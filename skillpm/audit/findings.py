@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from skillpm.spec.advisory import LEVELS, Level
+from skillpm.spec.levels import LEVELS, Level
 from skillpm.spec.policy import Ignore
 
 

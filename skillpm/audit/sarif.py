@@ -3,7 +3,7 @@
 from typing import Any
 
 from skillpm.audit.findings import Audited, Finding
-from skillpm.spec.advisory import Level
+from skillpm.spec.levels import Level
 from skillpm.version import __version__
 
 _LEVELS: dict[Level, str] = {

@@ -6,6 +6,7 @@ from skillpm.errors import NotFoundError, SpecError
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
 POINTER_BYTES = len(_POINTER)
+_INCOMPLETE = "the folder is incomplete: download the model again"
 
 
 def check_no_pointer(data: bytes, path: Path) -> None:
@@ -42,6 +43,6 @@ def missing_file(path: Path) -> NotFoundError:
     if is_broken_link(path):
         return NotFoundError(
             f"`{path}` is a broken link: its target `{path.readlink()}` does not exist",
-            hint="the folder is incomplete: download the model again",
+            hint=_INCOMPLETE,
         )
-    return NotFoundError(f"there is no file `{path}`")
+    return NotFoundError(f"there is no file `{path}`", hint=_INCOMPLETE)

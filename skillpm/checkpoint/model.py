@@ -10,6 +10,7 @@ from skillpm.checkpoint.files import OpenFile, ShardFile
 from skillpm.checkpoint.parts import check_one_model, no_model_at
 from skillpm.delta.tensors.ports import CHUNK
 from skillpm.errors import IntegrityError, NotFoundError, SpecError
+from skillpm.files.named import missing_path_hint
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
@@ -28,6 +29,7 @@ _MODEL, _DIFFUSERS = "model", "diffusion_pytorch_model"
 """The names of weight files in transformers and in diffusers."""
 CONFIG = "config.json"
 ADAPTER = "adapter_config.json"
+_EXPECTED = "name a folder with `config.json` and safetensors files"
 _PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
 
 
@@ -162,7 +164,9 @@ def open_checkpoint(path: Path) -> Checkpoint:
     if path.is_dir():
         return _open_folder(path)
     if not path.exists():
-        raise NotFoundError(f"there is no model at `{path}`")
+        raise NotFoundError(
+            f"there is no model at `{path}`", hint=missing_path_hint(path, otherwise=_EXPECTED)
+        )
     if path.suffix.lower() in _PICKLED:
         raise SpecError(
             f"`{path}` is a pickle, which can run code: it is never loaded",

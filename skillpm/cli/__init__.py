@@ -1,4 +1,4 @@
-"""The command line. Command modules import only click; a flow is imported when its command runs."""
+"""The command line. A command imports its part of `skillpm.api` when it runs."""
 
 import atexit
 import gc

@@ -7,7 +7,7 @@ import click
 
 from skillpm.cli.documents import AdvisoryDocument
 from skillpm.cli.output import emit_json, emit_line, emit_table
-from skillpm.cli.state import Command, State, command_session, global_params
+from skillpm.cli.state import Command, State, command_client, global_params
 from skillpm.cli.types import LocalPath
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ def add(state: State, paths: tuple[Path, ...]) -> None:
     Example:
       skillpm registry advisory add ACME-2026-1.json
     """
-    from skillpm.flows.audit.advisories import add as flow
+    from skillpm.api.releases import add_advisories
 
-    results = flow(command_session(state), list(paths))
+    results = add_advisories(command_client(state), paths)
     if state.json:
         rows = [{**_document(result.advisory), "changed": result.changed} for result in results]
         emit_json({"advisories": rows})
@@ -57,9 +57,9 @@ def list_(state: State) -> None:
     Example:
       skillpm registry advisory list --registry ./team-registry
     """
-    from skillpm.flows.audit.advisories import listed
+    from skillpm.api.releases import list_advisories
 
-    documents = [_document(advisory) for advisory in listed(command_session(state))]
+    documents = [_document(advisory) for advisory in list_advisories(command_client(state))]
     if state.json:
         emit_json({"advisories": documents})
     elif documents:
@@ -80,9 +80,9 @@ def withdraw(state: State, identifier: str) -> None:
     Example:
       skillpm registry advisory withdraw ACME-2026-1
     """
-    from skillpm.flows.audit.advisories import withdraw as flow
+    from skillpm.api.releases import withdraw_advisory
 
-    withdrawn = flow(command_session(state), identifier)
+    withdrawn = withdraw_advisory(command_client(state), identifier)
     if state.json:
         emit_json(_document(withdrawn))
     else:

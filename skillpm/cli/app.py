@@ -12,25 +12,8 @@ from types import FrameType
 import click
 
 from skillpm.api.options import color_of
-from skillpm.cli import (
-    advisories,
-    auditing,
-    authoring,
-    exporting,
-    generations,
-    habits,
-    inspecting,
-    locking,
-    models,
-    probing,
-    project,
-    reading,
-    registries,
-    relations,
-    routing,
-    storage,
-    streams,
-)
+from skillpm.cli import habits, streams
+from skillpm.cli.commands import Commands
 from skillpm.cli.interrupts import INTERRUPTED, SENTENCE
 from skillpm.cli.output import emit_lines, report
 from skillpm.cli.state import State, global_params
@@ -47,6 +30,7 @@ class InterruptedCommandError(SkillpmError):
 
 
 @click.group(
+    commands=Commands(),
     params=global_params(rare=True),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -59,25 +43,12 @@ def app() -> None:
     """
 
 
-for _command in (
-    authoring.identify, authoring.pack, inspecting.inspect, inspecting.verify,
-    registries.publish, registries.yank, registries.unyank, registries.search, registries.show,
-    project.init, project.install, project.uninstall, project.upgrade, locking.lock,
-    generations.rollback, generations.apply, reading.list_, reading.history, reading.resolve,
-    relations.tree, relations.why, relations.outdated, relations.diff,
-    models.graft, probing.probe, routing.route, auditing.audit, exporting.export,
-    exporting.bundle,
-    registries.registry,
-    storage.gc, storage.cache, habits.completion, habits.config, habits.doctor,
-):  # fmt: skip
-    app.add_command(_command)
-registries.registry.add_command(advisories.advisory)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command, then exit with 0 or the exit code of its error family."""
     # Tensors are decoded in parallel threads, so each matrix product should use one core.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Otherwise pydantic looks for plugins in the metadata of every installed package.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     arguments = list(sys.argv[1:] if argv is None else argv)
     instruction = os.environ.get(habits.COMPLETE)
     if instruction:

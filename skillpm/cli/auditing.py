@@ -9,16 +9,13 @@ import click
 
 from skillpm.cli.documents import AuditDocument, FindingDocument
 from skillpm.cli.output import clean, emit_document, emit_json, emit_line, emit_table
-from skillpm.cli.state import Command, State, command_session
+from skillpm.cli.state import Command, State, command_project
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
-    from skillpm.audit.findings import Audited, Finding
-    from skillpm.flows.audit.audit import Report
-    from skillpm.flows.session.session import Session
-    from skillpm.spec.advisory import Level
+    from skillpm.api.audit_values import AuditFinding, AuditReport
 
 _LEVELS = ["low", "medium", "high", "critical"]
 _PATH = LocalPath()
@@ -57,7 +54,7 @@ def audit(
     state: State,
     /,
     *,
-    fail_on: "Level | None",
+    fail_on: str | None,
     format_: str | None,
     output: Path | None,
     grafts: tuple[Path, ...],
@@ -79,17 +76,15 @@ def audit(
       skillpm audit --graft ./served --advisories ./advisories
     """
     from skillpm.files.output import check_output
-    from skillpm.flows.audit.audit import audit as flow
 
     _check_format(state, format_, output)
     if output is not None:
         output = output.expanduser()
         check_output(output)
-    session = command_session(state)
-    report = flow(session, grafts, advisories)
+    report = command_project(state).audit(advisories=advisories, grafts=grafts)
     level = fail_on or report.fail_on
-    _emit(state, session, report, format_=format_, output=output, level=level)
-    if report.audited.fails(level):
+    _emit(state, report, format_=format_, output=output, level=level)
+    if report.at_least(level):
         raise click.exceptions.Exit(3)
 
 
@@ -104,54 +99,46 @@ def _check_format(state: State, format_: str | None, output: Path | None) -> Non
 
 def _emit(
     state: State,
-    session: "Session",
-    report: "Report",
+    report: "AuditReport",
     *,
     format_: str | None,
     output: Path | None,
-    level: "Level",
+    level: str,
 ) -> None:
     if output is not None:
         from skillpm.journal.atomic import write_atomic
 
-        text = json.dumps(_document(session, report, format_ or "json"), indent=2, sort_keys=True)
+        text = json.dumps(_document(report, format_ or "json"), indent=2, sort_keys=True)
         write_atomic(output, f"{text}\n".encode())
         state.say(f"wrote {output}")
     if state.json or (format_ == "json" and output is None):
-        emit_json(_audit_document(report.audited))
+        emit_json(_audit_document(report))
     elif format_ in ("sarif", "cyclonedx") and output is None:
-        emit_document(_document(session, report, format_), pretty=True)
+        emit_document(_document(report, format_), pretty=True)
     else:
-        _show(report.audited, level)
+        _show(report, level)
 
 
-def _document(session: "Session", report: "Report", format_: str) -> Mapping[str, object]:
+def _document(report: "AuditReport", format_: str) -> Mapping[str, object]:
     if format_ == "sarif":
-        from skillpm.audit.sarif import sarif
-
-        return sarif(report.audited, report.lock)
+        return report.to_sarif()
     if format_ == "cyclonedx":
-        from skillpm.audit.cyclonedx import cyclonedx
-
-        # The time is included only if SOURCE_DATE_EPOCH sets it, so that equal locks give equal
-        # documents.
-        created = session.created if session.created != session.now else None
-        return cyclonedx(report.inventory, report.audited, created)
-    return {"schema_version": 1, **_audit_document(report.audited)}
+        return report.to_cyclonedx()
+    return {"schema_version": 1, **_audit_document(report)}
 
 
-def _audit_document(audited: "Audited") -> AuditDocument:
+def _audit_document(report: "AuditReport") -> AuditDocument:
     return {
-        "findings": [_finding(finding) for finding in audited.findings],
-        "checked": audited.checked,
+        "findings": [_finding(finding) for finding in report.findings],
+        "checked": report.checked,
         "ignored": [
-            {**_finding(ignored.finding), "reason": ignored.reason, "until": str(ignored.until)}
-            for ignored in audited.ignored
+            {**_finding(ignored.finding), "reason": ignored.reason, "until": ignored.until}
+            for ignored in report.ignored
         ],
     }
 
 
-def _finding(finding: "Finding") -> FindingDocument:
+def _finding(finding: "AuditFinding") -> FindingDocument:
     document: FindingDocument = {
         "level": finding.level,
         "code": finding.code,
@@ -165,16 +152,16 @@ def _finding(finding: "Finding") -> FindingDocument:
     return document
 
 
-def _show(audited: "Audited", level: "Level") -> None:
-    listed = audited.at_least(level)
+def _show(report: "AuditReport", level: str) -> None:
+    listed = report.at_least(level)
     if listed:
         rows = [(found.level, found.code, found.skill or "-", found.message) for found in listed]
         emit_table(rows, ("level", "code", "skill", "finding"))
-    hidden = len(audited.findings) - len(listed)
-    parts = [f"{counted(audited.checked, 'check')}, {counted(len(listed), 'finding')}"]
+    hidden = len(report.findings) - len(listed)
+    parts = [f"{counted(report.checked, 'check')}, {counted(len(listed), 'finding')}"]
     if hidden:
         parts.append(f"{hidden} below `{level}` hidden (`--fail-on low` shows them)")
-    if audited.ignored:
-        soonest = min(ignored.until for ignored in audited.ignored)
-        parts.append(f"{len(audited.ignored)} ignored (the first until {soonest})")
+    if report.ignored:
+        soonest = min(ignored.until for ignored in report.ignored)
+        parts.append(f"{len(report.ignored)} ignored (the first until {soonest})")
     emit_line(clean("; ".join(parts)))

@@ -10,13 +10,13 @@ from skillpm.cli.documents import DifferenceDocument, IdentityDocument
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
 from skillpm.cli.packed import pack_document, show_packed
 from skillpm.cli.params import BUDGET, REQUIREMENT, SKILL, VERSION
-from skillpm.cli.state import Command, State, command_session
+from skillpm.cli.state import Command, State, command_client
 from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
+    from skillpm.api.model_values import ModelComparison, ModelIdentity
     from skillpm.delta.tensors.differences import Difference
-    from skillpm.flows.inspect.identify import Identified
     from skillpm.spec.budget import Budget
     from skillpm.spec.names import SkillName
     from skillpm.spec.requirements import Requirement
@@ -42,45 +42,41 @@ def identify(state: State, path: Path, against: Path | None) -> None:
       skillpm identify ./model
       skillpm identify ./tuned --against ./base
     """
-    from skillpm.flows.inspect.identify import identify_model
+    from skillpm.api.models import identify as identify_model
 
-    identified = identify_model(command_session(state), path, against)
+    identity = identify_model(path, against=against, client=command_client(state))
     if state.json:
-        emit_json(_identity_document(identified))
+        emit_json(_identity_document(identity))
         return
-    identity = identified.identity
     facts = {
         "root": identity.root,
-        "tensors": len(identity.leaves),
+        "tensors": identity.tensors,
         "parameters": identity.parameters,
-        "architecture": identified.architecture,
+        "architecture": identity.architecture,
         "dtype": identity.dtype,
     }
     for key, value in facts.items():
         emit_line(f"{key:13} {clean(value)}")
-    if identified.parts:
-        emit_line(f"{'parts':13} {clean(', '.join(identified.parts))} (not included in the root)")
-    if identified.against is not None:
-        _show_differences(identified.differences)
-        if identified.differing_files:
-            names = clean(", ".join(identified.differing_files))
-            emit_line(f"files of parts that differ: {names}")
+    if identity.parts:
+        emit_line(f"{'parts':13} {clean(', '.join(identity.parts))} (not included in the root)")
+    if identity.comparison is not None:
+        _show_comparison(identity.comparison)
 
 
-def _identity_document(identified: "Identified") -> IdentityDocument:
-    identity = identified.identity
+def _identity_document(identity: "ModelIdentity") -> IdentityDocument:
     document: IdentityDocument = {
-        "root": str(identity.root),
-        "tensors": len(identity.leaves),
+        "root": identity.root,
+        "tensors": identity.tensors,
         "parameters": identity.parameters,
-        "architecture": identified.architecture,
+        "architecture": identity.architecture,
         "dtype": identity.dtype,
-        "parts": list(identified.parts),
+        "parts": list(identity.parts),
     }
-    if identified.against is not None:
-        document["against"] = str(identified.against.root)
-        document["differences"] = [_difference(entry) for entry in identified.differences]
-        document["differing_files"] = list(identified.differing_files)
+    comparison = identity.comparison
+    if comparison is not None:
+        document["against"] = comparison.root
+        document["differences"] = [_difference(entry) for entry in comparison.differences]
+        document["differing_files"] = list(comparison.differing_files)
     return document
 
 
@@ -94,6 +90,13 @@ def _difference(entry: "Difference") -> DifferenceDocument:
         "before": {"dtype": before.dtype, "shape": before.shape} if before else None,
         "after": {"dtype": after.dtype, "shape": after.shape} if after else None,
     }
+
+
+def _show_comparison(comparison: "ModelComparison") -> None:
+    _show_differences(comparison.differences)
+    if comparison.differing_files:
+        names = clean(", ".join(comparison.differing_files))
+        emit_line(f"files of parts that differ: {names}")
 
 
 def _show_differences(differences: "tuple[Difference, ...]") -> None:
@@ -244,7 +247,7 @@ class PackFlags(TypedDict):
     help="Inputs that the base should answer; needs --router.",
 )
 @click.pass_obj
-def pack(state: State, /, *, base_path: Path, **flags: Unpack[PackFlags]) -> None:
+def pack(state: State, /, *, base_path: Path, **options: Unpack[PackFlags]) -> None:
     r"""Build a SkillPack from a base and a tuned model.
 
     The pack holds the difference between the two. By default it is lossless: base + pack equals
@@ -261,7 +264,7 @@ def pack(state: State, /, *, base_path: Path, **flags: Unpack[PackFlags]) -> Non
     from skillpm.api.packing import PackOptions, build_pack
 
     started = time.monotonic()
-    packed = build_pack(command_session(state), PackOptions(base=base_path, **flags))
+    packed = build_pack(command_client(state), PackOptions(base=base_path, **options))
     if state.json:
         seconds = round(time.monotonic() - started, 3)
         emit_json({**pack_document(packed), "seconds": seconds})

@@ -6,13 +6,14 @@ from skillpm.cli.documents import SkillDocument
 from skillpm.cli.forecast import forecast_document, show_forecast
 from skillpm.cli.output import emit_json, emit_line, size_text
 from skillpm.cli.state import State
+from skillpm.spec.digests import Digest
 
 if TYPE_CHECKING:
+    from skillpm.api.values import Change, InstalledSkill, ReleaseReference
     from skillpm.environment.generation import Entry
-    from skillpm.flows.change.plan import ChangeResult
 
 
-def show_change(state: State, change: "ChangeResult", *, explain: bool = False) -> None:
+def show_change(state: State, change: "Change", *, explain: bool = False) -> None:
     """Print a change or a plan: one JSON document, or a line with `+`, `-` or `~` for each skill.
 
     A plan comes with a forecast. With `explain`, it covers every pair of skills.
@@ -24,14 +25,14 @@ def show_change(state: State, change: "ChangeResult", *, explain: bool = False) 
         return
     for sign, skills in (("+", change.added), ("-", change.removed)):
         for skill in skills:
-            emit_line(f" {sign} {skill.skill} {skill.version}")
+            emit_line(f" {sign} {skill.name} {skill.version}")
     for new in change.changed:
-        emit_line(f" ~ {new.skill} {moves(change.before[new.skill], new)}")
+        emit_line(f" ~ {new.name} {moves(change.before[new.name], new)}")
     changes = len(change.added) + len(change.removed) + len(change.changed)
     prefix = "would be " if change.dry_run else ""
     if changes:
-        fetched = f"; fetched {size_text(change.fetched)} of {size_text(change.size)}"
-        end = fetched if change.fetched else ""
+        sizes = f"{size_text(change.fetched_bytes)} of {size_text(change.total_bytes)}"
+        end = f"; fetched {sizes}" if change.fetched_bytes else ""
         emit_line(f"generation {change.generation} {prefix}current; {change.kept} kept{end}")
     else:
         text = "no skill changes" if change.moved else "nothing to change"
@@ -39,26 +40,35 @@ def show_change(state: State, change: "ChangeResult", *, explain: bool = False) 
     show_forecast(state, change, explain=explain)
 
 
-def _emit_change(change: "ChangeResult", *, explain: bool) -> None:
+def _emit_change(change: "Change", *, explain: bool) -> None:
     parts = {"added": change.added, "removed": change.removed, "changed": change.changed}
-    skills = {key: [skill_document(skill) for skill in part] for key, part in parts.items()}
+    skills = {key: [_installed_document(skill) for skill in part] for key, part in parts.items()}
     head = {"generation": change.generation, "kept": change.kept, "dry_run": change.dry_run}
-    plan = {"plan": change.saved.to_dict()} if change.saved else {"fetched_bytes": change.fetched}
+    plan = (
+        {"plan": change.saved.to_dict()}
+        if change.saved
+        else {"fetched_bytes": change.fetched_bytes}
+    )
     forecast = forecast_document(change, explain=explain)
     emit_json({**skills, **head, "notes": list(change.notes), **plan, **forecast})
 
 
-def moves(old: "Entry", new: "Entry") -> str:
+def _installed_document(skill: "InstalledSkill") -> SkillDocument:
+    return {"skill": skill.name, "version": skill.version, "digest": skill.digest}
+
+
+def moves(old: "InstalledSkill | Entry", new: "InstalledSkill | Entry") -> str:
     """How a skill changes: its version, or the pack of the same version, and its weight."""
     text = f"{new.version}" if old.version == new.version else f"{old.version} -> {new.version}"
     if old.version == new.version and old.digest != new.digest:
-        text += f" (pack {old.digest.short} -> {new.digest.short})"
+        packs = (Digest(str(side.digest)).short for side in (old, new))
+        text += f" (pack {' -> '.join(packs)})"
     if old.weight != new.weight:
         text += f" (weight {old.weight} -> {new.weight})"
     return text
 
 
-def skill_document(entry: "Entry") -> SkillDocument:
+def skill_document(entry: "Entry | ReleaseReference") -> SkillDocument:
     """A release as JSON documents list it."""
     return {
         "skill": str(entry.skill),

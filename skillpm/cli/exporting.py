@@ -8,14 +8,14 @@ import click
 from skillpm.cli.changes import skill_document
 from skillpm.cli.documents import ExportDocument
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table, size_text
-from skillpm.cli.state import Command, State, command_session
+from skillpm.cli.state import Command, State, command_client
 from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.errors import UsageError
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
-    from skillpm.flows.graft.export import Exported
-    from skillpm.flows.graft.peft import LoraRequest, LowRankResult
+    from skillpm.api.exporting import LoraOptions
+    from skillpm.api.results import Exported, LowRankResult
 
 _RANKS = ["best", "8", "16", "32", "64", "128", "256", "320", "512"]
 _RESIDUAL = 0.01
@@ -66,10 +66,10 @@ def export(
       skillpm export acme/math --format peft --rank 64 --partial ./math-lora
       skillpm export acme/math --format merged ./math-model
     """
-    from skillpm.flows.graft.export import export as flow
+    from skillpm.api.exporting import export_skill
 
-    request = _lora_request(format_=format_, rank=rank, residual=residual, partial=partial)
-    exported = flow(command_session(state), skill, target, request)
+    lora = _lora_options(format_=format_, rank=rank, residual=residual, partial=partial)
+    exported = export_skill(command_client(state), skill, target, lora)
     if state.json:
         emit_json(_export_document(exported, format_))
         return
@@ -83,11 +83,11 @@ def export(
             state.say(f"note: an adapter does not carry {names}; copy them from the pack")
 
 
-def _lora_request(
+def _lora_options(
     *, format_: str, rank: str | None, residual: float | None, partial: bool
-) -> "LoraRequest | None":
+) -> "LoraOptions | None":
     """What to export as a LoRA; None for a merged model. Raises `UsageError`."""
-    from skillpm.flows.graft.peft import LoraRequest
+    from skillpm.api.exporting import LoraOptions
 
     if format_ == "merged":
         flags = {"rank": rank, "residual": residual, "partial": partial}
@@ -103,7 +103,7 @@ def _lora_request(
             hint="`--residual` lets skillpm choose the best rank; give only one of them",
         )
     fixed = None if rank is None or rank == "best" else int(rank)
-    return LoraRequest(fixed, _RESIDUAL if residual is None else residual, partial)
+    return LoraOptions(fixed, _RESIDUAL if residual is None else residual, partial)
 
 
 def _export_document(exported: "Exported", format_: str) -> ExportDocument:
@@ -172,9 +172,9 @@ def bundle(state: State, target: Path, *, generation: int | None) -> None:
       skillpm bundle team.skillbundle
       skillpm install --from team.skillbundle --base ./model
     """
-    from skillpm.flows.change.bundle import write_environment
+    from skillpm.api.changes import write_bundle
 
-    written = write_environment(command_session(state), target, generation)
+    written = write_bundle(command_client(state), target, generation)
     if state.json:
         facts = {"path": str(written.path), "digest": str(written.digest), "bytes": written.size}
         skills = [skill_document(skill) for skill in written.skills]

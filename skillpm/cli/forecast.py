@@ -16,9 +16,8 @@ from skillpm.errors import UsageError
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
-    from skillpm.flows.change.plan import ChangeResult
+    from skillpm.api.values import Change
     from skillpm.spec.forecast import Forecast, PairForecast, SkillForecast
-    from skillpm.spec.names import SkillName
 
 EXPLAIN = click.option(
     "--explain", is_flag=True, help="With --dry-run: show the forecast for every pair of skills."
@@ -35,22 +34,15 @@ def check_explain(*, explain: bool, dry_run: bool) -> None:
         raise UsageError("`--explain` needs `--dry-run`", hint="add `--dry-run`")
 
 
-def _forecast(change: "ChangeResult", *, explain: bool) -> "Forecast | None":
-    if change.forecast is None:
-        return None
-    new = [skill.skill for skill in (*change.added, *change.changed)]
-    return change.forecast(None if explain else new)
-
-
-def forecast_document(change: "ChangeResult", *, explain: bool) -> ForecastDocument:
+def forecast_document(change: "Change", *, explain: bool) -> ForecastDocument:
     """The forecast as part of a JSON document; empty for a change that was carried out."""
-    forecast = _forecast(change, explain=explain)
+    forecast = change.forecast(all_pairs=explain)
     if forecast is None:
         return {}
     return {
         "forecast": [_pair_document(pair) for pair in forecast.pairs],
         "forecast_skills": [_skill_document(skill) for skill in forecast.skills],
-        "forecast_unverified": sorted(map(str, change.unverified)),
+        "forecast_unverified": sorted(change.unverified),
         "forecast_notes": list(forecast.notes),
         "forecast_method": forecast.method,
     }
@@ -73,13 +65,13 @@ def _skill_document(skill: "SkillForecast") -> SkillForecastDocument:
     return {"skill": str(skill.skill), "harm": skill.harm, "level": skill.level}
 
 
-def show_forecast(state: State, change: "ChangeResult", *, explain: bool) -> None:
+def show_forecast(state: State, change: "Change", *, explain: bool) -> None:
     """Print a table of the pairs, most harm first, and a line for each skill that loses much."""
-    forecast = _forecast(change, explain=explain)
+    forecast = change.forecast(all_pairs=explain)
     if forecast is None:
         return
     if change.unverified:
-        names = ", ".join(map(str, sorted(change.unverified)))
+        names = ", ".join(sorted(change.unverified))
         state.say(
             f"not verified on this base: {names}; their sizes, sketches and gains are claims of "
             "the authors until `skillpm install` verifies them"
@@ -97,9 +89,7 @@ def show_forecast(state: State, change: "ChangeResult", *, explain: bool) -> Non
     _show_harmed(state, change, forecast)
 
 
-def _show_pairs(
-    forecast: "Forecast", unverified: "Collection[SkillName]", *, explain: bool
-) -> None:
+def _show_pairs(forecast: "Forecast", unverified: "Collection[str]", *, explain: bool) -> None:
     if not forecast.pairs:
         return
     listed = forecast.pairs if explain else forecast.pairs[:ROWS]
@@ -111,8 +101,8 @@ def _show_pairs(
         emit_line(f"and {more} with the same or less harm; `--explain` shows all")
 
 
-def _row(pair: "PairForecast", unverified: "Collection[SkillName]") -> tuple[object, ...]:
-    claimed = pair.a in unverified or pair.b in unverified
+def _row(pair: "PairForecast", unverified: "Collection[str]") -> tuple[object, ...]:
+    claimed = str(pair.a) in unverified or str(pair.b) in unverified
     level = f"{pair.level} (claimed)" if claimed else pair.level
     if pair.cosine is None or pair.cosine_error is None or pair.overlap is None:
         return (pair.a, pair.b, "-", "-", "-", "-", level)
@@ -128,13 +118,13 @@ def _percent(share: float | None) -> str:
     return f"{100 * share:.0f}%" if share <= 1 else ">100%"
 
 
-def _show_harmed(state: State, change: "ChangeResult", forecast: "Forecast") -> None:
+def _show_harmed(state: State, change: "Change", forecast: "Forecast") -> None:
     """Print each skill that would lose much of its gain to all others, and what to do."""
     from skillpm.spec.forecast import REMEDIES, share_text
 
     harmed = [skill for skill in forecast.skills if skill.is_severe]
     for skill in harmed:
-        origin = "installed" if skill.skill in change.before else "new"
+        origin = "installed" if str(skill.skill) in change.before else "new"
         emit_line(
             f"{skill.skill} ({origin}) would lose {share_text(skill.harm)} of its gain "
             f"to all other skills together: {skill.level}"

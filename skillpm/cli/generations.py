@@ -2,19 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from skillpm.cli.changes import show_change
-from skillpm.cli.probing import GUARD, GUARD_DEVICE, guard_of
+from skillpm.cli.probing import GUARD, GUARD_DEVICE, guard_options
 from skillpm.cli.project import DRY_RUN
-from skillpm.cli.state import Command, State, command_session
+from skillpm.cli.state import Command, State, command_client, command_project
 from skillpm.cli.types import LocalPath
 from skillpm.files.named import read_named_file
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command(cls=Command)
@@ -42,10 +38,8 @@ def rollback(
       skillpm rollback
       skillpm rollback 3
     """
-    from skillpm.flows.change.rollback import rollback as flow
-
-    checked = guard_of(guard=guard, device=device)
-    show_change(state, flow(command_session(state), generation, dry_run=dry_run, guard=checked))
+    guarding = guard_options(guard=guard, device=device)
+    show_change(state, command_project(state).rollback(generation, dry_run=dry_run, **guarding))
 
 
 @click.command(cls=Command)
@@ -65,11 +59,11 @@ def apply(state: State, /, *, plan: Path, dry_run: bool, guard: bool, device: st
       skillpm install acme/math --dry-run --json > plan.json
       skillpm apply plan.json
     """
-    from skillpm.flows.change.apply_plan import apply_saved
+    from skillpm.api.changes import apply_plan
 
-    checked = guard_of(guard=guard, device=device)
+    guarding = guard_options(guard=guard, device=device)
     data, what = _plan_bytes(plan)
-    change = apply_saved(command_session(state), data, what, dry_run=dry_run, guard=checked)
+    change = apply_plan(command_client(state), data, what, dry_run=dry_run, **guarding)
     show_change(state, change)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from skillpm.cli.output import clean, emit_json, emit_line, emit_script, emit_table, say
-from skillpm.cli.state import Command, State, command_session, global_params
+from skillpm.cli.state import Command, State, command_client, global_params
 
 if TYPE_CHECKING:
     from click.shell_completion import ShellComplete
@@ -123,12 +123,9 @@ def doctor(state: State) -> None:
       skillpm doctor
       skillpm doctor --json
     """
-    from skillpm.flows.upkeep.doctor import examine
-    from skillpm.flows.upkeep.doctor_sandbox import examine_sandbox
+    from skillpm.api.storage import diagnose
 
-    sandbox, report = examine_sandbox()
-    checks = [*examine(command_session(state)), sandbox]
-    failed = any(check.status == "fail" for check in checks)
+    diagnosis = diagnose(command_client(state))
     if state.json:
         rows = [
             {
@@ -137,14 +134,13 @@ def doctor(state: State) -> None:
                 "message": check.message,
                 "hint": check.hint,
             }
-            for check in checks
+            for check in diagnosis.checks
         ]
-        layers = report.to_dict() if report else None
-        emit_json({"ok": not failed, "checks": rows, "sandbox": layers})
+        emit_json({"ok": not diagnosis.failed, "checks": rows, "sandbox": diagnosis.sandbox})
     else:
-        for check in checks:
+        for check in diagnosis.checks:
             emit_line(f"{check.status:<4}  {check.name:<12}  {clean(check.message)}")
             if check.hint:
                 emit_line(f"{'':<20}hint: {clean(check.hint)}")
-    if failed:
+    if diagnosis.failed:
         raise click.exceptions.Exit(1)

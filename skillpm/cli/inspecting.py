@@ -16,7 +16,7 @@ from skillpm.cli.output import (
     error_text,
 )
 from skillpm.cli.probing import show_capabilities
-from skillpm.cli.state import Command, State, command_session, verified_packs
+from skillpm.cli.state import Command, State, command_client, verified_packs
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
 
@@ -49,8 +49,8 @@ def inspect(state: State, path: Path, plot: Path | None) -> None:
       skillpm inspect acme-math-1.0.0.skillpack
       skillpm inspect acme-math-1.0.0.skillpack --plot math.png
     """
+    from skillpm.api.models import inspect as inspect_pack
     from skillpm.files.output import check_output
-    from skillpm.flows.inspect.verify import inspect_pack
     from skillpm.verification.claims import claims_of
 
     if plot is not None and plot.suffix.lower() != ".png":
@@ -61,29 +61,17 @@ def inspect(state: State, path: Path, plot: Path | None) -> None:
     if plot is not None:
         check_output(plot)
     pack = inspect_pack(path)
-    bases = verified_packs(state).bases(pack.digest)
+    file = pack.file
+    bases = verified_packs(state).bases(file.digest)
     if plot is not None:
-        _draw(pack, plot)
+        pack.plot(plot)
         state.say(f"wrote {clean(plot)}")
     if state.json:
-        head = {"digest": str(pack.digest), "size": pack.size, "manifest": pack.manifest.to_dict()}
-        claims = [claim.to_dict() for claim in claims_of(pack.manifest)]
+        head = {"digest": pack.digest, "size": file.size, "manifest": pack.manifest}
+        claims = [claim.to_dict() for claim in claims_of(file.manifest)]
         emit_json({**head, "claims": claims, "verified_on": [str(base) for base in bases]})
         return
-    _show_pack(pack, bases)
-
-
-def _draw(pack: "PackFile", plot: Path) -> None:
-    try:
-        from skillpm.flows.inspect.picture import write_picture
-    except ModuleNotFoundError as problem:
-        if (problem.name or "").partition(".")[0] != "matplotlib":
-            raise
-        raise UsageError(
-            "`--plot` needs matplotlib, which is not installed",
-            hint="pip install 'skillpm-graft[plot]'",
-        ) from problem
-    write_picture(pack, plot)
+    _show_pack(file, bases)
 
 
 def _show_pack(pack: "PackFile", bases: "Sequence[Digest]") -> None:
@@ -162,23 +150,25 @@ def verify(state: State, path: Path, *, accept_footprint: bool) -> None:
       skillpm verify acme-math-1.0.0.skillpack
       skillpm verify acme-math-1.0.0.skillpack --base ./model
     """
-    from skillpm.flows.inspect.verify import verify_pack
+    from skillpm.api.models import verify as verify_pack
 
-    session = command_session(state)
-    verified = verify_pack(session, path, session.base, accept_footprint=accept_footprint)
-    root = str(verified.root) if verified.root else None
+    client = command_client(state)
+    base = client.session.base
+    verified = verify_pack(path, base, accept_footprint=accept_footprint, client=client)
+    root = verified.root
     if state.json:
-        claims = [claim.to_dict() for claim in verified.claims]
-        head = {"digest": str(verified.pack.digest), "result_root": root}
+        claims = [claim.to_dict() for claim in verified.unchecked]
+        head = {"digest": verified.pack.digest, "result_root": root}
         checked = ["digests", "documents", *(["base", "payload"] if root else [])]
-        facts = {"verified": True, "checked": checked, "recomputed": root is not None}
+        recomputed = root is not None
+        facts = {"verified": recomputed, "checked": checked, "recomputed": recomputed}
         emit_json({**head, **facts, "claims": claims})
         return
-    emit_line(f"{verified.pack.manifest.ref} is intact: {verified.pack.digest}")
+    emit_line(f"{verified.pack.file.manifest.ref} is intact: {verified.pack.digest}")
     if root:
         emit_line(f"base + pack has the root in the manifest: {root}")
         emit_line("every statement of the manifest that can be recomputed is correct")
     else:
         emit_line("all digests and documents are correct; nothing was recomputed on a base")
         state.say(f"hint: `skillpm verify {path} --base PATH` recomputes the manifest")
-    _show_claims(verified.claims)
+    _show_claims(verified.unchecked)

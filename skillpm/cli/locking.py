@@ -13,7 +13,7 @@ from skillpm.cli.params import (
     ResolvingFlags,
     refuse_together,
 )
-from skillpm.cli.state import Command, State, command_session
+from skillpm.cli.state import Command, State, command_client
 
 
 @click.command(cls=Command)
@@ -44,13 +44,12 @@ def lock(
       skillpm lock --check
       skillpm lock --upgrade
     """
-    from skillpm.flows.change.lock import lock_project
-    from skillpm.flows.change.request import InstallRequest
+    from skillpm.api.changes import lock_project
 
     refuse_together("check", check, upgrade=upgrade, **resolving)
     refuse_together("upgrade", upgrade, lowest=resolving["lowest"])
-    request = InstallRequest(upgrade=() if upgrade else None, **resolving)
-    result = lock_project(command_session(state, timeout=timeout), request, check=check)
+    client = command_client(state, timeout=timeout)
+    result = lock_project(client, check=check, upgrade=upgrade, **resolving)
     if state.json:
         emit_json({"fresh": result.fresh, "changed": result.changed, "reason": result.reason})
     elif result.changed:

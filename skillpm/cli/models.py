@@ -16,11 +16,11 @@ from skillpm.cli.probing import (
     device_of,
     tune_weights,
 )
-from skillpm.cli.state import Command, State, command_session
+from skillpm.cli.state import Command, State, command_project
 from skillpm.cli.types import LocalPath
 
 if TYPE_CHECKING:
-    from skillpm.flows.graft.graft import Grafted
+    from skillpm.api.values import GraftResult
     from skillpm.spec.names import SkillName
 
 
@@ -79,20 +79,18 @@ def graft(
         )
         tune_weights(state, trials, used_device)
         return
-    from skillpm.flows.graft.graft import graft as flow
-
-    grafted = flow(command_session(state), output, only, link=link, fresh=fresh, verify=verify)
+    grafted = command_project(state).graft(output, only=only, link=link, fresh=fresh, verify=verify)
     _show(state, grafted)
 
 
-def _show(state: State, grafted: "Grafted") -> None:
+def _show(state: State, grafted: "GraftResult") -> None:
     if state.json:
         emit_json(
             {
                 "path": str(grafted.path),
-                "root": str(grafted.root),
+                "root": grafted.root,
                 "generation": grafted.generation,
-                "skills": [skill_document(skill) for skill in grafted.skills],
+                "skills": [skill_document(skill) for skill in grafted.releases],
                 "written_bytes": grafted.written_bytes,
                 "linked_bytes": grafted.linked_bytes,
                 "reused_bytes": grafted.reused_bytes,
@@ -101,7 +99,7 @@ def _show(state: State, grafted: "Grafted") -> None:
             }
         )
         return
-    names = ", ".join(skill.ref for skill in grafted.skills) or "no skill: the base itself"
+    names = ", ".join(release.ref for release in grafted.releases) or "no skill: the base itself"
     verb = "already grafted" if grafted.unchanged else "grafted"
     emit_lines(f"{verb} {names}\n  into {clean(grafted.path)}\n  {grafted.root}")
     emit_line(

@@ -6,7 +6,7 @@ from skillpm.cli.documents import PackDocument
 from skillpm.cli.output import clean, compression_text, emit_lines, emit_table, error_text
 
 if TYPE_CHECKING:
-    from skillpm.flows.pack.pack import Packed
+    from skillpm.api.results import Packed
 
 
 def show_packed(packed: "Packed") -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
-from skillpm.cli.types import FiniteRange
+from skillpm.cli.types import FiniteRange, ParameterError
 from skillpm.errors import SpecError, UsageError
 from skillpm.spec.budget import Budget
 from skillpm.spec.names import SkillName
@@ -32,7 +32,7 @@ class ParsedParam(click.ParamType[Any]):
         try:
             return self._parse(value)
         except SpecError as problem:
-            self.fail(problem.message, param, ctx)
+            raise ParameterError(problem, param, ctx) from problem
 
 
 class SkillParam(ParsedParam):
@@ -65,10 +65,11 @@ class RequirementOrFileParam(click.ParamType[Any]):
 
 def _installed(ctx: click.Context) -> list[str]:
     """The installed skills. Any error gives none, because a shell cannot show errors."""
+    from skillpm.api.client import Client
+    from skillpm.api.reading import installed_names
     from skillpm.cli.state import State
-    from skillpm.flows.inspect.listing import installed_names
 
-    return installed_names(ctx.find_root().ensure_object(State).folder)
+    return installed_names(Client(ctx.find_root().ensure_object(State).options))
 
 
 SKILL = SkillParam("SKILL", SkillName.parse)

@@ -1,25 +1,20 @@
 """`probe`, and the options `--guard`, `--tune`, `--device` and `--budget` of other commands."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
-from skillpm.api.extras import needs_hf
-from skillpm.api.guarding import probe_guard
 from skillpm.cli.documents import ProbeDocument
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
 from skillpm.cli.params import SKILL
-from skillpm.cli.state import Command, State, command_session
+from skillpm.cli.state import Command, State, command_client
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
-from skillpm.flows.session.words import distinct
+from skillpm.spec.words import counted, distinct
 
 if TYPE_CHECKING:
-    from skillpm.flows.change.plan import Guard
-    from skillpm.flows.evaluate.carried import ProbeResult
-    from skillpm.flows.evaluate.probe_report import Probed
-    from skillpm.flows.evaluate.tune import TunedWeights
+    from skillpm.api.results import Probed, ProbeResult, TunedWeights
     from skillpm.spec.manifest import Manifest
     from skillpm.spec.names import SkillName
 
@@ -31,7 +26,7 @@ GUARD_DEVICE = click.option(
     "--device", metavar="NAME", help="With --guard: device for the model (default: cpu)."
 )
 GUARD = click.option(
-    "--guard", is_flag=True, help="Apply the change only if the probes of all skills hold."
+    "--guard", is_flag=True, help="Apply the change only if the probes of all skills pass."
 )
 
 
@@ -42,9 +37,16 @@ def device_of(device: str | None, *, flag: str, runs: bool) -> str:
     return device or "cpu"
 
 
-def guard_of(*, guard: bool, device: str | None) -> "Guard | None":
-    """The guard for a flow; None, and nothing is imported, without `--guard`."""
-    return probe_guard(enabled=guard, device=device_of(device, flag="guard", runs=guard))
+class GuardOptions(TypedDict):
+    """The options `--guard` and `--device`, as methods of `Project` take them."""
+
+    guard: bool
+    device: str
+
+
+def guard_options(*, guard: bool, device: str | None) -> GuardOptions:
+    """Check the options. Raises `UsageError` for `--device` without `--guard`."""
+    return {"guard": guard, "device": device_of(device, flag="guard", runs=guard)}
 
 
 @click.command(cls=Command)
@@ -69,14 +71,9 @@ def probe(state: State, skills: "tuple[SkillName, ...]", graft: Path | None, dev
       skillpm probe
       skillpm probe acme/math --device cuda
     """
-    from skillpm.flows.evaluate.probe_report import nothing_to_probe
+    from skillpm.api.evaluating import probe as run_probes
 
-    session = command_session(state)
-    report = nothing_to_probe(session, skills)
-    if report is None:
-        with needs_hf("`probe` runs the model"):
-            from skillpm.flows.evaluate.probe import probe as flow
-        report = flow(session, skills, device=device, graft=graft)
+    report = run_probes(command_client(state), skills, device=device, graft=graft)
     _show(state, report)
     if not report.passed:
         raise click.exceptions.Exit(1)
@@ -110,9 +107,9 @@ def budget_of(budget: int | None, *, tune: bool) -> int:
 
 def tune_weights(state: State, budget: int, device: str) -> None:
     """Search weights and print them; with `--yes`, make them a new generation."""
-    with needs_hf("`--tune` runs the model"):
-        from skillpm.flows.evaluate.tune import tune
-    tuned = tune(command_session(state), budget=budget, device=device, write=state.yes)
+    from skillpm.api.evaluating import tune_weights as tune
+
+    tuned = tune(command_client(state), budget=budget, device=device, write=state.yes)
     if state.json:
         _emit_tuned(tuned)
         return
@@ -120,7 +117,7 @@ def tune_weights(state: State, budget: int, device: str) -> None:
     emit_table(rows, ("skill", "weight", "tuned"))
     emit_lines(
         f"\nthe worst probe keeps {tuned.kept_after[0]:.0%} of its gain "
-        f"(before: {tuned.kept_before[0]:.0%}); {tuned.trials} trials"
+        f"(before: {tuned.kept_before[0]:.0%}); {counted(tuned.trials, 'trial')}"
     )
     if tuned.change is not None:
         emit_line(f"generation {tuned.change.generation} is current; `skillpm graft` writes it")
@@ -149,7 +146,7 @@ def _show(state: State, report: "Probed") -> None:
         rows = [
             (result.skill, result.metric,
              *distinct(result.base, result.recorded, result.now, result.bound),
-             result.samples, "holds" if result.passed else "FAILS")
+             result.samples, "passes" if result.passed else "FAILS")
             for result in report.results
         ]  # fmt: skip
         columns = ("skill", "metric", "base", "recorded", "now", "bound", "samples", "")

@@ -20,13 +20,14 @@ from skillpm.cli.params import (
     ResolvingFlags,
     refuse_together,
 )
-from skillpm.cli.probing import GUARD, GUARD_DEVICE, guard_of
-from skillpm.cli.state import Command, State, command_session
+from skillpm.cli.probing import GUARD, GUARD_DEVICE, guard_options
+from skillpm.cli.state import Command, State, command_client, command_project
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
 
 if TYPE_CHECKING:
-    from skillpm.flows.change.plan import ChangeResult, Guard
+    from skillpm.api.values import Change
+    from skillpm.cli.probing import GuardOptions
     from skillpm.spec.names import SkillName
     from skillpm.spec.requirements import Requirement
     from skillpm.spec.versions import Version
@@ -46,15 +47,15 @@ def init(state: State) -> None:
     Example:
       skillpm init --base ./model
     """
+    from skillpm.api.changes import create_project
     from skillpm.api.options import resolve
-    from skillpm.flows.change.init import init_project
 
     base = resolve(state.options)["base"]
     if base.value is None:
         raise UsageError("`init` needs a base model", hint="`skillpm init --base PATH`")
     # In a clone, skillpm.toml names the base; its path is relative to the project.
     here = state.folder if base.source.endswith("[project]") else Path()
-    done = init_project(command_session(state), here / str(base.value))
+    done = create_project(command_client(state), here / str(base.value))
     if state.json:
         facts = {"project": str(done.folder), "base": done.base, "root": str(done.root)}
         emit_json({**facts, "generation": 0})
@@ -110,34 +111,16 @@ def install(
     """
     check_explain(explain=explain, dry_run=dry_run)
     refuse_together("frozen", frozen, **resolving)
-    checked = guard_of(guard=guard, device=device)
+    guarding = guard_options(guard=guard, device=device)
     if bundle is None:
-        change = _install_wanted(
-            state, wanted, timeout, dry_run=dry_run, frozen=frozen, guard=checked, **resolving
-        )
+        project = command_project(state, timeout=timeout)
+        change = project.install(*wanted, dry_run=dry_run, frozen=frozen, **guarding, **resolving)
     else:
         refuse_together("from", bundle, **resolving)
         change = _install_bundle(
-            state, bundle, wanted, frozen=frozen, dry_run=dry_run, guard=checked
+            state, bundle, wanted, frozen=frozen, dry_run=dry_run, guarding=guarding
         )
     show_change(state, change, explain=explain)
-
-
-def _install_wanted(
-    state: State,
-    wanted: tuple[str, ...],
-    timeout: float,
-    *,
-    dry_run: bool,
-    frozen: bool,
-    guard: "Guard | None",
-    **resolving: Unpack[ResolvingFlags],
-) -> "ChangeResult":
-    from skillpm.api.requests import install_request
-    from skillpm.flows.change.install import install
-
-    request = install_request(wanted, dry_run=dry_run, frozen=frozen, guard=guard, **resolving)
-    return install(command_session(state, timeout=timeout), request)
 
 
 def _install_bundle(
@@ -147,18 +130,16 @@ def _install_bundle(
     *,
     frozen: bool,
     dry_run: bool,
-    guard: "Guard | None",
-) -> "ChangeResult":
-    from skillpm.flows.change.install_bundle import install_bundle
+    guarding: "GuardOptions",
+) -> "Change":
+    from skillpm.api.changes import install_bundle
 
     if wanted:
         raise UsageError(
             f"`--from` installs only what the bundle holds, but `{wanted[0]}` was given too",
             hint=f"`skillpm install --from {bundle}`, then `skillpm install {wanted[0]}`",
         )
-    return install_bundle(
-        command_session(state), bundle, frozen=frozen, dry_run=dry_run, guard=guard
-    )
+    return install_bundle(command_client(state), bundle, frozen=frozen, dry_run=dry_run, **guarding)
 
 
 @click.command(cls=Command)
@@ -201,17 +182,12 @@ def upgrade(
       skillpm upgrade acme/math@~1.2
       skillpm upgrade acme/math --to 1.2.0
     """
-    from skillpm.flows.change.install import upgrade as flow
-    from skillpm.flows.change.request import InstallRequest
-
     check_explain(explain=explain, dry_run=dry_run)
-    request = InstallRequest(
-        upgrade=_upgrade_requirements(skills, everything=everything, to=to),
-        dry_run=dry_run,
-        guard=guard_of(guard=guard, device=device),
-        **resolving,
-    )
-    show_change(state, flow(command_session(state, timeout=timeout), request), explain=explain)
+    moving = _upgrade_requirements(skills, everything=everything, to=to)
+    guarding = guard_options(guard=guard, device=device)
+    project = command_project(state, timeout=timeout)
+    change = project.upgrade(*moving, dry_run=dry_run, **guarding, **resolving)
+    show_change(state, change, explain=explain)
 
 
 def _upgrade_requirements(
@@ -247,6 +223,4 @@ def uninstall(state: State, skills: "tuple[SkillName, ...]", *, dry_run: bool) -
     Example:
       skillpm uninstall acme/math
     """
-    from skillpm.flows.change.uninstall import uninstall as flow
-
-    show_change(state, flow(command_session(state), skills, dry_run=dry_run))
+    show_change(state, command_project(state).uninstall(*skills, dry_run=dry_run))

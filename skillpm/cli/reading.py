@@ -9,8 +9,8 @@ import click
 from skillpm.cli.changes import skill_document
 from skillpm.cli.documents import InstalledDocument
 from skillpm.cli.output import emit_json, emit_line, emit_table, size_text, verified_text
-from skillpm.cli.params import ALLOW_YANKED, LOWEST, REQUIREMENT, TIMEOUT
-from skillpm.cli.state import Command, State, verified_packs
+from skillpm.cli.params import LOWEST, REQUIREMENT, TIMEOUT
+from skillpm.cli.state import Command, State, command_client, verified_packs
 from skillpm.cli.types import LocalPath
 from skillpm.errors import SpecError, UsageError
 
@@ -29,9 +29,9 @@ def list_(state: State) -> None:
     Example:
       skillpm list
     """
-    from skillpm.flows.inspect.listing import list_installed
+    from skillpm.api.reading import list_installed
 
-    listing = list_installed(state.folder)
+    listing = list_installed(command_client(state))
     generation = listing.generation
     verified = verified_packs(state)
     skills = [
@@ -88,9 +88,9 @@ def history(state: State) -> None:
     Example:
       skillpm history
     """
-    from skillpm.flows.inspect.listing import history as flow
+    from skillpm.api.reading import list_generations
 
-    past = flow(state.folder)
+    past = list_generations(command_client(state))
     if state.json:
         rows = [
             {
@@ -141,7 +141,7 @@ def _weighted(skill: "Installed") -> str:
     type=LocalPath(),
     help="Saved index, a JSON file.",
 )
-@ALLOW_YANKED
+@click.option("--allow-yanked", is_flag=True, help="Allow yanked releases.")
 @LOWEST
 @TIMEOUT
 @click.argument("requirements", metavar="REQ...", type=REQUIREMENT, nargs=-1, required=True)
@@ -166,15 +166,16 @@ def resolve(
       skillpm resolve --index index.json "acme/math ^1"
       skillpm resolve --index index.json acme/math --lowest --base sha256:…
     """
-    import time
+    from skillpm.api.reading import resolve_saved
 
-    from skillpm.flows.locking.resolve_index import SavedRequest, resolve_saved
-    from skillpm.resolver.deadline import Deadline
-
-    request = SavedRequest(
-        requirements, root=_root(state), allow_yanked=allow_yanked, lowest=lowest
+    versions = resolve_saved(
+        index,
+        requirements,
+        timeout=timeout,
+        root=_root(state),
+        allow_yanked=allow_yanked,
+        lowest=lowest,
     )
-    versions = resolve_saved(index, request, Deadline.starting(time.monotonic, timeout))
     if state.json:
         emit_json({"resolved": {str(skill): str(version) for skill, version in versions.items()}})
         return

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from skillpm.cli.advisories import advisory
 from skillpm.cli.documents import ReleaseDocument, SkillDocument
 from skillpm.cli.output import (
     clean,
@@ -16,7 +17,7 @@ from skillpm.cli.output import (
     verified_text,
 )
 from skillpm.cli.params import SKILL
-from skillpm.cli.state import Command, State, command_session, global_params, verified_packs
+from skillpm.cli.state import Command, State, command_client, global_params, verified_packs
 from skillpm.cli.types import LocalPath
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ def publish(state: State, path: Path) -> None:
       skillpm publish acme-math-1.0.0.skillpack
       skillpm publish acme-math-1.0.0.skillpack --registry ./team-registry
     """
-    from skillpm.flows.packs.publish import publish as flow
+    from skillpm.api.releases import publish as publish_pack
 
-    published = flow(command_session(state), path)
+    published = publish_pack(command_client(state), path)
     if state.json:
         head = {"registry": str(published.registry), "created": published.created}
         emit_json({**_skill_document(published.release), **head})
@@ -73,10 +74,9 @@ def yank(state: State, ref: str, reason: str) -> None:
     Example:
       skillpm yank acme/math@1.0.0 --reason "overfits"
     """
-    from skillpm.flows.packs.publish import yank as flow
+    from skillpm.api.releases import yank as yank_release
 
-    release = flow(command_session(state), ref, reason)
-    _show_yank(state, release)
+    _show_yank(state, yank_release(command_client(state), ref, reason))
 
 
 @click.command(cls=Command)
@@ -91,9 +91,9 @@ def unyank(state: State, ref: str) -> None:
     Example:
       skillpm unyank acme/math@1.0.0
     """
-    from skillpm.flows.packs.publish import unyank as flow
+    from skillpm.api.releases import unyank as unyank_release
 
-    _show_yank(state, flow(command_session(state), ref))
+    _show_yank(state, unyank_release(command_client(state), ref))
 
 
 def _show_yank(state: State, release: "Release") -> None:
@@ -116,9 +116,9 @@ def search(state: State, text: str) -> None:
     Example:
       skillpm search math
     """
-    from skillpm.flows.packs.publish import search as flow
+    from skillpm.api.releases import search as search_releases
 
-    releases = flow(command_session(state), text)
+    releases = search_releases(command_client(state), text)
     if state.json:
         results = [
             {
@@ -157,9 +157,9 @@ def show(state: State, skill: "SkillName") -> None:
     Example:
       skillpm show acme/math
     """
-    from skillpm.flows.packs.publish import show as flow
+    from skillpm.api.releases import list_releases
 
-    releases = flow(command_session(state), skill)
+    releases = list_releases(command_client(state), skill)
     if state.json:
         documents = [_release_document(state, release) for release in releases]
         emit_json({"skill": str(skill), "releases": documents})
@@ -226,12 +226,13 @@ def registry_init(state: State, path: Path, *, shared: bool) -> None:
       skillpm registry init ./team-registry
       skillpm registry init /srv/skills --shared
     """
-    from skillpm.flows.session.cleanup import clean_up
-    from skillpm.index.open import make_registry
+    from skillpm.api.releases import create_registry
 
-    clean_up(command_session(state))
-    make_registry(path.expanduser().absolute(), shared=shared)
+    create_registry(command_client(state), path, shared=shared)
     if state.json:
         emit_json({"registry": str(path)})
     else:
         emit_line(f"created a registry in {clean(path)}")
+
+
+registry.add_command(advisory)

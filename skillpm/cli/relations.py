@@ -12,17 +12,15 @@ from skillpm.cli.changes import moves, skill_document
 from skillpm.cli.documents import EdgeDocument, NodeDocument, StepDocument
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
 from skillpm.cli.params import SKILL, TIMEOUT
-from skillpm.cli.state import Command, State, command_session
+from skillpm.cli.state import Command, State, command_client
 from skillpm.errors import NotFoundError, UsageError
 from skillpm.files.errors import MissingFileError, WrongKindError
 from skillpm.files.named import read_named_file
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
+    from skillpm.api.results import ComparedSet, Diff, Edges, Outdated, Relations
     from skillpm.environment.generation import Entry
-    from skillpm.flows.inspect.listing import ComparedSet, Diff
-    from skillpm.flows.inspect.outdated import Outdated
-    from skillpm.flows.inspect.relations import Edges, Relations
     from skillpm.spec.names import SkillName
 
 _ANY = "any"
@@ -48,13 +46,9 @@ def tree(state: State, skills: "tuple[SkillName, ...]", *, invert: bool, depth: 
       skillpm tree acme/math --depth 1
       skillpm tree --invert acme/numbers
     """
-    from skillpm.flows.inspect.relations import relations_of
-    from skillpm.flows.locking.lock_check import not_installed
+    from skillpm.api.reading import read_relations
 
-    relations = relations_of(state.folder)
-    for skill in skills:
-        if skill not in relations.skills:
-            raise not_installed(skill, relations.skills)
+    relations = read_relations(command_client(state), skills)
     roots = list(skills) or (relations.lowest if invert else list(relations.requirements))
     if state.json:
         head = {"roots": [str(root) for root in roots], "generation": relations.generation}
@@ -120,9 +114,9 @@ def why(state: State, skill: "SkillName") -> None:
     Example:
       skillpm why acme/numbers
     """
-    from skillpm.flows.inspect.relations import relations_of
+    from skillpm.api.reading import read_relations
 
-    relations = relations_of(state.folder)
+    relations = read_relations(command_client(state))
     chains = relations.chains(skill)
     entry = relations.skills[skill]
     if state.json:
@@ -161,9 +155,9 @@ def outdated(state: State, /, *, timeout: float, exit_code: bool) -> None:
       skillpm outdated
       skillpm outdated --exit-code --json
     """
-    from skillpm.flows.inspect.outdated import survey
+    from skillpm.api.reading import list_outdated
 
-    report = survey(command_session(state, timeout=timeout))
+    report = list_outdated(command_client(state, timeout=timeout))
     for note in report.notes:
         state.say(note)
     for release in report.skipped:
@@ -222,9 +216,9 @@ def diff(state: State, before: str, after: str | None) -> None:
       skillpm diff ../other/skillpm.lock skillpm.lock
       git show HEAD~1:skillpm.lock | skillpm diff - skillpm.lock
     """
-    from skillpm.flows.inspect.listing import diff as flow
+    from skillpm.api.reading import compare_sets
 
-    result = flow(_side(state, before), _side(state, after))
+    result = compare_sets(_side(state, before), _side(state, after))
     regrafted = (
         None not in result.merge_options and result.merge_options[0] != result.merge_options[1]
     )
@@ -263,15 +257,15 @@ def _emit_diff(result: "Diff", *, regrafted: bool) -> None:
 
 def _side(state: State, text: str | None) -> "ComparedSet":
     """The generation or lockfile that an argument names."""
-    from skillpm.flows.inspect.listing import generation_side, lock_side
+    from skillpm.api.reading import generation_set, lock_set
 
     if text is None or (text.isascii() and text.isdigit()):
-        return generation_side(state.folder, None if text is None else int(text))
+        return generation_set(command_client(state), None if text is None else int(text))
     if text == "-":
-        return lock_side(sys.stdin.buffer.read(), "the lock on stdin")
+        return lock_set(sys.stdin.buffer.read(), "the lock on stdin")
     path = Path(text)
     try:
-        return lock_side(read_named_file(path), f"`{path}`")
+        return lock_set(read_named_file(path), f"`{path}`")
     except MissingFileError as problem:
         raise NotFoundError(
             f"`{clean(text)}` is neither a lockfile nor the number of a generation",

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from skillpm.api.extras import needs_hf
 from skillpm.cli.documents import (
     FitDocument,
     NearDocument,
@@ -17,13 +16,13 @@ from skillpm.cli.documents import (
 )
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
 from skillpm.cli.probing import DEVICE
-from skillpm.cli.state import Command, State, command_session
+from skillpm.cli.state import Command, State, command_client
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
 from skillpm.spec.nearness import near_warning
 
 if TYPE_CHECKING:
-    from skillpm.flows.evaluate.routed_texts import ProjectRouter, RoutedTexts
+    from skillpm.api.results import ProjectRouter, RoutedTexts
     from skillpm.routing.router import Decision, SkillFit
     from skillpm.spec.nearness import NearPair
 
@@ -56,8 +55,10 @@ def route(
       skillpm route --explain -
       skillpm route --file questions.jsonl --json
     """
+    from skillpm.api.evaluating import route_texts
+
     texts = _texts(text, file)
-    router, routed = _routed(state, texts, device)
+    router, routed = route_texts(command_client(state), texts, device=device)
     decisions = routed.decisions
     if state.json:
         documents = [_document(decision, router, explain=explain) for decision in decisions]
@@ -106,22 +107,10 @@ def _texts(text: str | None, file: Path | None) -> list[str]:
             hint='`skillpm route "what is 2 + 2?"`',
         )
     if file is not None:
-        from skillpm.calibration.texts import read_texts
+        from skillpm.api.evaluating import read_texts
 
         return read_texts(file)
     return [sys.stdin.read() if text == "-" else text or ""]
-
-
-def _routed(state: State, texts: list[str], device: str) -> "tuple[ProjectRouter, RoutedTexts]":
-    from skillpm.flows.evaluate.routed_texts import nothing_to_route
-
-    session = command_session(state)
-    router = nothing_to_route(session)
-    if router is None:
-        with needs_hf("`route` runs the base"):
-            from skillpm.flows.evaluate.route import open_routes
-        router = open_routes(session, device=device)
-    return router, router.route(texts)
 
 
 def _times(routed: "RoutedTexts") -> RouteTimes:

@@ -1,4 +1,4 @@
-"""The global options, before or after the command, and the session that they open."""
+"""The global options, before or after the command, and the client that they make."""
 
 import os
 import sys
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skillpm.api.client import Callbacks, Client
 from skillpm.api.options import Options, color_of
-from skillpm.api.session import open_session
 from skillpm.cli.output import can_ask, confirm, say
 from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.spec.config import COLORS, WORKER_LIMIT
 
 if TYPE_CHECKING:
-    from skillpm.flows.session.session import Session
+    from skillpm.api.project import Project
     from skillpm.store.verified_packs import VerifiedPacks
 
 
@@ -146,8 +146,8 @@ def verified_packs(state: State) -> "VerifiedPacks":
     return VerifiedPacks(state.options.home_folder)
 
 
-def command_session(state: State, *, timeout: float = inf) -> "Session":
-    """Open the session of a command. `timeout` limits a dependency resolution, in seconds."""
+def command_client(state: State, *, timeout: float = inf) -> Client:
+    """The client of a command, closed at its end. `timeout` limits a resolution, in seconds."""
     from skillpm.cli.progress import Bars
 
     on_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
@@ -155,14 +155,17 @@ def command_session(state: State, *, timeout: float = inf) -> "Session":
     bars = Bars(shown=shows_bars, color=color_of(state.options))
     on_close = click.get_current_context().call_on_close
     on_close(bars.close)
-    return open_session(
-        state.options,
-        on_close,
-        say=state.say,
-        progress=bars.start,
-        confirm=partial(_confirm, state),
-        timeout=timeout,
-    )
+    callbacks = Callbacks(state.say, bars.start, partial(_confirm, state))
+    client = Client(state.options, callbacks, timeout=timeout)
+    on_close(client.close)
+    return client
+
+
+def command_project(state: State, *, timeout: float = inf) -> "Project":
+    """The project of a command, which its methods read when they are called."""
+    from skillpm.api.project import Project
+
+    return Project(command_client(state, timeout=timeout))
 
 
 def _confirm(state: State, question: str) -> bool | None:

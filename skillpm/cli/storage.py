@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 import click
 
 from skillpm.cli.output import clean, confirm, emit_json, emit_line, emit_table, size_text
-from skillpm.cli.state import Command, State, command_session, global_params
+from skillpm.cli.state import Command, State, command_client, global_params
 from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.errors import UsageError
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
-    from skillpm.flows.session.session import Session
-    from skillpm.flows.upkeep.gc import Collected, GcRequest
+    from skillpm.api.client import Client
+    from skillpm.api.results import Collected
+    from skillpm.api.storage import GcOptions
 
 _PATH = LocalPath()
 
@@ -74,14 +75,13 @@ def gc(
       skillpm gc --keep 3
       skillpm gc --older-than 14 --grace 1 -y
     """
-    from skillpm.environment.prune import Keeping
-    from skillpm.flows.upkeep.gc import GcRequest, collect
+    from skillpm.api.storage import GcOptions, collect_garbage
 
-    request = GcRequest(Keeping(keep, older_than), grace, dry_run, forget)
-    session = command_session(state)
+    options = GcOptions(keep, older_than, grace, forget)
+    client = command_client(state)
     if not dry_run and (keep is not None or older_than is not None):
-        _ask_to_prune(state, session, request)
-    collected = collect(session, request)
+        _ask_to_prune(state, client, options)
+    collected = collect_garbage(client, options, dry_run=dry_run)
     for note in collected.notes:
         state.say(note)
     if state.json:
@@ -101,19 +101,14 @@ def _show_collected(collected: "Collected", verb: str) -> None:
     )
 
 
-def _ask_to_prune(state: State, session: "Session", request: "GcRequest") -> None:
+def _ask_to_prune(state: State, client: "Client", options: "GcOptions") -> None:
     """Ask before more generations are pruned than by default. Raises `UsageError` without a yes."""
-    from dataclasses import replace
+    from skillpm.api.storage import pruned_beyond_default
 
-    from skillpm.environment.prune import Keeping
-    from skillpm.flows.upkeep.gc import collect
-
-    by_default = replace(request, keeping=Keeping(None, None), dry_run=True)
-    extra = set(collect(session, replace(request, dry_run=True)).pruned)
-    extra -= set(collect(session, by_default).pruned)
+    extra = pruned_beyond_default(client, options)
     if not extra or state.yes:
         return
-    listed = ", ".join(map(str, sorted(pruned.number for pruned in extra)))
+    listed = ", ".join(map(str, extra))
     count = counted(len(extra), "generation")
     question = f"prune {count} that gc keeps by default ({listed})? This cannot be undone."
     if not confirm(question):
@@ -155,9 +150,9 @@ def cache_info(state: State) -> None:
     Example:
       skillpm cache info
     """
-    from skillpm.flows.upkeep.cache import cache_info as flow
+    from skillpm.api.storage import cache_info as measure
 
-    info = flow(command_session(state))
+    info = measure(command_client(state))
     if state.json:
         skills = [
             {
@@ -195,9 +190,9 @@ def cache_verify(state: State, *, repair: bool) -> None:
       skillpm cache verify
       skillpm cache verify --repair
     """
-    from skillpm.flows.upkeep.cache import cache_verify as flow
+    from skillpm.api.storage import verify_cache
 
-    result = flow(command_session(state), repair=repair)
+    result = verify_cache(command_client(state), repair=repair)
     if state.json:
         damaged = [
             {
@@ -235,9 +230,9 @@ def cache_clean(state: State) -> None:
     Example:
       skillpm cache clean
     """
-    from skillpm.flows.upkeep.cache import cache_clean as flow
+    from skillpm.api.storage import clean_cache
 
-    freed = flow(command_session(state))
+    freed = clean_cache(command_client(state))
     if state.json:
         emit_json({"freed_bytes": freed})
     else:

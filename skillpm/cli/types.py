@@ -1,4 +1,4 @@
-"""click parameter types: local paths and finite numbers."""
+"""click parameter types: local paths and finite numbers, and the error of a bad value."""
 
 import math
 import os
@@ -7,7 +7,18 @@ from typing import Any
 
 import click
 
+from skillpm.errors import SpecError
 from skillpm.spec.location import is_url
+
+
+class ParameterError(click.BadParameter):
+    """A bad value of a parameter, with the hint of the `SpecError` that it caused."""
+
+    def __init__(
+        self, problem: SpecError, param: click.Parameter | None, ctx: click.Context | None
+    ) -> None:
+        super().__init__(problem.message, ctx, param)
+        self.hint = problem.hint
 
 
 class LocalPath(click.Path):

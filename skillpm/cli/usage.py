@@ -2,6 +2,7 @@
 
 import click
 
+from skillpm.cli.types import ParameterError
 from skillpm.errors import UsageError
 from skillpm.spec.nearest import suggestion
 
@@ -19,8 +20,14 @@ def usage_error(problem: click.ClickException) -> UsageError:
     if isinstance(problem, click.MissingParameter) and problem.param is not None:
         kind = problem.param.param_type_name
         return UsageError(f"{kind} `{_name(problem.param)}` is missing", hint=page)
+    if isinstance(problem, click.BadOptionUsage):
+        needs = "takes no value" if "not take a value" in problem.message else "needs a value"
+        return UsageError(f"option `{problem.option_name}` {needs}", hint=page)
     if isinstance(problem, click.BadParameter) and problem.param is not None:
-        return UsageError(f"`{_name(problem.param)}`: {_clause(problem.message)}", hint=page)
+        hint = problem.hint if isinstance(problem, ParameterError) else None
+        return UsageError(
+            f"`{_name(problem.param)}`: {_clause(problem.message)}", hint=hint or page
+        )
     return UsageError(_clause(problem.format_message()), hint=page)
 
 

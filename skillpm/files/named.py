@@ -1,10 +1,15 @@
 """Files that the user named on the command line: links are followed, size and type are checked."""
 
 import os
+from itertools import islice
 from pathlib import Path
 
 from skillpm.files.errors import check_regular, read_error
 from skillpm.files.folder import READ_LIMIT, Folder
+from skillpm.spec.nearest import most_similar
+
+_LISTED = 1000
+"""Entries of a folder that are compared with a missing name."""
 
 
 def read_named_file(path: Path, *, limit: int = READ_LIMIT) -> bytes:
@@ -21,3 +26,15 @@ def read_named_file(path: Path, *, limit: int = READ_LIMIT) -> bytes:
     place = Path(os.path.realpath(path))
     with Folder.open(place.parent) as folder:
         return folder.read(place.name, limit=limit)
+
+
+def missing_path_hint(path: Path, *, otherwise: str) -> str:
+    """A hint for a missing path: a similar name in its folder, a missing folder, or `otherwise`."""
+    try:
+        names = [entry.name for entry in islice(path.parent.iterdir(), _LISTED)]
+    except FileNotFoundError:
+        return f"there is no folder `{path.parent}` either"
+    except OSError:
+        return otherwise
+    similar = most_similar(path.name, names)
+    return f"did you mean `{path.with_name(similar)}`?" if similar else otherwise

@@ -56,9 +56,8 @@ def abandoned(folder: Folder) -> bool:
 
 def _acquire(attempt: "_Attempt", timeout: float, say: Say) -> None:
     def busy(holder: str, waited: float) -> SkillpmError:
-        return StateError(
-            f"the project is in use by {holder}; waited {age(waited)}", hint=attempt.hint()
-        )
+        end = f"; waited {age(waited)}" if timeout else ""
+        return StateError(f"the project is in use by {holder}{end}", hint=attempt.hint())
 
     wait_for_lock(
         attempt.try_acquire,

@@ -19,6 +19,7 @@ from skillpm.live.selection import MixedSkills, Selection, SingleSkill, groups_o
 from skillpm.live.skill_cache import SkillCache
 from skillpm.live.skill_layers import SkillLayers
 from skillpm.spec.names import SkillName
+from skillpm.spec.words import counted
 
 Named = str | SkillName | None
 """A skill by its name; None is the base."""
@@ -89,7 +90,7 @@ def _shape_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int | N
 
 def _wrong_row_count(skills: int, rows: int) -> GraftError:
     return GraftError(
-        f"a list of {skills} skills does not fit a batch of {rows} rows",
+        f"a list of {counted(skills, 'skill')} does not fit a batch of {counted(rows, 'row')}",
         hint="pass one name per row (None: the base), or one name for all rows",
     )
 

@@ -10,6 +10,7 @@ import torch
 from skillpm.errors import GraftError
 from skillpm.live.patches import Forward, Patch, first_tensor
 from skillpm.live.prepare import PreparedSkill
+from skillpm.spec.words import counted
 
 
 class Selection(Protocol):
@@ -123,7 +124,8 @@ class MixedSkills:
         per_row = self.tokens if self.by_token[path] else 1
         if count != self.width * (per_row or max(1, count // self.width)):
             raise GraftError(
-                f"`{path}` was called with {count} entries for {self.width} rows, which skillpm "
+                f"`{path}` was called with {counted(count, 'entry', 'entries')} for "
+                f"{counted(self.width, 'row')}, which skillpm "
                 "cannot assign to rows, and each row has its own skill",
                 hint="one skill for all rows: `with model.use_skill(NAME):`",
             )

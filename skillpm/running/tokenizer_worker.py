@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 
 from skillpm.running.config_meaning import changed_keys, needed_patch
 from skillpm.sandbox.worker import Handler
+from skillpm.spec.words import counted
 
 LONGEST = 1 << 18
 """The largest number of tokens of a text."""
@@ -46,5 +47,7 @@ class _TokenizerHandler:
         options = {"truncation": most is not None, "max_length": most}
         ids: list[int] = self._tokenizer(text, **options)["input_ids"]
         if len(ids) > LONGEST:
-            raise ValueError(f"its tokenizer makes {len(ids)} tokens of {len(text)} characters")
+            raise ValueError(
+                f"its tokenizer makes {len(ids)} tokens of {counted(len(text), 'character')}"
+            )
         return ids

@@ -10,17 +10,23 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from skillpm.errors import Problems, SpecError
 from skillpm.spec import json
-from skillpm.spec.fields import Document, SkillNameField, VersionField, collect
+from skillpm.spec.fields import (
+    Document,
+    SkillNameField,
+    VersionField,
+    collect,
+    empty_dict,
+    empty_list,
+)
+from skillpm.spec.levels import LEVELS, Level
 from skillpm.spec.names import SkillName
 from skillpm.spec.versions import Version
 
 ECOSYSTEM = "skillpm"
-Level = Literal["low", "medium", "high", "critical"]
-LEVELS: tuple[Level, ...] = ("low", "medium", "high", "critical")
 _WORDS: dict[str, Level] = {"moderate": "medium", **{level: level for level in LEVELS}}
 _SCORES: tuple[tuple[float, Level], ...] = ((9.0, "critical"), (7.0, "high"), (4.0, "medium"))
 UNRATED: Level = "high"
@@ -42,10 +48,20 @@ def _moment(text: str) -> str:
 Moment = Annotated[str, AfterValidator(_moment)]
 
 
+def _start(value: Any) -> Any:
+    """Parse a version. OSV writes `0` for the start of a range that has no first version."""
+    if not isinstance(value, str) or value == "0":
+        return value
+    try:
+        return Version.parse(value)
+    except SpecError as problem:
+        raise ValueError(problem.message) from problem
+
+
 class Event(Document):
     """The start or the end of a range. Exactly one field is set."""
 
-    introduced: VersionField | Literal["0"] | None = None
+    introduced: Annotated[VersionField | Literal["0"] | None, BeforeValidator(_start)] = None
     fixed: VersionField | None = None
     last_affected: VersionField | None = None
 
@@ -97,16 +113,16 @@ class Affected(Document):
     """An entry of `affected`: a package and its affected versions, for any ecosystem."""
 
     package: Package
-    ranges: list[dict[str, Any]] = Field(default_factory=list)
-    versions: list[str] = Field(default_factory=list)
+    ranges: list[dict[str, Any]] = Field(default_factory=empty_list)
+    versions: list[str] = Field(default_factory=empty_list)
 
 
 class AffectedSkill(Document):
     """An entry of `affected` about a skill, with parsed names and versions."""
 
     name: SkillNameField
-    ranges: list[Range] = Field(default_factory=list)
-    versions: list[VersionField] = Field(default_factory=list)
+    ranges: list[Range] = Field(default_factory=empty_list)
+    versions: list[VersionField] = Field(default_factory=empty_list)
 
     def holds(self, version: Version) -> bool:
         """Whether a version is affected: listed, or in a range."""
@@ -121,11 +137,11 @@ class Advisory(Document):
     modified: Moment
     summary: str = ""
     details: str = ""
-    aliases: list[str] = Field(default_factory=list)
+    aliases: list[str] = Field(default_factory=empty_list)
     withdrawn: Moment | None = None
-    severity: list[dict[str, Any]] = Field(default_factory=list)
-    affected: list[Affected] = Field(default_factory=list)
-    database_specific: dict[str, Any] = Field(default_factory=dict)
+    severity: list[dict[str, Any]] = Field(default_factory=empty_list)
+    affected: list[Affected] = Field(default_factory=empty_list)
+    database_specific: dict[str, Any] = Field(default_factory=empty_dict)
 
     @property
     def level(self) -> Level:

@@ -11,6 +11,8 @@ _UNITS = {
     "KB": 10**3, "MB": 10**6, "GB": 10**9,
     "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30,
 }  # fmt: skip
+_PERCENT = 100
+"""The largest number without a unit that is probably meant as a percentage."""
 _FORM = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?([A-Za-z]{0,3}|%)")
 
 
@@ -39,6 +41,12 @@ class Budget:
             raise SpecError(f"invalid budget {text!r}: expected more than 0")
         if unit == "%":
             return cls(text, share=float(number / 100))
+        if not unit and number <= _PERCENT:
+            raise SpecError(
+                f"invalid budget {text!r}: a number without a unit is in bytes, and no pack is so "
+                "small",
+                hint=f"for a share of the delta: `--budget {match[1]}%`",
+            )
         return cls(text, size=int(number * _UNITS[unit]))
 
     def bytes_of(self, dense: int) -> int:

@@ -31,6 +31,8 @@ _EXPECTED = {
     "model_attributes_type": "an object",
     "dataclass_type": "an object",
     "none_required": "null",
+    "date_type": "a date",
+    "date_from_datetime_inexact": "a date without a time",
 }
 _BOUNDS = {
     "greater_than": ("gt", "more than"),
@@ -61,7 +63,7 @@ def describe_fault(kind: str, message: str, value: Any, context: Mapping[str, An
         return "unknown key"
     expected = _expected(kind, context)
     if expected is None:  # no document can cause this kind of error today
-        expected = message.removeprefix("Input should be ").removeprefix("Input should ")
+        expected = "another value"
     actual = _length_of(value) if kind in _LENGTHS else describe_value(value)
     return f"expected {expected}, found {actual}"
 

@@ -1,6 +1,8 @@
 """Field types and base class of pydantic documents: parsed when read, text when written."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import lru_cache
+from math import isfinite
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -14,7 +16,7 @@ from pydantic import (
 
 from skillpm.errors import Problems, SpecError
 from skillpm.spec.digests import Digest
-from skillpm.spec.faults import describe_fault
+from skillpm.spec.faults import describe_fault, describe_value
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.nearest import did_you_mean
@@ -23,6 +25,8 @@ from skillpm.spec.versions import Version
 
 T = TypeVar("T")
 _NAME_LIMIT = 64
+_DIGESTS = 4096
+"""Digests that are kept. Packs for one base repeat its leaves, and a footprint its layers."""
 
 
 def _parsed(kind: type[T], parse: Callable[[str], T]) -> BeforeValidator:
@@ -30,7 +34,7 @@ def _parsed(kind: type[T], parse: Callable[[str], T]) -> BeforeValidator:
         if isinstance(value, kind):
             return value
         if not isinstance(value, str):
-            raise ValueError(f"expected text, found {type(value).__name__}")  # noqa: TRY004 - pydantic handles only ValueError
+            raise ValueError(f"expected text, found {describe_value(value)}")  # noqa: TRY004 - pydantic handles only ValueError
         try:
             return parse(value)
         except SpecError as problem:
@@ -41,14 +45,27 @@ def _parsed(kind: type[T], parse: Callable[[str], T]) -> BeforeValidator:
 
 def _whole(value: Any) -> Any:
     if type(value) is not int:
-        raise ValueError(f"expected a whole number, found {type(value).__name__}")
+        raise ValueError(f"expected a whole number, found {describe_value(value)}")
     return value
 
 
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"expected a number, found {type(value).__name__}")  # noqa: TRY004 - pydantic handles only ValueError
+        raise ValueError(f"expected a number, found {describe_value(value)}")  # noqa: TRY004 - pydantic handles only ValueError
     return value
+
+
+def one_of(expected: str, *kinds: type) -> BeforeValidator:
+    """For a union: a value of another type is one error. Pydantic reports one for each member."""
+
+    def read(value: Any) -> Any:
+        if type(value) not in kinds:
+            raise ValueError(f"expected {expected}, found {describe_value(value)}")
+        if isinstance(value, float) and not isfinite(value):
+            raise ValueError(f"expected a finite number, found {describe_value(value)}")
+        return value
+
+    return BeforeValidator(read)
 
 
 WHOLE = BeforeValidator(_whole)
@@ -63,13 +80,14 @@ RequirementField = Annotated[Requirement, _parsed(Requirement, Requirement.parse
 LocationField = Annotated[
     RegistryLocation, _parsed(RegistryLocation, RegistryLocation.parse), _TEXT
 ]
-DigestField = Annotated[Digest, _parsed(Digest, Digest), _TEXT]
+DigestField = Annotated[Digest, _parsed(Digest, lru_cache(_DIGESTS)(Digest)), _TEXT]
 
 
 class Document(BaseModel):
     """The base class of documents and their parts: frozen. Unknown keys are kept and ignored.
 
-    The validator of a class is built on first use, because a command reads only a few classes.
+    The validator of a class is built on first use, because a command reads only a few classes. For
+    the same reason, defaults that are documents are made by `model_construct`.
     """
 
     model_config = ConfigDict(
@@ -80,6 +98,16 @@ class Document(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """The document as plain JSON values, including unknown keys."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+def empty_list() -> list[Any]:
+    """The default of a list. Pydantic parses the documentation of `list` itself, which is slow."""
+    return []
+
+
+def empty_dict() -> dict[str, Any]:
+    """The default of an object; see `empty_list`."""
+    return {}
 
 
 def unknown_keys(document: Document, *, allowed: Collection[str] = ()) -> list[tuple[str, str]]:

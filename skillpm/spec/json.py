@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from skillpm.errors import SpecError
+from skillpm.spec.faults import describe_value
 
 SIZE_LIMIT = 64_000_000
 """Bytes of a document."""
@@ -68,7 +69,7 @@ def parse_object(data: bytes, what: str, *, foreign: bool = False) -> dict[str, 
     """Like `parse`, for a document that must be an object."""
     document = parse(data, what, foreign=foreign)
     if not isinstance(document, dict):
-        raise SpecError(f"{what}: expected a JSON object, found {type(document).__name__}")
+        raise SpecError(f"{what}: expected a JSON object, found {describe_value(document)}")
     return document
 
 

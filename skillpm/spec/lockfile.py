@@ -16,12 +16,14 @@ from skillpm.spec.fields import (
     RequirementField,
     SkillNameField,
     VersionField,
+    empty_dict,
+    empty_list,
     read_document,
 )
 from skillpm.spec.memo import parse_once
-from skillpm.spec.merging import MERGED, ROUTED, SUM, Merging, Scalar, parse_method, parse_mode
+from skillpm.spec.merging import MERGED, ROUTED, SUM, Merging, parse_method, parse_mode
 from skillpm.spec.names import SkillName
-from skillpm.spec.project import GraftTable
+from skillpm.spec.project import GraftTable, Setting
 
 _HEADER = "# Written by skillpm: what is installed, exactly. Commit it; do not edit it.\n"
 Weight = Annotated[float, Field(strict=False)]
@@ -50,8 +52,8 @@ class LockedGraft(Document):
 
     mode: Annotated[str, _normalized(parse_mode)] = MERGED
     method: Annotated[str, _normalized(parse_method)] = SUM
-    settings: dict[str, Scalar] = Field(default_factory=dict)
-    precedence: list[SkillNameField] = Field(default_factory=list)
+    settings: dict[str, Setting] = Field(default_factory=empty_dict)
+    precedence: list[SkillNameField] = Field(default_factory=empty_list)
     root: DigestField | None = None
 
     @classmethod
@@ -110,7 +112,7 @@ class LockedSkill(Document):
     size: Annotated[int, Field(ge=0)]
     registry: str
     weight: Weight = 1.0
-    requires: list[RequirementField] = Field(default_factory=list)
+    requires: list[RequirementField] = Field(default_factory=empty_list)
     accept_footprint: bool = False
     allow_yanked: bool = False
 
@@ -125,8 +127,8 @@ class Lockfile(Document):
 
     version: Annotated[Literal[1], WHOLE] = 1
     base: LockedBase
-    graft: LockedGraft = LockedGraft()
-    skill: list[LockedSkill] = Field(default_factory=list)
+    graft: LockedGraft = LockedGraft.model_construct()
+    skill: list[LockedSkill] = Field(default_factory=empty_list)
 
     @property
     def skills(self) -> dict[SkillName, LockedSkill]:

@@ -18,6 +18,8 @@ from skillpm.spec.fields import (
     Document,
     SkillNameField,
     VersionField,
+    empty_dict,
+    empty_list,
 )
 from skillpm.spec.parts import is_part_path
 
@@ -73,7 +75,7 @@ class BaseRef(Document):
     dtype: str
     parameters: Count
     tensors: Count
-    parts: dict[PartPath, DigestField] = Field(default_factory=dict, max_length=PART_LIMIT)
+    parts: dict[PartPath, DigestField] = Field(default_factory=empty_dict, max_length=PART_LIMIT)
 
     @model_serializer(mode="wrap")
     def _without_empty_parts(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -205,7 +207,7 @@ class Provenance(Document):
     """The origin of the skill, as its author states it."""
 
     method: str | None = None
-    sources: list[str] = Field(default_factory=list)
-    data: list[str] = Field(default_factory=list)
+    sources: list[str] = Field(default_factory=empty_list)
+    data: list[str] = Field(default_factory=empty_list)
     flops: Number | None = None
     tool: str | None = None

@@ -15,7 +15,7 @@ from skillpm.spec.harm import (
 )
 from skillpm.spec.manifest import Manifest
 from skillpm.spec.names import SkillName
-from skillpm.spec.overlap import Delta, Vector, delta_of, dot, overlap, scaled, total
+from skillpm.spec.overlap import Delta, Vector, delta_of, dot, scaled, total
 
 
 class _Metric:
@@ -79,7 +79,7 @@ class MergeSet:
         if {victim, other} <= self._rates.keys() or not self._adds(other):
             return True
         stack = [skill for skill in self._stack(victim) if skill in self.deltas]
-        return any(overlap(self.deltas[skill], self.deltas[other]) for skill in stack)
+        return any(self.deltas[skill].shares_elements(self.deltas[other]) for skill in stack)
 
     def left_out(self, victim: SkillName) -> list[SkillName]:
         """The other skills with a usable delta that cannot be compared with a skill."""

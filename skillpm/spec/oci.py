@@ -8,6 +8,7 @@ from skillpm.errors import SpecError
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.fields import WHOLE, DigestField, Document, read_document
+from skillpm.spec.memo import parse_once
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 ARTIFACT_TYPE = "application/vnd.skillpm.skillpack.v1+json"
@@ -68,6 +69,7 @@ class PackImage(Document):
         return [layer for layer in self.layers if layer.media_type == media_type]
 
 
+@parse_once
 def parse_image(data: bytes) -> PackImage:
     """Read the OCI manifest of a pack. Raises `SpecError` with every problem and its path."""
     image = read_document(

@@ -10,7 +10,7 @@ import binascii
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from math import isfinite, prod, sqrt
 from operator import add, mul
 
@@ -35,6 +35,15 @@ class Delta:
 
     sketch: Vector
     elements: Mapping[str, int]
+
+    @cached_property
+    def size(self) -> int:
+        """The number of elements of all tensors."""
+        return sum(self.elements.values())
+
+    def shares_elements(self, other: "Delta") -> bool:
+        """Whether the overlap with another delta is not 0."""
+        return any(self.elements[tensor] for tensor in self.elements if tensor in other.elements)
 
 
 def delta_of(manifest: Manifest) -> Delta:
@@ -65,7 +74,7 @@ def read_sketch(text: str) -> Vector:
     return values
 
 
-def dot(a: Vector, b: Vector) -> float:
+def dot(a: Sequence[float], b: Sequence[float]) -> float:
     """⟨a, b⟩. For sketches it estimates the inner product of the deltas."""
     return float(sum(map(mul, a, b)))
 
@@ -77,7 +86,7 @@ def scaled(vector: Vector, weight: float) -> Vector:
 
 def total(vectors: Sequence[Vector]) -> Vector:
     """The sum of vectors, which is the sketch of the summed deltas; zero for no vectors."""
-    return reduce(_plus, vectors, (0.0,) * BUCKETS)
+    return reduce(_plus, vectors) if vectors else (0.0,) * BUCKETS
 
 
 def _plus(a: Vector, b: Vector) -> Vector:
@@ -86,8 +95,8 @@ def _plus(a: Vector, b: Vector) -> Vector:
 
 def overlap(a: Delta, b: Delta) -> float:
     """The share of the smaller footprint, in elements, that the other pack changes too."""
-    smaller = min(sum(a.elements.values()), sum(b.elements.values()))
-    shared = sum(a.elements[tensor] for tensor in a.elements.keys() & b.elements.keys())
+    smaller = min(a.size, b.size)
+    shared = sum(map(a.elements.__getitem__, a.elements.keys() & b.elements.keys()))
     return shared / smaller if smaller else 0.0
 
 
@@ -97,13 +106,12 @@ def cosine(a: Vector, b: Vector) -> tuple[float, float]:
     The buckets are 256 samples of a correlation. The standard error is (1 - cos²)/16 if the energy
     is spread evenly over the buckets, and larger (by the influence function) if it is not.
     """
-    size = sqrt(dot(a, a)) * sqrt(dot(b, b))
+    square_a, square_b = dot(a, a), dot(b, b)
+    size = sqrt(square_a) * sqrt(square_b)
     if not size:
         return 0.0, 1.0
     cos = max(-1.0, min(1.0, dot(a, b) / size))
-    square_a, square_b = dot(a, a), dot(b, b)
-    spread = sum(
-        (x * y / size - cos / 2 * (x * x / square_a + y * y / square_b)) ** 2
-        for x, y in zip(a, b, strict=True)
-    )
+    part_a, part_b = cos / 2 / square_a, cos / 2 / square_b
+    influences = [x * y / size - x * x * part_a - y * y * part_b for x, y in zip(a, b, strict=True)]
+    spread = dot(influences, influences)
     return cos, max(sqrt(spread), (1 - cos * cos) / sqrt(BUCKETS))

@@ -6,7 +6,13 @@ from pydantic import AfterValidator, Field
 
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
-from skillpm.spec.fields import WHOLE, DigestField, Document, read_document
+from skillpm.spec.fields import (
+    WHOLE,
+    DigestField,
+    Document,
+    empty_list,
+    read_document,
+)
 from skillpm.spec.lockfile import Lockfile, check_lockfile
 from skillpm.spec.project import ProjectRequirement, SkillKey
 
@@ -65,7 +71,7 @@ class SavedPlan(Document):
     basis: Basis
     lock: Lockfile
     wishes: dict[SkillKey, ProjectRequirement] | None = None
-    files: list[PlannedFile] = Field(default_factory=list)
+    files: list[PlannedFile] = Field(default_factory=empty_list)
     frozen: bool = False
 
     @property

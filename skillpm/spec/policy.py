@@ -5,8 +5,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 
-from skillpm.spec.advisory import Level
-from skillpm.spec.fields import Document, SkillNameField
+from skillpm.spec.fields import (
+    Document,
+    SkillNameField,
+    empty_list,
+)
+from skillpm.spec.levels import Level
 
 
 def _reason(text: str) -> str:
@@ -28,8 +32,8 @@ def _day(plain: Any) -> Any:
 class Licences(Document):
     """SPDX identifiers. If `allow` is set, other licences are denied; `deny` always applies."""
 
-    allow: list[str] = Field(default_factory=list)
-    deny: list[str] = Field(default_factory=list)
+    allow: list[str] = Field(default_factory=empty_list)
+    deny: list[str] = Field(default_factory=empty_list)
 
 
 class Ignore(Document):
@@ -54,5 +58,5 @@ class AuditTable(Document):
     fail_on: Annotated[Level | None, Field(validation_alias=AliasChoices("fail-on", "fail_on"))] = (
         None
     )
-    licenses: Licences = Licences()
-    ignore: list[Ignore] = Field(default_factory=list)
+    licenses: Licences = Licences.model_construct()
+    ignore: list[Ignore] = Field(default_factory=empty_list)

@@ -4,7 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from skillpm.spec.fields import WHOLE, Document
+from skillpm.spec.fields import (
+    WHOLE,
+    Document,
+    empty_dict,
+    one_of,
+)
 
 TEXT_LIMIT = 8192
 """Characters of a text."""
@@ -28,7 +33,7 @@ class ProbesHeader(Document):
 
     probes: Annotated[Literal[1], WHOLE]
     tolerance: Share = TOLERANCE
-    tolerances: dict[str, Share] = Field(default_factory=dict)
+    tolerances: dict[str, Share] = Field(default_factory=empty_dict)
 
 
 class TokenLossItem(Document):
@@ -49,7 +54,7 @@ class MultipleChoiceItem(Document):
 
     question: Text
     choices: Annotated[list[Short], Field(min_length=2, max_length=32)]
-    answer: int | str
+    answer: Annotated[int | str, one_of("a whole number or text", int, str)]
 
     @property
     def right(self) -> int:

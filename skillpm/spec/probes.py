@@ -75,7 +75,7 @@ class ProbeMetric:
         """The worst value that passes."""
         return recorded - allowance if self.higher_is_better else recorded + allowance
 
-    def holds(self, now: float, bound: float) -> bool:
+    def passes(self, now: float, bound: float) -> bool:
         """Whether a value passes: finite, and not worse than the bound."""
         return isfinite(now) and (now >= bound if self.higher_is_better else now <= bound)
 

@@ -21,6 +21,9 @@ from skillpm.spec.fields import (
     LocationField,
     SkillNameField,
     collect,
+    empty_dict,
+    empty_list,
+    one_of,
     unknown_keys,
     unknown_names,
 )
@@ -110,7 +113,7 @@ class RegistryEntry(Document):
     """A named registry, and the namespaces that are bound to it."""
 
     url: LocationField
-    namespaces: list[str] = Field(default_factory=list)
+    namespaces: list[str] = Field(default_factory=empty_list)
 
 
 class ProjectTable(Document):
@@ -120,13 +123,16 @@ class ProjectTable(Document):
     root: DigestField
 
 
+Setting = Annotated[Scalar, one_of("text, a number, true or false", str, int, float, bool)]
+
+
 class GraftTable(Document):
     """The `[graft]` table: how the skills are merged or routed."""
 
     mode: Annotated[str, _normalized(parse_mode)] = MERGED
     method: Annotated[str, _normalized(parse_method)] = SUM
-    settings: dict[str, Scalar] = Field(default_factory=dict)
-    precedence: list[SkillNameField] = Field(default_factory=list)
+    settings: dict[str, Setting] = Field(default_factory=empty_dict)
+    precedence: list[SkillNameField] = Field(default_factory=empty_list)
     """Skills in order of precedence among near-equal router signatures; the first one wins."""
 
     @field_validator("precedence")
@@ -159,9 +165,11 @@ class ProjectFile(Document):
     skills: dict[SkillKey, Annotated[ProjectRequirement, _as_table("version")]] = Field(
         default_factory=dict
     )
-    graft: GraftTable = GraftTable()
-    registries: dict[str, Annotated[RegistryEntry, _as_table("url")]] = Field(default_factory=dict)
-    audit: AuditTable = AuditTable()
+    graft: GraftTable = GraftTable.model_construct()
+    registries: dict[str, Annotated[RegistryEntry, _as_table("url")]] = Field(
+        default_factory=empty_dict
+    )
+    audit: AuditTable = AuditTable.model_construct()
 
     @property
     def root(self) -> Digest:

@@ -14,6 +14,7 @@ from skillpm.spec.fields import (
     RequirementField,
     SkillNameField,
     VersionField,
+    empty_list,
     read_document,
 )
 from skillpm.spec.names import SkillName
@@ -26,8 +27,8 @@ WHAT = "the saved index"
 class SavedRelease(Document):
     """The data of a release. All keys are optional."""
 
-    requires: list[RequirementField] = Field(default_factory=list)
-    conflicts: list[RequirementField] = Field(default_factory=list)
+    requires: list[RequirementField] = Field(default_factory=empty_list)
+    conflicts: list[RequirementField] = Field(default_factory=empty_list)
     yanked: bool = False
     base: DigestField | None = None
 

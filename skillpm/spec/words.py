@@ -1,6 +1,19 @@
-"""Counts with nouns, for messages."""
+"""Counts with nouns, and distinct numbers, for messages."""
+
+_LEAST_DIGITS = 4
+_ALL_DIGITS = 17
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """A count with its noun: `1 skill`, `2 skills`. `plural` is for irregular nouns."""
     return f"{count} {noun}" if count == 1 else f"{count} {plural or f'{noun}s'}"
+
+
+def distinct(*values: float) -> list[str]:
+    """The numbers with as many significant digits, at least 4, as make different values differ."""
+    texts: list[str] = []
+    for digits in range(_LEAST_DIGITS, _ALL_DIGITS + 1):
+        texts = [f"{value:.{digits}g}" for value in values]
+        if len(set(texts)) == len(set(map(repr, map(float, values)))):
+            break
+    return texts

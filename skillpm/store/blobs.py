@@ -65,6 +65,7 @@ class Store:
         self.taken: dict[Digest, int] = {}
         self._lock = StoreLock(folder, say, wait)
         self._verified: dict[Digest, OpenFile] = {}
+        self._blobs: HomeFolder | None = None
 
     def alone(self) -> AbstractContextManager[None]:
         """Hold the store's lock exclusively while the block runs; see `StoreLock.alone`."""
@@ -72,11 +73,12 @@ class Store:
 
     def close(self) -> None:
         """Release the store's lock, so that `gc` may remove blobs."""
+        self._blobs = None
         self._lock.close()
 
     def path_of(self, digest: Digest) -> Path:
         """The path of a blob, whether or not it is in the store. Use it in messages only."""
-        return self.folder / _BLOBS / digest.hex[:_PREFIX] / digest.hex
+        return Path(f"{self.folder}/{_BLOBS}/{digest.hex[:_PREFIX]}/{digest.hex}")
 
     def status(self, digest: Digest) -> os.stat_result | None:
         """The file status of a blob; None if it is not in the store. Raises `DeniedError`."""
@@ -99,7 +101,11 @@ class Store:
 
     def _blob_folder(self, digest: Digest, *, create: bool = False) -> HomeFolder:
         """Open the folder of a blob. Raises `MissingFileError` if it is missing."""
-        return open_below(self.folder, _BLOBS, digest.hex[:_PREFIX], create=create)
+        if create:
+            self._blobs = None  # in case the folder was removed since it was opened
+            return open_below(self.folder, _BLOBS, digest.hex[:_PREFIX], create=True)
+        blobs = self._blobs = self._blobs or open_below(self.folder, _BLOBS)
+        return blobs.subfolder(digest.hex[:_PREFIX])
 
     def fetch(self, digest: Digest, size: int, source: BlobSource) -> int:
         """Fetch a blob from `source`, unless the store has it intact. Returns the bytes fetched.
@@ -173,33 +179,41 @@ class Store:
 
         Raises `DamagedBlobError`, `MissingBlobError`, and `DeniedError` if it cannot be read.
         """
-        if digest not in self._verified:
-            self._lock.share()
-            path = self.path_of(digest)
-            try:
-                with self._blob_folder(digest) as folder, folder.reading(digest.hex) as fd:
-                    status = os.fstat(fd)
-                    if is_mostly_holes(status, largest=_LARGEST):
-                        found = f"a sparse file of {status.st_size} bytes, nearly all holes"
-                        raise DamagedBlobError(digest, path, found=found)
-                    file = OpenFile(path, os.dup(fd))
-            except MissingFileError as problem:
-                raise MissingBlobError(digest) from problem
-            except WrongKindError as problem:
-                raise DamagedBlobError(digest, path, found=problem.found) from problem
-            actual = digest_of(file)
-            if actual != digest:
-                raise DamagedBlobError(digest, path, found=str(actual))
-            self._verified[digest] = file
-        return self._verified[digest]
+        return self._verify(digest, self._verified.get(digest) or self._open_file(digest))
 
     def open_sized(self, digest: Digest, size: int) -> OpenFile:
         """Open a blob of a known size. A file of another size is damaged and is not read."""
-        status = self.status(digest)
-        if status is not None and status.st_size != size:
-            found = f"a file of {status.st_size} bytes instead of {size}"
+        file = self._verified.get(digest) or self._open_file(digest)
+        if file.size != size:
+            found = f"a file of {file.size} bytes instead of {size}"
             raise DamagedBlobError(digest, self.path_of(digest), found=found)
-        return self.open(digest)
+        return self._verify(digest, file)
+
+    def _open_file(self, digest: Digest) -> OpenFile:
+        """Open the file of a blob, without reading it."""
+        self._lock.share()
+        path = self.path_of(digest)
+        try:
+            with self._blob_folder(digest) as folder, folder.reading(digest.hex) as fd:
+                status = os.fstat(fd)
+                if is_mostly_holes(status, largest=_LARGEST):
+                    found = f"a sparse file of {status.st_size} bytes, nearly all holes"
+                    raise DamagedBlobError(digest, path, found=found)
+                return OpenFile(path, os.dup(fd))
+        except MissingFileError as problem:
+            raise MissingBlobError(digest) from problem
+        except WrongKindError as problem:
+            raise DamagedBlobError(digest, path, found=problem.found) from problem
+
+    def _verify(self, digest: Digest, file: OpenFile) -> OpenFile:
+        """Hash the file, unless this process has; keep it open. Raises `DamagedBlobError`."""
+        if digest in self._verified:
+            return file
+        actual = digest_of(file)
+        if actual != digest:
+            raise DamagedBlobError(digest, self.path_of(digest), found=str(actual))
+        self._verified[digest] = file
+        return file
 
     def read(self, digest: Digest) -> bytes:
         """The whole content of a small blob, after hashing it."""

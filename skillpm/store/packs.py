@@ -6,6 +6,7 @@ from skillpm.checkpoint.files import OpenFile
 from skillpm.spec.capabilities import check_probes_size, read_probes
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest, parse_manifest
+from skillpm.spec.memo import parse_once
 from skillpm.spec.oci import PROBES_TYPE, PackImage, parse_image
 from skillpm.spec.pack import check_pack, read_side_file
 from skillpm.spec.probes import Probes
@@ -53,10 +54,17 @@ def load_pack(store: Store, digest: Digest) -> StoredPack:
     Raises `MissingBlobError` if a document is not in the store.
     """
     data = store.read(digest)
-    image = parse_image(data)
-    manifest = parse_manifest(store.read(image.config.digest))
-    check_pack(image, manifest)
+    config = parse_image(data).config
+    image, manifest = _parse_documents(store.read(config.digest), data)
     return StoredPack(digest, image, manifest, store, len(data))
+
+
+@parse_once
+def _parse_documents(manifest: bytes, image: bytes) -> tuple[PackImage, Manifest]:
+    """Parse both documents of a pack, and check that they agree."""
+    documents = parse_image(image), parse_manifest(manifest)
+    check_pack(*documents)
+    return documents
 
 
 def fetch_documents(store: Store, digest: Digest, source: BlobSource) -> tuple[StoredPack, int]:

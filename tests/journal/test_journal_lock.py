@@ -338,3 +338,16 @@ def test_on_a_file_system_without_flock_the_holder_is_named_and_a_dead_one_is_re
     ):
         raise AssertionError
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+def test_with_timeout_0_the_error_names_the_holder_and_nothing_is_said(tmp_path: Path) -> None:
+    with hold_lock(_open(tmp_path), "install", timeout=1, say=print):
+        said: list[str] = []
+        with (
+            pytest.raises(StateError) as caught,
+            hold_lock(_open(tmp_path), "graft", timeout=0, say=said.append),
+        ):
+            raise AssertionError
+    assert not said
+    assert "`skillpm install`" in caught.value.message
+    assert "waited" not in caught.value.message

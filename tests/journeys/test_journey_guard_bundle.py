@@ -10,7 +10,7 @@ from tiny_learners import MATH_PROBES, Learners, write_probes
 
 @pytest.fixture
 def bundles(world: World, learners: Learners) -> dict[str, Path]:
-    """A bundle whose probes hold and one whose probes fail, for a machine without the packs."""
+    """A bundle whose probes pass and one whose probes fail, for a machine without the packs."""
     probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
     made = {name: world.folder / f"{name}.skillbundle" for name in ("good", "bad")}
     world.init(learners.base)

@@ -31,7 +31,7 @@ def test_install_guard_refuses_skills_that_cancel_each_other(
 
 @pytest.fixture
 def compensated(world: World, learners: Learners) -> None:
-    """A set in which `acme/math` holds only because one skill reverts the change of another."""
+    """A set in which `acme/math` passes only because one skill reverts the change of another."""
     probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
     base, noisy = (load_file(one / "model.safetensors") for one in learners.noise)
     tuned = copy_model(learners.base, world.folder / "anti")

@@ -41,7 +41,7 @@ def test_probe_reaches_the_recorded_values(
     for one in found["results"]:
         assert one["passed"]
         assert one["now"] == pytest.approx(one["recorded"], rel=1e-4)
-    assert "holds" in world.run("probe", "acme/math").out
+    assert "passes" in world.run("probe", "acme/math").out
 
 
 def test_probe_of_a_harmed_skill_exits_1_with_its_document(

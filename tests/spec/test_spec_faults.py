@@ -9,11 +9,14 @@ from spec_documents import manifest_plain
 
 from skillpm.errors import SpecError
 from skillpm.spec import json
+from skillpm.spec.advisory import Event
 from skillpm.spec.bundle import BundledBase
 from skillpm.spec.fields import read_document
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.manifest import parse_manifest
-from skillpm.spec.project import parse_project
+from skillpm.spec.policy import Ignore
+from skillpm.spec.probe_items import MultipleChoiceItem
+from skillpm.spec.project import GraftTable, parse_project
 from skillpm.spec.savedindex import parse_index
 
 FOREIGN = ("Input should", "Field required", "valid ", "pydantic", "instance of", "dictionary")
@@ -68,3 +71,26 @@ def test_errors_of_project_files_and_saved_indexes_have_no_pydantic_wording() ->
     for message in (said(lambda: parse_project(text)), said(lambda: parse_index(index, "x"))):
         assert "expected" in message
         assert not any(word in message for word in FOREIGN), message
+
+
+@pytest.mark.parametrize(
+    ("kind", "plain", "expected"),
+    [
+        (
+            MultipleChoiceItem,
+            {"question": "q", "choices": ["x", "y"], "answer": 1.5},
+            "answer: expected a whole number or text, found the number 1.5",
+        ),
+        (
+            GraftTable,
+            {"method": "ties", "settings": {"density": [1]}},
+            "settings.density: expected text, a number, true or false, found a list of 1 entry",
+        ),
+        (Event, {"introduced": "x"}, "introduced: 'x' is not a version"),
+        (Ignore, {"code": "x", "reason": "r", "until": 3}, "until: expected a date, found"),
+    ],
+)
+def test_a_value_of_no_type_of_a_union_is_one_error(kind: Any, plain: Any, expected: str) -> None:
+    message = said(lambda: read_document(kind, plain, "the document"))
+    assert message.startswith("the document has 1 problem:")
+    assert expected in message

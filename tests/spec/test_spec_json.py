@@ -93,7 +93,7 @@ def test_parse_refuses_a_document_over_the_size_limit(monkeypatch: pytest.Monkey
 
 
 def test_parse_object_refuses_other_documents() -> None:
-    with pytest.raises(SpecError, match="it: expected a JSON object, found list"):
+    with pytest.raises(SpecError, match="it: expected a JSON object, found a list of"):
         json.parse_object(b"[]", "it")
 
 

@@ -135,7 +135,7 @@ def test_unknown_keys_are_kept() -> None:
     ("old", "new", "problem"),
     [
         ("version = 1\n", "version = 2\n", "version: expected 1, found the number 2"),
-        ("version = 1\n", "version = true\n", "version: expected a whole number, found bool"),
+        ("version = 1\n", "version = true\n", "version: expected a whole number, found true"),
         (f'root = "{A}"', 'root = "sha256:x"', "base.root: 'sha256:x' is not a digest"),
         ("size = 1234", "size = -1", "skill[0].size: "),
         ("weight = 0.5", "weight = nan", "skill[0].weight: "),

@@ -29,7 +29,7 @@ def test_image_lists_its_blobs_and_is_written_canonically() -> None:
     ("path", "value", "problem"),
     [
         (("schemaVersion",), 1, "schemaVersion: "),
-        (("schemaVersion",), 2.0, "schemaVersion: expected a whole number, found float"),
+        (("schemaVersion",), 2.0, "schemaVersion: expected a whole number, found the number 2.0"),
         (("artifactType",), "text/plain", "artifactType: "),
         (("config", "digest"), "sha256:x", "config.digest: 'sha256:x' is not a digest"),
         (("config", "size"), -1, "config.size: "),

@@ -134,9 +134,9 @@ def test_allowance_is_the_tolerance_times_the_gain() -> None:
     assert allowed == pytest.approx(0.2)
     bound = loss.bound(1.0, allowed)
     assert bound == pytest.approx(1.2)
-    assert loss.holds(1.2, bound)
-    assert loss.holds(0.2, bound)
-    assert not loss.holds(1.21, bound)
+    assert loss.passes(1.2, bound)
+    assert loss.passes(0.2, bound)
+    assert not loss.passes(1.21, bound)
 
 
 def test_allowance_is_at_least_one_item() -> None:
@@ -150,7 +150,7 @@ def test_allowance_is_at_least_one_item() -> None:
 @pytest.mark.parametrize("now", [nan, inf, -inf])
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_value_that_is_not_finite_never_passes(name: str, now: float) -> None:
-    assert not METRICS[name].holds(now, 0.5)
+    assert not METRICS[name].passes(now, 0.5)
 
 
 def test_lower_is_better_for_a_loss_and_higher_for_other_metrics() -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Select, Text, select, type_coerce
 from skillpm.errors import SpecError
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
+from skillpm.spec.faults import describe_value
 from skillpm.spec.manifest import Manifest
 from skillpm.spec.names import SkillName
 from skillpm.spec.oci import PackImage
@@ -66,14 +67,14 @@ def text_of(value: object) -> str:
     SQLite stores values of any type in any column.
     """
     if not isinstance(value, str):
-        raise SpecError(f"expected text, found {type(value).__name__}")
+        raise SpecError(f"expected text, found {describe_value(value)}")
     return value
 
 
 def count_of(value: object) -> int:
     """Return a column's value if it is an integer of at least 0. Raises `SpecError`."""
     if type(value) is not int or value < 0:
-        raise SpecError(f"expected a count, found {type(value).__name__}")
+        raise SpecError(f"expected a count, found {describe_value(value)}")
     return value
 
 

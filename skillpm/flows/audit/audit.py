@@ -20,8 +20,8 @@ from skillpm.flows.graft.graft import DEFAULT_TARGET
 from skillpm.flows.locking.lock_check import stale_reason
 from skillpm.flows.session.base_model import check_base, open_base
 from skillpm.flows.session.session import Session
-from skillpm.spec.advisory import Level
 from skillpm.spec.digests import Digest
+from skillpm.spec.levels import Level
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import ProjectFile

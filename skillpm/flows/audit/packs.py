@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from skillpm.audit.findings import Finding
 from skillpm.audit.licences import Policy, parse_licence
 from skillpm.errors import NotFoundError, SkillpmError, SpecError
-from skillpm.spec.advisory import Level
+from skillpm.spec.levels import Level
 from skillpm.spec.lockfile import LockedSkill
 from skillpm.store.blobs import Store
 from skillpm.store.errors import DamagedBlobError, MissingBlobError

@@ -96,7 +96,7 @@ class ProbeResult:
     @property
     def passed(self) -> bool:
         """Whether the value is within its bound."""
-        return METRICS[self.metric].holds(self.now, self.bound)
+        return METRICS[self.metric].passes(self.now, self.bound)
 
     @property
     def is_true(self) -> bool:

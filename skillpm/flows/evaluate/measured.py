@@ -17,13 +17,13 @@ from skillpm.flows.evaluate.carried import (
 )
 from skillpm.flows.evaluate.stage import CandidateEnvironment
 from skillpm.flows.session.session import Session
-from skillpm.flows.session.words import distinct
 from skillpm.spec import json
 from skillpm.spec.closure import closure
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedGraft, Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.probes import METRICS
+from skillpm.spec.words import distinct
 from skillpm.store.blobs import Store
 from skillpm.store.packs import load_pack
 from skillpm.version import __version__

@@ -20,10 +20,9 @@ from skillpm.flows.guard.report import GuardError, ProbeFailure, bound_words
 from skillpm.flows.packs.open_project import OpenProject
 from skillpm.flows.packs.restore import fetch_all
 from skillpm.flows.session.session import Session
-from skillpm.flows.session.words import distinct
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
-from skillpm.spec.words import counted
+from skillpm.spec.words import counted, distinct
 from skillpm.store.packs import fetch_pack, is_complete
 
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from skillpm.errors import GraftError
 from skillpm.flows.evaluate.carried import ProbeResult
 from skillpm.flows.guard.remedies import Remedy
-from skillpm.flows.session.words import distinct
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.probes import METRICS
-from skillpm.spec.words import counted
+from skillpm.spec.words import counted, distinct
 
 _SHOWN = 20
 

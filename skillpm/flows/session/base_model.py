@@ -7,7 +7,7 @@ from pathlib import Path
 from skillpm.checkpoint.files import FileKey
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.environment.project import ProjectFolder
-from skillpm.errors import IntegrityError, SpecError
+from skillpm.errors import IntegrityError, NotFoundError, SpecError
 from skillpm.flows.session.session import Session, open_model
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
@@ -24,10 +24,15 @@ def open_base(session: Session, project: ProjectFolder) -> Checkpoint:
 def open_named_base(session: Session, named: str) -> Checkpoint:
     """Open the project's base; `named` is the base in a project file that was read already.
 
-    Raises `SpecError` if the base is inside the project and contains a link to a file outside the
-    project: a graft would copy that file.
+    Raises `NotFoundError` if there is no base, and `SpecError` if the base is inside the project
+    and contains a link to a file outside the project: a graft would copy that file.
     """
-    base = open_model(session.base or session.project / named)
+    path = session.base or session.project / named
+    if session.base is None and not path.exists():
+        raise NotFoundError(
+            f"there is no model at `{path}`", hint="if the base was moved: `--base PATH`"
+        )
+    base = open_model(path)
     if session.base is None and base.folder is not None:
         _check_links(base.folder.resolve(), session.project.resolve())
     return base

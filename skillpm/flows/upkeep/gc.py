@@ -220,7 +220,7 @@ def _sweep(session: Session, request: GcRequest, packs: set[Digest], done: Colle
         done.notes.append(
             f"{counted(len(future), 'blob')} dated in the future, up to {_day(max(future))}: a "
             "clock is or was wrong; they count as new, and `skillpm gc` can remove the unneeded "
-            f"ones after {request.grace_hours:g} hours"
+            f"ones when they are {request.grace_hours:g} h old"
         )
 
 

@@ -2,8 +2,7 @@
 
 from math import inf, nan
 
-from skillpm.flows.session.words import distinct
-from skillpm.spec.words import counted
+from skillpm.spec.words import counted, distinct
 
 
 def test_distinct_shows_different_numbers_differently() -> None:

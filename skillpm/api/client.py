@@ -1,0 +1,96 @@
+"""The class `Client`: options, callbacks, and a session that opens when it is first used."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from math import inf
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from skillpm.api.options import Options
+from skillpm.api.session import ignore_progress, open_session
+
+if TYPE_CHECKING:
+    from skillpm.flows.session.session import Session
+    from skillpm.parallel import Advance
+
+
+def _ignore(_text: str) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """How the API talks to its caller; by default it is silent and asks nothing.
+
+    `say` receives notes and warnings, `progress` a label and a total in bytes or items. `confirm`
+    asks the user a question, and returns None if it cannot.
+    """
+
+    say: Callable[[str], None] = _ignore
+    progress: "Callable[[str, int], Advance]" = ignore_progress
+    confirm: Callable[[str], bool | None] = _ignore
+
+
+class Client:
+    """The first argument of the API's functions, and what a `Project` is made of.
+
+    `timeout` limits a dependency resolution, in seconds. Opening a client reads no file; the
+    session is opened by the first function that needs it. Use it as a context manager, or call
+    `close`.
+    """
+
+    def __init__(
+        self, options: Options, callbacks: Callbacks | None = None, *, timeout: float = inf
+    ) -> None:
+        self.options = options
+        self._callbacks = callbacks or Callbacks()
+        self._timeout = timeout
+        self._closing = ExitStack()
+
+    @property
+    def folder(self) -> Path:
+        """The project's folder, absolute."""
+        return self.options.project_folder
+
+    @cached_property
+    def session(self) -> "Session":
+        """The session that flows take.
+
+        Raises `UsageError` for bad options, `SpecError` for bad config files.
+        """
+        return open_session(
+            self.options,
+            self._closing.callback,
+            say=self._callbacks.say,
+            progress=self._callbacks.progress,
+            confirm=self._callbacks.confirm,
+            timeout=self._timeout,
+        )
+
+    def close(self) -> None:
+        """Close registries and release the store. `gc` in other processes waits for this."""
+        self._closing.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _problem: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+@contextmanager
+def client_or_default(client: Client | None) -> Iterator[Client]:
+    """The given client, which stays open, or one for the working folder, which is closed."""
+    if client is not None:
+        yield client
+        return
+    with Client(Options(folder=Path.cwd())) as own:
+        yield own

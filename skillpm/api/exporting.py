@@ -1,0 +1,37 @@
+"""Export of skills for other programs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skillpm.api.client import Client
+
+if TYPE_CHECKING:
+    from skillpm.api.results import Exported
+
+
+@dataclass(frozen=True)
+class LoraOptions:
+    """How a delta becomes a LoRA: at a rank, or at the least one that reaches `residual`.
+
+    `residual` is the largest ‖Δ - Δ̂‖/‖Δ‖. `partial` leaves out tensors that a LoRA cannot carry.
+    """
+
+    rank: int | None = None
+    residual: float = 0.01
+    partial: bool = False
+
+
+def export_skill(
+    client: Client, ref: str, target: Path, lora: LoraOptions | None = None
+) -> "Exported":
+    """Write a skill to an absent or empty folder: a PEFT adapter with `lora`, else a merged model.
+
+    `ref` is an installed skill, a release or a pack file. Raises `GraftError` if a LoRA cannot hold
+    the skill.
+    """
+    from skillpm.flows.graft.export import export
+    from skillpm.flows.graft.peft import LoraRequest
+
+    request = None if lora is None else LoraRequest(lora.rank, lora.residual, lora.partial)
+    return export(client.session, ref, target, request)

@@ -1,0 +1,112 @@
+"""What a project contains: its skills, generations, requirements and newer releases.
+
+These functions write nothing. All but `outdated` read only the project's own files.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skillpm.api.client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from skillpm.api.results import ComparedSet, Diff, History, Listing, OutdatedReport, Relations
+    from skillpm.spec.digests import Digest
+    from skillpm.spec.names import SkillName
+    from skillpm.spec.requirements import Requirement
+    from skillpm.spec.versions import Version
+
+
+def list_installed(client: Client) -> "Listing":
+    """The current generation, with notes if project file or lock have changed since."""
+    from skillpm.flows.inspect.listing import list_installed as flow
+
+    return flow(client.folder)
+
+
+def installed_names(client: Client) -> list[str]:
+    """The names of the installed skills; an empty list if they cannot be read."""
+    from skillpm.flows.inspect.listing import installed_names as flow
+
+    return flow(client.folder)
+
+
+def list_generations(client: Client) -> "History":
+    """Every generation of the project, oldest first."""
+    from skillpm.flows.inspect.listing import history
+
+    return history(client.folder)
+
+
+def generation_set(client: Client, number: int | None = None) -> "ComparedSet":
+    """The set of a generation, by default of the current one, for `compare_sets`."""
+    from skillpm.flows.inspect.listing import generation_side
+
+    return generation_side(client.folder, number)
+
+
+def lock_set(data: bytes, what: str) -> "ComparedSet":
+    """The set of a lockfile, for `compare_sets`; `what` names it in messages.
+
+    Raises `SpecError`, which lists every problem.
+    """
+    from skillpm.flows.inspect.listing import lock_side
+
+    return lock_side(data, what)
+
+
+def compare_sets(before: "ComparedSet", after: "ComparedSet") -> "Diff":
+    """The releases that were added, removed and changed."""
+    from skillpm.flows.inspect.listing import diff
+
+    return diff(before, after)
+
+
+def read_relations(client: Client, skills: "Iterable[SkillName]" = ()) -> "Relations":
+    """The requirements between the installed skills.
+
+    Raises `UnknownSkillError` if one of `skills` is not installed.
+    """
+    from skillpm.flows.inspect.relations import relations_of
+    from skillpm.flows.locking.lock_check import not_installed
+
+    relations = relations_of(client.folder)
+    for skill in skills:
+        if skill not in relations.skills:
+            raise not_installed(skill, relations.skills)
+    return relations
+
+
+def list_outdated(client: Client) -> "OutdatedReport":
+    """Compare the lock with the registries.
+
+    Raises `NotFoundError` without a lock, `RegistryError` if a registry cannot be reached.
+    """
+    from skillpm.flows.inspect.outdated import survey
+
+    return survey(client.session)
+
+
+def resolve_saved(
+    index: Path,
+    requirements: "tuple[Requirement, ...]",
+    *,
+    timeout: float,
+    root: "Digest | None" = None,
+    allow_yanked: bool = False,
+    lowest: bool = False,
+) -> "dict[SkillName, Version]":
+    """Resolve against a saved index, with no registry, base or project.
+
+    `root` is the base's; without it, any base that all releases share. `timeout` is in seconds.
+    Raises `ResolutionError`.
+    """
+    import time
+
+    from skillpm.flows.locking.resolve_index import SavedRequest
+    from skillpm.flows.locking.resolve_index import resolve_saved as flow
+    from skillpm.resolver.deadline import Deadline
+
+    request = SavedRequest(requirements, root=root, allow_yanked=allow_yanked, lowest=lowest)
+    return flow(index, request, Deadline.starting(time.monotonic, timeout))
