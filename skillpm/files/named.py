@@ -29,12 +29,16 @@ def read_named_file(path: Path, *, limit: int = READ_LIMIT) -> bytes:
 
 
 def missing_path_hint(path: Path, *, otherwise: str) -> str:
-    """A hint for a missing path: a similar name in its folder, a missing folder, or `otherwise`."""
+    """A hint for a missing path: a similar name in its folder, a missing folder, or `otherwise`.
+
+    A similar name has the same suffix.
+    """
     try:
-        names = [entry.name for entry in islice(path.parent.iterdir(), _LISTED)]
+        entries = list(islice(path.parent.iterdir(), _LISTED))
     except FileNotFoundError:
         return f"there is no folder `{path.parent}` either"
     except OSError:
         return otherwise
+    names = [entry.name for entry in entries if entry.suffix == path.suffix]
     similar = most_similar(path.name, names)
     return f"did you mean `{path.with_name(similar)}`?" if similar else otherwise

@@ -33,7 +33,7 @@ def interrupted_at(module: str, command: list[str], tmp_path: Path) -> tuple[int
 
 
 @pytest.mark.parametrize(
-    "module", ["skillpm.cli.app", "skillpm.cli.project", "skillpm.flows.inspect.verify"]
+    "module", ["skillpm.cli.app", "skillpm.cli.inspecting", "skillpm.flows.inspect.verify"]
 )
 def test_command_interrupted_during_imports_reports_it(module: str, tmp_path: Path) -> None:
     command = ["-m", "skillpm", "verify", "x.skillpack"]

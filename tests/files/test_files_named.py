@@ -18,6 +18,11 @@ def test_without_a_similar_name_the_other_hint_is_given(tmp_path: Path) -> None:
     assert missing_path_hint(tmp_path / "bas", otherwise=OTHERWISE) == OTHERWISE
 
 
+def test_a_name_with_another_suffix_is_not_suggested(tmp_path: Path) -> None:
+    (tmp_path / "math").mkdir()
+    assert missing_path_hint(tmp_path / "math.skillpack", otherwise=OTHERWISE) == OTHERWISE
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     missing = tmp_path / "models"
     assert str(missing) in missing_path_hint(missing / "base", otherwise=OTHERWISE)
