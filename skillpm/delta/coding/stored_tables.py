@@ -71,7 +71,9 @@ def load_tables(data: bytes, used: Matrix, tokens: int) -> Tables:
     levels, present = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.bool_)
     resolutions = np.zeros(used.size, dtype=np.int64)
     if compiled(TABLE_WORK):
-        return _load_compiled(data, tokens, Tables(used, np.empty_like(levels), levels, resolutions))
+        return _load_compiled(
+            data, tokens, Tables(used, np.empty_like(levels), levels, resolutions)
+        )
     bits = _Bits(data)
     for row in range(used.size):
         resolutions[row] = _load_row(bits, levels[row], present[row], tokens)
