@@ -16,7 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from skillpm.delta.coding.integers import CONTEXTS, decode_folded, encode_folded, folded_bits
+from skillpm.delta.coding.raw_bits import byte_counts
 from skillpm.delta.coding.varint import read_varint, varint
+from skillpm.delta.kernels import contexts as kernels
+from skillpm.delta.kernels.choice import compiled
 from skillpm.delta.tensors.words import Bytes, Words, unzigzag
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
@@ -34,6 +37,8 @@ _LEAST_WIDTH, _LEAST_ROWS = 16, 8
 _APART = 2
 """Row classes are tried if the rows' movements differ by at least this many octaves."""
 _HEAD = 2
+_DEEPEST = 40
+"""Octaves below the anchor beyond which a word's movement no longer shrinks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,8 @@ def choose_model(span: Span, reference: Words, folded: Words) -> Model:
     wide = folded.astype(np.uint32)
     merges = _MERGES if span.size < _SMALL else _MERGES[:1]
     models = [Model(merge, anchor, None, 0) for merge in merges]
-    classes = _row_classes(span, folded, anchor - np.minimum(exponents, anchor))
+    below = _octaves_below(exponents, anchor, 0, 255)
+    classes = _row_classes(span, folded, below)
     if classes is not None:
         models.append(Model(0, anchor, classes, 0))
     priced = [
@@ -124,22 +130,34 @@ def decode_modelled(data: bytes, span: Span, reference: Words) -> Words:
 
 def _anchor(exponents: Bytes) -> int:
     """Return the exponent that one word in a thousand exceeds."""
-    counts = np.bincount(exponents, minlength=256)[::-1]
+    counts = byte_counts(exponents)[::-1]
     return 255 - int(np.searchsorted(np.cumsum(counts), exponents.size // 1000 + 1))
 
 
 def _contexts(model: Model, span: Span, exponents: Bytes) -> Bytes:
     """Return contexts [n]: octaves below the anchor, merged and capped, and the row's class."""
-    below = np.minimum(exponents, np.uint8(model.anchor))
-    np.subtract(np.uint8(model.anchor), below, out=below)
-    if model.merge:
-        below >>= np.uint8(model.merge)
     if model.classes is None:
-        return np.minimum(below, np.uint8(CONTEXTS - 1), out=below)
-    np.minimum(below, np.uint8(CONTEXTS // _CLASSES - 1), out=below)
-    below *= np.uint8(_CLASSES)
-    below += np.repeat(model.classes, span.row_lengths)
-    return below
+        return _octaves_below(exponents, model.anchor, model.merge, CONTEXTS - 1)
+    contexts = _octaves_below(exponents, model.anchor, model.merge, CONTEXTS // _CLASSES - 1)
+    if compiled(contexts.size):
+        kernels.add_classes(contexts, span.row_lengths, model.classes, _CLASSES)
+        return contexts
+    contexts *= np.uint8(_CLASSES)
+    contexts += np.repeat(model.classes, span.row_lengths)
+    return contexts
+
+
+def _octaves_below(exponents: Bytes, anchor: int, merge: int, most: int) -> Bytes:
+    """Return octaves below the anchor [n], 2^merge of them as one, at most `most`."""
+    if compiled(exponents.size):
+        out = np.empty_like(exponents)
+        kernels.octaves_below(exponents, anchor, merge, most, out)
+        return out
+    below = np.minimum(exponents, np.uint8(anchor))
+    np.subtract(np.uint8(anchor), below, out=below)
+    if merge:
+        below >>= np.uint8(merge)
+    return np.minimum(below, np.uint8(most), out=below)
 
 
 def _bits(model: Model, span: Span, folded: npt.NDArray[np.uint32], exponents: Bytes) -> float:
@@ -160,15 +178,29 @@ def _row_classes(span: Span, folded: Words, below: Bytes) -> Bytes | None:
     lengths = span.row_lengths
     if lengths.size < _LEAST_ROWS:
         return None
-    signed = unzigzag(folded).view(f"<i{folded.itemsize}").astype(np.int64)
-    moved = (np.abs(signed) << 8) >> np.minimum(below, 40)
-    starts = np.cumsum(lengths) - lengths
-    scale = np.add.reduceat(moved, starts) // lengths
-    still = np.add.reduceat(signed != 0, starts, dtype=np.int64) == 0
-    octaves = np.frexp(scale.astype(np.float64))[1]
+    moved, changed = _movements(folded, below, lengths)
+    still = changed == 0
+    octaves = np.frexp((moved // lengths).astype(np.float64))[1]
     ordered = np.sort(octaves[~still])
     low, top = ordered[len(ordered) // 50], ordered[-1 - len(ordered) // 50]
     if not still.any() and top - low < _APART:
         return None
     classes = 1 + np.clip(top - octaves, 0, _CLASSES - 2)
     return np.where(still, 0, classes).astype(np.uint8)
+
+
+def _movements(
+    folded: Words, below: Bytes, lengths: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return how far each row moved in units of 2^-8, and how many of its words changed."""
+    if compiled(folded.size):
+        moved, changed = np.empty_like(lengths), np.empty_like(lengths)
+        kernels.movements(folded, below, lengths, _DEEPEST, moved, changed)
+        return moved, changed
+    signed = unzigzag(folded).view(f"<i{folded.itemsize}").astype(np.int64)
+    distances = (np.abs(signed) << 8) >> np.minimum(below, _DEEPEST)
+    starts = np.cumsum(lengths) - lengths
+    return (
+        np.add.reduceat(distances, starts),
+        np.add.reduceat(signed != 0, starts, dtype=np.int64),
+    )
