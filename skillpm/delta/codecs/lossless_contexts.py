@@ -10,12 +10,18 @@ byte), with classes the length of their stream (varint) and the stream, then the
 differences (`coding.integers`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from skillpm.delta.coding.integers import CONTEXTS, decode_folded, encode_folded, folded_bits
+from skillpm.delta.coding.integers import (
+    CONTEXTS,
+    Plan,
+    decode_folded,
+    encode_folded,
+    plan_folded,
+)
 from skillpm.delta.coding.raw_bits import byte_counts
 from skillpm.delta.coding.varint import read_varint, varint
 from skillpm.delta.kernels import contexts as kernels
@@ -63,12 +69,13 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The contexts of a chunk's words, and the bits that the words take under them."""
+    """The contexts of a chunk's words, the plan of their encoder, and the bits that they take."""
 
     merge: int
     anchor: int
     classes: Bytes | None
-    bits: float
+    plan: Plan | None = None
+    bits: float = 0
 
 
 def exponents_of(reference: Words, dtype: str) -> Bytes:
@@ -86,15 +93,12 @@ def choose_model(span: Span, reference: Words, folded: Words) -> Model:
     anchor = _anchor(exponents)
     wide = folded.astype(np.uint32)
     merges = _MERGES if span.size < _SMALL else _MERGES[:1]
-    models = [Model(merge, anchor, None, 0) for merge in merges]
+    models = [Model(merge, anchor, None) for merge in merges]
     below = _octaves_below(exponents, anchor, 0, 255)
     classes = _row_classes(span, folded, below)
     if classes is not None:
-        models.append(Model(0, anchor, classes, 0))
-    priced = [
-        Model(model.merge, anchor, model.classes, _bits(model, span, wide, exponents))
-        for model in models
-    ]
+        models.append(Model(0, anchor, classes))
+    priced = [_priced(model, span, wide, exponents) for model in models]
     return min(priced, key=lambda model: model.bits)
 
 
@@ -105,7 +109,8 @@ def encode_modelled(model: Model, span: Span, reference: Words, folded: Words) -
     if model.classes is not None:
         classes = _encode_classes(model.classes)
         head += varint(len(classes)) + classes
-    return head + encode_folded(folded.astype(np.uint32), _contexts(model, span, exponents))
+    contexts = _contexts(model, span, exponents)
+    return head + encode_folded(folded.astype(np.uint32), contexts, model.plan)
 
 
 def decode_modelled(data: bytes, span: Span, reference: Words) -> Words:
@@ -120,7 +125,7 @@ def decode_modelled(data: bytes, span: Span, reference: Words) -> Words:
         if row_classes.max(initial=0) >= _CLASSES:
             raise IntegrityError(f"`{span.spec.name}`: the class of a row is not below {_CLASSES}")
         classes, start = row_classes.astype(np.uint8), start + size
-    model = Model(data[0] & ~_ROWS, data[1], classes, 0)
+    model = Model(data[0] & ~_ROWS, data[1], classes)
     contexts = _contexts(model, span, exponents_of(reference, span.spec.dtype))
     folded = decode_folded(data[start:], contexts)
     if int(folded.max(initial=0)) >> (8 * reference.itemsize):
@@ -160,9 +165,10 @@ def _octaves_below(exponents: Bytes, anchor: int, merge: int, most: int) -> Byte
     return np.minimum(below, np.uint8(most), out=below)
 
 
-def _bits(model: Model, span: Span, folded: npt.NDArray[np.uint32], exponents: Bytes) -> float:
+def _priced(model: Model, span: Span, folded: npt.NDArray[np.uint32], exponents: Bytes) -> Model:
     class_bits = 0 if model.classes is None else 8 * len(_encode_classes(model.classes))
-    return class_bits + folded_bits(folded, _contexts(model, span, exponents))
+    plan = plan_folded(folded, _contexts(model, span, exponents))
+    return replace(model, plan=plan, bits=class_bits + plan.bits)
 
 
 def _encode_classes(classes: Bytes) -> bytes:
