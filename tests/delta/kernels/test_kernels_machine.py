@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 import re
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +21,8 @@ for _module in pkgutil.iter_modules(skillpm.delta.kernels.__path__):
 ALL = list(KERNELS)
 
 
-def _assembly(dispatcher: object) -> str:
-    return "\n".join(dispatcher.inspect_asm().values())  # type: ignore[attr-defined] - numba's
+def _assembly(dispatcher: Any) -> str:
+    return "\n".join(dispatcher.inspect_asm().values())
 
 
 @pytest.mark.parametrize("made", ALL, ids=lambda made: made.function.__qualname__)
