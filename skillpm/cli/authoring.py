@@ -15,6 +15,7 @@ from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
+    from skillpm.delta.encode.effort import Effort
     from skillpm.delta.tensors.differences import Difference
     from skillpm.flows.inspect.identify import Identified
     from skillpm.spec.budget import Budget
@@ -125,6 +126,7 @@ class PackFlags(TypedDict):
     keep: float | None
     calibration: Path | None
     device: str | None
+    effort: "Effort | None"
     alpha: float | None
     energy: float | None
     columns: str | None
@@ -179,6 +181,11 @@ class PackFlags(TypedDict):
     type=_FILE,
     metavar="FILE",
     help="auto: text that weights errors by their effect on the model.",
+)
+@click.option(
+    "--effort",
+    type=click.Choice(["fast", "normal", "best"]),
+    help="lossless: speed or size (default: normal).",
 )
 @click.option("--device", metavar="NAME", help="Device for models, `cpu` or `cuda` (default: cpu).")
 @click.option(

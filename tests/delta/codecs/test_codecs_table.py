@@ -10,7 +10,7 @@ from coded_worlds import FAMILIES, case, opened
 from delta_worlds import Model, new_writer, numbers, read_all, reader_of
 
 from skillpm.delta.apply.compose import Composition, WeightedPack
-from skillpm.delta.codecs import lossless, lowrank, svd, topk, whole, zero
+from skillpm.delta.codecs import bitmap, lossless, lowrank, svd, topk, whole, zero
 from skillpm.delta.codecs.lowrank import Update, factor_of
 from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
 from skillpm.delta.codecs.shared.forms import (
@@ -35,8 +35,8 @@ from skillpm.spec.exactness import EXACT
 
 SPEC = TensorSpec("t", "F32", (12, 9))
 FORMS = {
-    "lossless": None, "whole": None, "grid": None, "svd-ec+grid": None, "sign": None,
-    "zero": NoChange, "lowrank": AdapterFactors, "topk": SparseEntries, "svd": FloatFactors,
+    "lossless": None, "bitmap": None, "whole": None, "grid": None, "svd-ec+grid": None,
+    "sign": None, "zero": NoChange, "lowrank": AdapterFactors, "topk": SparseEntries, "svd": FloatFactors,
     "svd-ec": IntegerFactors,
 }  # fmt: skip
 
@@ -102,6 +102,7 @@ def _coded(family: str) -> Callable[[PayloadWriter], Record]:
 
 ENCODERS: dict[str, Callable[[PayloadWriter], Record]] = {
     "lossless": lambda writer: _exactly(lossless.LosslessEncoder(SPEC, writer), writer),
+    "bitmap": lambda writer: _exactly(bitmap.BitmapEncoder(SPEC, writer), writer),
     "whole": lambda writer: _exactly(whole.WholeEncoder(SPEC, writer), writer),
     "zero": lambda writer: zero.encode(SPEC, writer),
     "lowrank": _adapter,
