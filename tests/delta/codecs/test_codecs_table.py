@@ -36,8 +36,8 @@ from skillpm.spec.exactness import EXACT
 SPEC = TensorSpec("t", "F32", (12, 9))
 FORMS = {
     "lossless": None, "bitmap": None, "whole": None, "grid": None, "svd-ec+grid": None,
-    "sign": None, "zero": NoChange, "lowrank": AdapterFactors, "topk": SparseEntries, "svd": FloatFactors,
-    "svd-ec": IntegerFactors,
+    "sign": None, "zero": NoChange, "lowrank": AdapterFactors, "topk": SparseEntries,
+    "svd": FloatFactors, "svd-ec": IntegerFactors,
 }  # fmt: skip
 
 
