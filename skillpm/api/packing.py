@@ -32,8 +32,8 @@ class PackOptions:
     `base` and `tuned` are model folders; `tuned` may be a PEFT adapter. `budget` limits the size of
     the whole file, `keep` is the share of the delta to keep; either selects the scheme `auto`.
     `effort` is a setting of the scheme `lossless`: `fast`, `normal` or `best`. `alpha`, `energy`
-    and `columns` are settings of `graftllm`. `calibration`, `probes`, `router` and `router_background`
-    are files; `device` is the device that runs models for them.
+    and `columns` are settings of `graftllm`. `calibration`, `probes`, `router` and
+    `router_background` are files; `device` is the device that runs models for them.
     """
 
     base: Path
