@@ -25,10 +25,13 @@ import numpy.typing as npt
 
 from skillpm.delta.codecs.lossless_contexts import exponents_of
 from skillpm.delta.codecs.shared.base import whole_numbers
-from skillpm.delta.codecs.shared.coded import Sections, join
+from skillpm.delta.codecs.shared.coded import Sections, join, naming
 from skillpm.delta.codecs.shared.protocol import Codec
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.coding.zstd_frames import compress_blocks, decompress
+from skillpm.delta.kernels import groups as kernels
+from skillpm.delta.kernels.choice import compiled
+from skillpm.delta.kernels.kernel import WIDTHS
 from skillpm.delta.tensors.rounding import Floats
 from skillpm.delta.tensors.words import (
     Bytes,
@@ -65,6 +68,8 @@ class Changes:
 
 def group_changes(folded: Words, contexts: Bytes) -> Changes:
     """Group zigzag differences [n] by their contexts [n], in the order of the words."""
+    if folded.itemsize in WIDTHS and compiled(folded.size):
+        return _group_compiled(folded, contexts)
     order = np.argsort(contexts, kind="stable")
     grouped = folded[order]
     changed = grouped != 0
@@ -77,14 +82,33 @@ def group_changes(folded: Words, contexts: Bytes) -> Changes:
 def ungroup_changes(bitmap: Bytes, values: Words, contexts: Bytes) -> Words:
     """Return the zigzag differences [n] of `Changes`: the inverse of `group_changes`.
 
-    The bitmap has as many ones as there are values.
+    Raises `IntegrityError` if the bitmap does not have as many ones as there are values.
     """
+    if values.size and values.itemsize in WIDTHS and compiled(contexts.size):
+        folded = np.empty(contexts.size, dtype=values.dtype)
+        if not kernels.ungroup(bitmap, values, contexts, folded):
+            raise _wrong_count(values.size)
+        return folded
     changed = np.unpackbits(bitmap, count=contexts.size).view(np.bool_)
+    if np.count_nonzero(changed) != values.size:
+        raise _wrong_count(values.size)
     grouped = np.zeros(contexts.size, dtype=values.dtype)
     grouped[changed] = values + values.dtype.type(1)
     folded = np.empty_like(grouped)
     folded[np.argsort(contexts, kind="stable")] = grouped
     return folded
+
+
+def _group_compiled(folded: Words, contexts: Bytes) -> Changes:
+    ends = np.empty(512, dtype=np.int64)
+    bitmap = np.zeros(-(-folded.size // 8), dtype=np.uint8)
+    values = np.empty(int(np.count_nonzero(folded)) + 1, dtype=folded.dtype)
+    kernels.group(folded, contexts, ends, bitmap, values)
+    return Changes(bitmap, values[:-1], ends[:256], ends[256:])
+
+
+def _wrong_count(count: int) -> IntegrityError:
+    return IntegrityError(f"the bitmap of a chunk does not have {count} words")
 
 
 def encode_chunk(spec: TensorSpec, reference: Words, tuned: Words) -> tuple[int, bytes]:
@@ -148,7 +172,8 @@ class BitmapDecoder:
             return reference
         bitmap, values = self._read(chunk, count, reference.size)
         contexts = exponents_of(reference, self._spec.dtype)
-        folded = ungroup_changes(bitmap, values, contexts)
+        with naming(f"`{self._spec.name}`"):
+            folded = ungroup_changes(bitmap, values, contexts)
         return apply_difference(reference, folded, self._spec.dtype)
 
     def delta_of(self, chunk: int, reference: Words | None = None) -> None:
@@ -165,11 +190,8 @@ class BitmapDecoder:
         bitmap = self._expand(sections.next(), -(-size // 8))
         planes = [self._expand(sections.next(), count) for _ in range(itemsize)]
         sections.close()
-        padding = -size % 8
-        if int(np.bitwise_count(bitmap).sum(dtype=np.int64)) != count or (
-            int(bitmap[-1]) & ((1 << padding) - 1)
-        ):
-            raise IntegrityError(f"`{name}`: the bitmap of a chunk does not have {count} words")
+        if int(bitmap[-1]) & ((1 << (-size % 8)) - 1):
+            raise IntegrityError(f"`{name}`: the bitmap of a chunk has bits after its end")
         return bitmap, from_planes(planes)
 
     def _expand(self, section: bytes, expected: int) -> Bytes:

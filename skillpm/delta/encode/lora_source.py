@@ -125,6 +125,7 @@ class Adapted:
     dense: Mapping[str, SourceTensor]
     updates: Mapping[str, PendingUpdate]
     _factors: dict[str, Floats] = field(init=False, default_factory=dict)
+    _measured: dict[str, MeasuredTensor] = field(init=False, default_factory=dict)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -204,11 +205,41 @@ class Adapted:
             stored = self.origin(name)
             yield from stored.source.chunks(stored.name)
             return
-        spec = self.specs[name]
-        applied = AppliedUpdate.fitting(spec, self.update(name))
+        yield from (words.tobytes() for _, words in self._applied(name))
+
+    def _applied(self, name: str) -> Iterator[tuple[Words, Words]]:
+        """Yield the words of a tensor before and after its update, chunk by chunk."""
+        applied = AppliedUpdate.fitting(self.specs[name], self.update(name))
         for number, (words, _) in enumerate(self._origin_chunks(name)):
-            delta = applied.delta(number, words)
-            yield add_and_round(words, delta, spec.dtype, name).tobytes()
+            yield words, applied.words(number, words, name)
+
+    def leaf(self, name: str) -> Digest:
+        """Compute the leaf of a tensor. Measures an update of the base's own tensor once for all.
+
+        Raises the errors of `chunks`.
+        """
+        if not self.factored(name):
+            return leaf_of_chunks(self.specs[name], self.chunks(name))
+        meter = TensorMeter(self.specs[name], additive=True)
+        for reference, words in self._applied(name):
+            meter.add(reference, words, words)
+        self._measured[name] = meter.result()
+        return self._measured[name].leaf
+
+    def measured(self, pair: Pair, pack: OpenPack) -> MeasuredTensor | None:
+        """Return what a tensor of a pack against this base decodes to; None if it is not known.
+
+        It is known if `leaf` was called and the pack's factors, read back, are those of the
+        adapter: the decoder then computes what `leaf` did.
+        """
+        known = self._measured.get(pair.tensor)
+        if known is None or pair.cast or pack.entries[pair.tensor].codec != lowrank.NAME:
+            return None
+        decoder = pack.decoder(pair.tensor, self.base.specs[pair.tensor])
+        update = self.update(pair.tensor)
+        expected = AppliedUpdate.fitting(self.specs[pair.tensor], update)
+        assert isinstance(decoder, lowrank.LowRankDecoder)
+        return known if decoder.applies(expected) else None
 
 
 @dataclass(frozen=True)
