@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.codecs import lowrank
 from skillpm.delta.codecs.lowrank import AppliedUpdate, Update, factor_of, rank_limit
-from skillpm.delta.codecs.shared.base import add_and_round
 from skillpm.delta.coding.payload import PayloadWriter, Record
+from skillpm.delta.encode.measured import MeasuredTensor, TensorMeter
 from skillpm.delta.encode.schemes import Scheme
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.ports import Source
@@ -23,7 +24,9 @@ from skillpm.delta.tensors.rounding import Floats, from_float64, to_float64
 from skillpm.delta.tensors.streams import Chunk
 from skillpm.delta.tensors.words import Words, chunk_spans, words_of
 from skillpm.errors import GraftError
+from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec, is_float
+from skillpm.spec.merkle import leaf_of_chunks
 
 
 @dataclass(frozen=True)
@@ -236,10 +239,7 @@ class Adapted:
         if known is None or pair.cast or pack.entries[pair.tensor].codec != lowrank.NAME:
             return None
         decoder = pack.decoder(pair.tensor, self.base.specs[pair.tensor])
-        update = self.update(pair.tensor)
-        expected = AppliedUpdate.fitting(self.specs[pair.tensor], update)
-        assert isinstance(decoder, lowrank.LowRankDecoder)
-        return known if decoder.applies(expected) else None
+        return known if lowrank.applies(decoder, self.update(pair.tensor)) else None
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from skillpm.flows.packs.side_files import files_in, files_of
 from skillpm.flows.session.session import Session, open_model
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
-from skillpm.spec.merkle import Identity, leaf_of_chunks
+from skillpm.spec.merkle import Identity
 
 Files = Callable[[str], bytes | None]
 _METHODS = {False: "lora", True: "dora"}
@@ -160,7 +160,7 @@ def _identify(session: Session, base: Identity, adapted: Adapted) -> Identity:
     advance = session.progress("applying the adapter", sum(specs[n].nbytes for n in todo))
 
     def leaf(name: str) -> Digest:
-        digest = leaf_of_chunks(specs[name], adapted.chunks(name))
+        digest = adapted.leaf(name)
         advance(specs[name].nbytes)
         return digest
 
