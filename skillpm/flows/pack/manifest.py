@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from skillpm.checkpoint.model import VerifiedCheckpoint
-from skillpm.delta.encode.encode import MeasuredTensor
+from skillpm.delta.encode.measured import MeasuredTensor
 from skillpm.delta.encode.schemes import Scheme
 from skillpm.delta.tensors.countsketch import encode_sketch, sum_sketches
 from skillpm.delta.tensors.module_kinds import KINDS, kind_of
