@@ -14,8 +14,8 @@ from skillpm.spec.requirements import Requirement
 from skillpm.spec.versions import Version
 
 if TYPE_CHECKING:
-    from skillpm.delta.encode.effort import Effort
-    from skillpm.delta.encode.schemes import Scheme
+    from skillpm.delta.encoding.effort import Effort
+    from skillpm.delta.encoding.schemes import Scheme
     from skillpm.flows.pack.manifest import Attach, PackRequest
     from skillpm.flows.pack.pack import Packed
     from skillpm.flows.pack.target import Calibrator, EncodingTarget
@@ -198,12 +198,12 @@ def _scheme(options: PackOptions) -> "Scheme | EncodingTarget":
         return _auto(options)
     _check_no_calibration(options)
     if options.scheme == "graftllm":
-        from skillpm.delta.encode.schemes import GraftLLM
-        from skillpm.delta.encode.torch_svd import decompose
+        from skillpm.delta.encoding.schemes import GraftLLM
+        from skillpm.delta.encoding.torch_svd import decompose
 
         return GraftLLM(decompose, **graftllm)
-    from skillpm.delta.encode.effort import EFFORTS, NORMAL
-    from skillpm.delta.encode.schemes import Lossless
+    from skillpm.delta.encoding.effort import EFFORTS, NORMAL
+    from skillpm.delta.encoding.schemes import Lossless
 
     if options.effort not in (None, *EFFORTS):
         raise UsageError(f"`--effort` is `{options.effort}`, expected one of {', '.join(EFFORTS)}")

@@ -15,7 +15,7 @@ from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
-    from skillpm.delta.encode.effort import Effort
+    from skillpm.delta.encoding.effort import Effort
     from skillpm.delta.tensors.differences import Difference
     from skillpm.flows.inspect.identify import Identified
     from skillpm.spec.budget import Budget

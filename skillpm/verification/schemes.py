@@ -5,11 +5,11 @@ from itertools import chain
 from math import isfinite
 from typing import Any
 
-from skillpm.delta.apply.recompute import DecodedTensor
 from skillpm.delta.codecs import svd, topk
 from skillpm.delta.codecs.svd import matrix_shape
-from skillpm.delta.encode.effort import EFFORT_CODECS, NORMAL
-from skillpm.delta.encode.schemes import COLUMN_GROUPS, lossy_codec, split_rank
+from skillpm.delta.decoding.recompute import DecodedTensor
+from skillpm.delta.encoding.effort import EFFORT_CODECS, NORMAL
+from skillpm.delta.encoding.schemes import COLUMN_GROUPS, lossy_codec, split_rank
 from skillpm.delta.tensors.module_kinds import kind_of
 from skillpm.errors import SpecError
 from skillpm.spec.budget import Budget

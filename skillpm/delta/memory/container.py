@@ -6,7 +6,7 @@ Layout: `MAGIC`, the length of the document (8 bytes, little-endian), the docume
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from skillpm.delta.apply.open_pack import OpenPack
+from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.delta.tensors.ports import ReadAt
 from skillpm.errors import IntegrityError, Problems
 from skillpm.spec import json

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.coding.payload import PayloadWriter
-from skillpm.delta.encode.effort import Effort
-from skillpm.delta.encode.schemes import Lossless
+from skillpm.delta.decoding.open_pack import OpenPack
+from skillpm.delta.encoding.effort import Effort
+from skillpm.delta.encoding.schemes import Lossless
 from skillpm.delta.memory.container import dump_delta, open_layer, read_delta
 from skillpm.delta.memory.tensors import TensorDict, new_tensor, placed_like
 from skillpm.delta.tensors.damage import check_no_damage

@@ -11,7 +11,7 @@ from skillpm.checkpoint.folder import STAMP, small_files
 from skillpm.checkpoint.model import Shard, VerifiedCheckpoint, open_shard
 from skillpm.checkpoint.place import hash_shard, place_shard
 from skillpm.checkpoint.write import write_shard
-from skillpm.delta.apply.compose import Composition
+from skillpm.delta.decoding.compose import Composition
 from skillpm.flows.packs.composition import check_composed
 from skillpm.flows.session.session import Advance, Session
 from skillpm.journal.atomic import sync_file, sync_folder

@@ -14,7 +14,7 @@ from skillpm.checkpoint.folder import STAMP, foreign_entries, is_graft
 from skillpm.checkpoint.leaves import SETTLED_NS
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.checkpoint.place import is_read_only, link_own_file
-from skillpm.delta.apply.compose import Composition
+from skillpm.delta.decoding.compose import Composition
 from skillpm.errors import IntegrityError, SkillpmError
 from skillpm.flows.graft.assemble import (
     AssembledGraft,

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from skillpm.checkpoint.files import OpenFile
-from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.coding.payload import PayloadReader
-from skillpm.delta.encode.encode import EncodedBlock, EncodingJob, encode_blocks, measure_pack
-from skillpm.delta.encode.schemes import Scheme
+from skillpm.delta.decoding.open_pack import OpenPack
+from skillpm.delta.encoding.encode import EncodedBlock, EncodingJob, encode_blocks, measure_pack
+from skillpm.delta.encoding.schemes import Scheme
 from skillpm.flows.pack.manifest import (
     EncodedDelta,
     EncodedTensor,

@@ -2,7 +2,7 @@
 
 from skillpm.archive.writer import archive_size
 from skillpm.delta.auto.scheme import Auto
-from skillpm.delta.encode.measured import unmeasured
+from skillpm.delta.encoding.measured import unmeasured
 from skillpm.flows.pack.encode_layers import Layers
 from skillpm.flows.pack.image import build_image
 from skillpm.flows.pack.manifest import EncodedDelta, ModelPair, PackRequest, build_manifest

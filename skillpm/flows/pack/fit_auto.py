@@ -15,7 +15,7 @@ from skillpm.delta.auto.metric import Weighting
 from skillpm.delta.auto.plan import CandidateSurvey
 from skillpm.delta.auto.scheme import Auto, CandidateCache
 from skillpm.delta.auto.weights import Unweighted
-from skillpm.delta.encode.encode import EncodingJob
+from skillpm.delta.encoding.encode import EncodingJob
 from skillpm.errors import GraftError
 from skillpm.flows.pack.encode_layers import Layers, delta_bytes, encode_layers
 from skillpm.flows.pack.file_size import file_size

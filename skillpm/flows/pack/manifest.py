@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from skillpm.checkpoint.model import VerifiedCheckpoint
-from skillpm.delta.encode.measured import MeasuredTensor
-from skillpm.delta.encode.schemes import Scheme
+from skillpm.delta.encoding.measured import MeasuredTensor
+from skillpm.delta.encoding.schemes import Scheme
 from skillpm.delta.tensors.countsketch import encode_sketch, sum_sketches
 from skillpm.delta.tensors.module_kinds import KINDS, kind_of
 from skillpm.delta.tensors.pairing import Pair, Renaming

@@ -5,7 +5,7 @@ from pathlib import Path
 from skillpm.adapters.adapter import Adapter
 from skillpm.checkpoint.hub_cache import cached_snapshot
 from skillpm.checkpoint.model import Checkpoint, open_checkpoint
-from skillpm.delta.encode.lora_source import Adapted
+from skillpm.delta.encoding.lora_source import Adapted
 from skillpm.errors import IntegrityError, NotFoundError, SpecError
 from skillpm.flows.pack.manifest import Reference
 from skillpm.flows.session.session import Session

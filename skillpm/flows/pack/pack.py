@@ -9,9 +9,9 @@ from skillpm.archive.writer import write_archive
 from skillpm.audit.licences import normal_licence
 from skillpm.checkpoint.folder import is_graft
 from skillpm.checkpoint.model import Checkpoint, VerifiedCheckpoint
-from skillpm.delta.apply.compose import Composition, WeightedPack
-from skillpm.delta.encode.encode import cast_leaf, rounding_share
-from skillpm.delta.encode.schemes import Scheme
+from skillpm.delta.decoding.compose import Composition, WeightedPack
+from skillpm.delta.encoding.encode import cast_leaf, rounding_share
+from skillpm.delta.encoding.schemes import Scheme
 from skillpm.delta.tensors.pairing import Pair, pair_up
 from skillpm.delta.tensors.ports import Source
 from skillpm.errors import GraftError, IntegrityError

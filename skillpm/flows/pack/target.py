@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from skillpm.delta.encode.schemes import Scheme
+    from skillpm.delta.encoding.schemes import Scheme
     from skillpm.flows.pack.calibrate import Calibration
     from skillpm.flows.pack.encode_layers import Layers
     from skillpm.flows.pack.manifest import ModelPair, PackRequest

@@ -13,8 +13,8 @@ from skillpm.adapters.fit import KnownNames, fit, merge_keys
 from skillpm.architecture.ask import ask_facts
 from skillpm.architecture.entries import TIE
 from skillpm.checkpoint.model import CONFIG, Checkpoint, VerifiedCheckpoint
-from skillpm.delta.encode.lora_source import Adapted, Factored
-from skillpm.delta.encode.schemes import Scheme
+from skillpm.delta.encoding.lora_source import Adapted, Factored
+from skillpm.delta.encoding.schemes import Scheme
 from skillpm.delta.tensors.ports import Source
 from skillpm.errors import GraftError, SpecError
 from skillpm.flows.pack.manifest import PackRequest, Reference

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from skillpm.delta.apply.compose import Composition
-from skillpm.delta.apply.open_pack import OpenPack
+from skillpm.delta.decoding.compose import Composition
+from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.errors import GraftError, IntegrityError
 from skillpm.flows.packs.protocol import AnyPack
 from skillpm.spec.digests import Digest

@@ -9,7 +9,6 @@ import pytest
 from coded_worlds import FAMILIES, case, opened
 from delta_worlds import Model, new_writer, numbers, read_all, reader_of
 
-from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.codecs import bitmap, lossless, lowrank, svd, topk, whole, zero
 from skillpm.delta.codecs.lowrank import Update, factor_of
 from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
@@ -25,6 +24,7 @@ from skillpm.delta.codecs.shared.protocol import Codec, TensorDecoder
 from skillpm.delta.codecs.svd import Columns, SingularFactors
 from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
+from skillpm.delta.decoding.compose import Composition, WeightedPack
 from skillpm.delta.tensors import words as bits
 from skillpm.delta.tensors.ports import CHUNK
 from skillpm.delta.tensors.rounding import Floats, to_float64
@@ -291,7 +291,7 @@ class ConstantDecoder(DeltaDecoder):
 def test_a_new_codec_needs_a_decoder_and_an_entry_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bits, "CHUNK", CHUNK)
     entry = Codec("constant", ConstantDecoder)
-    monkeypatch.setattr("skillpm.delta.apply.open_pack.CODECS", {**CODECS, entry.name: entry})
+    monkeypatch.setattr("skillpm.delta.decoding.open_pack.CODECS", {**CODECS, entry.name: entry})
     writer = new_writer()
     writer.describe(SPEC.name, Record(entry.name, {"value": 0.5}))
     base = Model({SPEC.name: numbers("F32", SPEC.shape, 1.0)})

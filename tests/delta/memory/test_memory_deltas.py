@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from skillpm.delta.encode.effort import EFFORTS, Effort
+from skillpm.delta.encoding.effort import EFFORTS, Effort
 from skillpm.delta.memory.container import MAGIC
 from skillpm.delta.memory.deltas import apply, encode
 from skillpm.delta.memory.tensors import DTYPES

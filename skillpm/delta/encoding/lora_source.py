@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.codecs import lowrank
 from skillpm.delta.codecs.lowrank import AppliedUpdate, Update, factor_of, rank_limit
 from skillpm.delta.coding.payload import PayloadWriter, Record
-from skillpm.delta.encode.measured import MeasuredTensor, TensorMeter
-from skillpm.delta.encode.schemes import Scheme
+from skillpm.delta.decoding.open_pack import OpenPack
+from skillpm.delta.encoding.measured import MeasuredTensor, TensorMeter
+from skillpm.delta.encoding.schemes import Scheme
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.ports import Source
 from skillpm.delta.tensors.rounding import Floats, from_float64, to_float64

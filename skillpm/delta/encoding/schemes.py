@@ -14,7 +14,7 @@ import numpy as np
 from skillpm.delta.codecs import svd, topk, whole
 from skillpm.delta.codecs.svd import Columns, SingularFactors, matrix_shape
 from skillpm.delta.coding.payload import PayloadWriter, Record
-from skillpm.delta.encode.effort import ENCODERS, NORMAL, Effort
+from skillpm.delta.encoding.effort import ENCODERS, NORMAL, Effort
 from skillpm.delta.tensors.module_kinds import kind_of
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.rounding import FORMATS, Floats, to_float64

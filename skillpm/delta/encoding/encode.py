@@ -9,11 +9,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.coding.payload import PayloadWriter
-from skillpm.delta.encode.lora_source import Adapted
-from skillpm.delta.encode.measured import MeasuredTensor, TensorMeter, square
-from skillpm.delta.encode.schemes import Scheme
+from skillpm.delta.decoding.open_pack import OpenPack
+from skillpm.delta.encoding.lora_source import Adapted
+from skillpm.delta.encoding.measured import MeasuredTensor, TensorMeter, square
+from skillpm.delta.encoding.schemes import Scheme
 from skillpm.delta.tensors.module_kinds import block_of
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.ports import Source
