@@ -100,7 +100,7 @@ def _adapted_side(
             "unknown",
             hint="use the base in full precision",
         )
-    layout = ask_layout(adapter, reference.source, text)
+    layout = ask_layout(adapter, reference.source, text, home=session.home)
     fitted = fit(adapter, reference.source, config, known=layout or _known_names(adapter, config))
     named = check_named_base(session, adapter, reference, fitted.adapted)
     for note in fitted.notes:
