@@ -86,7 +86,8 @@ def ungroup_changes(bitmap: Bytes, values: Words, contexts: Bytes) -> Words:
     """
     if values.size and values.itemsize in WIDTHS and compiled(contexts.size):
         folded = np.empty(contexts.size, dtype=values.dtype)
-        if not kernels.ungroup(bitmap, values, contexts, folded):
+        changed = np.unpackbits(bitmap, count=contexts.size)
+        if not kernels.ungroup(changed, values, contexts, folded):
             raise _wrong_count(values.size)
         return folded
     changed = np.unpackbits(bitmap, count=contexts.size).view(np.bool_)
@@ -101,10 +102,10 @@ def ungroup_changes(bitmap: Bytes, values: Words, contexts: Bytes) -> Words:
 
 def _group_compiled(folded: Words, contexts: Bytes) -> Changes:
     ends = np.empty(512, dtype=np.int64)
-    bitmap = np.zeros(-(-folded.size // 8), dtype=np.uint8)
+    changed = np.empty(folded.size, dtype=np.uint8)
     values = np.empty(int(np.count_nonzero(folded)) + 1, dtype=folded.dtype)
-    kernels.group(folded, contexts, ends, bitmap, values)
-    return Changes(bitmap, values[:-1], ends[:256], ends[256:])
+    kernels.group(folded, contexts, ends, changed, values)
+    return Changes(np.packbits(changed), values[:-1], ends[:256], ends[256:])
 
 
 def _wrong_count(count: int) -> IntegrityError:

@@ -9,67 +9,69 @@ import numpy as np
 
 from skillpm.delta.kernels.kernel import U8, OutI64, OutU8, OutWords, Words, kernel
 
-_BYTE = np.uint64(3)
-_BIT = np.uint64(7)
 _ONE = np.uint64(1)
+_HALF = np.uint64(32)
+_PLACE = np.uint64(0xFFFFFFFF)
+"""A counter of a context: the place of its next word, and above 2^32 the slot of its next value.
+
+One counter instead of two, and one byte per word instead of one bit, save a quarter of the time:
+each word waits for what the word before has written.
+"""
 
 
 @kernel
-def group(folded: Words, contexts: U8, ends: OutI64, bitmap: OutU8, values: OutWords) -> None:
-    """Group differences [n] by contexts [n]: set bits of `bitmap`, write differences less one.
+def group(folded: Words, contexts: U8, ends: OutI64, changed: OutU8, values: OutWords) -> None:
+    """Group differences [n] by contexts [n]: mark those that are not 0, write them less one.
 
-    `bitmap` [⌈n/8⌉] is zero before, `values` has one number more than there are differences that
-    are not zero. `ends` [512] gets the ends of the groups in the words, then in the values.
+    `changed` [n] gets a 1 for every difference that is not 0; n < 2^32. `values` has one number
+    more than there are such differences. `ends` [512] gets the ends of the groups in the words,
+    then in the values.
     """
-    words = np.zeros(257, np.uint64)
-    changes = np.zeros(257, np.uint64)
+    counts = np.zeros((2, 257), np.uint64)
     for number in range(folded.size):
-        context = np.uint64(contexts[number]) + _ONE
-        words[context] += _ONE
-        changes[context] += np.uint64(folded[number] != 0)
+        changes = np.uint64(folded[number] != 0)
+        counts[number & 1, np.uint64(contexts[number]) + _ONE] += _ONE | changes << _HALF
+    counters = counts[0]
     for context in range(256):
-        words[context + 1] += words[context]
-        changes[context + 1] += changes[context]
-        ends[context] = words[context + 1]
-        ends[256 + context] = changes[context + 1]
+        counters[context + 1] += counts[1, context + 1] + counters[context]
+        ends[context] = counters[context + 1] & _PLACE
+        ends[256 + context] = counters[context + 1] >> _HALF
     unused = np.uint64(values.size - 1)
     for number in range(folded.size):
         context = np.uint64(contexts[number])
-        changed = folded[number] != 0
-        place, slot = words[context], changes[context]
-        words[context] = place + _ONE
-        changes[context] = slot + np.uint64(changed)
-        bitmap[place >> _BYTE] |= np.uint8(np.uint64(changed) << (_BIT - (place & _BIT)))
-        values[slot if changed else unused] = folded[number] - 1
+        is_changed = np.uint64(folded[number] != 0)
+        counter = counters[context]
+        counters[context] = counter + (_ONE | is_changed << _HALF)
+        changed[counter & _PLACE] = np.uint8(is_changed)
+        values[counter >> _HALF if is_changed else unused] = folded[number] - 1
 
 
 @kernel
-def ungroup(bitmap: U8, values: Words, contexts: U8, folded: OutWords) -> int:
+def ungroup(changed: U8, values: Words, contexts: U8, folded: OutWords) -> int:
     """Write the differences [n] of grouped words; the inverse of `group`.
 
-    Returns 0 without a difference if the bitmap has another number of ones than there are values,
-    else 1. `values` has at least one number.
+    `changed` [n] has zeros and ones. Returns 0 without a difference if it has another number of
+    ones than there are values, else 1. `values` has at least one number; n < 2^32.
     """
-    words = np.zeros(257, np.uint64)
-    changes = np.zeros(257, np.uint64)
+    counts = np.zeros((2, 257), np.uint64)
     for number in range(contexts.size):
-        words[np.uint64(contexts[number]) + _ONE] += _ONE
+        counts[number & 1, np.uint64(contexts[number]) + _ONE] += _ONE
+    counters = counts[0]
+    ones = np.uint64(0)
     for context in range(256):
-        words[context + 1] += words[context]
-        count = changes[context]
-        for place in range(words[context], words[context + 1]):
-            where = np.uint64(place)
-            count += np.uint64(bitmap[where >> _BYTE]) >> (_BIT - (where & _BIT)) & _ONE
-        changes[context + 1] = count
-    if changes[256] != values.size:
+        start = counters[context] & _PLACE
+        stop = start + counts[0, context + 1] + counts[1, context + 1]
+        for place in range(start, stop):
+            ones += np.uint64(changed[place])
+        counters[context + 1] = stop | ones << _HALF
+    if ones != values.size:
         return 0
     last = np.uint64(values.size - 1)
     for number in range(contexts.size):
         context = np.uint64(contexts[number])
-        place, slot = words[context], changes[context]
-        words[context] = place + _ONE
-        changed = np.uint64(bitmap[place >> _BYTE]) >> (_BIT - (place & _BIT)) & _ONE
-        changes[context] = slot + changed
-        value = np.uint64(values[min(slot, last)]) + _ONE
-        folded[number] = value * changed
+        counter = counters[context]
+        is_changed = np.uint64(changed[counter & _PLACE])
+        counters[context] = counter + (_ONE | is_changed << _HALF)
+        value = np.uint64(values[min(counter >> _HALF, last)]) + _ONE
+        folded[number] = value * is_changed
     return 1

@@ -16,7 +16,7 @@ import numpy as np
 
 from skillpm.delta.kernels import floats as kernels
 from skillpm.delta.kernels.choice import compiled
-from skillpm.delta.tensors.rounding import Floats
+from skillpm.delta.tensors.rounding import CHEAP, Floats
 from skillpm.spec.overlap import BUCKETS
 
 BLOCK = 1 << 16
@@ -53,7 +53,7 @@ class Sketcher:
 
     def _block_sum(self, delta: Floats) -> Floats:
         """Return the sums over the rows of delta * signs, at most `BLOCK` elements of delta."""
-        if compiled(delta.size):
+        if compiled(delta.size >> CHEAP):
             rows = np.empty((_LEVELS + 2) * BUCKETS)
             kernels.sketch_block(delta, self._signs.reshape(-1), rows, BUCKETS)
             return rows[-BUCKETS:]

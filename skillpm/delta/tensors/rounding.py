@@ -33,6 +33,9 @@ _NARROW = {"BF16": (45, 127), "F16": (42, 15)}
 """The 16-bit formats, as their kernels take them: bits dropped from a float64's mantissa, bias."""
 _KERNELS = frozenset({"BF16", "F16", "F32"})
 """The formats to which kernels round."""
+CHEAP = 9
+"""numpy takes about a nanosecond more per element here: 2^9 elements count as one of a slow kernel,
+so that a small LoRA is applied without loading numba, which takes half a second and 130 MB."""
 _MIDDLE = np.uint16(0x8000)
 _OVERFLOW = float.fromhex("0x1.ffp127")
 """The lowest magnitude that rounds to infinity in bfloat16."""
@@ -58,7 +61,7 @@ _TABLES = {name: _table(*parts) for name, parts in _SMALL.items()}
 
 def to_float64(words: Words, dtype: str) -> Floats:
     """Return the exact values [n] of the bit patterns [n] of a floating point dtype."""
-    if dtype in _NARROW and _is_flat(words) and compiled(words.size):
+    if dtype in _NARROW and _is_flat(words) and compiled(words.size >> CHEAP):
         values = np.empty(words.shape)
         kernels.widen16(words, *_NARROW[dtype], values)
         return values
@@ -110,7 +113,7 @@ def from_float64(values: Floats, dtype: str) -> tuple[Words, npt.NDArray[np.bool
     """
     if dtype == "F64":
         return values.view("<u8"), ~np.isfinite(values)
-    if dtype in _KERNELS and _is_flat(values) and compiled(values.size):
+    if dtype in _KERNELS and _is_flat(values) and compiled(values.size >> CHEAP):
         return _from_float64_compiled(values, dtype)
     if dtype == "BF16" and (words := _to_bfloat16(values)) is not None:
         return words, np.zeros(values.shape, dtype=np.bool_)
@@ -144,7 +147,12 @@ def round_sum(reference: Words, total: Floats, dtype: str) -> tuple[Words, int]:
     Where the reference is NaN or infinite, its bits are kept. Returns the words [n], and the number
     of other sums that overflow or are NaN.
     """
-    if dtype in _KERNELS and _is_flat(total) and _is_flat(reference) and compiled(total.size):
+    if (
+        dtype in _KERNELS
+        and _is_flat(total)
+        and _is_flat(reference)
+        and compiled(total.size >> CHEAP)
+    ):
         words = np.empty_like(reference)
         if dtype == "F32":
             return words, kernels.round_sum32(reference, total, words)
