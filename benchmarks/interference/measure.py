@@ -17,8 +17,8 @@ from benchmarks.tools.offline import setting_at
 from examples.continual import model as lm
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.model import open_checkpoint
-from skillpm.delta.apply.compose import Composition, WeightedPack
-from skillpm.delta.encode.schemes import Lossless
+from skillpm.delta.decoding.compose import Composition, WeightedPack
+from skillpm.delta.encoding.schemes import Lossless
 from skillpm.flows.pack.model_pair import PackRequest
 from skillpm.flows.pack.pack import pack
 from skillpm.flows.packs.composition import opened

@@ -21,9 +21,9 @@ from safetensors.torch import load_file, save_file
 from benchmarks.peers import codecs
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.model import open_checkpoint
-from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter
+from skillpm.delta.decoding.compose import Composition, WeightedPack
 from skillpm.delta.tensors.streams import pair_chunks, reference_chunks
 from skillpm.flows.packs.composition import opened
 from skillpm.spec.dtypes import TensorSpec
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.peers.task import Task
-    from skillpm.delta.encode.schemes import Scheme
+    from skillpm.delta.encoding.schemes import Scheme
     from skillpm.delta.tensors.ports import Source
     from skillpm.delta.tensors.words import Words
 

@@ -22,8 +22,8 @@ from benchmarks.peers.scheme import Peer, keep_share
 from skillpm.delta.codecs import svd
 from skillpm.delta.codecs.shared.quantise import dequantise
 from skillpm.delta.codecs.svd import ColumnGroup, Columns, SingularFactors, matrix_shape
-from skillpm.delta.encode.schemes import WIDTH, GraftLLM
-from skillpm.delta.encode.torch_svd import decompose
+from skillpm.delta.encoding.schemes import WIDTH, GraftLLM
+from skillpm.delta.encoding.torch_svd import decompose
 from skillpm.delta.tensors.module_kinds import kind_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.peers.task import Task, role_of
 from skillpm.delta.codecs import topk
 from skillpm.delta.coding.payload import PayloadWriter, Record
-from skillpm.delta.encode.schemes import Lossless
+from skillpm.delta.encoding.schemes import Lossless
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.rounding import Floats
 from skillpm.delta.tensors.streams import Chunk

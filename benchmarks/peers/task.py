@@ -13,7 +13,7 @@ import torch
 
 from skillpm.checkpoint.model import Checkpoint, open_checkpoint
 from skillpm.delta.codecs.svd import SingularFactors, matrix_shape
-from skillpm.delta.encode.torch_svd import decompose
+from skillpm.delta.encoding.torch_svd import decompose
 from skillpm.delta.tensors.module_kinds import kind_of
 from skillpm.delta.tensors.pairing import Pair, pair_up
 from skillpm.delta.tensors.rounding import Floats, to_float64

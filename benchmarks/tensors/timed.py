@@ -21,8 +21,8 @@ from skillpm.delta.auto.striped import delta_of
 from skillpm.delta.auto.weights import Calibrated, Kronecker, Unweighted
 from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter
-from skillpm.delta.encode import torch_svd as factor
-from skillpm.delta.encode.schemes import GraftLLM, Lossless
+from skillpm.delta.encoding import torch_svd as factor
+from skillpm.delta.encoding.schemes import GraftLLM, Lossless
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.words import chunk_spans
 from skillpm.spec.dtypes import TensorSpec

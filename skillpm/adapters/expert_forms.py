@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skillpm.architecture.layout import ParameterPlace
-from skillpm.delta.encode.low_rank_form import LowForm, svd_form
+from skillpm.delta.encoding.low_rank_form import LowForm, svd_form
 from skillpm.delta.tensors.rounding import Floats
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec

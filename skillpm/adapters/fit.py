@@ -16,7 +16,7 @@ from skillpm.adapters.ties import separate_ties
 from skillpm.adapters.vocabulary import complete_vocabulary, resized_count, vocabulary_keys
 from skillpm.architecture.layout import WEIGHT, ModelLayout, ParameterTarget
 from skillpm.architecture.renaming import OlderNames
-from skillpm.delta.encode.lora_source import Adapted, PendingUpdate, SourceTensor
+from skillpm.delta.encoding.lora_source import Adapted, PendingUpdate, SourceTensor
 from skillpm.delta.tensors.ports import Source
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec

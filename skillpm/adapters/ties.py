@@ -8,7 +8,7 @@ from collections.abc import MutableMapping
 
 from skillpm.adapters.names import BaseNames
 from skillpm.adapters.vocabulary import SAVE_WHOLE
-from skillpm.delta.encode.lora_source import PendingUpdate, SourceTensor
+from skillpm.delta.encoding.lora_source import PendingUpdate, SourceTensor
 from skillpm.errors import GraftError
 
 Dense = MutableMapping[str, SourceTensor]

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from skillpm.adapters.names import BaseNames
-from skillpm.delta.encode.lora_source import SourceTensor
+from skillpm.delta.encoding.lora_source import SourceTensor
 from skillpm.delta.tensors.ports import CHUNK
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec

@@ -15,7 +15,8 @@ from skillpm.spec.requirements import Requirement
 from skillpm.spec.versions import Version
 
 if TYPE_CHECKING:
-    from skillpm.delta.encode.schemes import Scheme
+    from skillpm.delta.encoding.effort import Effort
+    from skillpm.delta.encoding.schemes import Scheme
     from skillpm.flows.pack.attachments import Attach
     from skillpm.flows.pack.model_pair import PackRequest
     from skillpm.flows.pack.pack import Packed
@@ -31,8 +32,9 @@ class PackOptions:
 
     `base` and `tuned` are model folders; `tuned` may be a PEFT adapter. `budget` limits the size of
     the whole file, `keep` is the share of the delta to keep; either selects the scheme `auto`.
-    `alpha`, `energy` and `columns` are settings of the scheme `graftllm`. `calibration`, `probes`,
-    `router` and `router_background` are files; `device` is the device that runs models for them.
+    `effort` is a setting of the scheme `lossless`: `fast`, `normal` or `best`. `alpha`, `energy`
+    and `columns` are settings of `graftllm`. `calibration`, `probes`, `router` and
+    `router_background` are files; `device` is the device that runs models for them.
     """
 
     base: Path
@@ -45,6 +47,7 @@ class PackOptions:
     keep: float | None = None
     calibration: Path | None = None
     device: str | None = None
+    effort: "Effort | None" = None
     alpha: float | None = None
     energy: float | None = None
     columns: str | None = None
@@ -188,17 +191,24 @@ def _scheme(options: PackOptions) -> "Scheme | EncodingTarget":
         raise UsageError(
             f"`--{min(graftllm)}` needs the scheme `graftllm`", hint="add `--scheme graftllm`"
         )
+    if options.effort is not None and (is_auto or options.scheme == "graftllm"):
+        raise UsageError(
+            "`--effort` needs the scheme `lossless`", hint="leave out `--effort`, or the scheme"
+        )
     if is_auto:
         return _auto(options)
     _check_no_calibration(options)
     if options.scheme == "graftllm":
-        from skillpm.delta.encode.schemes import GraftLLM
-        from skillpm.delta.encode.torch_svd import decompose
+        from skillpm.delta.encoding.schemes import GraftLLM
+        from skillpm.delta.encoding.torch_svd import decompose
 
         return GraftLLM(decompose, **graftllm)
-    from skillpm.delta.encode.schemes import Lossless
+    from skillpm.delta.encoding.effort import EFFORTS, NORMAL
+    from skillpm.delta.encoding.schemes import Lossless
 
-    return Lossless()
+    if options.effort not in (None, *EFFORTS):
+        raise UsageError(f"`--effort` is `{options.effort}`, expected one of {', '.join(EFFORTS)}")
+    return Lossless(options.effort or NORMAL)
 
 
 def _check_no_calibration(options: PackOptions) -> None:

@@ -16,6 +16,7 @@ from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
     from skillpm.api.model_values import ModelComparison, ModelIdentity
+    from skillpm.delta.encoding.effort import Effort
     from skillpm.delta.tensors.differences import Difference
     from skillpm.spec.budget import Budget
     from skillpm.spec.names import SkillName
@@ -128,6 +129,7 @@ class PackFlags(TypedDict):
     keep: float | None
     calibration: Path | None
     device: str | None
+    effort: "Effort | None"
     alpha: float | None
     energy: float | None
     columns: str | None
@@ -182,6 +184,11 @@ class PackFlags(TypedDict):
     type=_FILE,
     metavar="FILE",
     help="auto: text that weights errors by their effect on the model.",
+)
+@click.option(
+    "--effort",
+    type=click.Choice(["fast", "normal", "best"]),
+    help="lossless: speed or size (default: normal).",
 )
 @click.option("--device", metavar="NAME", help="Device for models, `cpu` or `cuda` (default: cpu).")
 @click.option(

@@ -148,8 +148,10 @@ def verified_packs(state: State) -> "VerifiedPacks":
 
 def command_client(state: State, *, timeout: float = inf) -> Client:
     """The client of a command, closed at its end. `timeout` limits a resolution, in seconds."""
+    from skillpm.cli.heap import keep_freed_memory
     from skillpm.cli.progress import Bars
 
+    keep_freed_memory()
     on_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     shows_bars = on_terminal and not (state.quiet or state.json)
     bars = Bars(shown=shows_bars, color=color_of(state.options))

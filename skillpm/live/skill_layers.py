@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from skillpm.delta.apply.compose import Composition, WeightedPack
-from skillpm.delta.apply.open_pack import OpenPack
+from skillpm.delta.decoding.compose import Composition, WeightedPack
+from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.delta.tensors.ports import Source
 from skillpm.spec.manifest import FootprintEntry
 from skillpm.spec.merging import Merging

@@ -2,7 +2,7 @@
 
 from skillpm.spec.manifest import Manifest
 
-EXACT = frozenset({"lossless", "whole"})
+EXACT = frozenset({"lossless", "bitmap", "whole"})
 FACTORS = "lowrank"
 """The codec that stores low-rank factors."""
 

@@ -145,7 +145,7 @@ def _partial_checks(plain: dict[str, Any]) -> Iterator[tuple[str, str]]:
     ignored = Problems("parts")
     for position, raw in enumerate(_listed(plain, "footprint")):
         entry = collect(FootprintEntry, raw, ignored)
-        for field, problem in _entry_checks(entry, over=bool(plain.get("over"))) if entry else ():
+        for field, problem in entry_problems(entry, over=bool(plain.get("over"))) if entry else ():
             yield f"footprint[{position}].{field}", problem
     files = {n: collect(SideFile, raw, ignored) for n, raw in enumerate(_listed(plain, "files"))}
     yield from _file_checks({n: file for n, file in files.items() if file})
@@ -167,7 +167,7 @@ def _cross_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
         if entry.tensor in names:
             yield f"{path}.tensor", f"duplicate tensor {entry.tensor!r}"
         names.add(entry.tensor)
-        for field, problem in _entry_checks(entry, over=bool(manifest.over)):
+        for field, problem in entry_problems(entry, over=bool(manifest.over)):
             yield f"{path}.{field}", problem
     yield from _file_checks(dict(enumerate(manifest.files)))
     yield from _need_checks(manifest)
@@ -238,7 +238,8 @@ def _file_checks(files: dict[int, SideFile]) -> Iterator[tuple[str, str]]:
         seen.add(file.path)
 
 
-def _entry_checks(entry: FootprintEntry, *, over: bool) -> Iterator[tuple[str, str]]:
+def entry_problems(entry: FootprintEntry, *, over: bool) -> Iterator[tuple[str, str]]:
+    """Yield the problems of an entry as (field, problem); `over`: the pack is a layered one."""
     if not entry.tensor or "\0" in entry.tensor:
         yield "tensor", "expected a name that is not empty and has no NUL"
     if entry.tensor == METADATA:

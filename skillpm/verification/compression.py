@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from math import isclose
 
-from skillpm.delta.apply.recompute import DecodedTensor, sketch_of
+from skillpm.delta.decoding.recompute import DecodedTensor, sketch_of
 from skillpm.delta.tensors.module_kinds import kind_of
 from skillpm.spec.compat import is_additive
 from skillpm.spec.exactness import is_exact

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from skillpm.delta.apply.recompute import DecodedTensor
+from skillpm.delta.decoding.recompute import DecodedTensor
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
 from skillpm.spec.manifest import ArchitectureFacts, Manifest

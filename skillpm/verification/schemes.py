@@ -5,10 +5,11 @@ from itertools import chain
 from math import isfinite
 from typing import Any
 
-from skillpm.delta.apply.recompute import DecodedTensor
 from skillpm.delta.codecs import svd, topk
 from skillpm.delta.codecs.svd import matrix_shape
-from skillpm.delta.encode.schemes import COLUMN_GROUPS, lossy_codec, split_rank
+from skillpm.delta.decoding.recompute import DecodedTensor
+from skillpm.delta.encoding.effort import EFFORT_CODECS, NORMAL
+from skillpm.delta.encoding.schemes import COLUMN_GROUPS, lossy_codec, split_rank
 from skillpm.delta.tensors.module_kinds import kind_of
 from skillpm.errors import SpecError
 from skillpm.spec.budget import Budget
@@ -20,7 +21,7 @@ from skillpm.verification.evidence import Discrepancies, Discrepancy
 Tensors = Mapping[str, DecodedTensor]
 _SETTINGS = "compression.settings"
 _OWN_KEYS = {
-    "lossless": frozenset({"adapter"}),
+    "lossless": frozenset({"adapter", "effort"}),
     "graftllm": frozenset({"alpha", "energy", "rank", "mlp_rank", "columns", "group"}),
     "auto": frozenset({"budget", "keep", "scale", "curve", "divergence", "of"}),
 }
@@ -65,8 +66,21 @@ def _check_lossless(manifest: Manifest, tensors: Tensors) -> Discrepancies:
             )
             yield Discrepancy("compression.scheme", "lossless", expected)
             return
+    yield from _check_effort(manifest)
     if "adapter" in manifest.compression.settings:
         yield from _check_adapter(manifest, tensors)
+
+
+def _check_effort(manifest: Manifest) -> Discrepancies:
+    """Check that the effort is known, and that it tries the codecs in the payload."""
+    path = f"{_SETTINGS}.effort"
+    effort = manifest.compression.settings.get("effort", NORMAL)
+    if not isinstance(effort, str) or effort not in EFFORT_CODECS:
+        yield Discrepancy(path, effort, " or ".join(EFFORT_CODECS))
+        return
+    codecs = {entry.codec for entry in _carried(manifest)} & set().union(*EFFORT_CODECS.values())
+    for codec in sorted(codecs - EFFORT_CODECS[effort]):
+        yield Discrepancy(path, effort, f"an effort that uses the codec `{codec}`")
 
 
 def _check_adapter(manifest: Manifest, tensors: Tensors) -> Discrepancies:

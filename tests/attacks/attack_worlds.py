@@ -16,10 +16,10 @@ from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.leaves import identify
 from skillpm.checkpoint.model import open_checkpoint
 from skillpm.checkpoint.write import write_all
-from skillpm.delta.apply.compose import Composition, WeightedPack
-from skillpm.delta.apply.open_pack import OpenPack
-from skillpm.delta.encode.schemes import GraftLLM, Lossless
-from skillpm.delta.encode.torch_svd import decompose
+from skillpm.delta.decoding.compose import Composition, WeightedPack
+from skillpm.delta.decoding.open_pack import OpenPack
+from skillpm.delta.encoding.schemes import GraftLLM, Lossless
+from skillpm.delta.encoding.torch_svd import decompose
 from skillpm.errors import IntegrityError, RegistryError, SkillpmError
 from skillpm.flows.inspect.verify import verify_pack
 from skillpm.flows.pack.model_pair import PackRequest

@@ -13,9 +13,9 @@ from attack_worlds import Forge, forge_of, setting_in
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.model import open_checkpoint
 from skillpm.checkpoint.write import write_all
-from skillpm.delta.apply.compose import Composition, WeightedPack
-from skillpm.delta.encode.schemes import GraftLLM, Lossless, Scheme
-from skillpm.delta.encode.torch_svd import decompose
+from skillpm.delta.decoding.compose import Composition, WeightedPack
+from skillpm.delta.encoding.schemes import GraftLLM, Lossless, Scheme
+from skillpm.delta.encoding.torch_svd import decompose
 from skillpm.flows.inspect.verify import Verified, verify_pack
 from skillpm.flows.pack.attachments import Attach, Attachment
 from skillpm.flows.pack.fit_auto import fit

@@ -17,7 +17,7 @@ from tiny_models import Models, Pair
 
 from skillpm.archive.reader import PackFile, open_pack
 from skillpm.archive.writer import write_archive
-from skillpm.delta.apply.open_pack import OpenPack
+from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.errors import SpecError
 from skillpm.flows.inspect.picture import _column, _columns, picture_of
 from skillpm.pictures.draw import draw, png

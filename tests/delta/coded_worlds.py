@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from delta_worlds import Bytes, layer_of, new_writer, reader_of
 
-from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.codecs.grid import CodedGrid, rows_of
 from skillpm.delta.codecs.shared.parts import PART
 from skillpm.delta.codecs.shared.protocol import CodedTensor
@@ -16,6 +15,7 @@ from skillpm.delta.codecs.svd_ec import CodedFactors
 from skillpm.delta.codecs.svd_ec_grid import CodedHybrid
 from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
+from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.delta.tensors.words import chunk_spans
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec

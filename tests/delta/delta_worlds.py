@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter
-from skillpm.delta.encode.encode import EncodingJob, encode_blocks
-from skillpm.delta.encode.schemes import GraftLLM, Lossless, Scheme
-from skillpm.delta.encode.torch_svd import decompose
+from skillpm.delta.decoding.open_pack import OpenPack
+from skillpm.delta.encoding.encode import EncodingJob, encode_blocks
+from skillpm.delta.encoding.schemes import GraftLLM, Lossless, Scheme
+from skillpm.delta.encoding.torch_svd import decompose
 from skillpm.delta.tensors.pairing import pair_up
 from skillpm.delta.tensors.ports import CHUNK, Source
 from skillpm.delta.tensors.rounding import from_float64

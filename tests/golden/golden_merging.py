@@ -12,8 +12,8 @@ from golden_worlds import HERE, WIDE, write_model
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.leaves import identify
 from skillpm.checkpoint.model import open_checkpoint
-from skillpm.delta.apply.compose import Composition, WeightedPack
-from skillpm.delta.apply.open_pack import OpenPack
+from skillpm.delta.decoding.compose import Composition, WeightedPack
+from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.flows.packs.composition import composed_identity
 from skillpm.spec.merging import METHODS, Merging
 

@@ -17,8 +17,8 @@ from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.leaves import identify
 from skillpm.checkpoint.model import open_checkpoint
 from skillpm.checkpoint.write import write_all
-from skillpm.delta.apply.compose import Composition, WeightedPack
-from skillpm.delta.apply.open_pack import OpenPack
+from skillpm.delta.decoding.compose import Composition, WeightedPack
+from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.delta.tensors.rounding import from_float64, to_float64
 from skillpm.flows.pack.model_pair import PackRequest
 from skillpm.flows.pack.pack import pack
@@ -123,8 +123,8 @@ def setting_in(folder: Path) -> Session:
 
 def cut_pack(folder: Path, name: str, output: Path) -> None:
     """Make one golden pack again."""
-    from skillpm.delta.encode.schemes import GraftLLM, Lossless
-    from skillpm.delta.encode.torch_svd import decompose
+    from skillpm.delta.encoding.schemes import GraftLLM, Lossless
+    from skillpm.delta.encoding.torch_svd import decompose
 
     base = write_model(folder / "base.safetensors", WORLDS[name], tuned=False)
     if name in ADAPTERS:

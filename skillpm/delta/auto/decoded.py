@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-from skillpm.delta.apply.open_pack import OpenPack
+from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.delta.tensors.ports import Source
 from skillpm.delta.tensors.rounding import to_float64
 from skillpm.delta.tensors.streams import whole

@@ -24,7 +24,7 @@ from skillpm.delta.auto.scheme import (
     survey,
 )
 from skillpm.delta.auto.striped import delta_of
-from skillpm.delta.encode.encode import EncodingJob
+from skillpm.delta.encoding.encode import EncodingJob
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.streams import pair_chunks
 from skillpm.parallel import Advance, no_advance, parallel_map

@@ -22,7 +22,7 @@ from skillpm.delta.auto.metric import Weighting
 from skillpm.delta.auto.striped import code_large, delta_of, is_large, sampled
 from skillpm.delta.codecs.grid import rows_of
 from skillpm.delta.coding.payload import PayloadWriter, Record
-from skillpm.delta.encode.schemes import Lossless
+from skillpm.delta.encoding.schemes import Lossless
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.rounding import Floats
 from skillpm.delta.tensors.streams import Chunk

@@ -28,7 +28,7 @@ from skillpm.delta.codecs.shared.base import (
 )
 from skillpm.delta.codecs.shared.exact_product import ExactProduct, Factor, width_for
 from skillpm.delta.codecs.shared.forms import AdapterFactors
-from skillpm.delta.codecs.shared.protocol import Codec
+from skillpm.delta.codecs.shared.protocol import Codec, TensorDecoder
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.tensors.rounding import Floats, to_float64
 from skillpm.delta.tensors.words import Words, chunk_spans, from_planes, planes_of, word_dtype
@@ -65,6 +65,18 @@ class Update:
         """The shape of Δ."""
         out, width = int(self.b.words.shape[0]), int(self.a.words.shape[1])
         return (width, out) if self.transposed else (out, width)
+
+    def equals(self, other: "Update") -> bool:
+        """Whether both updates have the same bits, so that they give the same tensor."""
+        mine, others = self.magnitudes, other.magnitudes
+        return (
+            self.a.equals(other.a)
+            and self.b.equals(other.b)
+            and (self.scale, self.transposed, self.axis)
+            == (other.scale, other.transposed, other.axis)
+            and (mine is None) == (others is None)
+            and (mine is None or others is None or mine.tobytes() == others.tobytes())
+        )
 
     def product(self, what: str, *, width: int, depth: int) -> ExactProduct:
         """Return B·A or its transpose, multiplied in slices of `width` bits to `depth` levels."""
@@ -175,9 +187,14 @@ class LowRankDecoder:
             )
         self._spec = spec
         self.update = _read(spec, reader, settings)
-        width = setting(settings, "width", 1, _WIDTH_LIMIT)
-        depth = setting(settings, "depth", 1, 2)
-        self._applied = AppliedUpdate(spec, self.update, width=width, depth=depth)
+        self._width = setting(settings, "width", 1, _WIDTH_LIMIT)
+        self._depth = setting(settings, "depth", 1, 2)
+        self._applied = AppliedUpdate(spec, self.update, width=self._width, depth=self._depth)
+
+    def applies(self, update: Update) -> bool:
+        """Whether the decoder computes what `AppliedUpdate.fitting` does with this update."""
+        slices = (width_for(update.rank), depth_for(self._spec.dtype))
+        return (self._width, self._depth) == slices and self.update.equals(update)
 
     def decode_chunk(self, chunk: int, reference: Words, delta: Floats | None = None) -> Words:
         """Return float64(reference) + Δ̂, rounded once. Raises `GraftError` if a sum overflows."""
@@ -195,6 +212,11 @@ class LowRankDecoder:
         if update.magnitudes is not None:
             return None
         return AdapterFactors(update.a, update.b, update.scale, update.transposed)
+
+
+def applies(decoder: TensorDecoder, update: Update) -> bool:
+    """Whether a decoder computes what `AppliedUpdate.fitting` does with this update."""
+    return isinstance(decoder, LowRankDecoder) and decoder.applies(update)
 
 
 CODEC = Codec(NAME, LowRankDecoder, keeps_factors=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from skillpm.delta.codecs import (
+    bitmap,
     grid,
     lossless,
     lowrank,
@@ -19,6 +20,7 @@ from skillpm.delta.codecs.shared.protocol import Codec
 
 _ALL = (
     lossless.CODEC,
+    bitmap.CODEC,
     whole.CODEC,
     lowrank.CODEC,
     topk.CODEC,

@@ -24,6 +24,8 @@ from skillpm.spec.safetensors import (
 )
 
 _FRAME = ".zst"
+_ENTRY = 70
+"""About the bytes of a part in the header of a layer, without its name."""
 _COPY = 1 << 20
 """Bytes copied at once from the spool to the layer."""
 
@@ -71,6 +73,19 @@ class PayloadWriter:
         plain = {"codec": record.codec, **record.settings}
         with self._lock:
             self._records[tensor] = json.canonical(plain).decode()
+
+    @property
+    def size(self) -> int:
+        """The bytes of all parts, and about the bytes of their entries in the layer's header."""
+        with self._lock:
+            return sum(size + _ENTRY + len(name) for name, (_, size) in self._parts.items())
+
+    def copy_parts_to(self, other: "PayloadWriter") -> None:
+        """Store all parts in another writer too, as they are."""
+        for name, (start, size) in self._parts.items():
+            self._spool.seek(start)
+            tensor, _, part = name.rpartition("/")
+            other.put_plain(tensor, part, self._spool.read(size))
 
     def write_to(self, sink: WriteSink) -> None:
         """Write the whole layer to `sink`."""

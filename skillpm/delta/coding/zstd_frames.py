@@ -1,5 +1,7 @@
 """Parts of a payload: raw bytes, or one zstd frame if that is smaller."""
 
+from collections.abc import Mapping, Sequence
+
 import zstandard
 
 from skillpm.errors import IntegrityError
@@ -8,6 +10,8 @@ WINDOW_LIMIT = 128 << 20
 """The largest zstd window, in bytes, that is decoded."""
 PROBE = 1 << 16
 """Bytes of the sample on which the two strategies are compared."""
+_LEAST_BLOCK = 1 << 11
+"""The fewest bytes of a block: its Huffman codes take about a hundred."""
 _WORTH = 0.98
 """A large part is stored raw unless its sample shrinks at least to this share."""
 _ENTROPY = {"strategy": zstandard.STRATEGY_FAST, "min_match": 7, "hash_log": 6}
@@ -36,10 +40,35 @@ def compress(data: bytes | memoryview) -> bytes | None:
 
 
 def _frame(data: bytes | memoryview, strategy: dict[str, int]) -> bytes:
-    settings = zstandard.ZstdCompressionParameters.from_level(
-        1, **strategy, source_size=len(data), write_content_size=True
-    )
+    settings = _settings(len(data), strategy)
     return zstandard.ZstdCompressor(compression_params=settings).compress(data)
+
+
+def _settings(size: int, strategy: Mapping[str, int]) -> zstandard.ZstdCompressionParameters:
+    return zstandard.ZstdCompressionParameters.from_level(
+        1, **strategy, source_size=size, write_content_size=True
+    )
+
+
+def compress_blocks(data: memoryview, ends: Sequence[int]) -> bytes | None:
+    """Compress to one zstd frame whose blocks end at `ends`, or None if that is not smaller.
+
+    Each block has its own Huffman codes. `ends` are ascending positions; ends that would leave a
+    block of less than `_LEAST_BLOCK` bytes are skipped. Repetitions are hardly searched.
+    """
+    compressor = zstandard.ZstdCompressor(compression_params=_settings(len(data), _ENTROPY))
+    stream = compressor.compressobj(size=len(data))
+    pieces: list[bytes] = []
+    last = 0
+    for end in ends:
+        if min(end - last, len(data) - end) >= _LEAST_BLOCK:
+            pieces.append(stream.compress(data[last:end]))
+            pieces.append(stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
+            last = end
+    pieces.append(stream.compress(data[last:]))
+    pieces.append(stream.flush())
+    frame = b"".join(pieces)
+    return frame if len(frame) < len(data) else None
 
 
 def decompress(frame: bytes, expected: int, what: str) -> bytes:

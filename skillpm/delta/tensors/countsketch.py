@@ -14,10 +14,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from skillpm.delta.tensors.rounding import Floats
+from skillpm.delta.kernels import floats as kernels
+from skillpm.delta.kernels.choice import compiled
+from skillpm.delta.tensors.rounding import CHEAP, Floats
 from skillpm.spec.overlap import BUCKETS
 
 BLOCK = 1 << 16
+_LEVELS = (BLOCK // BUCKETS).bit_length() - 1
 _TAG = b"skillpm.sketch.v1\0"
 
 
@@ -43,15 +46,20 @@ class Sketcher:
 
     def add(self, delta: Floats) -> None:
         """Add the next elements [n]. A value that is not finite counts as zero."""
-        finite = np.isfinite(delta)
-        clean = delta if finite.all() else np.where(finite, delta, 0.0)
-        for start in range(0, clean.size, BLOCK):
-            part = clean[start : start + BLOCK]
-            piece = np.zeros(BLOCK)
-            piece[: part.size] = part
+        for start in range(0, delta.size, BLOCK):
             sign = _bits(self._seed + self._blocks.to_bytes(8, "little"), 1)
-            self.buckets += sign * _row_sum(piece.reshape(-1, BUCKETS) * self._signs)
+            self.buckets += sign * self._block_sum(delta[start : start + BLOCK])
             self._blocks += 1
+
+    def _block_sum(self, delta: Floats) -> Floats:
+        """Return the sums over the rows of delta * signs, at most `BLOCK` elements of delta."""
+        if compiled(delta.size >> CHEAP):
+            rows = np.empty((_LEVELS + 2) * BUCKETS)
+            kernels.sketch_block(delta, self._signs.reshape(-1), rows, BUCKETS)
+            return rows[-BUCKETS:]
+        piece = np.zeros(BLOCK)
+        piece[: delta.size] = np.where(np.isfinite(delta), delta, 0.0)
+        return _row_sum(piece.reshape(-1, BUCKETS) * self._signs)
 
 
 def _row_sum(rows: Floats) -> Floats:

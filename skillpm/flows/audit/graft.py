@@ -14,7 +14,7 @@ from typing import Any
 from skillpm.audit.findings import Finding
 from skillpm.checkpoint.folder import STAMP, foreign_entries
 from skillpm.checkpoint.model import Checkpoint, VerifiedCheckpoint
-from skillpm.delta.apply.compose import Composition, WeightedPack
+from skillpm.delta.decoding.compose import Composition, WeightedPack
 from skillpm.errors import SkillpmError
 from skillpm.files.errors import DeniedError
 from skillpm.files.folder import Folder

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from skillpm.checkpoint.model import CONFIG, Checkpoint, VerifiedCheckpoint
-from skillpm.delta.apply.compose import WeightedPack
+from skillpm.delta.decoding.compose import WeightedPack
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import GraftError
 from skillpm.flows.evaluate.route import open_routes

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from skillpm.checkpoint.files import FileKey
 from skillpm.checkpoint.model import CONFIG, Checkpoint, VerifiedCheckpoint
-from skillpm.delta.apply.compose import Composition
+from skillpm.delta.decoding.compose import Composition
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import GraftError
 from skillpm.flows.graft.assemble import assemble

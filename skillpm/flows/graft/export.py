@@ -10,7 +10,7 @@ from pathlib import Path
 
 from skillpm.checkpoint.folder import STAMP
 from skillpm.checkpoint.model import Checkpoint, VerifiedCheckpoint
-from skillpm.delta.apply.compose import Composition, WeightedPack
+from skillpm.delta.decoding.compose import Composition, WeightedPack
 from skillpm.environment.project import ProjectFolder
 from skillpm.environment.swap import check_apart
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError

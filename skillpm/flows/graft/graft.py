@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.checkpoint.model import Checkpoint, VerifiedCheckpoint
-from skillpm.delta.apply.compose import Composition, WeightedPack
+from skillpm.delta.decoding.compose import Composition, WeightedPack
 from skillpm.environment.generation import Generation
 from skillpm.environment.known_projects import KnownProjects
 from skillpm.environment.project import ProjectFolder

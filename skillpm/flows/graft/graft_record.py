@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from skillpm.checkpoint.folder import STAMP
-from skillpm.delta.apply.compose import Composition
+from skillpm.delta.decoding.compose import Composition
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
 from skillpm.files.folder import Folder
 from skillpm.files.tree import hash_below

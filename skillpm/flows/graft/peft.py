@@ -6,9 +6,9 @@ from math import sqrt
 
 from skillpm.adapters.expert_forms import ExpertForms, expert_forms
 from skillpm.checkpoint.model import VerifiedCheckpoint
-from skillpm.delta.apply.compose import Composition
-from skillpm.delta.apply.open_pack import OpenPack
-from skillpm.delta.encode.low_rank_form import (
+from skillpm.delta.decoding.compose import Composition
+from skillpm.delta.decoding.open_pack import OpenPack
+from skillpm.delta.encoding.low_rank_form import (
     RANKS,
     LowForm,
     best_rank,

@@ -12,7 +12,7 @@ from typing import Any
 from skillpm.checkpoint.folder import small_files
 from skillpm.checkpoint.model import Shard, VerifiedCheckpoint
 from skillpm.checkpoint.place import is_own_file, is_read_only
-from skillpm.delta.apply.compose import Composition
+from skillpm.delta.decoding.compose import Composition
 from skillpm.flows.graft.existing_graft import ExistingGraft
 from skillpm.flows.graft.graft_record import SUMS, manifest_leaf, metadata_bytes
 from skillpm.spec import json

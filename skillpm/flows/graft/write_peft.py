@@ -10,7 +10,7 @@ from skillpm.adapters.expert_forms import ExpertForms
 from skillpm.adapters.keys import PREFIX
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.checkpoint.write import write_shard
-from skillpm.delta.encode.low_rank_form import LowForm, pad_bytes
+from skillpm.delta.encoding.low_rank_form import LowForm, pad_bytes
 from skillpm.flows.graft.peft import LayeredDelta, LowRankResult
 from skillpm.flows.graft.peft_targets import check_loads
 from skillpm.parallel import no_advance, thread_pool

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from skillpm.archive.reader import PackFile
-from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.codecs.table import CODECS
+from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.delta.tensors.module_kinds import KINDS, block_of, kind_of
 from skillpm.delta.tensors.ports import CHUNK
 from skillpm.errors import SpecError

@@ -16,7 +16,7 @@ from skillpm.flows.session.session import Session
 from skillpm.running.runner import Batch, Runner, answers_of, divergence
 
 if TYPE_CHECKING:
-    from skillpm.delta.apply.open_pack import OpenPack
+    from skillpm.delta.decoding.open_pack import OpenPack
 
 HELD_OUT = 4
 """Every fourth batch is held out, to measure the divergence of a pack."""

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from skillpm.checkpoint.files import OpenFile
-from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.coding.payload import PayloadReader
-from skillpm.delta.encode.encode import (
+from skillpm.delta.decoding.open_pack import OpenPack
+from skillpm.delta.encoding.encode import (
     EncodedBlock,
     EncodingJob,
-    MeasuredTensor,
     encode_blocks,
     measure_pack,
     rounding_share,
 )
-from skillpm.delta.encode.schemes import Scheme
+from skillpm.delta.encoding.measured import MeasuredTensor
+from skillpm.delta.encoding.schemes import Scheme
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.flows.pack.model_pair import ModelPair
 from skillpm.flows.session.session import Session

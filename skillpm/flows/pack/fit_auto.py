@@ -14,7 +14,7 @@ from skillpm.delta.auto.metric import Weighting
 from skillpm.delta.auto.plan import CandidateSurvey
 from skillpm.delta.auto.scheme import Auto, CandidateCache
 from skillpm.delta.auto.weights import Unweighted
-from skillpm.delta.encode.encode import EncodingJob
+from skillpm.delta.encoding.encode import EncodingJob
 from skillpm.errors import GraftError
 from skillpm.flows.pack.attachments import Attachments
 from skillpm.flows.pack.encoded_delta import Layers, encode_layers

@@ -5,7 +5,8 @@ from math import sqrt
 from typing import Any
 
 from skillpm.checkpoint.model import VerifiedCheckpoint
-from skillpm.delta.encode.encode import MeasuredTensor, cast_leaf
+from skillpm.delta.encoding.encode import cast_leaf
+from skillpm.delta.encoding.measured import MeasuredTensor
 from skillpm.delta.tensors.countsketch import encode_sketch, sum_sketches
 from skillpm.delta.tensors.module_kinds import KINDS, kind_of
 from skillpm.delta.tensors.pairing import Renaming

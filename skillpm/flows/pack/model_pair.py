@@ -7,7 +7,7 @@ from pathlib import Path
 from skillpm.adapters.adapter import Adapter
 from skillpm.architecture.ask import ask_facts
 from skillpm.checkpoint.model import Checkpoint
-from skillpm.delta.encode.encode import cast_leaf
+from skillpm.delta.encoding.encode import cast_leaf
 from skillpm.delta.tensors.pairing import Pair, Renaming, pair_up
 from skillpm.delta.tensors.ports import Source
 from skillpm.errors import GraftError

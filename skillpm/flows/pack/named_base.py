@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from skillpm.adapters.adapter import Adapter
+from skillpm.checkpoint.files import FileKey
 from skillpm.checkpoint.hub_cache import cached_snapshot
 from skillpm.checkpoint.model import Checkpoint, open_checkpoint
-from skillpm.delta.encode.lora_source import Adapted
+from skillpm.delta.encoding.lora_source import Adapted
 from skillpm.errors import IntegrityError, NotFoundError, SpecError
 from skillpm.flows.pack.reference import Reference
 from skillpm.flows.session.session import Session
@@ -43,7 +44,10 @@ def check_named_base(
 def _check_same(
     session: Session, adapter: Adapter, reference: Reference, adapted: Adapted, model: Checkpoint
 ) -> None:
-    named = session.identify(model, "hashing the adapter's base", cached=False)
+    if _files(model) == _files(reference.base):
+        named = reference.base.identity
+    else:
+        named = session.identify(model, "hashing the adapter's base", cached=False)
     if named.root == reference.identity.root:
         return
     changed = [name for name in adapted.touched if name in reference.identity.leaves]
@@ -54,6 +58,11 @@ def _check_same(
         + ("; all tensors that the adapter changes are the same in both" if near else ""),
         hint=f"use the base that the adapter names: `skillpm pack {model.path} {adapter.path} …`",
     )
+
+
+def _files(model: Checkpoint) -> list[FileKey]:
+    """The files of a model. The same files were hashed before, in this command."""
+    return sorted(shard.file.key() for shard in model.shards.values())
 
 
 def _cached(name: str, revision: str | None) -> Checkpoint | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from skillpm.delta.encode.schemes import Scheme
+from skillpm.delta.encoding.schemes import Scheme
 from skillpm.files.output import check_output
 from skillpm.flows.pack.attachments import Attach, OmittedFile, collect_attachments
 from skillpm.flows.pack.encoded_delta import encode_delta

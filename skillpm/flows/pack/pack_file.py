@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from skillpm.archive.writer import archive_size, write_archive
-from skillpm.delta.encode.encode import unmeasured
-from skillpm.delta.encode.schemes import Scheme
+from skillpm.delta.encoding.measured import unmeasured
+from skillpm.delta.encoding.schemes import Scheme
 from skillpm.files.output import staged_path
 from skillpm.flows.pack.attachments import Attachments
 from skillpm.flows.pack.encoded_delta import EncodedDelta, Layers

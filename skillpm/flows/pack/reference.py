@@ -6,7 +6,7 @@ from pathlib import Path
 
 from skillpm.checkpoint.folder import is_graft
 from skillpm.checkpoint.model import Checkpoint, VerifiedCheckpoint
-from skillpm.delta.apply.compose import Composition, WeightedPack
+from skillpm.delta.decoding.compose import Composition, WeightedPack
 from skillpm.delta.tensors.ports import Source
 from skillpm.errors import GraftError, IntegrityError
 from skillpm.flows.locking.solve import check_set

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from skillpm.delta.encode.lora_source import Factored
+from skillpm.delta.encoding.lora_source import Factored
 from skillpm.flows.pack.encoded_delta import Layers, SettledScheme
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from skillpm.delta.encode.schemes import Scheme
+    from skillpm.delta.encoding.schemes import Scheme
     from skillpm.flows.pack.attachments import Attachments
     from skillpm.flows.pack.calibrate import Calibration
     from skillpm.flows.pack.model_pair import ModelPair

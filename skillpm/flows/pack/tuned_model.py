@@ -12,7 +12,7 @@ from skillpm.adapters.fit import KnownNames, fit, merge_keys
 from skillpm.architecture.ask import ask_facts
 from skillpm.architecture.entries import TIE
 from skillpm.checkpoint.model import CONFIG, Checkpoint
-from skillpm.delta.encode.lora_source import Adapted
+from skillpm.delta.encoding.lora_source import Adapted
 from skillpm.delta.tensors.ports import Source
 from skillpm.errors import GraftError, SpecError
 from skillpm.flows.pack.named_base import check_named_base
@@ -23,7 +23,7 @@ from skillpm.flows.session.session import Session, open_model
 from skillpm.parallel import parallel_map
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
-from skillpm.spec.merkle import Identity, leaf_of_chunks
+from skillpm.spec.merkle import Identity
 
 Files = Callable[[str], bytes | None]
 _METHODS = {False: "lora", True: "dora"}
@@ -100,7 +100,7 @@ def _apply_adapter(session: Session, adapter: Adapter, reference: Reference) -> 
             "weights is unknown",
             hint="use the base in full precision",
         )
-    layout = ask_layout(adapter, reference.source, text)
+    layout = ask_layout(adapter, reference.source, text, home=session.home)
     fitted = fit(adapter, reference.source, config, known=layout or _known_names(adapter, config))
     named = check_named_base(session, adapter, reference, fitted.adapted)
     for note in fitted.notes:
@@ -155,7 +155,7 @@ def _identify(session: Session, base: Identity, adapted: Adapted) -> Identity:
     advance = session.progress("applying the adapter", sum(specs[n].nbytes for n in touched))
 
     def leaf(name: str) -> Digest:
-        digest = leaf_of_chunks(specs[name], adapted.chunks(name))
+        digest = adapted.leaf(name)
         advance(specs[name].nbytes)
         return digest
 

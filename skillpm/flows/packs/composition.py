@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from skillpm.delta.apply.compose import Composition
-from skillpm.delta.apply.open_pack import OpenPack
+from skillpm.delta.decoding.compose import Composition
+from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.errors import GraftError, IntegrityError
 from skillpm.flows.packs.protocol import AnyPack
 from skillpm.parallel import Advance, parallel_map

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from skillpm.adapters.adapter import Adapter
@@ -11,6 +12,7 @@ from skillpm.adapters.fit import wanted_names
 from skillpm.architecture.layout import ModelLayout
 from skillpm.delta.tensors.ports import Source
 from skillpm.errors import GraftError
+from skillpm.flows.packs.layout_cache import CachedLayout
 from skillpm.running.untrusted_files import UntrustedModelFiles
 from skillpm.sandbox.errors import ForeignWorkError
 
@@ -28,10 +30,13 @@ def has_transformers() -> bool:
     return find_spec("transformers") is not None
 
 
-def ask_layout(adapter: Adapter, base: Source, config: bytes | None) -> ModelLayout | None:
+def ask_layout(
+    adapter: Adapter, base: Source, config: bytes | None, *, home: Path
+) -> ModelLayout | None:
     """The layout of the model that an adapter is applied to; None if its class is not available.
 
-    Raises `GraftError` if the adapter cannot be interpreted without the class.
+    An answer is kept in the cache of the skillpm home. Raises `GraftError` if the adapter cannot be
+    interpreted without the class.
     """
     reason = "`transformers` is not installed" if not has_transformers() else "no `config.json`"
     if config is not None and has_transformers():
@@ -43,7 +48,7 @@ def ask_layout(adapter: Adapter, base: Source, config: bytes | None) -> ModelLay
             "resized": bool(adapter.keys.dense),
         }
         try:
-            return foreign_files().layout(config, base.specs, asked)
+            return _cached_layout(config, base, asked, home)
         except ForeignWorkError as problem:
             reason = str(problem)
     if adapter.config.target_parameters:
@@ -53,6 +58,17 @@ def ask_layout(adapter: Adapter, base: Source, config: bytes | None) -> ModelLay
             hint=_INSTALL,
         )
     return None
+
+
+def _cached_layout(
+    config: bytes, base: Source, asked: Mapping[str, Any], home: Path
+) -> ModelLayout:
+    cached = CachedLayout.of(home, config, base.specs, asked)
+    layout = cached.get()
+    if layout is None:
+        layout = foreign_files().layout(config, base.specs, asked)
+        cached.put(layout)
+    return layout
 
 
 def _targets(adapter: Adapter) -> dict[str, Any]:

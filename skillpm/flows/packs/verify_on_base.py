@@ -10,9 +10,9 @@ from functools import cached_property
 
 from skillpm.architecture.ask import ask_facts
 from skillpm.checkpoint.model import CONFIG, Checkpoint, VerifiedCheckpoint
-from skillpm.delta.apply.compose import Composition, WeightedPack
-from skillpm.delta.apply.open_pack import OpenPack
-from skillpm.delta.apply.recompute import DecodedTensor, decode_all
+from skillpm.delta.decoding.compose import Composition, WeightedPack
+from skillpm.delta.decoding.open_pack import OpenPack
+from skillpm.delta.decoding.recompute import DecodedTensor, decode_all
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import IntegrityError, SkillpmError
 from skillpm.flows.packs.base_parts import check_part_configs, part_warnings

@@ -17,7 +17,7 @@ from skillpm.flows.upkeep.reachability import NeededPack, Reached, needs_of, rea
 from skillpm.spec.digests import Digest
 from skillpm.store.packs import fetch_pack
 
-_CACHES = ("leaves", "surveys", "measures")
+_CACHES = ("leaves", "surveys", "measures", "layouts")
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def _fetch_again(
 
 
 def cache_clean(session: Session) -> int:
-    """Remove cached leaves, surveys and measurements; return the bytes removed."""
+    """Remove cached leaves, surveys, measurements and layouts; return the bytes removed."""
     clean_up(session)
     home = session.home
     return sum(age_out(home, "cache", name, before=inf, now=inf, dry_run=False) for name in _CACHES)

@@ -239,10 +239,10 @@ def _sizes(store: Store) -> Iterator[tuple[Digest, int, float]]:
 
 
 def _clean(session: Session, request: GcRequest, done: Collected) -> None:
-    """Remove cached leaves, surveys and measurements that are older than their limit."""
+    """Remove cached results that are older than their limit."""
     now = session.now.timestamp()
-    for name, days in (("leaves", LEAF_DAYS), ("surveys", SURVEY_DAYS), ("measures", LEAF_DAYS)):
-        before = now - days * _DAY
+    for name in ("leaves", "surveys", "measures", "layouts"):
+        before = now - (SURVEY_DAYS if name == "surveys" else LEAF_DAYS) * _DAY
         done.cache_bytes += age_out(
             session.home, "cache", name, before=before, now=now, dry_run=request.dry_run
         )

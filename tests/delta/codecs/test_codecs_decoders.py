@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from thoroughness import examples
 
-from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.codecs import zero
 from skillpm.delta.codecs.grid import CodedGrid
 from skillpm.delta.codecs.shared import coded
 from skillpm.delta.codecs.sign import CodedSigns
 from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.coding.payload import PayloadWriter
+from skillpm.delta.decoding.compose import Composition, WeightedPack
 from skillpm.delta.tensors import words as bits
 from skillpm.delta.tensors.ports import CHUNK
 from skillpm.errors import IntegrityError

@@ -4,7 +4,6 @@ from delta_worlds import FLOATS, INTS, SUB_BYTE, Model, encode_pack, new_writer,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.codecs import lossless
 from skillpm.delta.codecs.lossless_contexts import (
     Span,
@@ -13,7 +12,8 @@ from skillpm.delta.codecs.lossless_contexts import (
     encode_modelled,
 )
 from skillpm.delta.coding.integers import encode_integers
-from skillpm.delta.encode.schemes import Scheme
+from skillpm.delta.decoding.compose import Composition, WeightedPack
+from skillpm.delta.encoding.schemes import Scheme
 from skillpm.delta.tensors.ports import CHUNK
 from skillpm.delta.tensors.rounding import from_float64
 from skillpm.delta.tensors.words import difference, word_count, word_dtype

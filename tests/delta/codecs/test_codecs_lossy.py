@@ -4,7 +4,6 @@ from delta_worlds import Model, encode_pack, graftllm, new_writer, numbers, read
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.codecs import svd, topk
 from skillpm.delta.codecs.shared import products
 from skillpm.delta.codecs.shared.quantise import (
@@ -16,8 +15,9 @@ from skillpm.delta.codecs.shared.quantise import (
 )
 from skillpm.delta.codecs.svd import Columns, SingularFactors
 from skillpm.delta.coding.payload import PayloadReader
-from skillpm.delta.encode.schemes import COLUMN_GROUPS, Lossless
-from skillpm.delta.encode.torch_svd import decompose
+from skillpm.delta.decoding.compose import Composition, WeightedPack
+from skillpm.delta.encoding.schemes import COLUMN_GROUPS, Lossless
+from skillpm.delta.encoding.torch_svd import decompose
 from skillpm.delta.tensors.ports import CHUNK
 from skillpm.delta.tensors.rounding import to_float64
 from skillpm.delta.tensors.words import word_dtype

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -180,3 +181,25 @@ def test_magnitudes_that_are_not_finite_are_refused() -> None:
     made = update((30, 20), 3, axis=0, magnitudes=np.full(30, np.nan))
     with pytest.raises(IntegrityError, match="is NaN or Inf"):
         lowrank.LowRankDecoder(spec, *written(spec, made))
+
+
+def test_a_decoder_applies_only_the_update_that_it_was_written_from() -> None:
+    update = Update(factor(spread((2, 6), 1, 1), "F32"), factor(spread((4, 2), 2, 1), "F32"), 0.5,
+                    transposed=False)  # fmt: skip
+    spec = TensorSpec("t", "BF16", (4, 6))
+    writer = new_writer()
+    record = lowrank.encode(spec, update, writer)
+    writer.describe("t", record)
+    decoder = lowrank.CODEC.open(spec, reader_of(writer), record.settings)
+    assert lowrank.applies(decoder, update)
+    moved = update.a.words.copy()
+    moved[0, 0] ^= 1
+    others = [
+        replace(update, a=Factor(moved, "F32")),
+        replace(update, scale=0.25),
+        replace(update, transposed=True),
+        replace(update, axis=0, magnitudes=np.ones(4)),
+    ]
+    assert not any(lowrank.applies(decoder, other) for other in others)
+    settings = {**record.settings, "width": record.settings["width"] - 1}
+    assert not lowrank.applies(lowrank.CODEC.open(spec, reader_of(writer), settings), update)

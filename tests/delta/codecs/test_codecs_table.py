@@ -9,8 +9,7 @@ import pytest
 from coded_worlds import FAMILIES, case, opened
 from delta_worlds import Model, new_writer, numbers, read_all, reader_of
 
-from skillpm.delta.apply.compose import Composition, WeightedPack
-from skillpm.delta.codecs import lossless, lowrank, svd, topk, whole, zero
+from skillpm.delta.codecs import bitmap, lossless, lowrank, svd, topk, whole, zero
 from skillpm.delta.codecs.lowrank import Update, factor_of
 from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
 from skillpm.delta.codecs.shared.forms import (
@@ -25,6 +24,7 @@ from skillpm.delta.codecs.shared.protocol import Codec, TensorDecoder
 from skillpm.delta.codecs.svd import Columns, SingularFactors
 from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
+from skillpm.delta.decoding.compose import Composition, WeightedPack
 from skillpm.delta.tensors import words as bits
 from skillpm.delta.tensors.ports import CHUNK
 from skillpm.delta.tensors.rounding import Floats, to_float64
@@ -35,9 +35,9 @@ from skillpm.spec.exactness import EXACT
 
 SPEC = TensorSpec("t", "F32", (12, 9))
 FORMS = {
-    "lossless": None, "whole": None, "grid": None, "svd-ec+grid": None, "sign": None,
-    "zero": NoChange, "lowrank": AdapterFactors, "topk": SparseEntries, "svd": FloatFactors,
-    "svd-ec": IntegerFactors,
+    "lossless": None, "bitmap": None, "whole": None, "grid": None, "svd-ec+grid": None,
+    "sign": None, "zero": NoChange, "lowrank": AdapterFactors, "topk": SparseEntries,
+    "svd": FloatFactors, "svd-ec": IntegerFactors,
 }  # fmt: skip
 
 
@@ -102,6 +102,7 @@ def _coded(family: str) -> Callable[[PayloadWriter], Record]:
 
 ENCODERS: dict[str, Callable[[PayloadWriter], Record]] = {
     "lossless": lambda writer: _exactly(lossless.LosslessEncoder(SPEC, writer), writer),
+    "bitmap": lambda writer: _exactly(bitmap.BitmapEncoder(SPEC, writer), writer),
     "whole": lambda writer: _exactly(whole.WholeEncoder(SPEC, writer), writer),
     "zero": lambda writer: zero.encode(SPEC, writer),
     "lowrank": _adapter,
@@ -292,7 +293,7 @@ def test_new_codec_requires_only_a_decoder_and_a_table_entry(
 ) -> None:
     monkeypatch.setattr(bits, "CHUNK", CHUNK)
     entry = Codec("constant", ConstantDecoder)
-    monkeypatch.setattr("skillpm.delta.apply.open_pack.CODECS", {**CODECS, entry.name: entry})
+    monkeypatch.setattr("skillpm.delta.decoding.open_pack.CODECS", {**CODECS, entry.name: entry})
     writer = new_writer()
     writer.describe(SPEC.name, Record(entry.name, {"value": 0.5}))
     base = Model({SPEC.name: numbers("F32", SPEC.shape, 1.0)})

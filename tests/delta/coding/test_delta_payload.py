@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from skillpm.delta.codecs.shared.sparse import gap_planes, positions_from
 from skillpm.delta.coding.payload import PayloadReader, Record
 from skillpm.delta.coding.zstd_frames import PROBE, WINDOW_LIMIT, compress, decompress
-from skillpm.delta.encode.encode import EncodingJob, cast_leaf, measure_pack
+from skillpm.delta.encoding.encode import EncodingJob, cast_leaf, measure_pack
 from skillpm.delta.tensors.pairing import pair_up
 from skillpm.errors import GraftError, IntegrityError, SpecError
 

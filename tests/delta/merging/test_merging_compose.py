@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from delta_worlds import Model, encode_pack, graftllm, numbers, read_all
 
-from skillpm.delta.apply.compose import Composition, WeightedPack
-from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.codecs import lossless
+from skillpm.delta.decoding.compose import Composition, WeightedPack
+from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.delta.merging import dare
 from skillpm.delta.merging.methods import METHODS, merge
 from skillpm.delta.merging.vectors import Vector

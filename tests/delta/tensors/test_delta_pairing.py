@@ -1,7 +1,7 @@
 import pytest
 from delta_worlds import Model, encode_pack, numbers, read_all
 
-from skillpm.delta.apply.compose import Composition, WeightedPack
+from skillpm.delta.decoding.compose import Composition, WeightedPack
 from skillpm.delta.tensors.pairing import Pair, Renaming, pair_up
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec

@@ -12,8 +12,8 @@ from plain_models import plain_tensors, write_plain, write_tuned
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.leaves import identify
 from skillpm.checkpoint.model import VerifiedCheckpoint, open_checkpoint
-from skillpm.delta.apply.compose import Composition, WeightedPack
-from skillpm.delta.encode.schemes import Lossless
+from skillpm.delta.decoding.compose import Composition, WeightedPack
+from skillpm.delta.encoding.schemes import Lossless
 from skillpm.errors import IntegrityError
 from skillpm.flows.graft.assemble import assemble
 from skillpm.flows.graft.existing_graft import ExistingGraft, open_existing_graft

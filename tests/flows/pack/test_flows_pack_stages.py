@@ -12,8 +12,8 @@ from plain_models import plain_tensors, write_plain, write_tuned
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.leaves import identify
 from skillpm.checkpoint.model import open_checkpoint
-from skillpm.delta.encode.schemes import GraftLLM, Lossless, Scheme
-from skillpm.delta.encode.torch_svd import decompose
+from skillpm.delta.encoding.schemes import GraftLLM, Lossless, Scheme
+from skillpm.delta.encoding.torch_svd import decompose
 from skillpm.errors import GraftError, IntegrityError
 from skillpm.flows.pack.attachments import Attachment, Attachments, collect_attachments
 from skillpm.flows.pack.encoded_delta import EncodedDelta, encode_delta

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter
-from skillpm.delta.tensors.rounding import Floats, from_float64, is_finite, to_float64
+from skillpm.delta.tensors import rounding
+from skillpm.delta.tensors.rounding import Floats, to_float64
 from skillpm.delta.tensors.words import Bytes, Words
 from skillpm.errors import GraftError, IntegrityError
 
@@ -40,7 +41,7 @@ def add_and_round(reference: Words, delta: Floats, dtype: str, tensor: str) -> W
     words = np.empty_like(reference)
     for start in range(0, reference.size, _PIECE):
         piece = reference[start : start + _PIECE]
-        with np.errstate(over="ignore"):  # `round_sum` raises for it
+        with np.errstate(over="ignore", invalid="ignore"):  # `round_sum` raises for both
             total = to_float64(piece, dtype) + delta[start : start + _PIECE]
         words[start : start + _PIECE] = round_sum(piece, total, dtype, tensor)
     return words
@@ -52,12 +53,9 @@ def round_sum(reference: Words, total: Floats, dtype: str, tensor: str) -> Words
     Where the reference is NaN or infinite, its bits are kept. Raises `GraftError` if another sum
     overflows or is NaN (law 3d).
     """
-    words, bad = from_float64(total, dtype)
-    if bad.any():
-        special = ~is_finite(reference, dtype)
-        if (bad & ~special).any():
-            raise GraftError(f"`{tensor}` overflows {dtype} or becomes NaN in the graft")
-        words = np.where(special, reference, words)
+    words, failures = rounding.round_sum(reference, total, dtype)
+    if failures:
+        raise GraftError(f"`{tensor}` overflows {dtype} or becomes NaN in the graft")
     return words
 
 

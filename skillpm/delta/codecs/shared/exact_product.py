@@ -44,6 +44,10 @@ class Factor:
         """The transpose, without a copy."""
         return Factor(self.words.T, self.dtype)
 
+    def equals(self, other: "Factor") -> bool:
+        """Whether both matrices have the same dtype and bits."""
+        return self.dtype == other.dtype and np.array_equal(self.words, other.words)
+
     def rows(self, first: int, last: int) -> Floats:
         """Return the exact values of rows first..last, float64."""
         return to_float64(self.words[first:last], self.dtype)

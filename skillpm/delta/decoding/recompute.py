@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from skillpm.delta.apply.open_pack import OpenPack
+from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.delta.tensors.countsketch import Sketcher, encode_sketch, sum_sketches
 from skillpm.delta.tensors.ports import Source
 from skillpm.delta.tensors.rounding import Floats, to_float64

@@ -7,7 +7,7 @@ from delta_worlds import Model, encode_pack, graftllm, numbers, read_all
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillpm.delta.apply.compose import Composition, WeightedPack
+from skillpm.delta.decoding.compose import Composition, WeightedPack
 from skillpm.delta.tensors.differences import measure_difference
 from skillpm.delta.tensors.rounding import from_float64, to_float64
 from skillpm.delta.tensors.words import word_dtype

@@ -14,16 +14,19 @@ import numpy as np
 
 from skillpm.delta.codecs import lowrank
 from skillpm.delta.codecs.lowrank import AppliedUpdate, Update, factor_of, rank_limit
-from skillpm.delta.codecs.shared.base import add_and_round
 from skillpm.delta.coding.payload import PayloadWriter, Record
-from skillpm.delta.encode.schemes import Scheme
+from skillpm.delta.decoding.open_pack import OpenPack
+from skillpm.delta.encoding.measured import MeasuredTensor, TensorMeter
+from skillpm.delta.encoding.schemes import Scheme
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.ports import Source
 from skillpm.delta.tensors.rounding import Floats, from_float64, to_float64
 from skillpm.delta.tensors.streams import Chunk
 from skillpm.delta.tensors.words import Words, chunk_spans, words_of
 from skillpm.errors import GraftError
+from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec, is_float
+from skillpm.spec.merkle import leaf_of_chunks
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ class Adapted:
     dense: Mapping[str, SourceTensor]
     updates: Mapping[str, PendingUpdate]
     _factors: dict[str, Floats] = field(init=False, default_factory=dict)
+    _measured: dict[str, MeasuredTensor] = field(init=False, default_factory=dict)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -204,11 +208,38 @@ class Adapted:
             stored = self.origin(name)
             yield from stored.source.chunks(stored.name)
             return
-        spec = self.specs[name]
-        applied = AppliedUpdate.fitting(spec, self.update(name))
+        yield from (words.tobytes() for _, words in self._applied(name))
+
+    def _applied(self, name: str) -> Iterator[tuple[Words, Words]]:
+        """Yield the words of a tensor before and after its update, chunk by chunk."""
+        applied = AppliedUpdate.fitting(self.specs[name], self.update(name))
         for number, (words, _) in enumerate(self._origin_chunks(name)):
-            delta = applied.delta(number, words)
-            yield add_and_round(words, delta, spec.dtype, name).tobytes()
+            yield words, applied.words(number, words, name)
+
+    def leaf(self, name: str) -> Digest:
+        """Compute the leaf of a tensor. Measures an update of the base's own tensor once for all.
+
+        Raises the errors of `chunks`.
+        """
+        if not self.factored(name):
+            return leaf_of_chunks(self.specs[name], self.chunks(name))
+        meter = TensorMeter(self.specs[name], additive=True)
+        for reference, words in self._applied(name):
+            meter.add(reference, words, words)
+        self._measured[name] = meter.result()
+        return self._measured[name].leaf
+
+    def measured(self, pair: Pair, pack: OpenPack) -> MeasuredTensor | None:
+        """Return what a tensor of a pack against this base decodes to; None if it is not known.
+
+        It is known if `leaf` was called and the pack's factors, read back, are those of the
+        adapter: the decoder then computes what `leaf` did.
+        """
+        known = self._measured.get(pair.tensor)
+        if known is None or pair.cast or pack.entries[pair.tensor].codec != lowrank.NAME:
+            return None
+        decoder = pack.decoder(pair.tensor, self.base.specs[pair.tensor])
+        return known if lowrank.applies(decoder, self.update(pair.tensor)) else None
 
 
 @dataclass(frozen=True)

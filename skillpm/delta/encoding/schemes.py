@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from skillpm.delta.codecs import lossless, svd, topk, whole
-from skillpm.delta.codecs.shared.protocol import TensorEncoder
+from skillpm.delta.codecs import svd, topk, whole
 from skillpm.delta.codecs.svd import Columns, SingularFactors, matrix_shape
 from skillpm.delta.coding.payload import PayloadWriter, Record
+from skillpm.delta.encoding.effort import ENCODERS, NORMAL, Effort
 from skillpm.delta.tensors.module_kinds import kind_of
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.rounding import FORMATS, Floats, to_float64
@@ -56,22 +56,22 @@ def _spec(pair: Pair) -> TensorSpec:
 
 @dataclass(frozen=True)
 class Lossless:
-    """Encodes every tensor exactly."""
+    """Encodes every tensor exactly, with the codecs of an effort."""
 
+    effort: Effort = NORMAL
     name: str = "lossless"
 
     @property
     def settings(self) -> dict[str, Any]:
-        """No settings."""
-        return {}
+        """The effort, unless it is `normal`."""
+        return {} if self.effort == NORMAL else {"effort": self.effort}
 
     def encode(self, pair: Pair, chunks: Iterable[Chunk], writer: PayloadWriter) -> Record:
         """Encode the difference if the base has a tensor of this rank, else the whole tensor."""
         spec = _spec(pair)
         alike = pair.base is not None and len(pair.base.shape) == len(spec.shape)
         subtract = alike and BITS[spec.dtype] >= 8  # noqa: PLR2004 - a byte
-        kind = lossless.LosslessEncoder if subtract else whole.WholeEncoder
-        encoder: TensorEncoder = kind(spec, writer)
+        encoder = (ENCODERS[self.effort] if subtract else whole.WholeEncoder)(spec, writer)
         for reference, tuned in chunks:
             encoder.chunk(reference, tuned)
         return encoder.close()

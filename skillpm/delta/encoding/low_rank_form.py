@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skillpm.delta.apply.compose import Composition
-from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.codecs.shared.forms import AdapterFactors
 from skillpm.delta.codecs.svd import matrix_shape
 from skillpm.delta.codecs.table import CODECS
-from skillpm.delta.encode.torch_svd import decompose
+from skillpm.delta.decoding.compose import Composition
+from skillpm.delta.decoding.open_pack import OpenPack
+from skillpm.delta.encoding.torch_svd import decompose
 from skillpm.delta.tensors.ports import Source
 from skillpm.delta.tensors.rounding import Floats, from_float64, to_float64
 from skillpm.delta.tensors.words import words_of

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from delta_worlds import Model, encode_pack, graftllm, numbers
 
-from skillpm.delta.encode.encode import EncodingJob, cast_leaf, measure_pack
+from skillpm.delta.encoding.encode import EncodingJob, cast_leaf, measure_pack
 from skillpm.delta.tensors.pairing import pair_up
 from skillpm.errors import GraftError
 

@@ -16,8 +16,8 @@ from functools import cached_property
 
 import numpy as np
 
-from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.codecs.shared.base import round_sum
+from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.delta.merging.arithmetic import add_up
 from skillpm.delta.merging.methods import merge
 from skillpm.delta.merging.vectors import Mask, Vector

@@ -4,15 +4,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import groupby
-from math import isfinite, sqrt
+from math import sqrt
 from typing import BinaryIO
 
 import numpy as np
 
-from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.coding.payload import PayloadWriter
-from skillpm.delta.encode.schemes import Scheme
-from skillpm.delta.tensors.countsketch import Sketcher
+from skillpm.delta.decoding.open_pack import OpenPack
+from skillpm.delta.encoding.lora_source import Adapted
+from skillpm.delta.encoding.measured import MeasuredTensor, TensorMeter, square
+from skillpm.delta.encoding.schemes import Scheme
 from skillpm.delta.tensors.module_kinds import block_of
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.ports import Source
@@ -22,8 +23,7 @@ from skillpm.delta.tensors.words import words_of
 from skillpm.parallel import Advance, parallel_map, thread_pool
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import is_float
-from skillpm.spec.merkle import LeafHasher, leaf_of_chunks
-from skillpm.spec.overlap import BUCKETS
+from skillpm.spec.merkle import leaf_of_chunks
 
 
 @dataclass(frozen=True)
@@ -79,22 +79,6 @@ def _encode(job: EncodingJob, pair: Pair, scheme: Scheme, writer: PayloadWriter)
     return record.codec
 
 
-@dataclass(frozen=True)
-class MeasuredTensor:
-    """A tensor decoded from what was written: its leaf, ‖Δ-Δ̂‖², ‖Δ‖², the sketch of Δ̂ [256]."""
-
-    leaf: Digest
-    error: float
-    norm: float
-    sketch: np.ndarray[tuple[int], np.dtype[np.float64]]
-
-
-def unmeasured(tensor: str) -> MeasuredTensor:
-    """Return a placeholder that takes as many bytes in a manifest as a measured tensor."""
-    leaf = Digest.of(f"unmeasured {tensor}".encode())
-    return MeasuredTensor(leaf, 0.123456789012345678, 1.0, np.zeros(BUCKETS))
-
-
 def measure_pack(
     job: EncodingJob, pairs: Sequence[Pair], pack: OpenPack
 ) -> dict[str, MeasuredTensor]:
@@ -106,27 +90,19 @@ def measure_pack(
 
 def _measure(job: EncodingJob, pair: Pair, pack: OpenPack) -> MeasuredTensor:
     assert pair.tuned is not None  # noqa: S101 - for the type checker; callers pass no removal
-    dtype = pair.tuned.dtype
-    hasher = LeafHasher(dtype, pair.tuned.shape)
-    sketcher = Sketcher(pair.tensor) if pair.change == "changed" and is_float(dtype) else None
-    error = norm = 0.0
-    stream = zip(pack.decode(pair.tensor, job.base), tuned_chunks(job.tuned, pair), strict=True)
-    for (reference, words, _), tuned in stream:
-        hasher.update(words.data if words.flags.c_contiguous else words.tobytes())
-        if sketcher is None:
-            continue
-        with np.errstate(invalid="ignore", over="ignore"):
-            base, result = to_float64(reference, dtype), to_float64(words, dtype)
-            sketcher.add(delta := result - base)
-            if np.array_equal(words, tuned):
-                norm += _square(delta)
-                continue
-            target = to_float64(tuned, dtype)
-            norm += _square(target - base)
-            error += _square(target - result)
+    known = job.tuned.measured(pair, pack) if isinstance(job.tuned, Adapted) else None
+    if known is None:
+        meter = TensorMeter(
+            pair.tuned, additive=pair.change == "changed" and is_float(pair.tuned.dtype)
+        )
+        decoded = pack.decode(pair.tensor, job.base, with_delta=False)
+        for (reference, words, _), tuned in zip(
+            decoded, tuned_chunks(job.tuned, pair), strict=True
+        ):
+            meter.add(reference, words, tuned)
+        known = meter.result()
     job.advance(pair.tuned.nbytes)
-    sketch = sketcher.buckets if sketcher else np.zeros(BUCKETS)
-    return MeasuredTensor(hasher.digest(), error, norm, sketch)
+    return known
 
 
 def cast_leaf(tuned: Source, pair: Pair) -> Digest:
@@ -151,7 +127,7 @@ def rounding_share(base: Source, tuned: Source, pairs: Sequence[Pair]) -> float 
             assert pair.tuned is not None  # noqa: S101 - for the type checker
             rounded = to_float64(words, pair.tuned.dtype)
             with np.errstate(invalid="ignore", over="ignore"):
-                lost += _square(exact - rounded)
+                lost += square(exact - rounded)
         length += _length(base, tuned, pair)
     if not cast:
         return None
@@ -165,15 +141,9 @@ def _length(base: Source, tuned: Source, pair: Pair) -> float:
         to_float64(words_of(data, source), source.dtype) for data in tuned.chunks(pair.read_name)
     )
     if pair.change != "changed":
-        return sum(map(_square, values))
+        return sum(map(square, values))
     before = base.specs[pair.tensor]
     originals = (
         to_float64(words_of(data, before), before.dtype) for data in base.chunks(pair.tensor)
     )
-    return sum(_square(value - original) for value, original in zip(values, originals, strict=True))
-
-
-def _square(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
-    """Return the sum of squares [n] of the finite values."""
-    total = float(np.sum(values * values))
-    return total if isfinite(total) else float(np.sum(values * values, where=np.isfinite(values)))
+    return sum(square(value - original) for value, original in zip(values, originals, strict=True))

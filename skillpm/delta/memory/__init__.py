@@ -1,0 +1,1 @@
+"""Deltas between dictionaries of tensors, without files."""

@@ -1,0 +1,97 @@
+"""A delta in memory as bytes: a JSON document with the footprint, then one payload layer.
+
+Layout: `MAGIC`, the length of the document (8 bytes, little-endian), the document, the layer.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from skillpm.delta.decoding.open_pack import OpenPack
+from skillpm.delta.tensors.ports import ReadAt
+from skillpm.errors import IntegrityError, Problems
+from skillpm.spec import json
+from skillpm.spec.digests import Digest
+from skillpm.spec.fields import Document, read_document
+from skillpm.spec.manifest import entry_problems
+from skillpm.spec.manifest_parts import FootprintEntry
+from skillpm.spec.names import SkillName
+
+MAGIC = b"skillpm.tensors.v1\0"
+_LENGTH = 8
+_WHAT = "the delta"
+_NAME = SkillName.parse("skillpm/delta")
+"""The name of the pack, which messages do not show."""
+
+
+class TensorFootprint(Document):
+    """The tensors that a delta changes, sorted by name."""
+
+    footprint: list[FootprintEntry]
+
+
+@dataclass(frozen=True)
+class LayerBytes:
+    """A payload layer in memory."""
+
+    data: memoryview
+
+    @property
+    def size(self) -> int:
+        """The size in bytes."""
+        return len(self.data)
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Return the bytes from `start` up to, but not including, `stop`."""
+        return self.data[start:stop].tobytes()
+
+
+def open_layer(entries: Mapping[str, FootprintEntry], layer: bytes) -> OpenPack:
+    """Open a layer for decoding. Its digest was compared with that of the entries."""
+    file = LayerBytes(memoryview(layer))
+
+    def opened(_digest: Digest) -> ReadAt:
+        return file
+
+    return OpenPack(_NAME, _WHAT, entries, (), opened)
+
+
+def dump_delta(entries: Mapping[str, FootprintEntry], layer: bytes) -> bytes:
+    """Return footprint and layer as bytes."""
+    footprint = [entry.model_dump(mode="json", by_alias=True) for entry in entries.values()]
+    document = json.canonical({"footprint": footprint})
+    return b"".join((MAGIC, len(document).to_bytes(_LENGTH, "little"), document, layer))
+
+
+def read_delta(delta: bytes | memoryview) -> OpenPack:
+    """Parse a delta, and compare its layer with the digest in the footprint.
+
+    Raises `IntegrityError` if the bytes are damaged, `SpecError` if the footprint is invalid.
+    """
+    data = memoryview(delta).cast("B")
+    start = len(MAGIC) + _LENGTH
+    if data[: len(MAGIC)] != MAGIC:
+        raise IntegrityError(f"{_WHAT} does not begin with {MAGIC!r}: skillpm did not encode it")
+    stop = start + int.from_bytes(data[len(MAGIC) : start], "little")
+    if not start <= stop <= len(data):
+        raise IntegrityError(f"{_WHAT} is cut off: it has {len(data)} bytes")
+    entries = _entries(data[start:stop].tobytes())
+    layer = data[stop:].tobytes()
+    expected = {entry.layer for entry in entries.values() if entry.layer}
+    if expected - {Digest.of(layer)}:
+        raise IntegrityError(f"{_WHAT} is damaged: its payload does not have the recorded digest")
+    return open_layer(entries, layer)
+
+
+def _entries(document: bytes) -> dict[str, FootprintEntry]:
+    plain = json.parse_object(document, "the footprint of the delta")
+    footprint = read_document(TensorFootprint, plain, "the footprint of the delta").footprint
+    problems = Problems("the footprint of the delta")
+    entries: dict[str, FootprintEntry] = {}
+    for position, entry in enumerate(footprint):
+        if entry.tensor in entries:
+            problems.add(f"footprint[{position}].tensor", f"duplicate tensor {entry.tensor!r}")
+        entries[entry.tensor] = entry
+        for field, problem in entry_problems(entry, over=False):
+            problems.add(f"footprint[{position}].{field}", problem)
+    problems.raise_if_any()
+    return entries

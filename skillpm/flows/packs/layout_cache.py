@@ -1,0 +1,72 @@
+"""Keep the answers of model classes in the skillpm home: importing transformers takes seconds."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from skillpm.architecture.layout import ModelLayout, read_layout
+from skillpm.errors import SkillpmError
+from skillpm.files.access import open_below
+from skillpm.files.ownership import is_owner_only
+from skillpm.spec import json
+from skillpm.spec.digests import Digest
+from skillpm.spec.dtypes import TensorSpec
+from skillpm.version import __version__
+
+FOLDER = "layouts"
+_LIBRARIES = ("transformers", "torch", "peft")
+_LIMIT = 16 << 20
+"""The largest size of an answer that is read, in bytes."""
+
+
+@dataclass(frozen=True)
+class CachedLayout:
+    """A file in the cache of the skillpm home, used only if its owner alone can write it.
+
+    The file's name is a hash of everything that determines the answer: the config, the tensors, the
+    question, and the versions of skillpm and of the libraries.
+    """
+
+    home: Path
+    name: str
+
+    @classmethod
+    def of(
+        cls, home: Path, config: bytes, specs: Mapping[str, TensorSpec], asked: Mapping[str, Any]
+    ) -> "CachedLayout":
+        """The file of the answer about a model with this config and these tensors."""
+        key = {
+            "config": str(Digest.of(config)),
+            "tensors": {name: [spec.dtype, *spec.shape] for name, spec in specs.items()},
+            "asked": dict(asked),
+            "libraries": {name: _installed(name) for name in _LIBRARIES},
+            "tool": __version__,
+        }
+        return cls(home, f"{Digest.of(json.canonical(key)).hex}.json")
+
+    def get(self) -> ModelLayout | None:
+        """The answer; None if the file is absent, invalid, or not the owner's alone."""
+        if not is_owner_only(self.home / "cache" / FOLDER / self.name):
+            return None
+        try:
+            with open_below(self.home, "cache", FOLDER) as folder:
+                plain = json.parse_object(folder.read(self.name, limit=_LIMIT), "a cached layout")
+            return read_layout(plain)
+        except SkillpmError:
+            return None
+
+    def put(self, layout: ModelLayout) -> None:
+        """Save the answer. A cache that cannot be written is ignored."""
+        data = json.canonical(layout.model_dump(mode="json"))
+        with suppress(SkillpmError), open_below(self.home, "cache", FOLDER, create=True) as folder:
+            folder.write(self.name, data)
+
+
+def _installed(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
