@@ -60,12 +60,11 @@ def route(
     texts = _texts(text, file)
     router, routed = route_texts(command_client(state), texts, device=device)
     decisions = routed.decisions
+    _say_warnings(state, router)
     if state.json:
         documents = [_document(decision, router, explain=explain) for decision in decisions]
         end = {**_times(routed), **_warnings(router)}
         emit_json({**documents[0], **end} if file is None else {"results": documents, **end})
-    _say_warnings(state, router)
-    if state.json:
         return
     for routed_text, decision in zip(texts, decisions, strict=True):
         name = str(decision.skill) if decision.skill else "(base)"

@@ -9,10 +9,19 @@ from typing import Any
 
 import numpy as np
 from attack_worlds import Forge, forge_of, setting_in
+from false_manifest_models import (
+    EMBED,
+    HEAD,
+    QUERY,
+    UP,
+    Tensors,
+    nudged,
+    write_adapter,
+    write_model,
+)
 
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.model import open_checkpoint
-from skillpm.checkpoint.write import write_all
 from skillpm.delta.decoding.compose import Composition, WeightedPack
 from skillpm.delta.encoding.schemes import GraftLLM, Lossless, Scheme
 from skillpm.delta.encoding.torch_svd import decompose
@@ -28,15 +37,11 @@ from skillpm.routing.signature import Signature
 from skillpm.spec import oci
 from skillpm.spec.budget import Budget
 from skillpm.spec.digests import Digest
-from skillpm.spec.dtypes import TensorSpec
 from skillpm.spec.manifest import Capability
 from skillpm.spec.names import SkillName
-from skillpm.spec.safetensors import dump_header, layout
 from skillpm.spec.versions import Version
 from skillpm.store.packs import fetch_pack
 
-EMBED, HEAD = "model.embed_tokens.weight", "lm_head.weight"
-QUERY, UP = "model.layers.0.self_attn.q_proj.weight", "model.layers.0.mlp.up_proj.weight"
 NORM, BUFFER = "model.layers.0.input_layernorm.weight", "model.rotary.inv_freq"
 SHAPES = {EMBED: (24, 16), HEAD: (24, 16), QUERY: (16, 16), UP: (32, 16), NORM: (16,), BUFFER: (4,)}
 ITEMS = (
@@ -44,50 +49,7 @@ ITEMS = (
     {"question": "2+2", "choices": ["4", "5"], "answer": 0},
 )
 OTHER = str(Digest.of(b"another thing"))
-Tensors = dict[str, np.ndarray[Any, np.dtype[np.float32]]]
 SCHEMES = ("lossless", "graftllm", "keep", "budget", "lora", "layered")
-
-
-def _write(folder: Path, tensors: Tensors) -> Path:
-    folder.mkdir(exist_ok=True)
-    placed = layout([TensorSpec(name, "F32", array.shape) for name, array in tensors.items()])
-    data = b"".join(tensors[each.spec.name].tobytes() for each in placed)
-    with (folder / "model.safetensors").open("wb") as file:
-        write_all(file.fileno(), dump_header(placed, {}) + data, 0)
-    size = 25 if folder.name == "tuned" else 24
-    config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": size}
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "chat_template.jinja").write_text(f"of {folder.name}")
-    (folder / "tokenizer.json").write_text('{"version":"1.0"}')
-    if folder.name == "base":
-        (folder / "vocab.txt").write_text("the tuned models lost it")
-    return folder
-
-
-def _nudged(tensors: Tensors, seed: int, *names: str) -> Tensors:
-    random = np.random.default_rng(seed)
-    changed = {
-        name: (array + 0.02 * random.standard_normal(array.shape)).astype("<f4")
-        for name, array in tensors.items()
-        if name in names
-    }
-    return tensors | changed
-
-
-def _adapter(folder: Path) -> Path:
-    folder.mkdir()
-    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 3, "target_modules": ["q_proj"]}
-    (folder / "adapter_config.json").write_text(json.dumps(config))
-    random = np.random.default_rng(5)
-    stem = f"base_model.model.{QUERY.removesuffix('.weight')}.lora_"
-    parts = {
-        f"{stem}A.weight": random.standard_normal((2, 16)).astype("<f4"),
-        f"{stem}B.weight": random.standard_normal((16, 2)).astype("<f4"),
-    }
-    placed = layout([TensorSpec(name, "F32", array.shape) for name, array in parts.items()])
-    data = b"".join(parts[each.spec.name].tobytes() for each in placed)
-    (folder / "adapter_model.safetensors").write_bytes(dump_header(placed, {}) + data)
-    return folder
 
 
 def _attach(_session: Session, against: ModelPair) -> Attachment:
@@ -156,11 +118,11 @@ def make_lie_world(folder: Path) -> LieWorld:
     """Make every pack. Takes a second."""
     random = np.random.default_rng(1)
     before = {name: random.standard_normal(s).astype("<f4") for name, s in SHAPES.items()}
-    base = _write(folder / "base", before)
-    after = _nudged(before, 2, EMBED, HEAD, QUERY, UP, NORM)
+    base = write_model(folder / "base", before)
+    after = nudged(before, 2, EMBED, HEAD, QUERY, UP, NORM)
     del after[BUFFER]
     after["score.weight"] = np.full((2, 2), 7, dtype="<f4")
-    tuned = _write(folder / "tuned", after)
+    tuned = write_model(folder / "tuned", after)
     session, packs = setting_in(folder), dict[str, Path]()
 
     def cut(
@@ -182,11 +144,11 @@ def make_lie_world(folder: Path) -> LieWorld:
     cut("graftllm", tuned, GraftLLM(decompose, alpha=0.5))
     cut("keep", tuned, EncodingTarget(fit, keep=0.9))
     cut("budget", tuned, EncodingTarget(fit, budget=Budget.parse("24kB")))
-    cut("lora", _adapter(folder / "adapter"), Lossless())
+    cut("lora", write_adapter(folder / "adapter"), Lossless())
     lower = open_pack(packs["lossless"])
     fetch_pack(session.store, lower.digest, lower)
     grafted = _graft(base, packs["lossless"])
-    above = _write(folder / "above", _nudged(grafted, 3, QUERY, NORM))
+    above = write_model(folder / "above", nudged(grafted, 3, QUERY, NORM))
     cut("layered", above, Lossless(), over=(str(packs["lossless"]),))
     return LieWorld(folder, session, base, packs)
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,8 @@ from graft_records import STAMPED
 
 from skillpm.checkpoint.folder import STAMP
 from skillpm.environment.drift import drift
-from skillpm.environment.edit import new_project_file
 from skillpm.environment.generation import LAST_NUMBER, Generation, parse_generation
-from skillpm.environment.project import ProjectFolder, first_generation
+from skillpm.environment.project import ProjectFolder
 from skillpm.environment.project_links import OutsideLinkError
 from skillpm.environment.swap import check_target, locate
 from skillpm.environment.swap_record import RECORDS, SwapRecord
@@ -23,39 +21,14 @@ from skillpm.files.errors import WrongKindError
 from skillpm.spec.digests import Digest
 
 CREATED = "2024-05-17T00:00:00Z"
+INVALID_HOLDERS = (
+    "[" * 9000, '{"pid": true}', '{"pid": -1, "command": "x", "since": 1}',
+    '{"pid": 1, "command": "\\u001b[2J", "since": 1}', '{"pid": 1, "command": "x", "since": 1e300}',
+)  # fmt: skip
 
 
 def _quiet(_text: str) -> None:
     pass
-
-
-@pytest.fixture
-def outside(tmp_path: Path) -> Path:
-    place = tmp_path / "outside"
-    for name in ("thesis", ".thesis.skillpm-new", ".thesis.skillpm-old"):
-        (place / name).mkdir(parents=True)
-        (place / name / STAMP).write_text(STAMPED)
-    return place
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> ProjectFolder:
-    """A project at generation 0."""
-    made = ProjectFolder(tmp_path / "project")
-    made.folder.mkdir()
-    made.file.write_text(new_project_file("model", Digest.of(b"base")))
-    with writing(made, "init", timeout=1, say=_quiet):
-        first = first_generation(made.read_file(), CREATED)
-        commit(made, first, {made.lock_file: first.lock})
-    return made
-
-
-@pytest.fixture
-def unharmed(outside: Path) -> Iterator[None]:
-    """Check after each test that the user's folder is unchanged."""
-    before = sorted(outside.rglob("*"))
-    yield
-    assert sorted(outside.rglob("*")) == before
 
 
 def _journal(project: ProjectFolder, **plain: Any) -> None:
@@ -288,9 +261,7 @@ def test_holder_ignores_an_invalid_record_and_follows_no_link(
 ) -> None:
     assert project.holder() is None
     holder = project.state / "holder.json"
-    for text in ('{"pid": -1, "command": "x", "since": 1}', "[" * 9000, '{"pid": true}',
-                 '{"pid": 1, "command": "\\u001b[2J", "since": 1}',
-                 '{"pid": 1, "command": "x", "since": 1e300}'):  # fmt: skip
+    for text in INVALID_HOLDERS:
         holder.write_text(text)
         assert project.holder() is None
     holder.unlink()
@@ -301,4 +272,3 @@ def test_holder_ignores_an_invalid_record_and_follows_no_link(
     ):
         raise AssertionError
     assert holder.is_symlink()
-    assert ProjectFolder(outside / "nowhere").holder() is None

@@ -8,7 +8,7 @@ from changed_packs import with_facts
 from skillpm_world import World
 from tiny_models import Models
 
-from skillpm.flows.locking import solve
+from skillpm.spec import agreement
 
 OLDER = "transformers 5.0.0"
 TIED = {"lm_head.weight": "model.embed_tokens.weight"}
@@ -69,7 +69,7 @@ def test_graft_refuses_a_lock_with_conflicting_facts(
     world: World, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as older:
-        older.setattr(solve, "fact_differences", lambda _manifests: iter(()))
+        older.setattr(agreement, "fact_differences", lambda _manifests: iter(()))
         world.ask("install", pair[0], changed(world, pair[1], tied=TIED))
     said = world.fail("graft", code=4, kind="resolution")
     assert "architecture_facts.tied" in said

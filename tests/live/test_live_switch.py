@@ -69,7 +69,7 @@ def test_list_of_skills_that_does_not_fit_the_batch_is_refused(live: Worlds, row
     model = live("llama").load_model()
     with model.use_skill(["acme/lora", None]):
         with pytest.raises(
-            GraftError, match=f"a list of 2 skills does not fit a batch of {rows} rows"
+            GraftError, match=f"a list of 2 skills does not fit a batch of {rows} row"
         ):
             model(input_ids=IDS.repeat(rows, 1))
         if rows % 2:

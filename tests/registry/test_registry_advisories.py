@@ -127,7 +127,7 @@ def test_older_read_only_registry_lists_no_advisories(
         raise PermissionError(13, "Permission denied")
 
     # Root may write anything, so the lock itself refuses.
-    monkeypatch.setattr(disk, "_acquire", refuse)
+    monkeypatch.setattr(disk, "lock_descriptor", refuse)
     older = open_registry(folder)
     assert len(older.skills()) == 1
     assert older.advisories() == []
