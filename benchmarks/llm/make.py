@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from benchmarks.finetunes.progress import Progress
+from benchmarks.llm.places import CACHE
 from benchmarks.llm.settings import LORA, TUNINGS
-from benchmarks.llm.tunes import CACHE, base, lora, tune
+from benchmarks.llm.tunes import base, lora, tune
 
 if TYPE_CHECKING:
     from benchmarks.finetunes.cache import Made

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,16 +15,16 @@ from benchmarks.finetunes import causal
 from benchmarks.finetunes.cache import made
 from benchmarks.finetunes.language import write_lines
 from benchmarks.llm import texts
+from benchmarks.llm.places import CALIBRATION, MODEL, ROWS, WEIGHTS
 from benchmarks.llm.settings import CONTEXT, LoraTuning, Tuning
-from examples.smollm2.convert import ROOT, WEIGHTS, convert
+from examples.smollm2.convert import ROOT, convert
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from benchmarks.finetunes.cache import Made
     from examples.code_search.settings import Advance
 
-CACHE = Path(__file__).parents[1] / ".cache" / "llm"
-MODEL = "model"
-ROWS, HELD_OUT, CALIBRATION = "rows.safetensors", "held_out.safetensors", "calibration.jsonl"
 MODE = 0o644
 
 
