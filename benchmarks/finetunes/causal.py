@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from examples.code_search.settings import Advance
 
 CHECKPOINT = "checkpoint.pt"
-STEPS_BETWEEN_CHECKPOINTS = 25
+STEPS_BETWEEN_CHECKPOINTS = 10
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 

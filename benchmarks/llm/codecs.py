@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from zipnn import ZipNN
 
 from benchmarks.tools.table import Table, add_output, publish
 from skillpm.archive.reader import open_pack
@@ -122,6 +121,8 @@ def _encoded(before: Source, after: Source, name: str) -> None:
 
 def zipnn_of_xor(base: Checkpoint, tuned: Checkpoint) -> Rates:
     """The XOR of all bf16 words, compressed by zipnn; its round trip is checked."""
+    from zipnn import ZipNN  # of the extra `bench`
+
     names = [name for name, spec in tuned.specs.items() if base.specs.get(name) == spec]
     words = [whole(tuned, tuned.specs[n]) ^ whole(base, base.specs[n]) for n in names]
     data = np.concatenate(words).tobytes()

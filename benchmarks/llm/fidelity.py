@@ -27,7 +27,7 @@ from benchmarks.finetunes.measure import tensors
 from benchmarks.llm import answers, tunes
 from benchmarks.llm.commands import has_fast_lane
 from benchmarks.llm.documents import DocumentEvaluator, first_documents
-from benchmarks.llm.packed import EXACT, OURS, Packer
+from benchmarks.llm.packed import EXACT, LOSSLESS_BEFORE, OURS, before
 from benchmarks.llm.places import CACHE, WEIGHTS, calibration, code_digest, digest_of, model
 from benchmarks.llm.settings import REPORTED, TUNINGS
 from benchmarks.llm.tables import REFERENCE, equal_kl, kept_table, lossless_table
@@ -41,10 +41,11 @@ if TYPE_CHECKING:
 
 Method = Callable[[Task, Budget | None], Candidate]
 OWN = "own"
-FIXED = frozenset({"bitdelta", *EXACT})
+EXACT_NAMES = frozenset({*EXACT, LOSSLESS_BEFORE})
+FIXED = EXACT_NAMES | {"bitdelta"}
 """Methods of a size of their own."""
+PACKS = frozenset({*OURS, "lossless", "lossless --effort fast"})
 CHOSEN = (*EXACT, *OURS, "recipe-alpha", "lora", "magnitude-coded", "dare-coded", "bitdelta")
-BEFORE = "before"
 SEQUENCES = 32
 """Calibration rows of 256 tokens for the recipe."""
 
@@ -90,9 +91,12 @@ class Trial:
         return DocumentEvaluator(base=self.base, tuned=self.tuned, rows=chosen)
 
     @cached_property
-    def _digest(self) -> str:
-        weights = digest_of(self.tuned / WEIGHTS)
-        return f"{weights} {self.documents}x{self.tokens} {code_digest()}"
+    def _inputs(self) -> str:
+        return f"{digest_of(self.tuned / WEIGHTS)} {self.documents}x{self.tokens}"
+
+    def _digest(self, method: str) -> str:
+        """The inputs of a row: the weights, the documents and, for a pack, skillpm's source."""
+        return f"{self._inputs} {code_digest()}" if method in PACKS else self._inputs
 
     def measure(self, budgets: list[str]) -> list[Row]:
         """All rows, in order: the ends, then every method at every budget that it has."""
@@ -108,7 +112,7 @@ class Trial:
 
     def _row(self, method: str, budget: str, size: int | None) -> Row | None:
         """A row measured earlier or now; None if the method does not support the budget."""
-        known = self.results.find((self.tuning.name, self._digest, method, budget))
+        known = self.results.find((self.tuning.name, self._digest(method), method, budget))
         if known is not None:
             return known
         try:
@@ -137,7 +141,7 @@ class Trial:
         )
         return Row(
             finetune=self.tuning.name,
-            digest=self._digest,
+            digest=self._digest(method),
             kind="causal",
             seed=self.tuning.training.seed,
             method=method,
@@ -156,25 +160,23 @@ class Trial:
         return answers.score(loaded, tokenizer, answers.held_out_questions())
 
 
-def methods_of(names: list[str], before: str | None) -> dict[str, Method]:
-    """The methods by name; `before` is the program of another checkout."""
+def methods_of(names: list[str], program: str | None) -> dict[str, Method]:
+    """The methods by name; `program` is the `skillpm` of another checkout."""
     known: dict[str, Method] = {**EXACT, **OURS, **METHODS}
     if unknown := sorted(set(names) - known.keys()):
         sys.exit(f"no such method: {', '.join(unknown)}; there are {', '.join(known)}")
     if not has_fast_lane():
         names = [name for name in names if "--effort" not in name]
     chosen = {name: known[name] for name in names}
-    if before:
-        chosen[f"{REFERENCE}, {BEFORE}"] = Packer(before).auto
-    return chosen
+    return {**chosen, **(before(program) if program else {})}
 
 
 def show(name: str, rows: list[Row], budgets: list[str], append: str | None) -> None:
     """Print the tables of one fine-tune."""
-    exact = [row for row in rows if row.method in EXACT]
+    exact = [row for row in rows if row.method in EXACT_NAMES]
     if exact:
         publish(lossless_table(name, exact), append)
-    rest = [row for row in rows if row.method not in EXACT]
+    rest = [row for row in rows if row.method not in EXACT_NAMES]
     publish(kept_table(name, rest), append)
     for budget in budgets:
         if any((row.method, row.budget) == (REFERENCE, budget) for row in rest):

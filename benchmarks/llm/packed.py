@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors.torch import load_file
-from zipnn import ZipNN
 
 from benchmarks.llm import planes
 from benchmarks.llm.places import WEIGHTS
@@ -68,6 +67,8 @@ class Packer:
 
 def zipnn_of_xor(task: Task, _budget: Budget | None) -> Candidate:
     """The XOR of all words, compressed by zipnn; names, shapes and headers are not counted."""
+    from zipnn import ZipNN  # of the extra `bench`
+
     clock = Clock()
     specs = task.after.specs
     words = [whole(task.after, spec) ^ whole(task.before, spec) for spec in specs.values()]
@@ -97,3 +98,10 @@ OURS: dict[str, Callable[[Task, Budget | None], Candidate]] = {
     "auto": Packer().auto,
     "auto-calibrated": Packer().calibrated,
 }
+LOSSLESS_BEFORE, AUTO_BEFORE = "lossless, before", "auto, before"
+
+
+def before(program: str) -> dict[str, Callable[[Task, Budget | None], Candidate]]:
+    """The methods of another checkout, by the path of its `skillpm`."""
+    packer = Packer(program)
+    return {LOSSLESS_BEFORE: packer.lossless, AUTO_BEFORE: packer.auto}

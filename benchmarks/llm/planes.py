@@ -47,7 +47,7 @@ def pack(base: Path, tuned: Path, file: Path) -> None:
     folded = ((change << 1) ^ (change >> 15)).view(np.uint8).reshape(-1, WORD.itemsize)
     compress = zstandard.ZstdCompressor(level=LEVEL).compress
     with file.open("wb") as out:
-        for part in (header, *(np.ascontiguousarray(plane).data for plane in folded.T)):
+        for part in (header, *(plane.tobytes() for plane in folded.T)):
             frame = compress(part)
             out.write(len(frame).to_bytes(8, "little") + frame)
         out.flush()

@@ -19,13 +19,15 @@ REFERENCE = "auto"
 def kept_table(name: str, rows: Sequence[Row]) -> Table:
     """Every method and budget of one fine-tune, with 95 % intervals over documents."""
     scored = any("score" in row.detail for row in rows)
-    headings = ["method", "budget", "MB", "of bf16", "gain kept", "95 %", "KL", "95 %", "agreement"]
+    headings = ["method", "budget", "MB", "of bf16", "loss", "gain kept", "95 %", "KL", "95 %",
+                "agreement"]  # fmt: skip
     table = Table(f"{name}: held-out documents", (*headings, *(["right answers"] * scored), "s"))
     for row in rows:
         of = row.detail
         cells = [
             f"{row.bytes / 1e6:.2f}" if row.bytes else "-",
             f"{row.bytes / row.dense:.2%}" if row.bytes else "-",
+            f"{of['loss']:.4f}",
             f"{of['gain_kept']:.1%}",
             f"{of['gain_low']:.1%} to {of['gain_high']:.1%}",
             f"{of['kl']:.2e}",

@@ -100,7 +100,7 @@ def lora(cache: Path, tuning: LoraTuning, *, advance: Advance) -> Made:
             advance=advance,
             autocast=False,
         )
-        model.save_pretrained(folder / MODEL)
+        model.save_pretrained(str(folder / MODEL))
 
     return made(cache / tuning.name, _inputs(cache, tuning), work)
 

@@ -76,21 +76,22 @@ def _write_weights(source: GgufLlama, path: Path) -> str:
 
 
 def _config(source: GgufLlama) -> Any:
-    config: Any = LlamaConfig(
-        vocab_size=source.setting("llama.vocab_size"),
-        hidden_size=source.setting("llama.embedding_length"),
-        intermediate_size=source.setting("llama.feed_forward_length"),
-        num_hidden_layers=source.setting("llama.block_count"),
-        num_attention_heads=source.setting("llama.attention.head_count"),
-        num_key_value_heads=source.setting("llama.attention.head_count_kv"),
-        max_position_embeddings=source.setting("llama.context_length"),
+    settings: dict[str, Any] = {
+        "vocab_size": source.setting("llama.vocab_size"),
+        "hidden_size": source.setting("llama.embedding_length"),
+        "intermediate_size": source.setting("llama.feed_forward_length"),
+        "num_hidden_layers": source.setting("llama.block_count"),
+        "num_attention_heads": source.setting("llama.attention.head_count"),
+        "num_key_value_heads": source.setting("llama.attention.head_count_kv"),
+        "max_position_embeddings": source.setting("llama.context_length"),
         # GGUF stores float32: 1e-5 reads as 9.999999747378752e-06.
-        rms_norm_eps=float(f"{source.setting('llama.attention.layer_norm_rms_epsilon'):.6g}"),
-        rope_theta=source.setting("llama.rope.freq_base"),
-        tie_word_embeddings=True,
-        dtype="bfloat16",
+        "rms_norm_eps": float(f"{source.setting('llama.attention.layer_norm_rms_epsilon'):.6g}"),
+        "rope_theta": source.setting("llama.rope.freq_base"),
+        "tie_word_embeddings": True,
+        "dtype": "bfloat16",
         **_special(source),
-    )
+    }
+    config: Any = LlamaConfig(**settings)
     config.architectures = ["LlamaForCausalLM"]
     return config
 
