@@ -62,10 +62,7 @@ class Walk:
 
     def forget(self) -> None:
         """Empty the home, except for the compiled kernels."""
-        self.home.mkdir(parents=True, exist_ok=True)
-        for path in self.home.iterdir():
-            if path.name != KEPT_IN_HOME:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        empty_home(self.home)
 
     def pack(self, file: Path, *options: str, workers: int) -> Cost:
         """Pack the tuned model into `file`."""
@@ -82,6 +79,14 @@ class Walk:
         if not self.packed.exists():
             self.pack(self.packed, workers=2)
         return self.packed
+
+
+def empty_home(home: Path) -> None:
+    """Empty a home of skillpm, except for the compiled kernels; create it if it is missing."""
+    home.mkdir(parents=True, exist_ok=True)
+    for path in home.iterdir():
+        if path.name != KEPT_IN_HOME:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def copy(walk: Walk, _workers: int) -> Cost:

@@ -10,6 +10,7 @@ import numpy as np
 from safetensors.torch import load_file
 
 from benchmarks.llm import planes
+from benchmarks.llm.commands import empty_home
 from benchmarks.llm.places import WEIGHTS
 from benchmarks.peers.auto import weights_alone
 from benchmarks.peers.task import Budget, Candidate, Clock, Task
@@ -34,6 +35,7 @@ class Packer:
         file.unlink(missing_ok=True)
         shutil.rmtree(project, ignore_errors=True)
         project.mkdir()
+        empty_home(task.folder / "home")  # it may hold another pack of the same name and version
         base, tuned = str(task.base.absolute()), str(weights_alone(task, task.folder / "weights"))
         named = ("--name", "acme/bench", "--version", "1.0.0", "-o", str(file.absolute()))
         self._run(task, project, "pack", base, tuned, *named, *options)

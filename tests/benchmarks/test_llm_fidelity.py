@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from benchmarks.finetunes import causal
 from benchmarks.llm.documents import DocumentEvaluator, first_documents, ratio
 from benchmarks.llm.fidelity import Trial, methods_of
-from benchmarks.llm.packed import EXACT, LOSSLESS_BEFORE
+from benchmarks.llm.packed import AUTO_BEFORE, EXACT, LOSSLESS_BEFORE
 from benchmarks.llm.places import model
 from benchmarks.llm.settings import TUNINGS
 from benchmarks.llm.tables import equal_kl, kept_table, lossless_table
@@ -84,24 +84,21 @@ def test_the_first_tokens_of_documents_with_any_that_counts() -> None:
 
 
 def test_rows_are_measured_once_and_shown(cache: Path, tmp_path: Path) -> None:
-    names = ["lossless", "planes, zstd -3", "auto", "lora"]
-    budgets = ["90%", "80%"]
+    names, budget = ["lossless", "planes, zstd -3", "auto", "lora"], "95%"
     for _ in range(2):
         results = Results(tmp_path / "rows.jsonl")
         methods = methods_of(names, SKILLPM)
         tuning, scratch = TUNINGS[TUNE], tmp_path / "scratch"
         scratch.mkdir(exist_ok=True)
         trial = Trial(cache, tuning, results, scratch, DOCUMENTS, TOKENS, methods)
-        rows = trial.measure(budgets)
-    lines = (tmp_path / "rows.jsonl").read_text().splitlines()
-    assert len(lines) == len(rows) == 2 + 2 + 1 + 3 * 2
-    by_name = {(row.method, row.budget): row for row in rows}
+        rows = trial.measure([budget])
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == len(rows) == 8
+    by_name = {row.method: row for row in rows}
     for exact in ("lossless", LOSSLESS_BEFORE, "planes, zstd -3"):
-        assert by_name[exact, "own"].kept == 1
-    assert by_name["auto", "90%"].bytes <= 0.9 * trial.dense
-    assert by_name["auto", "80%"].detail == by_name["auto, before", "80%"].detail
-    table = kept_table("tiny", rows).markdown()
-    assert "auto, before" in table
+        assert by_name[exact].kept == 1
+    assert by_name["auto"].bytes <= 0.95 * trial.dense
+    assert by_name["auto"].detail == by_name[AUTO_BEFORE].detail
+    assert AUTO_BEFORE in kept_table("tiny", rows).markdown()
     exact_rows = [row for row in rows if row.method in (*EXACT, LOSSLESS_BEFORE)]
     assert lossless_table("tiny", exact_rows).markdown().count("1.000") == 2
 
