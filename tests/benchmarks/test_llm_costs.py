@@ -98,7 +98,7 @@ def test_an_incomplete_line_is_measured_again(tmp_path: Path) -> None:
 
 
 def test_a_lora_is_grafted_beside_the_merge_of_peft(task: Task, tmp_path: Path) -> None:
-    made = make(tmp_path, Case({"target_modules": "all-linear", "r": 2}))
+    made = make(tmp_path, Case({"target_modules": "all-linear", "r": 2}, dtype=torch.bfloat16))
     walk = Walk(tmp_path / "walk", made.base, made.adapter, task.calibration)
     walk.folder.mkdir()
     runs = Runs(tmp_path / "runs.jsonl")
