@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := skillpm registry migrations tests benchmarks examples hatch_build.py
 TYPED := -p skillpm -p skillpm_registry -p examples -p benchmarks
 
-.PHONY: demo llm test test-all check format lint types contracts bench conformance clean
+.PHONY: demo llm bench-llm test test-all check format lint types contracts bench conformance clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m examples.demo
@@ -65,6 +65,10 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.continual
 	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.continual --plots docs/images
+
+# Trains what is missing; hours. What an earlier run measured is kept.
+bench-llm: llm
+	$(BIN)/python -m benchmarks.llm
 
 # torch goes in first and alone, pinned: a resolver left to itself may pull gigabytes of CUDA.
 $(VENV)/.torch: constraints.txt

@@ -43,7 +43,7 @@ class Bench:
     def of(cls, arguments: argparse.Namespace) -> Bench:
         """Make missing models; results are kept by the digest of code and models."""
         cache, tune = arguments.cache.absolute(), arguments.tune
-        _make(cache, tune)
+        commands.make_models(cache, tune)
         key = hashlib.sha256(code_digest().encode())
         for name in ("base", tune):
             key.update(digest_of(model(cache, name) / WEIGHTS).encode())
@@ -93,7 +93,7 @@ class Bench:
 
     def adapter(self) -> None:
         """Figure 5."""
-        _make(self.cache, LORA.name)
+        commands.make_models(self.cache, LORA.name)
         base, tuned = model(self.cache, "base"), model(self.cache, LORA.name)
         walk = commands.Walk(self.folder / "lora", base, tuned, self.walk.calibration)
         walk.folder.mkdir(parents=True, exist_ok=True)
@@ -113,18 +113,16 @@ class Bench:
 
     def fidelity(self) -> None:
         """Figure 4."""
-        options = ("--cache", self.cache, "--only", self.tune)
-        self._python("benchmarks.llm.fidelity", *options)
+        before = self.arguments.before
+        options = () if before is None else ("--before", before)
+        self._python(
+            "benchmarks.llm.fidelity", "--cache", self.cache, "--only", self.tune, *options
+        )
 
     def _python(self, module: str, *arguments: object) -> None:
         append = self.arguments.append
         extra = () if append is None else ("--append", str(append))
         print(run(sys.executable, "-m", module, *map(str, arguments), *extra).out)
-
-
-def _make(cache: Path, name: str) -> None:
-    """The base and a fine-tune, made in another process if they are missing."""
-    run(sys.executable, "-m", "benchmarks.llm.make", name, "--cache", str(cache))
 
 
 def _workers(asked: str | None) -> list[int]:
@@ -142,6 +140,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="repetitions of each command")
     parser.add_argument("--bytes", type=int, default=LARGE, help="size of the repeated model")
     parser.add_argument("--mergekit", help="the `mergekit-yaml` of a separate environment")
+    parser.add_argument("--before", metavar="PROGRAM", help="the `skillpm` of another checkout")
     parser.add_argument("--again", action="store_true", help="measure everything again")
     parser.add_argument("--cache", type=Path, default=CACHE)
     add_output(parser)

@@ -81,6 +81,11 @@ class Walk:
         return self.packed
 
 
+def make_models(cache: Path, *names: str) -> None:
+    """Make the base and fine-tunes that are missing, in another process."""
+    run(sys.executable, "-m", "benchmarks.llm.make", *names, "--cache", str(cache))
+
+
 def empty_home(home: Path) -> None:
     """Empty a home of skillpm, except for the compiled kernels; create it if it is missing."""
     home.mkdir(parents=True, exist_ok=True)

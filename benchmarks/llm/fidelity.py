@@ -3,10 +3,11 @@
 `python -m benchmarks.llm.fidelity [--only sql]… [--budgets 5%,2.5%] [--documents 32 --tokens 256]`.
 For each fine-tune, method and budget: bytes of the file, KL(tuned ‖ candidate) and the share of the
 loss gain kept on held-out documents, with 95 % bootstrap intervals over documents; for SQL also
-answers right by execution. The size of `auto` is that of the whole `.skillpack`, the others' that
+answers right by execution. The size of a pack is that of the whole `.skillpack`, the others' that
 of the leanest file (see `benchmarks.peers.files`). `--before PROGRAM` adds the `skillpm` of another
-checkout. Rows are appended when they are measured, so an interrupted run continues; rows of skillpm
-belong to its source. Takes 8 GB of memory, and an hour and a half of processor time a fine-tune.
+checkout. Missing fine-tunes are trained first. Rows are appended when they are measured, so an
+interrupted run continues; rows of packs belong to skillpm's source. Takes 8 GB of memory, and an
+hour and a half of processor time a fine-tune.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from transformers import AutoTokenizer
 
 from benchmarks.finetunes.measure import tensors
 from benchmarks.llm import answers, tunes
-from benchmarks.llm.commands import has_fast_lane
+from benchmarks.llm.commands import has_fast_lane, make_models
 from benchmarks.llm.documents import DocumentEvaluator, first_documents
 from benchmarks.llm.packed import EXACT, LOSSLESS_BEFORE, OURS, before
 from benchmarks.llm.places import CACHE, WEIGHTS, calibration, code_digest, digest_of, model
@@ -198,8 +199,10 @@ def main() -> None:
     arguments = parser.parse_args()
     budgets = arguments.budgets.split(",")
     methods = methods_of(arguments.methods.split(","), arguments.before)
+    chosen = arguments.only or names
+    make_models(arguments.cache, *chosen)
     results = Results(arguments.cache / "fidelity.jsonl")
-    for name in arguments.only or names:
+    for name in chosen:
         with tempfile.TemporaryDirectory(prefix="skillpm-bench-") as folder:
             trial = Trial(
                 arguments.cache.absolute(),
