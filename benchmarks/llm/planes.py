@@ -19,18 +19,23 @@ from benchmarks.llm.places import WEIGHTS
 
 LEVEL = 3
 WORD = np.dtype("<u2")
-_SIGN = 0x8000
+_SIGN = np.uint16(0x8000)
 Words = npt.NDArray[np.uint16]
 
 
 def ordered(words: Words) -> Words:
     """bf16 bit patterns as integers in the order of the numbers."""
-    return np.where(words & _SIGN, ~words, words | _SIGN).astype(WORD)
+    return words ^ (_filled(words) | _SIGN)
 
 
 def unordered(words: Words) -> Words:
     """The inverse of `ordered`."""
-    return np.where(words & _SIGN, words & (_SIGN - 1), ~words).astype(WORD)
+    return words ^ (_filled(~words) | _SIGN)
+
+
+def _filled(words: Words) -> Words:
+    """All bits equal to the sign bit."""
+    return (words.view("<i2") >> 15).view(WORD)
 
 
 def read(folder: Path) -> tuple[bytes, Words]:
@@ -44,11 +49,11 @@ def pack(base: Path, tuned: Path, file: Path) -> None:
     """Write the two planes of the zigzag difference, low bytes first, each after its length."""
     header, after = read(tuned)
     change = (ordered(after) - ordered(read(base)[1])).view("<i2")
-    folded = ((change << 1) ^ (change >> 15)).view(np.uint8).reshape(-1, WORD.itemsize)
+    folded = ((change << 1) ^ (change >> 15)).view(WORD)
     compress = zstandard.ZstdCompressor(level=LEVEL).compress
     with file.open("wb") as out:
-        for part in (header, *(plane.tobytes() for plane in folded.T)):
-            frame = compress(part)
+        for part in (header, folded.astype(np.uint8), (folded >> 8).astype(np.uint8)):
+            frame = compress(part.data if isinstance(part, np.ndarray) else part)
             out.write(len(frame).to_bytes(8, "little") + frame)
         out.flush()
         os.fsync(out.fileno())
@@ -62,8 +67,8 @@ def back(base: Path, file: Path, out: Path) -> None:
         stop = start + 8 + int.from_bytes(data[start : start + 8], "little")
         parts.append(zstandard.ZstdDecompressor().decompress(data[start + 8 : stop]))
         start = stop
-    header, *planes = parts
-    folded = np.stack([np.frombuffer(plane, np.uint8) for plane in planes], axis=1).view(WORD)[:, 0]
+    header, low, high = parts
+    folded = np.frombuffer(high, np.uint8).astype(WORD) << 8 | np.frombuffer(low, np.uint8)
     change = (folded >> 1) ^ -(folded & 1)
     out.mkdir(parents=True)
     with (out / WEIGHTS).open("wb") as target:
