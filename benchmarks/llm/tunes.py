@@ -75,7 +75,7 @@ def tune(cache: Path, tuning: Tuning, *, advance: Advance) -> Made:
         causal.save(model, folder / MODEL)
         _finish(start, folder / MODEL)
 
-    return made(cache / tuning.name, _inputs(cache, tuning), work)
+    return made(cache / tuning.name, inputs(cache, tuning), work)
 
 
 def lora(cache: Path, tuning: LoraTuning, *, advance: Advance) -> Made:
@@ -102,10 +102,11 @@ def lora(cache: Path, tuning: LoraTuning, *, advance: Advance) -> Made:
         )
         model.save_pretrained(str(folder / MODEL))
 
-    return made(cache / tuning.name, _inputs(cache, tuning), work)
+    return made(cache / tuning.name, inputs(cache, tuning), work)
 
 
-def _inputs(cache: Path, tuning: Tuning | LoraTuning) -> dict[str, object]:
+def inputs(cache: Path, tuning: Tuning | LoraTuning) -> dict[str, object]:
+    """What a fine-tune is made from; makes the task's data if they are missing."""
     made_from = texts.sides(tuning.task).digest()
     data(cache, tuning.task)
     return {"base": ROOT, "data": made_from, "context": CONTEXT, "settings": asdict(tuning)}

@@ -1,15 +1,17 @@
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from llm_worlds import make_walk
+from llm_worlds import TUNE, make_cache, make_walk
 from peer_worlds import make_task
 from safetensors.torch import load_file
 from tiny_adapters import Case, make
 
 from benchmarks.llm import adapter, codecs, costs, planes
+from benchmarks.llm.__main__ import main
 from benchmarks.llm.commands import COPY, GRAFT, HASH, PACK, PEERS, PLANES, VERIFY, Walk
 from benchmarks.llm.repeated import layers_for, layers_of, write
 from benchmarks.llm.runs import Cost, Run, Runs
@@ -52,6 +54,20 @@ def test_commands_are_measured_once_and_compared_with_their_peers(
     assert packed.size == walk.packed.stat().st_size
     scale = costs.scale_table(runs, course, course, (100, 200)).markdown()
     assert {cells(scale, step)[3] for step in STEPS} == {"0.50"}
+
+
+def test_the_benchmark_measures_a_tune_and_its_layers_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, tables = make_cache(tmp_path), tmp_path / "tables.md"
+    asked = ("costs", "scale", "--tune", TUNE, "--steps", "pack", "--workers", "1", "--runs", "1")
+    places = ("--cache", str(cache), "--bytes", "500000", "--append", str(tables))
+    monkeypatch.setattr(sys, "argv", ["llm", *asked, *places])
+    main()
+    found = tables.read_text()
+    assert found.count("**SmolLM2") == 2
+    assert f"fine-tune `{TUNE}`, bf16" in found
+    assert [cells(part, PACK)[0] for part in found.split("\n\n**")] == [PACK] * 3
 
 
 def test_bf16_words_in_the_order_of_the_numbers_and_back() -> None:

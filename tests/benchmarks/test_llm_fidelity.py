@@ -98,6 +98,7 @@ def test_rows_are_measured_once_and_shown(cache: Path, tmp_path: Path) -> None:
         assert by_name[exact].kept == 1
     assert by_name["auto"].bytes <= 0.95 * trial.dense
     assert by_name["auto"].detail == by_name[AUTO_BEFORE].detail
+    assert {row.detail["score"] for row in rows} == {0}  # the model knows no word of SQL
     assert AUTO_BEFORE in kept_table("tiny", rows).markdown()
     exact_rows = [row for row in rows if row.method in (*EXACT, LOSSLESS_BEFORE)]
     assert lossless_table("tiny", exact_rows).markdown().count("1.000") == 2

@@ -1,16 +1,12 @@
 import pytest
 import torch
+from llm_worlds import CHAT
 from peer_worlds import WORDS
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from benchmarks.llm import sql, texts
 from benchmarks.llm.texts import Example
-
-TEMPLATE = (
-    "{% for m in messages %}{{ m['role'] }} {{ m['content'] }} w0 {% endfor %}"
-    "{% if add_generation_prompt %}assistant {% endif %}"
-)
 
 
 @pytest.fixture
@@ -19,7 +15,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     made = Tokenizer(models.WordLevel(words, unk_token=WORDS[0]))
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     found = PreTrainedTokenizerFast(tokenizer_object=made, pad_token=WORDS[0])
-    found.chat_template = TEMPLATE
+    found.chat_template = CHAT
     return found
 
 
