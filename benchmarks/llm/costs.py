@@ -72,33 +72,34 @@ def _warm_up(walk: Walk) -> None:
 
 
 def cost_table(runs: Runs, course: Course, title: str) -> Table:
-    """Processor seconds as ratios to the peers of the same run; wall seconds and speed-up."""
-    least, most = min(course.workers), max(course.workers)
-    headings = ("command", "MB written", "CPU s", f"CPU s, {most} workers", f"to {COPY}",
-                f"to {HASH}", "to planes", "wall s", f"wall s, {most} workers", "speed-up",
-                "peak memory")  # fmt: skip
-    table = Table(title, headings)
+    """Processor seconds as ratios to the peers of the same run; the speed-up by all workers."""
+    most = max(course.workers)
+    headings = ["command", "MB written", "CPU s", f"to {COPY}", f"to {HASH}", "to planes",
+                "wall s", "peak memory"]  # fmt: skip
+    if most > min(course.workers):
+        headings += [f"CPU s, {most} workers", f"wall s, {most} workers", "speed-up"]
+    table = Table(title, tuple(headings))
     for step in (*PEERS, *course.steps):
-        one, every = runs.cost(course.model, step, least), runs.cost(course.model, step, most)
-        if one is None:
-            continue
-        table.row(*_cells(runs, course, step, one, every))
+        if runs.cost(course.model, step, min(course.workers)) is not None:
+            table.row(*_cells(runs, course, step)[: len(headings)])
     return table
 
 
-def _cells(runs: Runs, course: Course, step: str, one: Cost, every: Cost | None) -> list[str]:
+def _cells(runs: Runs, course: Course, step: str) -> list[str]:
+    one, every = (runs.cost(course.model, step, pick(course.workers)) for pick in (min, max))
+    assert one is not None
     rival = PLANES_BACK if step in BACK or step == PLANES_BACK else PLANES
     ratios = []
     for peer in (COPY, HASH, rival):
         other = runs.cost(course.model, peer, 1)
         ratios.append("-" if other is None else f"{one.processor / other.processor:.2f}")
-    wide = "-" if every is None else f"{every.processor:.1f}"
-    wall = "-" if every is None else f"{every.seconds:.1f}"
-    faster = "-" if every is None or step in PEERS else f"{one.seconds / every.seconds:.2f}"
     peak = max(cost.peak for cost in (one, every) if cost is not None)
     size = f"{one.size / 1e6:.1f}" if one.size else "-"
-    return [step, size, f"{one.processor:.1f}", wide, *ratios, f"{one.seconds:.1f}", wall, faster,
-            megabytes(peak)]  # fmt: skip
+    cells = [step, size, f"{one.processor:.1f}", *ratios, f"{one.seconds:.1f}", megabytes(peak)]
+    if every is None:
+        return [*cells, "-", "-", "-"]
+    faster = one.seconds / every.seconds
+    return [*cells, f"{every.processor:.1f}", f"{every.seconds:.1f}", f"{faster:.2f}"]
 
 
 def scale_table(runs: Runs, small: Course, large: Course, sizes: tuple[int, int]) -> Table:

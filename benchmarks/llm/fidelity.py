@@ -28,7 +28,7 @@ from benchmarks.finetunes.measure import tensors
 from benchmarks.llm import answers, tunes
 from benchmarks.llm.commands import has_fast_lane, make_models
 from benchmarks.llm.documents import DocumentEvaluator, first_documents
-from benchmarks.llm.packed import EXACT, LOSSLESS_BEFORE, OURS, before
+from benchmarks.llm.packed import EXACT, FAST, LOSSLESS_BEFORE, OURS, before
 from benchmarks.llm.places import CACHE, WEIGHTS, calibration, code_digest, digest_of, model
 from benchmarks.llm.settings import REPORTED, TUNINGS
 from benchmarks.llm.tables import REFERENCE, equal_kl, kept_table, lossless_table
@@ -45,7 +45,7 @@ OWN = "own"
 EXACT_NAMES = frozenset({*EXACT, LOSSLESS_BEFORE})
 FIXED = EXACT_NAMES | {"bitdelta"}
 """Methods of a size of their own."""
-PACKS = frozenset({*OURS, "lossless", "lossless --effort fast"})
+PACKS = frozenset({*OURS, "lossless", FAST})
 CHOSEN = (*EXACT, *OURS, "recipe-alpha", "lora", "magnitude-coded", "dare-coded", "bitdelta")
 SEQUENCES = 32
 """Calibration rows of 256 tokens for the recipe."""
@@ -167,7 +167,7 @@ def methods_of(names: list[str], program: str | None) -> dict[str, Method]:
     if unknown := sorted(set(names) - known.keys()):
         sys.exit(f"no such method: {', '.join(unknown)}; there are {', '.join(known)}")
     if not has_fast_lane():
-        names = [name for name in names if "--effort" not in name]
+        names = [name for name in names if name != FAST]
     chosen = {name: known[name] for name in names}
     return {**chosen, **(before(program) if program else {})}
 

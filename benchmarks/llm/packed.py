@@ -90,17 +90,18 @@ def zstd_of_planes(task: Task, _budget: Budget | None) -> Candidate:
     return Candidate(state, file.stat().st_size, clock.seconds)
 
 
+FAST = "lossless-fast"
 EXACT: dict[str, Callable[[Task, Budget | None], Candidate]] = {
     "lossless": Packer().lossless,
-    "lossless --effort fast": Packer().fast,
-    "planes, zstd -3": zstd_of_planes,
-    "zipnn of the XOR": zipnn_of_xor,
+    FAST: Packer().fast,
+    "planes-zstd": zstd_of_planes,
+    "zipnn-xor": zipnn_of_xor,
 }
 OURS: dict[str, Callable[[Task, Budget | None], Candidate]] = {
     "auto": Packer().auto,
     "auto-calibrated": Packer().calibrated,
 }
-LOSSLESS_BEFORE, AUTO_BEFORE = "lossless, before", "auto, before"
+LOSSLESS_BEFORE, AUTO_BEFORE = "lossless-before", "auto-before"
 
 
 def before(program: str) -> dict[str, Callable[[Task, Budget | None], Candidate]]:

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from benchmarks.finetunes import causal
 from benchmarks.llm.documents import DocumentEvaluator, first_documents, ratio
-from benchmarks.llm.fidelity import Trial, methods_of
+from benchmarks.llm.fidelity import CHOSEN, Trial, methods_of
 from benchmarks.llm.packed import AUTO_BEFORE, EXACT, LOSSLESS_BEFORE
 from benchmarks.llm.places import model
 from benchmarks.llm.settings import TUNINGS
@@ -84,7 +84,7 @@ def test_the_first_tokens_of_documents_with_any_that_counts() -> None:
 
 
 def test_rows_are_measured_once_and_shown(cache: Path, tmp_path: Path) -> None:
-    names, budget = ["lossless", "planes, zstd -3", "auto", "lora"], "95%"
+    names, budget = ["lossless", "planes-zstd", "auto", "lora"], "95%"
     for _ in range(2):
         results = Results(tmp_path / "rows.jsonl")
         methods = methods_of(names, SKILLPM)
@@ -94,7 +94,7 @@ def test_rows_are_measured_once_and_shown(cache: Path, tmp_path: Path) -> None:
         rows = trial.measure([budget])
     assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == len(rows) == 8
     by_name = {row.method: row for row in rows}
-    for exact in ("lossless", LOSSLESS_BEFORE, "planes, zstd -3"):
+    for exact in ("lossless", LOSSLESS_BEFORE, "planes-zstd"):
         assert by_name[exact].kept == 1
     assert by_name["auto"].bytes <= 0.95 * trial.dense
     assert by_name["auto"].detail == by_name[AUTO_BEFORE].detail
@@ -124,6 +124,10 @@ def test_bytes_at_equal_kl_lie_between_the_rows_around_it() -> None:
     assert ratios["lora"] == "0.500"
     assert ratios["dare"] == "under 0.333"
     assert ratios["recipe"] == "over 0.500"
+
+
+def test_methods_are_chosen_by_names_without_commas() -> None:
+    assert methods_of(",".join(CHOSEN).split(","), None).keys() <= set(CHOSEN)
 
 
 def test_an_unknown_method_is_refused() -> None:
