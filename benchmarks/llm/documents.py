@@ -85,12 +85,14 @@ class DocumentEvaluator:
         self._hidden = [_hidden(model, part) for part in rows.split(ROWS)]
         self._tuned = self._sums(tuned)
         self._base = self._sums(base)
-        self.base = self.measure(base)
-        self.tuned = self.measure(tuned)
+        self.base = self._figures(self._base)
+        self.tuned = self._figures(self._tuned)
 
     def measure(self, candidate: Candidate) -> DocumentsMeasured:
         """One pass over the documents in float32."""
-        found = self._sums(candidate)
+        return self._figures(self._sums(candidate))
+
+    def _figures(self, found: Sums) -> DocumentsMeasured:
         kept = share(self._base, self._tuned, found)
         kl = ratio(found.kl, found.tokens)
         tokens = found.tokens.sum()

@@ -130,7 +130,9 @@ class Trial:
         return self.methods[method](self.task, size)
 
     def _measured(self, method: str, budget: str, candidate: Candidate) -> Row:
-        detail = self.evaluator.measure(candidate.state).figures()
+        known = {"base": self.evaluator.base, "tuned": self.evaluator.tuned}
+        found = known.get(method) or self.evaluator.measure(candidate.state)
+        detail = found.figures()
         if self.tuning.task == "sql":
             detail["score"] = self._score(candidate)
         clock = time.strftime("%H:%M:%S")
