@@ -1,6 +1,6 @@
 """Make the base and the fine-tunes that are missing: `python -m benchmarks.llm.make [NAME]…`.
 
-A full fine-tune of 60 steps takes 20 minutes of one core and 3.5 GB of memory. An interrupted one
+A full fine-tune of 30 steps takes 5 minutes of one core and 3.5 GB of memory. An interrupted one
 continues from its last checkpoint.
 """
 
