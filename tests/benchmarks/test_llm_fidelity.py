@@ -62,6 +62,7 @@ def test_a_half_of_the_delta_keeps_a_part_of_the_gain(
     half = {name: (one.float() + after[name].float()) / 2 for name, one in before.items()}
     found = evaluator.measure(half)
     assert 0 < found.kl < evaluator.base.kl
+    assert evaluator.measure(model(cache, TUNE)) == evaluator.tuned
     assert found.gain_low < found.gain_kept < found.gain_high
     assert found.gain_error == (found.gain_high - found.gain_low) / 2
 
