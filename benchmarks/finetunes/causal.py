@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from examples.code_search.settings import Advance
 
 CHECKPOINT = "checkpoint.pt"
-STEPS_BETWEEN_CHECKPOINTS = 25
+STEPS_BETWEEN_CHECKPOINTS = 10
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
@@ -57,23 +57,43 @@ def losses(model: Any, rows: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.cross_entropy(logits.mT, rows[:, 1:], reduction="none")
 
 
+def mean_loss(model: Any, batch: torch.Tensor) -> torch.Tensor:
+    """The mean loss of a batch, [rows, context], or of the tokens of [rows, 2, context] that count.
+
+    The first token of a row never counts, because no token predicts it.
+    """
+    if batch.ndim == 2:
+        return losses(model, batch).mean()
+    counts = batch[:, 1, 1:].bool()
+    return losses(model, batch[:, 0])[counts].mean()
+
+
 def train(
-    model: Any, rows: torch.Tensor, training: Training, *, scratch: Path, advance: Advance
+    model: Any,
+    rows: torch.Tensor,
+    training: Training,
+    *,
+    scratch: Path,
+    advance: Advance,
+    autocast: bool | None = None,
 ) -> None:
     """Tune every weight in place; an interrupted run continues from its last checkpoint.
 
-    Matrix products use bf16 where the processor supports it; master weights and AdamW use float32.
+    `rows` are tokens, [rows, context], or tokens and whether each counts, [rows, 2, context].
+    With `autocast`, matrix products use bf16; by default they do where the processor supports it.
+    Master weights and AdamW use float32.
     """
-    optimizer = _optimizer(model, training)
+    mixed = has_bf16() if autocast is None else autocast
+    optimizer = adamw(model, training)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, training.factor)
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
-    start = _resume(parts, scratch / CHECKPOINT)
+    start = load_checkpoint(parts, scratch / CHECKPOINT)
     model.train()
-    for step, batch in enumerate(_batches(rows, training)):
+    for step, batch in enumerate(batches(rows, training)):
         if step < start:
             continue
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
-            loss = losses(model, batch).mean()
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            loss = mean_loss(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -81,7 +101,7 @@ def train(
         schedule.step()
         advance(f"training, loss {float(loss.detach()):.3f}", step + 1, training.steps)
         if (step + 1) % STEPS_BETWEEN_CHECKPOINTS == 0:
-            _keep(parts, scratch / CHECKPOINT, done=step + 1)
+            save_checkpoint(parts, scratch / CHECKPOINT, done=step + 1)
     (scratch / CHECKPOINT).unlink(missing_ok=True)
     model.eval()
 
@@ -95,7 +115,7 @@ def has_bf16() -> bool:
     return any(getattr(torch.cpu, name, bool)() for name in checks)
 
 
-def _optimizer(model: Any, training: Training) -> torch.optim.Optimizer:
+def adamw(model: Any, training: Training) -> torch.optim.Optimizer:
     """AdamW with weight decay on matrices, but not on the scales of the norms."""
     groups: list[dict[str, Any]] = [
         {"params": [one for one in model.parameters() if one.ndim > 1]},
@@ -110,7 +130,7 @@ def _optimizer(model: Any, training: Training) -> torch.optim.Optimizer:
     )
 
 
-def _batches(rows: torch.Tensor, training: Training) -> Iterator[torch.Tensor]:
+def batches(rows: torch.Tensor, training: Training) -> Iterator[torch.Tensor]:
     """Passes over all rows, each in a new order, cut to the number of steps."""
     generator = torch.Generator().manual_seed(training.seed)
     wanted = training.steps * training.rows
@@ -120,7 +140,7 @@ def _batches(rows: torch.Tensor, training: Training) -> Iterator[torch.Tensor]:
         yield rows[places]
 
 
-def _keep(parts: dict[str, Any], path: Path, *, done: int) -> None:
+def save_checkpoint(parts: dict[str, Any], path: Path, *, done: int) -> None:
     """Write a checkpoint atomically."""
     states = {name: part.state_dict() for name, part in parts.items()}
     fresh_one = path.with_suffix(".new")
@@ -128,7 +148,7 @@ def _keep(parts: dict[str, Any], path: Path, *, done: int) -> None:
     fresh_one.replace(path)
 
 
-def _resume(parts: dict[str, Any], path: Path) -> int:
+def load_checkpoint(parts: dict[str, Any], path: Path) -> int:
     """The number of steps that an earlier run completed, after loading its state."""
     if not path.exists():
         return 0

@@ -62,12 +62,17 @@ def digest(documents: Iterator[Document] | tuple[Document, ...]) -> str:
 
 
 def split(kind: str) -> Split:
-    """Read the documents of `kind` and assign each to a side by the SHA-256 of its name.
+    """Read the documents of `kind` and divide them as `divide` does. Takes a few seconds."""
+    return divide(kind, KINDS[kind]())
+
+
+def divide(kind: str, documents: Iterator[Document]) -> Split:
+    """Assign each document to a side by the SHA-256 of its kind and name.
 
     A tenth of the files is for calibration and a tenth held out, each cut to a size that takes
-    seconds to process. Takes a few seconds.
+    seconds to process.
     """
-    line = sorted(unique(KINDS[kind]()), key=lambda document: draw(kind, document))
+    line = sorted(unique(documents), key=lambda document: draw(kind, document))
     tenth = len(line) // 10
     return Split(
         train=first(line[2 * tenth :], TRAIN_BYTES, LARGEST_TRAINED),
@@ -94,12 +99,18 @@ def headers() -> Iterator[Document]:
             yield Document(name, read(path))
 
 
-def english() -> Iterator[Document]:
-    """Python's reference topics, and the prose of the docstrings of three libraries."""
-    topics = Path(sysconfig.get_path("stdlib")) / "pydoc_data" / "topics.py"
-    texts = ast.literal_eval(dictionary(topics))
+def topics() -> Iterator[Document]:
+    """Python's reference topics."""
+    texts = ast.literal_eval(
+        dictionary(Path(sysconfig.get_path("stdlib")) / "pydoc_data" / "topics.py")
+    )
     for topic, text in sorted(texts.items()):
         yield Document(f"pydoc_data/{topic}", text)
+
+
+def english() -> Iterator[Document]:
+    """Python's reference topics, and the prose of the docstrings of three libraries."""
+    yield from topics()
     for path, name in sources(DOCUMENTED):
         if text := prose(path):
             yield Document(name, text)

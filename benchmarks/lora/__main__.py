@@ -17,21 +17,11 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.lora.peers import mergekit_merge, peft_merge
 from benchmarks.tools.running import Ran, run, skillpm
 from benchmarks.tools.table import Table, add_output, megabytes, publish
 
 FASTER, SMALLER = 3.0, 5.0
-_PEFT = """
-import sys
-import torch
-from peft import PeftModel
-from transformers import AutoModelForCausalLM
-base, adapter, out = sys.argv[1:]
-model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
-model = PeftModel.from_pretrained(model, adapter)
-model.merge_and_unload().save_pretrained(out)
-"""
-_MERGEKIT = "models:\n  - model: {base}+{adapter}\nmerge_method: passthrough\ndtype: bfloat16\n"
 
 
 @dataclass
@@ -86,15 +76,11 @@ def once(race: Race) -> None:
     race.fresh("project/graft")
     race.note("skillpm graft", skillpm("graft", cwd=project, home=home))
     out = race.fresh("peft")
-    command = (sys.executable, "-W", "ignore", "-c", _PEFT)
-    race.note("PEFT merge and save", run(*command, str(race.base), str(race.adapter), str(out)))
+    race.note("PEFT merge and save", peft_merge(race.base, race.adapter, out))
     shutil.rmtree(out)
     if race.mergekit:
-        plan = race.folder / "plan.yaml"
-        plan.write_text(_MERGEKIT.format(base=race.base, adapter=race.adapter), encoding="utf-8")
-        out, cache = race.fresh("mergekit"), race.fresh("cache")
-        options = ("--no-copy-tokenizer", "--lora-merge-cache", str(cache))
-        race.note("mergekit", run(race.mergekit, str(plan), str(out), *options))
+        out = race.fresh("mergekit")
+        race.note("mergekit", mergekit_merge(race.mergekit, race.base, race.adapter, out))
         shutil.rmtree(out)
 
 

@@ -59,7 +59,7 @@ def encode_dropped(
 
     The kept positions follow from the seed, so only the values are stored, in float16.
     """
-    exponent, words = _halves(delta[_mask(spec, keep, seed)] / keep)
+    exponent, words = _halves(delta[kept_places(spec, keep, seed)] / keep)
     put_planes(writer, spec.name, "values", planes_of(words))
     record = Record(DROPPED, {"keep": keep, "seed": seed, "exponent": exponent})
     writer.describe(spec.name, record)
@@ -74,12 +74,13 @@ def _halves(values: Floats) -> tuple[int, npt.NDArray[np.uint16]]:
     return exponent, words
 
 
-def _mask(spec: TensorSpec, keep: float, seed: int) -> npt.NDArray[np.bool_]:
+def kept_places(spec: TensorSpec, keep: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Which elements of a tensor random drop keeps, [n]."""
     digest = hashlib.sha256(f"{seed}/{spec.name}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8])).random(spec.elements) < keep
 
 
-class _Whole(DeltaDecoder):
+class WholeDecoder(DeltaDecoder):
     """Decodes a whole tensor once and returns it chunk by chunk."""
 
     def __init__(
@@ -98,7 +99,7 @@ class _Whole(DeltaDecoder):
         return self._delta[start:stop]
 
 
-class Signs(_Whole):
+class Signs(WholeDecoder):
     """The inverse of `encode_signs`."""
 
     def _decode(
@@ -113,7 +114,7 @@ class Signs(_Whole):
         return np.asarray((signs * scales[:, None]).reshape(-1))
 
 
-class LowRank(_Whole):
+class LowRank(WholeDecoder):
     """The inverse of `encode_lowrank`."""
 
     def _decode(
@@ -132,13 +133,13 @@ class LowRank(_Whole):
         return np.asarray((sides[0] @ sides[1]).reshape(-1))
 
 
-class Dropped(_Whole):
+class Dropped(WholeDecoder):
     """The inverse of `encode_dropped`."""
 
     def _decode(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
     ) -> Floats:
-        mask = _mask(spec, settings["keep"], settings["seed"])
+        mask = kept_places(spec, settings["keep"], settings["seed"])
         size = int(mask.sum())
         words = from_planes(read_planes(reader, spec.name, "values", planes=2, size=size))
         delta = np.zeros(spec.elements)
@@ -146,4 +147,4 @@ class Dropped(_Whole):
         return delta
 
 
-DECODERS = {SIGNS: Signs, LOWRANK: LowRank, DROPPED: Dropped}
+DECODERS: dict[str, type[WholeDecoder]] = {SIGNS: Signs, LOWRANK: LowRank, DROPPED: Dropped}

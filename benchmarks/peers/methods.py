@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from benchmarks.peers import binary, budgeted
+from benchmarks.peers import binary, budgeted, coded
 from benchmarks.peers.chosen import best_alpha
 from benchmarks.peers.files import read, write
 from benchmarks.peers.recipe import DELTA_COME, GRAFTLLM, Recipe, fitted, scheme_of
@@ -77,5 +77,7 @@ METHODS: dict[str, Method] = {
     "bitdelta-distilled": _fixed(binary.distilled),
     "lora": _budgeted(budgeted.lora),
     "magnitude": _budgeted(budgeted.magnitude),
+    "magnitude-coded": _budgeted(coded.magnitude),
     "dare": _budgeted(budgeted.dare),
+    "dare-coded": _budgeted(coded.dare),
 }

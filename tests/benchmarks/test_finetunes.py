@@ -100,7 +100,7 @@ def test_interrupted_training_continues_to_the_same_weights(tmp_path: Path) -> N
 def test_seeds_differ_in_the_order_of_the_same_rows() -> None:
     numbered = torch.arange(12)[:, None]
     passes = replace(TRAINING, steps=3)
-    orders = [torch.cat(list(causal._batches(numbered, replace(passes, seed=s)))) for s in (0, 1)]
+    orders = [torch.cat(list(causal.batches(numbered, replace(passes, seed=s)))) for s in (0, 1)]
     assert not torch.equal(*orders)
     assert torch.equal(*(order.sort(dim=0).values for order in orders))
 
