@@ -23,7 +23,7 @@ from benchmarks.tools.table import Table, add_output, publish
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.model import Checkpoint, open_checkpoint
 from skillpm.delta.coding.payload import PayloadWriter
-from skillpm.delta.encode.schemes import Lossless
+from skillpm.delta.encoding.schemes import Lossless
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.streams import pair_chunks, whole
 from skillpm.flows.packs.composition import opened
@@ -31,7 +31,7 @@ from skillpm.flows.packs.composition import opened
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from skillpm.delta.apply.open_pack import OpenPack
+    from skillpm.delta.decoding.open_pack import OpenPack
     from skillpm.delta.tensors.ports import Source
     from skillpm.spec.dtypes import TensorSpec
 

@@ -31,7 +31,7 @@ def tiny() -> LlamaForCausalLM:
         num_key_value_heads=KEY_VALUE_HEADS,
         max_position_embeddings=128,
         rms_norm_eps=1e-5,
-        rope_theta=100_000.0,
+        rope_parameters={"rope_type": "default", "rope_theta": 100_000.0},
         tie_word_embeddings=True,
     )
     model = LlamaForCausalLM(config)

@@ -91,8 +91,8 @@ def test_tensors_may_be_added_removed_and_resized() -> None:
 
 
 def test_everything_can_be_added_or_removed() -> None:
-    tensors = {"a": np.arange(4.0), "b": np.arange(3)}
-    everything = apply({}, encode({}, tensors))
+    tensors: dict[str, Any] = {"a": np.arange(4.0), "b": np.arange(3)}
+    everything: dict[str, Any] = apply({}, encode({}, tensors))
     assert {name: array.tolist() for name, array in everything.items()} == {
         "a": [0.0, 1.0, 2.0, 3.0],
         "b": [0, 1, 2],
