@@ -2,13 +2,14 @@
 
 Plain pruning stores each survivor in float16 and its position in a byte. Here magnitude pruning is
 a dead zone of its threshold T with steps of T: the codes of all weights, zeros too, are one stream
-of the project's entropy coder, so that positions cost their entropy, and each step has its own
-level, the mean of its values. DARE's survivors follow from the seed; their values have steps of
-half their deviation. Steps are decoded exactly as they are encoded.
+of the project's entropy coder, so that positions cost their entropy, and each of the first steps
+has its own level, the mean of its values. DARE's survivors follow from the seed; their values have
+steps of half their deviation.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +17,13 @@ import numpy.typing as npt
 
 from benchmarks.peers.codecs import DECODERS, WholeDecoder, kept_places
 from benchmarks.peers.fit import fit
+from benchmarks.peers.recipe import measured
 from benchmarks.peers.scheme import Peer
 from skillpm.delta.coding.integers import decode_integers, encode_integers, integer_bits
 from skillpm.delta.coding.payload import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from benchmarks.peers.task import Budget, Task
     from skillpm.delta.coding.payload import PayloadReader, PayloadWriter
@@ -32,10 +34,13 @@ CODED, DROPPED_CODED = "coded", "dropped-coded"
 LARGEST = 127
 """Larger codes are cut; a code this large is 127 thresholds."""
 PART = "codes"
-MARGIN = 0.995
-"""Share of the budget for which a setting is searched, by estimated sizes."""
-TRIES = 8
+LEVELS = 8
+"""Codes that have their own level; a larger code c has c · T."""
+DIGITS = 5
+TRIES, FILES = 8, 4
+"""Estimates of one search, and files that are written to correct it."""
 Codes = npt.NDArray[np.int32]
+Size = Callable[[float], float]
 
 
 def codes_of(delta: Floats, threshold: float) -> Codes:
@@ -46,13 +51,12 @@ def codes_of(delta: Floats, threshold: float) -> Codes:
 
 
 def levels_of(delta: Floats, codes: Codes) -> list[float]:
-    """The mean |Δ| of each code's values, [largest code + 1]; the value of code 0 is 0."""
+    """The mean |Δ| of the values with the codes 1 to `LEVELS`, in five digits; 0.0 if none has."""
     sizes = np.abs(codes)
-    counts = np.bincount(sizes)
-    sums = np.bincount(sizes, weights=np.abs(delta))
-    means = np.divide(sums, counts, out=np.zeros(len(counts)), where=counts > 0)
-    means[0] = 0.0
-    return [float(mean) for mean in means]
+    counts = np.bincount(sizes, minlength=LEVELS + 1)[1 : LEVELS + 1]
+    sums = np.bincount(sizes, weights=np.abs(delta), minlength=LEVELS + 1)[1 : LEVELS + 1]
+    means = np.divide(sums, counts, out=np.zeros(LEVELS), where=counts > 0)
+    return [float(f"{mean:.{DIGITS}g}") for mean in means]
 
 
 def encode_coded(
@@ -61,7 +65,7 @@ def encode_coded(
     """Write the codes of a flat delta."""
     codes = codes_of(delta, threshold)
     writer.put_plain(spec.name, PART, encode_integers(codes, _no_context(codes)))
-    record = Record(CODED, {"levels": levels_of(delta, codes)})
+    record = Record(CODED, {"levels": levels_of(delta, codes), "step": threshold})
     writer.describe(spec.name, record)
     return record
 
@@ -95,7 +99,8 @@ class Coded(WholeDecoder):
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
     ) -> Floats:
         codes = _read(reader, spec, spec.elements)
-        levels = np.array(settings["levels"])
+        levels = np.arange(LARGEST + 1) * settings["step"]
+        levels[1 : LEVELS + 1] = settings["levels"]
         return np.asarray(np.sign(codes) * levels[np.abs(codes)])
 
 
@@ -138,7 +143,8 @@ def magnitude(task: Task, budget: Budget) -> Peer:
         settings = {"threshold": threshold}
         return Peer("magnitude-coded", task, encode, encode, settings)
 
-    return peer(_fitted(bits, budget, low=1.0, high=4096.0))
+    size: Size = lambda fineness: measured(task, peer(fineness))  # noqa: E731
+    return peer(_fitted(bits, size, budget, low=1.0, high=4096.0))
 
 
 def dare(task: Task, budget: Budget) -> Peer:
@@ -150,13 +156,27 @@ def dare(task: Task, budget: Budget) -> Peer:
         found = (_survivors(specs[n], task.deltas[n], keep, task.seed)[1] for n in names)
         return sum(integer_bits(codes, _no_context(codes)) for codes in found)
 
-    keep = _fitted(bits, budget, low=1e-4, high=1.0)
+    def peer(keep: float) -> Peer:
+        def encode(spec: TensorSpec, delta: Floats, writer: PayloadWriter) -> Record:
+            return encode_dropped_coded(spec, delta, keep, task.seed, writer)
 
-    def encode(spec: TensorSpec, delta: Floats, writer: PayloadWriter) -> Record:
-        return encode_dropped_coded(spec, delta, keep, task.seed, writer)
+        return Peer("dare-coded", task, encode, encode, {"drop": 1 - keep})
 
-    return Peer("dare-coded", task, encode, encode, {"drop": 1 - keep})
+    size: Size = lambda keep: measured(task, peer(keep))  # noqa: E731
+    return peer(_fitted(bits, size, budget, low=1e-4, high=1.0))
 
 
-def _fitted(bits: Callable[[float], float], budget: Budget, *, low: float, high: float) -> float:
-    return fit(lambda at: bits(at) / 8, MARGIN * budget, low=low, high=high, tries=TRIES)
+def _fitted(bits: Size, size: Size, budget: Budget, *, low: float, high: float) -> float:
+    """The largest setting whose file fits: searched by estimates, corrected by files.
+
+    Raises `ValueError` if no setting fits.
+    """
+    aim = float(budget)
+    for _ in range(FILES):
+        setting = fit(lambda at: bits(at) / 8, aim, low=low, high=high, tries=TRIES)
+        excess = size(setting) - budget
+        if excess <= 0:
+            return setting
+        aim -= 1.02 * excess
+    message = f"no file of at most {budget} bytes was found"
+    raise ValueError(message)
