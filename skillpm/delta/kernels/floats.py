@@ -51,7 +51,7 @@ def widen16(words: U16, drop: int, bias: int, values: OutF64) -> None:
         word = np.uint64(words[number])
         size = word & _SIZE16
         bits[number] = (word & _SIGN16) << _TO_TOP | size << shift
-        specials += size >= special
+        specials += int(size >= special)
     scale = 2.0 ** (_FLOAT64_BIAS - bias)  # exact, for subnormal numbers too
     for number in range(words.size):
         values[number] = values[number] * scale
@@ -97,7 +97,7 @@ def _does_not_fit(bits: np.uint64, drop: int, bias: int) -> bool:
     size = bits & _SIZE64
     rounded = (size + half + (size >> shift & _ONE)) >> shift
     rebias = np.uint64(_FLOAT64_BIAS - bias) << np.uint64(52 - drop)
-    return rounded >= _special16(drop, bias) + rebias
+    return bool(rounded >= _special16(drop, bias) + rebias)
 
 
 @kernel
