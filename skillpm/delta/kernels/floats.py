@@ -51,7 +51,7 @@ def widen16(words: U16, drop: int, bias: int, values: OutF64) -> None:
         word = np.uint64(words[number])
         size = word & _SIZE16
         bits[number] = (word & _SIGN16) << _TO_TOP | size << shift
-        specials += size >= special
+        specials += int(size >= special)
     scale = 2.0 ** (_FLOAT64_BIAS - bias)  # exact, for subnormal numbers too
     for number in range(words.size):
         values[number] = values[number] * scale

@@ -32,10 +32,10 @@ def group(folded: Words, contexts: U8, ends: OutI64, changed: OutU8, values: Out
         changes = np.uint64(folded[number] != 0)
         counts[number & 1, np.uint64(contexts[number]) + _ONE] += _ONE | changes << _HALF
     counters = counts[0]
-    for context in range(256):
-        counters[context + 1] += counts[1, context + 1] + counters[context]
-        ends[context] = counters[context + 1] & _PLACE
-        ends[256 + context] = counters[context + 1] >> _HALF
+    for below in range(256):
+        counters[below + 1] += counts[1, below + 1] + counters[below]
+        ends[below] = counters[below + 1] & _PLACE
+        ends[256 + below] = counters[below + 1] >> _HALF
     unused = np.uint64(values.size - 1)
     for number in range(folded.size):
         key = np.uint64(contexts[number])
@@ -58,12 +58,12 @@ def ungroup(changed: U8, values: Words, contexts: U8, folded: OutWords) -> int:
         counts[number & 1, np.uint64(contexts[number]) + _ONE] += _ONE
     counters = counts[0]
     ones = np.uint64(0)
-    for context in range(256):
-        start = counters[context] & _PLACE
-        stop = start + counts[0, context + 1] + counts[1, context + 1]
+    for below in range(256):
+        start = counters[below] & _PLACE
+        stop = start + counts[0, below + 1] + counts[1, below + 1]
         for place in range(start, stop):
             ones += np.uint64(changed[place])
-        counters[context + 1] = stop | ones << _HALF
+        counters[below + 1] = stop | ones << _HALF
     if ones != values.size:
         return 0
     last = np.uint64(values.size - 1)
