@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from skillpm.delta.auto.deadzone import dead_zone, fed_back
-from skillpm.delta.auto.metric import ErrorMetric, MetricFactor, multiply_left, multiply_right
+from skillpm.delta.auto.metric import ErrorMetric, MetricFactor, multiply_left
 from skillpm.delta.codecs.shared.scales import Logs, from_logs, to_logs
 from skillpm.delta.codecs.svd_ec import CodedFactors
 
@@ -41,15 +41,10 @@ class WhitenedDelta:
     @classmethod
     def of(cls, delta: torch.Tensor, metric: ErrorMetric) -> "WhitenedDelta":
         """Decompose a delta. Costs O(m·n·min(m, n))."""
-        whitened = multiply_right(multiply_left(metric.rows.root, delta), metric.columns.root)
+        whitened = metric.columns.whiten(metric.rows.whiten(delta).T).T
         left, sigma, right = decompose(whitened)
-        return cls(
-            delta,
-            metric,
-            multiply_left(metric.rows.inverse_root, left),
-            sigma,
-            multiply_left(metric.columns.inverse_root, right),
-        )
+        left, right = metric.rows.unwhiten(left), metric.columns.unwhiten(right)
+        return cls(delta, metric, left, sigma, right)
 
     def truncate(self, threshold: float) -> "WhitenedDelta | None":
         """Keep the singular values above `threshold`, and their vectors; None if there are none."""
@@ -138,7 +133,7 @@ def _round(
 ) -> _Rounded:
     """Round column k of a factor [d, r] with the step steps[k], in the metric's unit."""
     if side.factor.ndim == 1 and not side.is_flat:
-        logs = to_logs(side.inverse_root.double().numpy(), SCALE_FINE)
+        logs = to_logs(side.factor.rsqrt().double().numpy(), SCALE_FINE)
         grid = torch.from_numpy(from_logs(logs, SCALE_FINE)).float()[:, None] * steps
         codes = dead_zone(factor / grid)
         return _Rounded(codes, codes * grid, steps, logs)
