@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from skillpm.api.options import Options, resolve
 from skillpm.api.registries import connector, tidy_registry
+from skillpm.delta.kernels.choice import use_home
 from skillpm.errors import UsageError
 from skillpm.spec.config import Chosen
 
@@ -51,6 +52,7 @@ def open_session(
 
     now, chosen = datetime.now(UTC), resolve(options)
     home, offline = options.home_folder, bool(chosen["offline"].value)
+    use_home(home, say)
     registry = _located(chosen["registry"], options.project_folder)
     session = Session(
         home=home,

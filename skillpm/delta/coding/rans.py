@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from skillpm.delta.coding.frequency_tables import FREQUENCY_BITS, TOTAL, Tables
 from skillpm.delta.coding.varint import read_varint, varint
+from skillpm.delta.kernels import rans as kernels
+from skillpm.delta.kernels.choice import compiled
 from skillpm.errors import IntegrityError
 
 LOW = 1 << 16
@@ -26,6 +28,7 @@ _LANE_SHARE = 0.006
 _LANE_BITS = 24
 """The cost of a lane in bits: a state takes 32 bits, of which about eight encode tokens."""
 _BLOCK = 1 << 17
+_TRUNCATED = "an entropy-coded stream is truncated"
 
 _Q = np.uint32(FREQUENCY_BITS)
 _LOW_BITS = np.uint32(TOTAL - 1)
@@ -54,6 +57,8 @@ def lanes_bits(coded: int, bits: float) -> float:
 
 def encode_lanes(tokens: Bytes, contexts: Bytes, tables: Tables) -> bytes:
     """Encode tokens [n], each by the table of its context [n]."""
+    if compiled(tokens.size):
+        return _encode_compiled(tokens, contexts, tables)
     kept = _coded_places(contexts, tables)
     if kept is not None:
         tokens, contexts = tokens[kept], contexts[kept]
@@ -70,9 +75,24 @@ def encode_lanes(tokens: Bytes, contexts: Bytes, tables: Tables) -> bytes:
         keys <<= 8
         keys |= tokens[start:stop]
         parts.append(_encode_block(entries.take(keys), states))
-    words = np.concatenate(parts[::-1])
-    head = varint(lanes) + varint(words.size)
+    return _stream(states, np.concatenate(parts[::-1]))
+
+
+def _stream(states: Packed, words: npt.NDArray[np.uint16]) -> bytes:
+    head = varint(states.size) + varint(words.size)
     return head + states.astype("<u4").tobytes() + words.astype("<u2").tobytes()
+
+
+def _encode_compiled(tokens: Bytes, contexts: Bytes, tables: Tables) -> bytes:
+    alone = _alone(tables)
+    lanes = lane_count(kernels.count_coded(contexts, alone), tables.data_bits)
+    states = np.full(lanes, LOW, dtype=np.uint32)
+    if not lanes:
+        return _stream(states, np.empty(0, dtype=np.uint16))
+    words = np.empty(tokens.size, dtype=np.uint16)
+    entries = _encoder_entries(tables)
+    start = kernels.encode(tokens, contexts, alone, entries, states, words)
+    return _stream(states, words[start:])
 
 
 def _encode_block(entries: Packed, states: Packed) -> npt.NDArray[np.uint16]:
@@ -108,23 +128,50 @@ def decode_lanes(data: bytes, start: int, contexts: Bytes, tables: Tables) -> tu
 
     Raises `IntegrityError` if the stream is damaged.
     """
-    kept = _coded_places(contexts, tables)
-    coded_contexts = contexts if kept is None else contexts[kept]
     lanes, start = read_varint(data, start)
     count, start = read_varint(data, start)
     end = start + 4 * lanes + 2 * count
-    if lanes > coded_contexts.size or (coded_contexts.size and not lanes) or end > len(data):
+    coded = _coded(contexts, tables)
+    if lanes > coded or (coded and not lanes) or end > len(data):
         raise IntegrityError(f"{lanes} lanes do not fit an entropy-coded stream of this size")
     states = np.frombuffer(data, dtype="<u4", count=lanes, offset=start).astype(np.uint32)
-    words = np.frombuffer(data, dtype="<u2", count=count, offset=start + 4 * lanes)
+    words = np.frombuffer(data, dtype=np.uint8, count=2 * count, offset=start + 4 * lanes)
     if (states < LOW).any():
         raise IntegrityError(f"a state of an entropy-coded stream is below {LOW}")
-    coded = _decode_blocks(coded_contexts, states, words, _decoder_entries(tables))
+    decode = _decode_compiled if compiled(contexts.size) else _decode_plain
+    return decode(contexts, states, words, tables), end
+
+
+def _decode_compiled(contexts: Bytes, states: Packed, words: Bytes, tables: Tables) -> Bytes:
+    tokens = np.empty(contexts.size, dtype=np.uint8)
+    alone, lone = _alone(tables), _lone_tokens(tables)
+    entries = _decoder_entries(tables)
+    read = kernels.decode(contexts, alone, lone, entries, words, states, tokens)
+    if read == kernels.TRUNCATED:
+        raise IntegrityError(_TRUNCATED)
+    _check_end(states, read == words.size // 2)
+    return tokens
+
+
+def _decode_plain(contexts: Bytes, states: Packed, words: Bytes, tables: Tables) -> Bytes:
+    kept = _coded_places(contexts, tables)
+    coded = _decode_blocks(
+        contexts if kept is None else contexts[kept],
+        states,
+        words.view("<u2"),
+        _decoder_entries(tables),
+    )
     if kept is None:
-        return coded, end
+        return coded
     tokens = _lone_tokens(tables)[contexts]
     tokens[kept] = coded
-    return tokens, end
+    return tokens
+
+
+def _check_end(states: Packed, read_all: bool) -> None:  # noqa: FBT001 - one flag, named
+    """Raise `IntegrityError` unless all words were read and all lanes are in the initial state."""
+    if not read_all or (states != LOW).any():
+        raise IntegrityError("an entropy-coded stream does not end in its initial state")
 
 
 def _decode_blocks(
@@ -139,8 +186,7 @@ def _decode_blocks(
         wide <<= FREQUENCY_BITS
         block, place = _decode_block(wide, states, words, place, entries)
         tokens[start : start + step] = block
-    if place != words.size or (states != LOW).any():
-        raise IntegrityError("an entropy-coded stream does not end in its initial state")
+    _check_end(states, place == words.size)
     return tokens
 
 
@@ -173,7 +219,7 @@ def _decode_block(
         if low.size:
             stop = place + low.size
             if stop > words.size:
-                raise IntegrityError("an entropy-coded stream is truncated")
+                raise IntegrityError(_TRUNCATED)
             x[low] = (x[low] << _WORD) | words[place:stop]
             place = stop
     np.right_shift(decoded, _Q, out=decoded)
@@ -188,6 +234,23 @@ def _coded_places(contexts: Bytes, tables: Tables) -> npt.NDArray[np.intp] | Non
     coded = np.zeros(256, dtype=np.bool_)
     coded[tables.used[~single]] = True
     return np.flatnonzero(coded[contexts])
+
+
+def _coded(contexts: Bytes, tables: Tables) -> int:
+    """Return the number of tokens that are coded."""
+    if not tables.single().any():
+        return contexts.size
+    if compiled(contexts.size):
+        return kernels.count_coded(contexts, _alone(tables))
+    kept = _coded_places(contexts, tables)
+    return contexts.size if kept is None else kept.size
+
+
+def _alone(tables: Tables) -> Bytes:
+    """Return 1 for each context [256] with a single token, which is not coded."""
+    alone = np.zeros(256, dtype=np.uint8)
+    alone[tables.used[tables.single()]] = 1
+    return alone
 
 
 def _lone_tokens(tables: Tables) -> Bytes:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from skillpm.checkpoint.files import OpenFile
 from skillpm.checkpoint.place import clone
+from skillpm.delta.kernels.choice import VARIABLE
+from skillpm.delta.kernels.status import kernel_status
 from skillpm.environment.drift import drift
 from skillpm.environment.project import ProjectFolder
 from skillpm.environment.transaction import check_journal
@@ -50,7 +52,7 @@ def examine(session: Session) -> list[DoctorCheck]:
     """Run every check. Later checks rely on earlier ones."""
     project = ProjectFolder(session.project)
     checks = [_python(), *_extras(), _folder(session.home, "home"), _space(session.home, "home")]
-    checks += _access(session)
+    checks += [_kernels(), *_access(session)]
     if not project.has_file:
         return [*checks, DoctorCheck("project", WARN, "there is no skillpm.toml here", _INIT)]
     checks += [_folder(project.folder, "project"), _space(project.folder, "project")]
@@ -92,6 +94,22 @@ def _extras() -> Iterator[DoctorCheck]:
             yield DoctorCheck(
                 name, WARN, f"{name} is not installed: {reason}", f"`pip install {name}`"
             )
+
+
+def _kernels() -> DoctorCheck:
+    """Check what runs the inner loops of the codecs. Imports numba, to be sure that it works."""
+    status = kernel_status()
+    if status.problem:
+        message = f"numpy, several times slower: numba cannot be imported ({status.problem})"
+        return DoctorCheck("kernels", WARN, message, "`pip install numba`")
+    if status.implementation == "numpy":
+        return DoctorCheck("kernels", OK, f"numpy, as {VARIABLE} demands")
+    if status.entries is None:
+        message = f"numba {status.numba}, compiled again by every command"
+        hint = f"`{status.folder}` should be a folder that only you can write"
+        return DoctorCheck("kernels", WARN, message, hint)
+    found = counted(status.entries, "compiled function")
+    return DoctorCheck("kernels", OK, f"numba {status.numba}, {found} in `{status.folder}`")
 
 
 def _folder(folder: Path, name: str) -> DoctorCheck:

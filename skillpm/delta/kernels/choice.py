@@ -1,0 +1,110 @@
+"""Which implementation of the inner loops serves: numba's kernels or numpy's reference.
+
+Both give the same bytes and refuse the same streams, so the choice is about time alone. Importing
+numba and loading compiled code takes about a second, so numpy serves until a process has enough
+work to gain from kernels. This module imports neither library.
+"""
+
+import importlib
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+from skillpm.errors import UsageError
+
+VARIABLE = "SKILLPM_KERNELS"
+AUTO, NUMBA, NUMPY = "auto", "numba", "numpy"
+_WORTH = 1 << 21
+"""The elements that numpy handles before kernels are loaded."""
+
+
+def no_notice(_text: str) -> None:
+    """Ignore a notice."""
+
+
+@dataclass
+class KernelSettings:
+    """The settings of this process: the home of compiled code, and where notices go.
+
+    `handled` is the number of elements that numpy has handled. Without a home, kernels compile in
+    memory.
+    """
+
+    home: Path | None = None
+    say: Callable[[str], None] = no_notice
+    handled: int = 0
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+SETTINGS = KernelSettings()
+
+
+def use_home(home: Path, say: Callable[[str], None]) -> None:
+    """Keep compiled code below `home`, and send notices to `say`; for kernels not loaded yet.
+
+    Raises `UsageError` if `SKILLPM_KERNELS` has an unknown value.
+    """
+    requested()
+    SETTINGS.home, SETTINGS.say = home, say
+
+
+def requested() -> str:
+    """Return the value of `SKILLPM_KERNELS`: `auto` (default), `numba` or `numpy`.
+
+    Raises `UsageError` for another value.
+    """
+    value = os.environ.get(VARIABLE) or AUTO
+    if value not in (AUTO, NUMBA, NUMPY):
+        raise UsageError(
+            f"{VARIABLE} is {value!r}, expected `{AUTO}`, `{NUMBA}` or `{NUMPY}`",
+            hint=f"unset {VARIABLE}",
+        )
+    return value
+
+
+def compiled(elements: int) -> bool:
+    """Return whether kernels serve a call that handles this many elements; else numpy does.
+
+    Raises `UsageError` if `SKILLPM_KERNELS` has an unknown value, or demands numba where it cannot
+    be imported.
+    """
+    value = requested()
+    if value == NUMPY:
+        return False
+    if value == AUTO and SETTINGS.handled < _WORTH:
+        SETTINGS.handled += elements
+        if SETTINGS.handled < _WORTH:
+            return False
+    if numba_module() is not None:
+        return True
+    if value == NUMBA:
+        raise UsageError(
+            f"{VARIABLE} is `{NUMBA}`, but numba cannot be imported: {import_problem()}",
+            hint="`pip install numba`",
+        )
+    return False
+
+
+_IMPORTED: list[ModuleType | Exception] = []
+
+
+def numba_module() -> ModuleType | None:
+    """Import numba once, and return it; None if that fails."""
+    with SETTINGS.lock:
+        if not _IMPORTED:
+            try:
+                _IMPORTED.append(importlib.import_module("numba"))
+            except Exception as problem:  # noqa: BLE001 - a broken numba fails in many ways
+                _IMPORTED.append(problem)
+    module = _IMPORTED[0]
+    return None if isinstance(module, Exception) else module
+
+
+def import_problem() -> str:
+    """Return why numba cannot be imported; empty if it can."""
+    numba_module()
+    problem = _IMPORTED[0]
+    return f"{type(problem).__name__}: {problem}" if isinstance(problem, Exception) else ""
