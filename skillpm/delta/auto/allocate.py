@@ -3,12 +3,12 @@
 λ, the price of a byte, is found by bisection.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from skillpm.delta.auto.candidates import CandidatePoint, EncodingChoice
+from skillpm.delta.auto.points import CandidatePoint, EncodingChoice
 
-Points = Mapping[str, list[CandidatePoint]]
+Points = Mapping[str, Sequence[CandidatePoint]]
 _HALVINGS = 80
 _WIDEST = 120.0
 """λ is between 2^-120 and 2^120."""

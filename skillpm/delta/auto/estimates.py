@@ -244,4 +244,3 @@ def _rounded(
 def top_index(step: float) -> int:
     """Return the index of the least step that is at least `step`."""
     return ceil(PER_OCTAVE * log2(step))
-

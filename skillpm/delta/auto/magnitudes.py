@@ -31,7 +31,9 @@ def _edges() -> npt.NDArray[np.float64]:
 _EDGES = _edges()
 _TINY = np.array([1], dtype=np.uint32).view(np.float32)
 """The least positive number."""
-_RAW_BITS = np.array([0.0] * (SINGLES + 1) + [3.0 + octave for octave in range(_OCTAVES) for _ in range(4)])
+_RAW_BITS = np.array(
+    [0.0] * (SINGLES + 1) + [3.0 + octave for octave in range(_OCTAVES) for _ in range(4)]
+)
 """The bits that follow a token of each bucket: the sign is counted apart."""
 
 

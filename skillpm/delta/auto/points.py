@@ -29,6 +29,10 @@ class CandidatePoint:
         """Return D + λ · bytes."""
         return self.distortion + price * self.size
 
+    def resized(self, ratio: float) -> "CandidatePoint":
+        """Multiply the bytes by a ratio."""
+        return CandidatePoint(self.choice, self.size * ratio, self.distortion)
+
 
 @dataclass(frozen=True)
 class TensorSurvey:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from skillpm.delta.auto.dense import SIGN_FINE
 from skillpm.delta.auto.estimates import (
     HYBRID_CUT,
     PER_OCTAVE,
@@ -19,7 +20,6 @@ from skillpm.delta.auto.estimates import (
     step_of,
     top_index,
 )
-from skillpm.delta.auto.dense import SIGN_FINE
 from skillpm.delta.auto.exact_size import SMALL, estimated_bytes, measured_bytes
 from skillpm.delta.auto.metric import ErrorMetric
 from skillpm.delta.auto.points import (
