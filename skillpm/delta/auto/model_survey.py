@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Self
 
 import torch
 
-from skillpm.delta.auto.allocate import Allocation, within_bytes, within_distortion
+from skillpm.delta.auto.allocate import Allocation, Frontier
 from skillpm.delta.auto.metric import Weighting
 from skillpm.delta.auto.points import CandidatePoint, TensorSurvey
 from skillpm.delta.auto.rows import TensorRows
@@ -35,10 +35,7 @@ def encodable(pair: Pair) -> TensorSpec | None:
 
 @dataclass(frozen=True)
 class ModelSurvey:
-    """The points of every tensor that can be rounded, by rising size.
-
-    `energy` is the distortion of an empty pack.
-    """
+    """The points of every tensor that can be rounded, and the distortion of an empty pack."""
 
     points: Mapping[str, tuple[CandidatePoint, ...]]
     energy: float
@@ -69,13 +66,18 @@ class ModelSurvey:
         points = {tensor: survey.points for tensor, survey in kept.items()}
         return cls(points, sum(survey.energy for survey in kept.values()))
 
+    @cached_property
+    def frontier(self) -> Frontier:
+        """The best allocations at all sizes."""
+        return Frontier.of(self.points)
+
     def for_bytes(self, budget: float) -> Allocation:
-        """Return the best allocation in at most `budget` bytes."""
-        return within_bytes(self.points, budget)
+        """Return an allocation of least distortion in at most `budget` bytes."""
+        return self.frontier.within_bytes(budget)
 
     def for_distortion(self, share: float) -> Allocation:
         """Return the smallest allocation with at most this share of the energy as distortion."""
-        return within_distortion(self.points, share * self.energy)
+        return self.frontier.within_distortion(share * self.energy)
 
     def resized(self, ratio: Ratio) -> "ModelSurvey":
         """Multiply the estimated bytes of all points by a ratio."""

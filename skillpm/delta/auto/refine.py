@@ -6,7 +6,7 @@ from math import log2
 
 from skillpm.delta.auto.allocate import Allocation
 from skillpm.delta.auto.model_survey import ModelSurvey
-from skillpm.delta.auto.points import RECORD_BYTES, CandidatePoint, EncodingChoice, Family
+from skillpm.delta.auto.points import RECORD_BYTES, CandidatePoint, Family
 
 SLOPE = 0.8
 """Halving the step of a tensor multiplies its bytes by about 2^SLOPE."""
@@ -73,9 +73,3 @@ def refined(
         for tensor, choice in allocation.choices.items()
     }
     return Allocation(choices, allocation.size + missing, allocation.distortion)
-
-
-def same_choices(one: Allocation, other: Allocation) -> bool:
-    """Whether two allocations encode every tensor alike."""
-    choices: tuple[Mapping[str, EncodingChoice], ...] = (one.choices, other.choices)
-    return choices[0] == choices[1]

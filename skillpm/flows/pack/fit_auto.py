@@ -31,8 +31,10 @@ NEAR = 0.995
 _TRIALS = 8
 _FIXED, _EACH = 12_000, 340
 """Approximate bytes of a manifest with its container, and of one footprint entry."""
-_FAR = 0.04
-"""A trial that misses the budget by a larger share leads to a new allocation."""
+_MIDDLE = 0.5 * (1 + NEAR)
+"""The share of the budget that trials aim at."""
+_FAR = 0.1
+"""A trial that leaves a larger share of the budget unused leads to a new allocation."""
 _CLOSE = 0.93
 """The search ends if the divergence is between 93 % and 100 % of its cap."""
 
@@ -95,24 +97,23 @@ def _fit_bytes(trials: Trials, budget: int) -> Trial:
 
 def _first_aim(trials: Trials, budget: int) -> float:
     """The bytes of tensors in a file of `budget` bytes, before a trial says how many are others."""
-    return max(1.0, 0.99 * budget - _FIXED - _EACH * len(trials.entries))
+    return max(1.0, _MIDDLE * budget - _FIXED - _EACH * len(trials.entries))
 
 
 def _next(trials: Trials, trial: Trial, ratios: SizeRatios, budget: int) -> Allocation | None:
     """The allocation of the next trial; None if no other comes nearer to the budget.
 
-    If the trial is far from it, bytes are allocated anew with corrected estimates. Otherwise the
-    steps of a few tensors are changed.
+    Bytes are allocated anew with corrected estimates, which changes few tensors. If that comes not
+    near the budget, because there are few tensors, the steps of some are scaled.
     """
-    missing = 0.5 * (1 + NEAR) * budget - trial.size
+    missing = _MIDDLE * budget - trial.size
     measured = trial.measured
     ratios.learn(trials.survey, trial.allocation, measured)
-    if abs(missing) > _FAR * budget:
-        used = sum(measured[tensor] + RECORD_BYTES for tensor in trials.survey.points)
-        survey = trials.survey.resized(ratios.ratio)
-        allocation = survey.for_bytes(max(1.0, used + missing))
-        if allocation.choices != trial.allocation.choices:
-            return allocation
+    used = sum(measured[tensor] + RECORD_BYTES for tensor in trials.survey.points)
+    allocation = trials.survey.resized(ratios.ratio).for_bytes(max(1.0, used + missing))
+    is_near = allocation.size >= used + missing - (_MIDDLE - NEAR) * budget
+    if allocation.choices != trial.allocation.choices and (is_near or missing > _FAR * budget):
+        return allocation
     return refined(trial.allocation, measured, trials.entries, missing)
 
 
