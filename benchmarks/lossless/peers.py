@@ -20,7 +20,7 @@ from zipnn import ZipNN
 from skillpm.checkpoint.model import Checkpoint, open_checkpoint
 from skillpm.delta.codecs import lossless
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter
-from skillpm.delta.coding.raw_bits import pack_raw, unpack_raw
+from skillpm.delta.coding.raw_bits import BY_WIDTH, pack_raw, unpack_raw
 from skillpm.delta.tensors.ports import CHUNK
 from skillpm.delta.tensors.words import (
     Words,
@@ -191,7 +191,9 @@ def fm_delta(pair: Pair) -> FmDelta:
     coder.encode(symbols, _categorical(counts))
     widths = np.maximum(lengths - 1, 0).astype(np.uint8)
     low = sizes & ((np.uint64(1) << widths.astype(np.uint64)) - np.uint64(1))
-    return FmDelta(counts, coder.get_compressed(), pack_raw(low.astype(np.uint32), widths))
+    return FmDelta(
+        counts, coder.get_compressed(), pack_raw(low.astype(np.uint32), widths, BY_WIDTH)
+    )
 
 
 def fm_delta_back(pair: Pair, data: FmDelta) -> Words:
@@ -200,7 +202,7 @@ def fm_delta_back(pair: Pair, data: FmDelta) -> Words:
     symbols = coder.decode(_categorical(data.counts), pair.base.size)
     lengths, signs = symbols >> 1, symbols & 1
     widths = np.maximum(lengths - 1, 0).astype(np.uint8)
-    sizes = unpack_raw(data.raw, widths).astype(np.int64)
+    sizes = unpack_raw(data.raw, widths, BY_WIDTH).astype(np.int64)
     sizes |= (lengths > 0).astype(np.int64) << widths.astype(np.int64)
     signed = np.where(signs, -sizes, sizes).astype(f"<i{pair.base.itemsize}")
     return apply_difference(pair.base, zigzag(signed.view(pair.base.dtype)), pair.spec.dtype)

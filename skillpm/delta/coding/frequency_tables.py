@@ -13,7 +13,8 @@ from math import isqrt
 import numpy as np
 import numpy.typing as npt
 
-from skillpm.errors import IntegrityError
+from skillpm.delta.kernels import tables as kernels
+from skillpm.delta.kernels.choice import compiled
 
 TOKENS = 256
 FREQUENCY_BITS = 12
@@ -23,31 +24,35 @@ RESOLUTIONS = (1, 2, 4, 8, 16)
 """Levels per octave that a table can have; its index is stored in three bits."""
 DRAFT = (4,)
 """The resolutions with which the encoder compares splits."""
-_OCTAVES = 14
+OCTAVES = 14
 """Levels go down to 2^-14. A token at that level has the lowest frequency, 1 of 4096."""
 _RICES = 8
 """The number of Rice parameters: 0 to 7, stored in three bits."""
-_PADDING = 7
-"""The most padding bits at the end of the stored tables."""
+TABLE_WORK = 1 << 12
+"""Choosing or reading tables takes as long as coding this many integers."""
 
 Matrix = npt.NDArray[np.int64]
 
 
-def _root(sixteenths: int) -> int:
-    """Return floor(2^(24 + sixteenths / 16)), exact on every machine.
+def _root(bits: int, thirty_seconds: int) -> int:
+    """Return floor(2^(bits + thirty_seconds / 32)), exact on every machine.
 
     Computed by nested integer square roots.
     """
-    power = 1 << (16 * 24 + sixteenths)
-    return isqrt(isqrt(isqrt(isqrt(power))))
+    power = 1 << (32 * bits + thirty_seconds)
+    return isqrt(isqrt(isqrt(isqrt(isqrt(power)))))
 
 
-_WEIGHTS = np.array([_root(-level) for level in range(16 * _OCTAVES + 1)], dtype=np.int64)
+WEIGHTS = np.array([_root(24, -2 * level) for level in range(16 * OCTAVES + 1)], dtype=np.int64)
 """The weight of each level at the finest resolution. Coarser resolutions use every second,
 fourth ... entry."""
-_COSTS = np.round(np.log2(TOTAL / np.arange(1, TOTAL + 1)) * 65536) / 65536
-"""Bits of a token of frequency 1, 2 ... 4096, rounded to 2^-16 so that a difference of one ulp
+_EDGES = np.array([_root(60, step) / (1 << 60) for step in range(32 * OCTAVES + 1)])
+"""2^(step / 32). At resolution r, level k begins at the ratio 2^((k - 1/2) / r), which is one of
+these; comparing with it is exact, where a logarithm differs between machines."""
+_COSTS = np.round(np.log2(TOTAL / np.arange(1, TOTAL + 1)) * 65536).astype(np.int64)
+"""Bits of a token of frequency 1, 2 ... 4096 in units of 2^-16, so that a difference of one ulp
 between machines cannot change a choice."""
+_COST_UNIT = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,8 @@ def choose_tables(counts: Matrix, resolutions: tuple[int, ...] = RESOLUTIONS) ->
     """Choose the cheapest table for each context that occurs in `counts` [contexts, 256]."""
     used = np.flatnonzero(counts.any(axis=1))
     rows = counts[used]
+    if compiled(TABLE_WORK):
+        return _choose_compiled(used, rows, resolutions)
     plans = [_quantised(rows, resolution) for resolution in resolutions]
     totals = np.array([stored + data for _, _, stored, data in plans]).reshape(
         len(plans), used.size
@@ -98,6 +105,19 @@ def choose_tables(counts: Matrix, resolutions: tuple[int, ...] = RESOLUTIONS) ->
     return Tables(used, frequencies, levels, best, bits, float(data.sum()), coded)
 
 
+def _choose_compiled(used: Matrix, rows: Matrix, resolutions: tuple[int, ...]) -> Tables:
+    levels, frequencies = np.empty_like(rows), np.empty_like(rows)
+    best, stored, data = np.empty((3, used.size), dtype=np.int64)
+    strides = np.array([16 // resolution for resolution in resolutions])
+    kernels.choose(
+        rows.reshape(-1), strides, WEIGHTS, _EDGES, _COSTS,
+        levels.reshape(-1), frequencies.reshape(-1), best, stored, data,
+    )  # fmt: skip
+    coded = int(rows[frequencies.max(axis=1, initial=0) < TOTAL].sum())
+    bits = int(data.sum()) / _COST_UNIT
+    return Tables(used, frequencies, levels, best, int(stored.sum()), bits, coded)
+
+
 def _quantised(
     rows: Matrix, resolution: int
 ) -> tuple[Matrix, Matrix, Matrix, npt.NDArray[np.float64]]:
@@ -106,12 +126,12 @@ def _quantised(
     # A frequency is 1 plus a share in proportion to the weight: levels describe the share alone.
     scale = TOTAL / np.maximum(rows.sum(axis=1, keepdims=True), 1)
     targets = np.maximum(rows * scale - 1, 0.125)
-    exact = np.log2(targets.max(axis=1, keepdims=True) / targets)
-    levels = np.minimum(np.round(resolution * exact), resolution * _OCTAVES).astype(np.int64)
-    levels *= present
-    frequencies = _frequencies(levels, present, np.full(len(rows), 16 // resolution))
-    data = (rows * _COSTS[np.maximum(frequencies, 1) - 1]).sum(axis=1)
-    rice = _rice_bits(_residuals(levels, present), present).min(axis=0)
+    edges = _EDGES[16 // resolution :: 32 // resolution]
+    ratios = targets.max(axis=1, keepdims=True) / targets
+    levels = np.searchsorted(edges, ratios).astype(np.int64) * present
+    frequencies = frequencies_of(levels, present, np.full(len(rows), 16 // resolution))
+    data = (rows * _COSTS[np.maximum(frequencies, 1) - 1]).sum(axis=1) / _COST_UNIT
+    rice = rice_bits(residuals_of(levels, present), present).min(axis=0)
     last = TOKENS - 1 - np.argmax(present[:, ::-1], axis=1)
     single = present.sum(axis=1) == 1
     holes = present.sum(axis=1) <= last
@@ -119,13 +139,13 @@ def _quantised(
     return levels, frequencies, stored, data
 
 
-def _frequencies(levels: Matrix, present: npt.NDArray[np.bool_], strides: Matrix) -> Matrix:
+def frequencies_of(levels: Matrix, present: npt.NDArray[np.bool_], strides: Matrix) -> Matrix:
     """Compute frequencies [rows, 256] that sum to 4096, in integer arithmetic.
 
     Each present token gets 1 and a share in proportion to its weight. What rounding leaves over
     goes to the first tokens, 1 each.
     """
-    weights = _WEIGHTS[levels * strides[:, None]] * present
+    weights = WEIGHTS[levels * strides[:, None]] * present
     places = present.sum(axis=1, keepdims=True)
     shares = weights * (TOTAL - places) // np.maximum(weights.sum(axis=1, keepdims=True), 1)
     frequencies: Matrix = (1 + shares) * present
@@ -134,7 +154,7 @@ def _frequencies(levels: Matrix, present: npt.NDArray[np.bool_], strides: Matrix
     return frequencies
 
 
-def _residuals(levels: Matrix, present: npt.NDArray[np.bool_]) -> Matrix:
+def residuals_of(levels: Matrix, present: npt.NDArray[np.bool_]) -> Matrix:
     """Compute the zigzag difference of each level from the previous token's level in the table."""
     place = np.where(present, np.arange(TOKENS), -1)
     before = np.maximum.accumulate(place, axis=1)[:, :-1]
@@ -144,106 +164,7 @@ def _residuals(levels: Matrix, present: npt.NDArray[np.bool_]) -> Matrix:
     return (steps << 1) ^ (steps >> 63)
 
 
-def _rice_bits(residuals: Matrix, present: npt.NDArray[np.bool_]) -> Matrix:
+def rice_bits(residuals: Matrix, present: npt.NDArray[np.bool_]) -> Matrix:
     """Return the bits [Rice parameters, rows] that the residuals take."""
     costs = [((residuals >> k) + 1 + k) * present for k in range(_RICES)]
     return np.stack([cost.sum(axis=1) for cost in costs])
-
-
-def dump_tables(tables: Tables) -> bytes:
-    """Serialise the tables as bits, in the order of their contexts."""
-    present = tables.frequencies > 0
-    residuals = _residuals(tables.levels, present)
-    rices = _rice_bits(residuals, present).argmin(axis=0)
-    bits: list[str] = []
-    for row, resolution in enumerate(tables.resolutions):
-        bits += _dump_row(present[row], residuals[row], int(resolution), int(rices[row]))
-    text = "".join(bits)
-    padded = text + "0" * (-len(text) % 8)
-    return int("1" + padded, 2).to_bytes(len(padded) // 8 + 1, "big")[1:]
-
-
-def _dump_row(
-    present: npt.NDArray[np.bool_], residuals: Matrix, resolution: int, rice: int
-) -> list[str]:
-    places = np.flatnonzero(present)
-    last = int(places[-1])
-    if places.size == 1:
-        return [f"{last:08b}1"]
-    holes = places.size <= last
-    bits = [f"{last:08b}0{resolution:03b}{rice:03b}{int(holes)}"]
-    if holes:
-        bits.append("".join("01"[int(bit)] for bit in present[:last]))
-    for residual in residuals[places].tolist():
-        bits.append("0" * (residual >> rice) + "1")
-        if rice:
-            bits.append(f"{residual & ((1 << rice) - 1):0{rice}b}")
-    return bits
-
-
-def load_tables(data: bytes, used: Matrix, tokens: int) -> Tables:
-    """Parse the tables of the contexts in `used`, whose tokens are below `tokens`.
-
-    Raises `IntegrityError` if they are damaged.
-    """
-    shape = (used.size, TOKENS)
-    levels, present = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.bool_)
-    resolutions = np.zeros(used.size, dtype=np.int64)
-    bits = _Bits(data)
-    for row in range(used.size):
-        resolutions[row] = _load_row(bits, levels[row], present[row], tokens)
-    bits.close()
-    strides = 16 >> resolutions
-    return Tables(used, _frequencies(levels, present, strides), levels, resolutions)
-
-
-def _load_row(bits: "_Bits", levels: Matrix, present: npt.NDArray[np.bool_], tokens: int) -> int:
-    """Fill one table in place and return the index of its resolution."""
-    last = bits.number(8)
-    if last >= tokens:
-        raise IntegrityError(f"a frequency table has token {last}, expected less than {tokens}")
-    present[last] = True
-    if bits.number(1):
-        return 0
-    resolution, rice = bits.number(3), bits.number(3)
-    if resolution >= len(RESOLUTIONS):
-        raise IntegrityError(f"a frequency table has the unknown resolution {resolution}")
-    holes = bits.number(1)
-    present[:last] = [bits.number(1) == 1 for _ in range(last)] if holes else True
-    level, deepest = 0, RESOLUTIONS[resolution] * _OCTAVES
-    for place in np.flatnonzero(present).tolist():
-        residual = bits.zeros() << rice | bits.number(rice)
-        level += (residual >> 1) ^ -(residual & 1)
-        if not 0 <= level <= deepest:
-            raise IntegrityError(f"a frequency table has level {level}, expected 0 to {deepest}")
-        levels[place] = level
-    return resolution
-
-
-class _Bits:
-    """A reader of bits, most significant first; a read past the end raises `IntegrityError`."""
-
-    def __init__(self, data: bytes) -> None:
-        self._text = bin(int.from_bytes(b"\1" + data, "big"))[3:]
-        self._place = 0
-
-    def number(self, width: int) -> int:
-        """Read the next `width` bits as an integer."""
-        start, self._place = self._place, self._place + width
-        if self._place > len(self._text):
-            raise IntegrityError("the frequency tables of an entropy-coded stream are truncated")
-        return int(self._text[start : self._place] or "0", 2)
-
-    def zeros(self) -> int:
-        """Count the zeros before the next one bit, and skip them and the one."""
-        position = self._text.find("1", self._place)
-        if position < 0:
-            raise IntegrityError("the frequency tables of an entropy-coded stream are truncated")
-        count, self._place = position - self._place, position + 1
-        return count
-
-    def close(self) -> None:
-        """Raise `IntegrityError` if more is left than zero bits that pad to a byte."""
-        rest = self._text[self._place :]
-        if len(rest) > _PADDING or "1" in rest:
-            raise IntegrityError("the frequency tables of an entropy-coded stream have extra bytes")

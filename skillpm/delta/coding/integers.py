@@ -11,6 +11,7 @@ gets the number of integers and the context of each from its caller.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +19,17 @@ import numpy.typing as npt
 from skillpm.delta.coding.frequency_tables import (
     DRAFT,
     RESOLUTIONS,
+    TABLE_WORK,
     TOKENS,
     Tables,
     choose_tables,
-    dump_tables,
-    load_tables,
 )
 from skillpm.delta.coding.rans import decode_lanes, encode_lanes, lanes_bits
-from skillpm.delta.coding.raw_bits import pack_raw, raw_bytes, unpack_raw
+from skillpm.delta.coding.raw_bits import RawLayout, byte_counts, pack_raw, raw_bytes, unpack_raw
+from skillpm.delta.coding.stored_tables import dump_tables, load_tables
 from skillpm.delta.coding.varint import read_varint, varint
+from skillpm.delta.kernels import integers as kernels
+from skillpm.delta.kernels.choice import compiled
 from skillpm.errors import IntegrityError
 
 CONTEXTS = 64
@@ -43,7 +46,7 @@ Folded = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class Plan:
     """The encoder's choices, the split and the tables, and the size of the stream in bits."""
 
     split: int
@@ -73,22 +76,22 @@ def decode_integers(data: bytes, contexts: Bytes) -> Ints:
 
 def integer_bits(values: Ints, contexts: Bytes) -> float:
     """Estimate the bits that `encode_integers` would produce, without encoding."""
-    return folded_bits(_fold(values), contexts)
+    return plan_folded(_fold(values), contexts).bits
 
 
-def encode_folded(folded: Folded, contexts: Bytes) -> bytes:
-    """Encode unsigned integers [n], mostly small, each under its context [n] (below 64)."""
-    widest = _tokens_of(folded, _WIDEST)
-    plan = _plan(_histogram(widest, contexts))
-    tokens = widest if plan.split == _WIDEST else _tokens_of(folded, plan.split)
+def encode_folded(folded: Folded, contexts: Bytes, plan: Plan | None = None) -> bytes:
+    """Encode unsigned integers [n], mostly small, each under its context [n] (below 64).
+
+    `plan` is what `plan_folded` returned for them; it is made if it is not given.
+    """
+    plan = plan or plan_folded(folded, contexts)
+    tokens = _tokens_of(folded, plan.split)
     tables = dump_tables(plan.tables)
     head = bytes([plan.split]) + varint(len(tables)) + tables
     lanes = encode_lanes(tokens, contexts, plan.tables)
     if plan.tables.reach <= 1 << plan.split:
         return head + lanes
-    lengths, lows = _raw_layout(plan.split)
-    raw = pack_raw(folded - lows.take(tokens), lengths.take(tokens))
-    return head + lanes + raw
+    return head + lanes + pack_raw(folded, tokens, _raw_layout(plan.split))
 
 
 def decode_folded(data: bytes, contexts: Bytes) -> Folded | Bytes:
@@ -107,21 +110,19 @@ def decode_folded(data: bytes, contexts: Bytes) -> Folded | Bytes:
         raise IntegrityError("an entropy-coded stream is truncated within its frequency tables")
     tables = load_tables(data[start : start + size], used, _token_limit(split))
     tokens, end = decode_lanes(data, start + size, contexts, tables)
+    layout = _raw_layout(split)
     if tables.reach <= 1 << split:
-        unpack_raw(data[end:], tokens[:0])
+        unpack_raw(data[end:], tokens[:0], layout)
         return tokens
-    lengths, lows = _raw_layout(split)
-    folded = lows.take(tokens)
-    folded += unpack_raw(data[end:], lengths.take(tokens))
-    return folded
+    return unpack_raw(data[end:], tokens, layout)
 
 
-def folded_bits(folded: Folded, contexts: Bytes) -> float:
-    """Estimate the bits that `encode_folded` would produce, without encoding."""
-    return _plan(_histogram(_tokens_of(folded, _WIDEST), contexts)).bits
+def plan_folded(folded: Folded, contexts: Bytes) -> Plan:
+    """Choose how to encode integers [n] under contexts [n], and estimate the bits."""
+    return _plan(_histogram(folded, contexts))
 
 
-def _plan(histogram: npt.NDArray[np.int64]) -> _Plan:
+def _plan(histogram: npt.NDArray[np.int64]) -> Plan:
     """Choose the cheapest split and tables, given counts [contexts, tokens] at the widest split.
 
     Splits are compared with tables of a medium resolution, which favours none of them.
@@ -133,13 +134,12 @@ def _plan(histogram: npt.NDArray[np.int64]) -> _Plan:
     return _plan_of(histogram, splits[0], RESOLUTIONS)
 
 
-def _plan_of(histogram: npt.NDArray[np.int64], split: int, resolutions: tuple[int, ...]) -> _Plan:
+def _plan_of(histogram: npt.NDArray[np.int64], split: int, resolutions: tuple[int, ...]) -> Plan:
     counts = histogram if split == _WIDEST else _merge(histogram, split)
     tables = choose_tables(counts, resolutions)
-    lengths, _ = _raw_layout(split)
-    raw = raw_bytes(counts.sum(axis=0), lengths)
+    raw = raw_bytes(counts.sum(axis=0), _raw_layout(split).widths)
     bits = 8 * (2 + raw) + tables.stored_bits + lanes_bits(tables.coded, tables.data_bits)
-    return _Plan(split, tables, bits)
+    return Plan(split, tables, bits)
 
 
 def _useful_splits(histogram: npt.NDArray[np.int64]) -> tuple[int, ...]:
@@ -155,19 +155,37 @@ def _merge(histogram: npt.NDArray[np.int64], split: int) -> npt.NDArray[np.int64
 
     Each quarter of an octave of the narrower split is a union of tokens of the widest split.
     """
-    _, lows = _raw_layout(_WIDEST)
-    narrower = _tokens_of(lows, split)
+    narrower = _narrower(split)
     counts = np.zeros_like(histogram)
+    if compiled(TABLE_WORK):
+        kernels.merge_tokens(histogram.reshape(-1), narrower, counts.reshape(-1))
+        return counts
     for place in range(TOKENS):
         counts[:, narrower[place]] += histogram[:, place]
     return counts
 
 
-def _histogram(tokens: Bytes, contexts: Bytes) -> npt.NDArray[np.int64]:
-    """Count tokens by context, [contexts, tokens].
+@cache
+def _narrower(split: int) -> Bytes:
+    """Return the token at a narrower split of each token [256] of the widest one."""
+    return _tokens_of(_raw_layout(_WIDEST).lows, split)
 
-    Counts block by block, because numpy converts what it counts to eight bytes each.
+
+def _histogram(folded: Folded, contexts: Bytes) -> npt.NDArray[np.int64]:
+    """Count tokens of the widest split by context, [contexts, tokens].
+
+    Raises `ValueError` for a context that is too large.
     """
+    if compiled(folded.size):
+        counts = np.zeros(CONTEXTS << 8, dtype=np.int64)
+        if kernels.count_tokens(folded, contexts, CONTEXTS, counts) == kernels.WRONG_CONTEXT:
+            raise ValueError(f"a context is {contexts.max()}, expected less than {CONTEXTS}")
+        return counts.reshape(CONTEXTS, TOKENS)
+    return _count_plain(_tokens_of(folded, _WIDEST), contexts)
+
+
+def _count_plain(tokens: Bytes, contexts: Bytes) -> npt.NDArray[np.int64]:
+    """Count block by block, because numpy converts what it counts to eight bytes each."""
     if contexts.size and int(contexts.max()) >= CONTEXTS:
         raise ValueError(f"a context is {contexts.max()}, expected less than {CONTEXTS}")
     counts = np.zeros(CONTEXTS << 8, dtype=np.int64)
@@ -181,9 +199,7 @@ def _histogram(tokens: Bytes, contexts: Bytes) -> npt.NDArray[np.int64]:
 
 def _used(contexts: Bytes) -> npt.NDArray[np.intp]:
     """Return the contexts that occur, ascending."""
-    blocks = range(0, contexts.size, _BLOCK)
-    counts = [np.bincount(contexts[at : at + _BLOCK], minlength=256) for at in blocks]
-    return np.flatnonzero(np.sum(counts, axis=0)) if counts else np.empty(0, dtype=np.intp)
+    return np.flatnonzero(byte_counts(contexts))
 
 
 def _fold(values: Ints) -> Folded:
@@ -214,6 +230,10 @@ def _tokens_of(folded: Folded, split: int) -> Bytes:
     A value below 2^split is its own token; a larger value has the token 2^split + 4 (octave -
     split) + quarter.
     """
+    if compiled(folded.size):
+        out = np.empty(folded.size, dtype=np.uint8)
+        kernels.tokens(folded, split, out)
+        return out
     if not folded.size or int(folded.max()) < 1 << split:
         return folded.astype(np.uint8)
     tokens = folded.astype(np.uint8)
@@ -224,13 +244,14 @@ def _tokens_of(folded: Folded, split: int) -> Bytes:
     return tokens
 
 
-def _raw_layout(split: int) -> tuple[Bytes, Folded]:
-    """Return for each token the number of raw bits that follow, and its smallest folded value."""
-    lengths = np.zeros(TOKENS, dtype=np.uint8)
+@cache
+def _raw_layout(split: int) -> RawLayout:
+    """Return the number of raw bits that follow each token, and its smallest folded value."""
+    widths = np.zeros(TOKENS, dtype=np.uint8)
     lows = np.arange(TOKENS, dtype=np.uint32)
     beyond = np.arange(_token_limit(split) - (1 << split))
     octave, quarter = split + (beyond >> 2), beyond & 3
-    lengths[(1 << split) + beyond] = octave - 2
+    widths[(1 << split) + beyond] = octave - 2
     lows[(1 << split) + beyond] = (4 + quarter) << (octave - 2)
     lows[_token_limit(split) :] = 0
-    return lengths, lows
+    return RawLayout(widths, lows)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from skillpm.delta.coding.frequency_tables import FREQUENCY_BITS, TOTAL, Tables
 from skillpm.delta.coding.varint import read_varint, varint
 from skillpm.delta.kernels import rans as kernels
+from skillpm.delta.kernels import tables as table_kernels
 from skillpm.delta.kernels.choice import compiled
 from skillpm.errors import IntegrityError
 
@@ -278,6 +279,10 @@ def _decoder_entries(tables: Tables) -> Packed:
     """
     slots = np.arange(TOTAL)
     entries = np.zeros((int(tables.used.max(initial=0)) + 1, TOTAL), dtype=np.uint32)
+    if compiled(entries.size):
+        frequencies = tables.frequencies.reshape(-1)
+        table_kernels.decoder_entries(tables.used, _alone(tables), frequencies, entries.reshape(-1))
+        return entries.reshape(-1)
     single = tables.single()
     for row, context in enumerate(tables.used.tolist()):
         if not single[row]:

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 from thoroughness import stride
 
 from skillpm.delta.coding.integers import decode_integers, encode_integers, integer_bits
-from skillpm.delta.coding.raw_bits import pack_raw, unpack_raw
+from skillpm.delta.coding.raw_bits import BY_WIDTH, pack_raw, unpack_raw
 from skillpm.delta.coding.varint import read_varint, varint
 from skillpm.errors import IntegrityError
 
@@ -203,7 +203,7 @@ def test_hostile_streams_are_named(data: bytes, message: str) -> None:
 def test_raw_bits_of_mixed_widths_come_back(pairs: list[tuple[int, int]]) -> None:
     widths = np.array([width for width, _ in pairs], dtype=np.uint8)
     values = np.array([value % (1 << width) for width, value in pairs], dtype=np.uint32)
-    assert (unpack_raw(pack_raw(values, widths), widths) == values).all()
+    assert (unpack_raw(pack_raw(values, widths, BY_WIDTH), widths, BY_WIDTH) == values).all()
 
 
 @given(st.integers(0, 2**35 - 1))
