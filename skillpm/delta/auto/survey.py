@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from skillpm.delta.auto.dense import SIGN_FINE, TOP
+from skillpm.delta.auto.dense import SIGN_FINE, TOP, grid_scales
 from skillpm.delta.auto.estimates import (
     HYBRID_CUT,
     PER_OCTAVE,
@@ -21,6 +21,7 @@ from skillpm.delta.auto.estimates import (
     top_index,
 )
 from skillpm.delta.auto.exact_size import SMALL, estimated_bytes, measured_bytes
+from skillpm.delta.auto.factored import factor_scales
 from skillpm.delta.auto.metric import ErrorMetric
 from skillpm.delta.auto.points import (
     RECORD_BYTES,
@@ -30,7 +31,7 @@ from skillpm.delta.auto.points import (
     TensorSurvey,
     lower_hull,
 )
-from skillpm.delta.auto.profile import RowSums, Spectrum
+from skillpm.delta.auto.profile import RowSums, Spectrum, has_feedback
 from skillpm.delta.auto.rows import RowBlock, TensorRows, is_large
 from skillpm.delta.auto.strata import Strata
 from skillpm.delta.codecs.shared.estimate import scale_bits
@@ -40,6 +41,9 @@ from skillpm.delta.tensors.pairing import Pair
 FINEST = 22 * PER_OCTAVE
 """Step indices below the coarsest that are estimated at most; a finer step costs more than exact
 encoding."""
+FEEDBACK_STEP = 2.0**0.75
+"""Errors that are fed back are rounded again, so a tensor that is estimated without them takes as
+many bytes, and errs as much, as with a step that is coarser by this factor (ADR 37)."""
 _NEARLY = 1.5
 """`svd-ec+grid` is estimated if `grid` costs less than this many times `svd-ec`."""
 _PRECISION = 1e-10
@@ -120,6 +124,7 @@ class _Ladders:
             yield CandidatePoint(EncodingChoice("sign"), bits / 8 + RECORD_BYTES, distortion)
 
     def _dense(self, estimate: DenseEstimate) -> Iterator[tuple[int, CandidatePoint]]:
+        scales = scale_bits(*grid_scales(self.metric, feedback=self._feedback))
         first = top_index(2 * estimate.largest)
         last = max(first - FINEST, top_index(self._largest / TOP))
         for index in range(first, last, -1):
@@ -128,7 +133,7 @@ class _Ladders:
                 continue
             if found.bits / 8 > self.exact:
                 break
-            yield index, _point("grid", index, found.bits, found.distortion)
+            yield index, self._point("grid", index, found.bits + scales, found.distortion)
 
     @property
     def _largest(self) -> float:
@@ -137,11 +142,12 @@ class _Ladders:
         return self.sums.largest * rows * columns
 
     def _factored(self, factors: FactorEstimate) -> Iterator[tuple[int, CandidatePoint]]:
+        scales = scale_bits(*map(factor_scales, self.metric.sides))
         for index in range(factors.top, factors.top - FINEST, -1):
             found = factors.at(index)
             if found.bits / 8 > self.exact:
                 break
-            yield index, _point("svd-ec", index, found.bits, found.distortion)
+            yield index, self._point("svd-ec", index, found.bits + scales, found.distortion)
 
     def _hybrids(
         self,
@@ -151,6 +157,10 @@ class _Ladders:
         factored: dict[int, CandidatePoint],
     ) -> Iterator[CandidatePoint]:
         """Yield `svd-ec+grid` at the steps where `grid` is not much worse than `svd-ec`."""
+        fixed = scale_bits(
+            *grid_scales(self.metric, feedback=self._feedback),
+            *map(factor_scales, self.metric.sides),
+        )
         for index in sorted(dense.keys() & factored.keys(), reverse=True):
             price = _PRICE * step_of(index) ** 2
             near = dense[index].cost(price) < _NEARLY * factored[index].cost(price)
@@ -163,9 +173,14 @@ class _Ladders:
             if bits / 8 > self.exact:
                 break
             if found.seen:
-                yield _point("svd-ec+grid", index, bits, found.distortion)
+                yield self._point("svd-ec+grid", index, bits + fixed, found.distortion)
 
+    @property
+    def _feedback(self) -> bool:
+        return has_feedback((self.sums.sizes.size, self.sums.columns.size))
 
-def _point(family: Family, index: int, bits: float, distortion: float) -> CandidatePoint:
-    choice = EncodingChoice(family, step_of(index))
-    return CandidatePoint(choice, bits / 8 + RECORD_BYTES, distortion)
+    def _point(self, family: Family, index: int, bits: float, distortion: float) -> CandidatePoint:
+        """Return a point, with the step at which encoding costs about what is estimated."""
+        full = any(side.factor.ndim > 1 for side in self.metric.sides)
+        step = step_of(index) * (FEEDBACK_STEP if full and self._feedback else 1.0)
+        return CandidatePoint(EncodingChoice(family, step), bits / 8 + RECORD_BYTES, distortion)
