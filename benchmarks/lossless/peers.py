@@ -191,7 +191,9 @@ def fm_delta(pair: Pair) -> FmDelta:
     coder.encode(symbols, _categorical(counts))
     widths = np.maximum(lengths - 1, 0).astype(np.uint8)
     low = sizes & ((np.uint64(1) << widths.astype(np.uint64)) - np.uint64(1))
-    return FmDelta(counts, coder.get_compressed(), pack_raw(low.astype(np.uint32), widths, BY_WIDTH))
+    return FmDelta(
+        counts, coder.get_compressed(), pack_raw(low.astype(np.uint32), widths, BY_WIDTH)
+    )
 
 
 def fm_delta_back(pair: Pair, data: FmDelta) -> Words:

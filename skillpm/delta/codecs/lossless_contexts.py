@@ -10,13 +10,22 @@ byte), with classes the length of their stream (varint) and the stream, then the
 differences (`coding.integers`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from skillpm.delta.coding.integers import CONTEXTS, decode_folded, encode_folded, folded_bits
+from skillpm.delta.coding.integers import (
+    CONTEXTS,
+    Plan,
+    decode_folded,
+    encode_folded,
+    plan_folded,
+)
+from skillpm.delta.coding.raw_bits import byte_counts
 from skillpm.delta.coding.varint import read_varint, varint
+from skillpm.delta.kernels import contexts as kernels
+from skillpm.delta.kernels.choice import compiled
 from skillpm.delta.tensors.words import Bytes, Words, unzigzag
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
@@ -34,6 +43,8 @@ _LEAST_WIDTH, _LEAST_ROWS = 16, 8
 _APART = 2
 """Row classes are tried if the rows' movements differ by at least this many octaves."""
 _HEAD = 2
+_DEEPEST = 40
+"""Octaves below the anchor beyond which a word's movement no longer shrinks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +69,13 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The contexts of a chunk's words, and the bits that the words take under them."""
+    """The contexts of a chunk's words, the plan of their encoder, and the bits that they take."""
 
     merge: int
     anchor: int
     classes: Bytes | None
-    bits: float
+    plan: Plan | None = None
+    bits: float = 0
 
 
 def exponents_of(reference: Words, dtype: str) -> Bytes:
@@ -81,14 +93,12 @@ def choose_model(span: Span, reference: Words, folded: Words) -> Model:
     anchor = _anchor(exponents)
     wide = folded.astype(np.uint32)
     merges = _MERGES if span.size < _SMALL else _MERGES[:1]
-    models = [Model(merge, anchor, None, 0) for merge in merges]
-    classes = _row_classes(span, folded, anchor - np.minimum(exponents, anchor))
+    models = [Model(merge, anchor, None) for merge in merges]
+    below = _octaves_below(exponents, anchor, 0, 255)
+    classes = _row_classes(span, folded, below)
     if classes is not None:
-        models.append(Model(0, anchor, classes, 0))
-    priced = [
-        Model(model.merge, anchor, model.classes, _bits(model, span, wide, exponents))
-        for model in models
-    ]
+        models.append(Model(0, anchor, classes))
+    priced = [_priced(model, span, wide, exponents) for model in models]
     return min(priced, key=lambda model: model.bits)
 
 
@@ -99,7 +109,8 @@ def encode_modelled(model: Model, span: Span, reference: Words, folded: Words) -
     if model.classes is not None:
         classes = _encode_classes(model.classes)
         head += varint(len(classes)) + classes
-    return head + encode_folded(folded.astype(np.uint32), _contexts(model, span, exponents))
+    contexts = _contexts(model, span, exponents)
+    return head + encode_folded(folded.astype(np.uint32), contexts, model.plan)
 
 
 def decode_modelled(data: bytes, span: Span, reference: Words) -> Words:
@@ -114,7 +125,7 @@ def decode_modelled(data: bytes, span: Span, reference: Words) -> Words:
         if row_classes.max(initial=0) >= _CLASSES:
             raise IntegrityError(f"`{span.spec.name}`: the class of a row is not below {_CLASSES}")
         classes, start = row_classes.astype(np.uint8), start + size
-    model = Model(data[0] & ~_ROWS, data[1], classes, 0)
+    model = Model(data[0] & ~_ROWS, data[1], classes)
     contexts = _contexts(model, span, exponents_of(reference, span.spec.dtype))
     folded = decode_folded(data[start:], contexts)
     if int(folded.max(initial=0)) >> (8 * reference.itemsize):
@@ -124,27 +135,40 @@ def decode_modelled(data: bytes, span: Span, reference: Words) -> Words:
 
 def _anchor(exponents: Bytes) -> int:
     """Return the exponent that one word in a thousand exceeds."""
-    counts = np.bincount(exponents, minlength=256)[::-1]
+    counts = byte_counts(exponents)[::-1]
     return 255 - int(np.searchsorted(np.cumsum(counts), exponents.size // 1000 + 1))
 
 
 def _contexts(model: Model, span: Span, exponents: Bytes) -> Bytes:
     """Return contexts [n]: octaves below the anchor, merged and capped, and the row's class."""
-    below = np.minimum(exponents, np.uint8(model.anchor))
-    np.subtract(np.uint8(model.anchor), below, out=below)
-    if model.merge:
-        below >>= np.uint8(model.merge)
     if model.classes is None:
-        return np.minimum(below, np.uint8(CONTEXTS - 1), out=below)
-    np.minimum(below, np.uint8(CONTEXTS // _CLASSES - 1), out=below)
-    below *= np.uint8(_CLASSES)
-    below += np.repeat(model.classes, span.row_lengths)
-    return below
+        return _octaves_below(exponents, model.anchor, model.merge, CONTEXTS - 1)
+    contexts = _octaves_below(exponents, model.anchor, model.merge, CONTEXTS // _CLASSES - 1)
+    if compiled(contexts.size):
+        kernels.add_classes(contexts, span.row_lengths, model.classes, _CLASSES)
+        return contexts
+    contexts *= np.uint8(_CLASSES)
+    contexts += np.repeat(model.classes, span.row_lengths)
+    return contexts
 
 
-def _bits(model: Model, span: Span, folded: npt.NDArray[np.uint32], exponents: Bytes) -> float:
+def _octaves_below(exponents: Bytes, anchor: int, merge: int, most: int) -> Bytes:
+    """Return octaves below the anchor [n], 2^merge of them as one, at most `most`."""
+    if compiled(exponents.size):
+        out = np.empty_like(exponents)
+        kernels.octaves_below(exponents, anchor, merge, most, out)
+        return out
+    below = np.minimum(exponents, np.uint8(anchor))
+    np.subtract(np.uint8(anchor), below, out=below)
+    if merge:
+        below >>= np.uint8(merge)
+    return np.minimum(below, np.uint8(most), out=below)
+
+
+def _priced(model: Model, span: Span, folded: npt.NDArray[np.uint32], exponents: Bytes) -> Model:
     class_bits = 0 if model.classes is None else 8 * len(_encode_classes(model.classes))
-    return class_bits + folded_bits(folded, _contexts(model, span, exponents))
+    plan = plan_folded(folded, _contexts(model, span, exponents))
+    return replace(model, plan=plan, bits=class_bits + plan.bits)
 
 
 def _encode_classes(classes: Bytes) -> bytes:
@@ -160,15 +184,29 @@ def _row_classes(span: Span, folded: Words, below: Bytes) -> Bytes | None:
     lengths = span.row_lengths
     if lengths.size < _LEAST_ROWS:
         return None
-    signed = unzigzag(folded).view(f"<i{folded.itemsize}").astype(np.int64)
-    moved = (np.abs(signed) << 8) >> np.minimum(below, 40)
-    starts = np.cumsum(lengths) - lengths
-    scale = np.add.reduceat(moved, starts) // lengths
-    still = np.add.reduceat(signed != 0, starts, dtype=np.int64) == 0
-    octaves = np.frexp(scale.astype(np.float64))[1]
+    moved, changed = _movements(folded, below, lengths)
+    still = changed == 0
+    octaves = np.frexp((moved // lengths).astype(np.float64))[1]
     ordered = np.sort(octaves[~still])
     low, top = ordered[len(ordered) // 50], ordered[-1 - len(ordered) // 50]
     if not still.any() and top - low < _APART:
         return None
     classes = 1 + np.clip(top - octaves, 0, _CLASSES - 2)
     return np.where(still, 0, classes).astype(np.uint8)
+
+
+def _movements(
+    folded: Words, below: Bytes, lengths: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return how far each row moved in units of 2^-8, and how many of its words changed."""
+    if compiled(folded.size):
+        moved, changed = np.empty_like(lengths), np.empty_like(lengths)
+        kernels.movements(folded, below, lengths, _DEEPEST, moved, changed)
+        return moved, changed
+    signed = unzigzag(folded).view(f"<i{folded.itemsize}").astype(np.int64)
+    distances = (np.abs(signed) << 8) >> np.minimum(below, _DEEPEST)
+    starts = np.cumsum(lengths) - lengths
+    return (
+        np.add.reduceat(distances, starts),
+        np.add.reduceat(signed != 0, starts, dtype=np.int64),
+    )

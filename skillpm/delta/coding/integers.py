@@ -46,7 +46,7 @@ Folded = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class Plan:
     """The encoder's choices, the split and the tables, and the size of the stream in bits."""
 
     split: int
@@ -76,12 +76,15 @@ def decode_integers(data: bytes, contexts: Bytes) -> Ints:
 
 def integer_bits(values: Ints, contexts: Bytes) -> float:
     """Estimate the bits that `encode_integers` would produce, without encoding."""
-    return folded_bits(_fold(values), contexts)
+    return plan_folded(_fold(values), contexts).bits
 
 
-def encode_folded(folded: Folded, contexts: Bytes) -> bytes:
-    """Encode unsigned integers [n], mostly small, each under its context [n] (below 64)."""
-    plan = _plan(_histogram(folded, contexts))
+def encode_folded(folded: Folded, contexts: Bytes, plan: Plan | None = None) -> bytes:
+    """Encode unsigned integers [n], mostly small, each under its context [n] (below 64).
+
+    `plan` is what `plan_folded` returned for them; it is made if it is not given.
+    """
+    plan = plan or plan_folded(folded, contexts)
     tokens = _tokens_of(folded, plan.split)
     tables = dump_tables(plan.tables)
     head = bytes([plan.split]) + varint(len(tables)) + tables
@@ -114,12 +117,12 @@ def decode_folded(data: bytes, contexts: Bytes) -> Folded | Bytes:
     return unpack_raw(data[end:], tokens, layout)
 
 
-def folded_bits(folded: Folded, contexts: Bytes) -> float:
-    """Estimate the bits that `encode_folded` would produce, without encoding."""
-    return _plan(_histogram(folded, contexts)).bits
+def plan_folded(folded: Folded, contexts: Bytes) -> Plan:
+    """Choose how to encode integers [n] under contexts [n], and estimate the bits."""
+    return _plan(_histogram(folded, contexts))
 
 
-def _plan(histogram: npt.NDArray[np.int64]) -> _Plan:
+def _plan(histogram: npt.NDArray[np.int64]) -> Plan:
     """Choose the cheapest split and tables, given counts [contexts, tokens] at the widest split.
 
     Splits are compared with tables of a medium resolution, which favours none of them.
@@ -131,12 +134,12 @@ def _plan(histogram: npt.NDArray[np.int64]) -> _Plan:
     return _plan_of(histogram, splits[0], RESOLUTIONS)
 
 
-def _plan_of(histogram: npt.NDArray[np.int64], split: int, resolutions: tuple[int, ...]) -> _Plan:
+def _plan_of(histogram: npt.NDArray[np.int64], split: int, resolutions: tuple[int, ...]) -> Plan:
     counts = histogram if split == _WIDEST else _merge(histogram, split)
     tables = choose_tables(counts, resolutions)
     raw = raw_bytes(counts.sum(axis=0), _raw_layout(split).widths)
     bits = 8 * (2 + raw) + tables.stored_bits + lanes_bits(tables.coded, tables.data_bits)
-    return _Plan(split, tables, bits)
+    return Plan(split, tables, bits)
 
 
 def _useful_splits(histogram: npt.NDArray[np.int64]) -> tuple[int, ...]:

@@ -21,7 +21,8 @@ from skillpm.delta.coding.frequency_tables import (
     residuals_of,
     rice_bits,
 )
-from skillpm.delta.kernels import tables as kernels
+from skillpm.delta.kernels import stored_tables as kernels
+from skillpm.delta.kernels import tables as table_kernels
 from skillpm.delta.kernels.choice import compiled
 from skillpm.errors import IntegrityError
 
@@ -36,6 +37,11 @@ def dump_tables(tables: Tables) -> bytes:
     present = tables.frequencies > 0
     residuals = residuals_of(tables.levels, present)
     rices = rice_bits(residuals, present).argmin(axis=0)
+    if compiled(TABLE_WORK):
+        out = np.zeros(kernels.MOST_BYTES * present.shape[0], dtype=np.uint8)
+        flags = present.reshape(-1).view(np.uint8)
+        size = kernels.dump(residuals.reshape(-1), flags, tables.resolutions, rices, out)
+        return out[: (size + 7) // 8].tobytes()
     bits: list[str] = []
     for row, resolution in enumerate(tables.resolutions):
         bits += _dump_row(present[row], residuals[row], int(resolution), int(rices[row]))
@@ -71,7 +77,9 @@ def load_tables(data: bytes, used: Matrix, tokens: int) -> Tables:
     levels, present = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.bool_)
     resolutions = np.zeros(used.size, dtype=np.int64)
     if compiled(TABLE_WORK):
-        return _load_compiled(data, tokens, Tables(used, np.empty_like(levels), levels, resolutions))
+        return _load_compiled(
+            data, tokens, Tables(used, np.empty_like(levels), levels, resolutions)
+        )
     bits = _Bits(data)
     for row in range(used.size):
         resolutions[row] = _load_row(bits, levels[row], present[row], tokens)
@@ -98,7 +106,7 @@ def _load_compiled(data: bytes, tokens: int, tables: Tables) -> Tables:
     if status == kernels.EXTRA:
         raise IntegrityError(_EXTRA)
     strides = 16 >> tables.resolutions
-    kernels.share(levels, present, strides, WEIGHTS, tables.frequencies.reshape(-1))
+    table_kernels.share(levels, present, strides, WEIGHTS, tables.frequencies.reshape(-1))
     return tables
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skillpm.delta.kernels.kernel import U8, U32, I64, OutI64, OutU8, OutU32, helper, kernel
+from skillpm.delta.kernels.kernel import I64, U8, U32, OutI64, OutU8, OutU32, helper, kernel
 
 WRONG_CONTEXT = WRONG_COUNT = -1
 """Results for a context that is too large, and for more values of a width than were counted."""

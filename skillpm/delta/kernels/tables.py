@@ -5,12 +5,20 @@ import numpy as np
 from skillpm.delta.kernels.kernel import F64, I64, U8, OutI64, OutU8, OutU32, helper, kernel
 
 TOTAL = 1 << 12
-OK, TRUNCATED, WRONG_TOKEN, WRONG_RESOLUTION, WRONG_LEVEL, EXTRA = 0, 1, 2, 3, 4, 5
-"""Results of `load`."""
 _OCTAVES = 14
 _RICES = 8
-_RESOLUTIONS = 5
-_PADDING = 7
+
+
+@helper
+def survey(counts: I64, present: OutU8) -> tuple[int, int]:
+    """Mark the tokens [256] that occur; return the sum of the counts and the largest."""
+    total, most = 0, 0
+    for token in range(256):
+        count = counts[token]
+        present[token] = count > 0
+        total += count
+        most = max(most, count)
+    return total, most
 
 
 @helper
@@ -64,7 +72,10 @@ def stored_bits(levels: I64, present: U8) -> int:
                 costs[rice] += (residual >> rice) + 1 + rice
     if places == 1:
         return 9
-    return 16 + costs.min() + (last if places <= last else 0)
+    fewest = costs[0]
+    for rice in range(_RICES):
+        fewest = min(fewest, costs[rice])
+    return 16 + fewest + (last if places <= last else 0)
 
 
 @helper
@@ -102,12 +113,12 @@ def choose(
     in units of 2^-16, as are `costs` [4096] of the frequencies.
     """
     tried, shared = np.empty(256, dtype=np.int64), np.empty(256, dtype=np.int64)
+    present = np.empty(256, dtype=np.uint8)
     for row in range(best.size):
-        span = slice(row << 8, (row + 1) << 8)
-        own = counts[span]
-        present = (own > 0).astype(np.uint8)
-        scale = TOTAL / max(own.sum(), 1)
-        top = max(own.max() * scale - 1.0, 0.125)
+        own = counts[row << 8 : (row + 1) << 8]
+        total, most = survey(own, present)
+        scale = TOTAL / max(total, 1)
+        top = max(most * scale - 1.0, 0.125)
         cheapest = -1
         for number in range(strides.size):
             quantise(own, present, top, scale, strides[number], edges, tried)
@@ -117,7 +128,9 @@ def choose(
             if cheapest < 0 or price < cheapest:
                 cheapest = price
                 best[row], stored[row], data[row] = number, bits, spent
-                levels[span], frequencies[span] = tried, shared
+                for token in range(256):
+                    levels[row << 8 | token] = tried[token]
+                    frequencies[row << 8 | token] = shared[token]
 
 
 @kernel
@@ -126,103 +139,6 @@ def share(levels: I64, present: U8, strides: I64, weights: I64, frequencies: Out
     for row in range(strides.size):
         span = slice(row << 8, (row + 1) << 8)
         share_out(levels[span], present[span], strides[row], weights, frequencies[span])
-
-
-@helper
-def number_at(data: U8, place: int, width: int) -> int:
-    """Return the `width` bits at a position, most significant first; all must be within `data`."""
-    value = 0
-    for bit in range(place, place + width):
-        value = value << 1 | (np.int64(data[bit >> 3]) >> (7 - (bit & 7))) & 1
-    return value
-
-
-@helper
-def load_tokens(
-    data: U8, place: int, limit: int, present: OutU8, detail: OutI64
-) -> tuple[int, int, int, int]:
-    """Parse a table up to its levels: status, place after it, resolution and Rice parameter.
-
-    The resolution is -1 for a table with a single token, which has no levels.
-    """
-    end = 8 * data.size
-    last = number_at(data, place, 8) if place + 8 <= end else -1
-    detail[0] = last
-    if last >= limit:
-        return WRONG_TOKEN, place, -1, 0
-    if place + 9 > end:
-        return TRUNCATED, place, -1, 0
-    present[last] = 1
-    if number_at(data, place + 8, 1):
-        return OK, place + 9, -1, 0
-    if place + 15 > end:
-        return TRUNCATED, place, -1, 0
-    resolution, rice = number_at(data, place + 9, 3), number_at(data, place + 12, 3)
-    detail[0] = resolution
-    if resolution >= _RESOLUTIONS:
-        return WRONG_RESOLUTION, place, resolution, rice
-    place += 16
-    if place > end:
-        return TRUNCATED, place, resolution, rice
-    holes = number_at(data, place - 1, 1)
-    if holes and place + last > end:
-        return TRUNCATED, place, resolution, rice
-    for token in range(last):
-        present[token] = number_at(data, place + token, 1) if holes else 1
-    return OK, place + (last if holes else 0), resolution, rice
-
-
-@helper
-def load_levels(
-    data: U8, place: int, deepest: int, rice: int, present: U8, levels: OutI64, detail: OutI64
-) -> tuple[int, int]:
-    """Parse the levels of a table; return status and place after them."""
-    end, level = 8 * data.size, 0
-    for token in range(256):
-        if not present[token]:
-            continue
-        start = place
-        while place < end and not number_at(data, place, 1):
-            place += 1
-        if place + 1 + rice > end:
-            return TRUNCATED, place
-        residual = (place - start) << rice | number_at(data, place + 1, rice)
-        place += 1 + rice
-        level += (residual >> 1) ^ -(residual & 1)
-        if level < 0 or level > deepest:
-            detail[0], detail[1] = level, deepest
-            return WRONG_LEVEL, place
-        levels[token] = level
-    return OK, place
-
-
-@kernel
-def load(
-    data: U8, limit: int, levels: OutI64, present: OutU8, resolutions: OutI64, detail: OutI64
-) -> int:
-    """Parse a table for each of `resolutions` [rows], whose tokens are below `limit`.
-
-    Writes `levels` and `present` [rows << 8], which are zero. Returns `OK` or the kind of damage;
-    `detail` [2] is then the value found, and the largest level allowed.
-    """
-    place = 0
-    for row in range(resolutions.size):
-        span = slice(row << 8, (row + 1) << 8)
-        status, place, resolution, rice = load_tokens(data, place, limit, present[span], detail)
-        if status == OK and resolution >= 0:
-            resolutions[row] = resolution
-            deepest = (1 << resolution) * _OCTAVES
-            status, place = load_levels(
-                data, place, deepest, rice, present[span], levels[span], detail
-            )
-        if status != OK:
-            return status
-    if 8 * data.size - place > _PADDING:
-        return EXTRA
-    for bit in range(place, 8 * data.size):
-        if number_at(data, bit, 1):
-            return EXTRA
-    return OK
 
 
 @kernel

@@ -3,6 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
+from skillpm.delta.kernels import words as kernels
+from skillpm.delta.kernels.choice import compiled
+from skillpm.delta.kernels.kernel import WIDTHS
 from skillpm.delta.tensors.ports import CHUNK
 from skillpm.spec.dtypes import TensorSpec, is_float
 
@@ -92,12 +95,26 @@ def difference(reference: Words, tuned: Words, dtype: str) -> Words:
 
     Zero where the patterns are equal.
     """
+    if _is_compiled(reference, tuned):
+        folded = np.empty_like(reference)
+        kernels.difference(reference, tuned, is_float(dtype), folded)
+        return folded
     return zigzag(ordered(tuned, dtype) - ordered(reference, dtype))
 
 
 def apply_difference(reference: Words, folded: Words, dtype: str) -> Words:
     """The inverse of `difference`; exact for every dtype and every bit pattern, including NaN."""
+    if _is_compiled(reference, folded):
+        tuned = np.empty_like(reference)
+        kernels.apply_difference(reference, folded, is_float(dtype), tuned)
+        return tuned
     return unordered(ordered(reference, dtype) + unzigzag(folded), dtype)
+
+
+def _is_compiled(before: Words, after: Words) -> bool:
+    """Whether kernels handle these words, which must be contiguous."""
+    flat = before.flags.c_contiguous and after.flags.c_contiguous
+    return before.itemsize in WIDTHS and flat and compiled(before.size)
 
 
 def planes_of(words: Words) -> list[Bytes]:

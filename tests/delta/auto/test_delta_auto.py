@@ -5,9 +5,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from skillpm.delta.auto.candidates import CandidatePoint, Candidates, EncodingChoice, Family
 
 from skillpm.delta.auto.allocate import at_price, within_bytes, within_distortion
-from skillpm.delta.auto.candidates import CandidatePoint, Candidates, EncodingChoice, Family
 from skillpm.delta.auto.factored import decompose
 from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
 from skillpm.delta.codecs.grid import CodedGrid

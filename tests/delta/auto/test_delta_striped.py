@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from skillpm.delta.auto.candidates import EncodingChoice
+from skillpm.delta.auto.striped import code_large, delta_of, row_stride, sampled
 
 from skillpm.delta.auto import striped
-from skillpm.delta.auto.candidates import EncodingChoice
 from skillpm.delta.auto.dense import code_grid
 from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
-from skillpm.delta.auto.striped import code_large, delta_of, row_stride, sampled
 from skillpm.delta.tensors.streams import Chunk
 from skillpm.spec.dtypes import TensorSpec
 
