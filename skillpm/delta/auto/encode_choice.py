@@ -4,6 +4,9 @@ Rounding feeds its errors back under the metric (GPTQ), unless a side is longer 
 `LONGEST_FEEDBACK`.
 """
 
+from dataclasses import replace
+
+import numpy as np
 import torch
 
 from skillpm.delta.auto.dense import GridCoder, code_grid, code_signs
@@ -33,16 +36,19 @@ def encode_choice(
         return None
     if is_large(rows.spec):
         return _large_grid(rows, metric, choice.step)
-    delta = rows.whole()
+    block, dtype = rows.whole(), rows.spec.dtype
+    delta, exponents = block.delta(dtype), block.exponents(dtype)
     feedback = feedback and has_feedback(delta.shape)
     if choice.family == "grid":
-        return code_grid(delta, metric, choice.step, feedback=feedback)
+        coded = code_grid(delta, metric, choice.step, feedback=feedback)
+        return coded and replace(coded, exponents=exponents)
     if choice.family == "sign":
         return code_signs(delta, metric)
     whitened = WhitenedDelta.of(delta, metric)
     if choice.family == "svd-ec":
         return code_factors(whitened, choice.step, feedback=feedback)
-    return _hybrid(whitened, choice.step, feedback=feedback)
+    hybrid = _hybrid(whitened, choice.step, feedback=feedback)
+    return hybrid and replace(hybrid, rest=replace(hybrid.rest, exponents=exponents))
 
 
 def _hybrid(whitened: WhitenedDelta, step: float, *, feedback: bool) -> CodedHybrid | None:
@@ -56,9 +62,14 @@ def _hybrid(whitened: WhitenedDelta, step: float, *, feedback: bool) -> CodedHyb
 
 
 def _large_grid(rows: TensorRows, metric: ErrorMetric, step: float) -> CodedGrid | None:
-    """Code a large tensor block by block. Holds its integers in memory."""
+    """Code a large tensor block by block. Holds its integers and exponents in memory."""
     diagonal = ErrorMetric(MetricFactor(metric.rows.diagonal), metric.columns)
-    coder = GridCoder(rows_of(rows.spec), diagonal, step)
+    coder, dtype = GridCoder(rows_of(rows.spec), diagonal, step), rows.spec.dtype
+    exponents = np.empty(rows.spec.elements, dtype=np.uint8)
+    width = rows_of(rows.spec)[1]
     for block in rows.blocks():
-        coder.add(block.first, block.delta(rows.spec.dtype))
-    return coder.coded()
+        coder.add(block.first, block.delta(dtype))
+        start = block.first * width
+        exponents[start : start + block.tuned.size] = block.exponents(dtype)
+    coded = coder.coded()
+    return coded and replace(coded, exponents=exponents)

@@ -17,10 +17,12 @@ from skillpm.delta.auto.estimates import (
     DenseScales,
     FactorEstimate,
     hybrid_sample,
+    octaves_of,
     step_of,
     top_index,
 )
 from skillpm.delta.auto.exact_size import SMALL, estimated_bytes, measured_bytes
+from skillpm.delta.auto.magnitudes import Classes
 from skillpm.delta.auto.metric import ErrorMetric
 from skillpm.delta.auto.points import (
     RECORD_BYTES,
@@ -63,7 +65,8 @@ def survey_tensor(pair: Pair, rows: TensorRows, metric: ErrorMetric) -> TensorSu
     strata = sums.strata()
     sample = rows.sampled(strata.rows) if held is None else _rows_of(held, strata)
     exact = _exact_size(pair, rows, sample, strata, sums)
-    return _Ladders(metric, sums, strata, sample.delta(dtype), exact).survey(delta)
+    octaves = octaves_of(sample, dtype)
+    return _Ladders(metric, sums, strata, sample.delta(dtype), octaves, exact).survey(delta)
 
 
 def _rows_of(block: RowBlock, strata: Strata) -> RowBlock:
@@ -86,6 +89,7 @@ class _Ladders:
     sums: RowSums
     strata: Strata
     sample: torch.Tensor
+    octaves: Classes
     exact: float
 
     def survey(self, delta: torch.Tensor | None) -> TensorSurvey:
@@ -95,7 +99,7 @@ class _Ladders:
             spectrum = Spectrum.of(delta, self.metric)
         energy = self.sums.energy if spectrum is None else spectrum.energy
         scales = DenseScales.of(self.metric, self.sums, self.strata, energy)
-        dense = dict(self._dense(DenseEstimate(self.sample, self.strata, scales)))
+        dense = dict(self._dense(DenseEstimate(self.sample, self.octaves, self.strata, scales)))
         points = [*self._fixed(energy, signs=spectrum is not None), *dense.values()]
         if spectrum is not None:
             factors = FactorEstimate(spectrum)
@@ -148,7 +152,7 @@ class _Ladders:
                 continue
             low = factors.at(index, HYBRID_CUT)
             rest = hybrid_sample(self.sample, factors, self.strata, index)
-            found = DenseEstimate(rest, self.strata, scales).at(index)
+            found = DenseEstimate(rest, self.octaves, self.strata, scales).at(index)
             bits = low.bits + found.bits
             if bits / 8 > self.exact:
                 break

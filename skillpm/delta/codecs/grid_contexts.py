@@ -131,12 +131,12 @@ def _bases(priced: list[PricedClasses]) -> Iterator[PricedClasses]:
 
 
 def _octaves(classes: Contexts, exponents: Bytes) -> Iterator[Octaves]:
-    anchor, top = _upper_end(exponents), _upper_end(classes)
+    anchor, top = upper_end(exponents), upper_end(classes)
     for cells in _CELLS if top else (1,):
         yield Octaves(anchor, max(0, top + 1 - cells), cells)
 
 
-def _upper_end(values: npt.NDArray[np.uint8]) -> int:
+def upper_end(values: npt.NDArray[np.uint8]) -> int:
     """Return the value that one entry in a thousand exceeds."""
     counts = np.bincount(values, minlength=256)[::-1]
     return 255 - int(np.searchsorted(np.cumsum(counts), values.size // 1000 + 1))
