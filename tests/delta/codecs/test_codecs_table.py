@@ -266,8 +266,9 @@ def test_entries_that_rounded_to_zero_are_not_in_a_sparse_form() -> None:
 @pytest.mark.parametrize(("spread", "error"), [(0.3, 0.03), (1.0, 0.03), (4.0, 0.03), (30.0, 0.2)])
 @pytest.mark.parametrize("scaled", [True, False])
 def test_an_estimate_is_near_the_bytes_that_are_written(
-    family: str, spread: float, error: float, *, scaled: bool
+    family: str, spread: float, error: float, *, scaled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bits, "CHUNK", CHUNK)
     options: dict[str, Any] = {} if family == "sign" else {"spread": spread}
     if family == "svd-ec":
         options["rank"] = 60
