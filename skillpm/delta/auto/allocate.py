@@ -53,11 +53,7 @@ class Frontier:
     def of(cls, points: Points) -> Self:
         """Return the frontier of the points of all tensors."""
         hulls = {tensor: lower_hull(each) for tensor, each in points.items()}
-        moves = [
-            _Move(tensor, *pair)
-            for tensor, hull in hulls.items()
-            for pair in pairwise(hull)
-        ]
+        moves = [_Move(tensor, *pair) for tensor, hull in hulls.items() for pair in pairwise(hull)]
         moves.sort(key=lambda move: -move.gain / move.size)  # stable: a hull keeps its order
         return cls({tensor: hull[0] for tensor, hull in hulls.items()}, tuple(moves))
 

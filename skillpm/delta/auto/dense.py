@@ -6,8 +6,8 @@ import torch
 from skillpm.delta.auto.deadzone import dead_zone, fed_back
 from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
 from skillpm.delta.codecs.grid import LEVELS, CodedGrid
-from skillpm.delta.codecs.shared.classes import Codes
-from skillpm.delta.codecs.shared.coded import Narrow, narrow
+from skillpm.delta.codecs.shared.classes import Codes, Narrow
+from skillpm.delta.codecs.shared.coded import narrow
 from skillpm.delta.codecs.shared.scales import Logs, from_logs, to_logs
 from skillpm.delta.codecs.sign import CodedSigns
 

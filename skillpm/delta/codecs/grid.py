@@ -17,7 +17,6 @@ import numpy as np
 
 from skillpm.delta.codecs.grid_contexts import GridCodes, encode_codes
 from skillpm.delta.codecs.shared.boxes import Box, flat_of
-from skillpm.delta.codecs.shared.classes import Codes
 from skillpm.delta.codecs.shared.coded import Narrow, Sections, join, narrow
 from skillpm.delta.codecs.shared.delta_decoder import ReferenceDecoder
 from skillpm.delta.codecs.shared.estimate import matrix_bits, scale_bits
@@ -51,7 +50,7 @@ class CodedGrid:
     under contexts of rows and columns alone.
     """
 
-    codes: Codes
+    codes: Narrow
     levels: Floats
     rows: Logs | None
     columns: Logs | None

@@ -19,14 +19,14 @@ import numpy.typing as npt
 from skillpm.delta.codecs.lossless_contexts import exponents_of
 from skillpm.delta.codecs.shared.classes import (
     Classes,
-    Codes,
     Contexts,
+    Narrow,
     PricedClasses,
     encode_classes,
     price_classes,
     sample_step,
 )
-from skillpm.delta.codecs.shared.coded import Narrow, Sections, decode_classes, join, naming, narrow
+from skillpm.delta.codecs.shared.coded import Sections, decode_classes, join, naming, narrow
 from skillpm.delta.coding.integers import (
     CONTEXTS,
     decode_integers,
@@ -95,7 +95,7 @@ class GridContexts:
         return self.octaves.contexts(contexts, exponents)
 
 
-def choose_contexts(codes: Codes, exponents: Bytes | None) -> GridContexts:
+def choose_contexts(codes: Narrow, exponents: Bytes | None) -> GridContexts:
     """Return the contexts under which a matrix [m, n] is smallest.
 
     `exponents` [m · n] are those of the reference; None if the decoder would not have it.
@@ -105,7 +105,7 @@ def choose_contexts(codes: Codes, exponents: Bytes | None) -> GridContexts:
     if exponents is None or not codes.size:
         return GridContexts(best.classes)
     step = sample_step(codes)
-    sample = np.ascontiguousarray(codes[::step])
+    sample = np.ascontiguousarray(codes[::step], dtype=np.int32)
     seen = np.ascontiguousarray(exponents.reshape(codes.shape)[::step]).reshape(-1)
     share = codes.size / sample.size
     chosen, least = GridContexts(best.classes), best.bits
@@ -142,7 +142,7 @@ def upper_end(values: npt.NDArray[np.uint8]) -> int:
     return 255 - int(np.searchsorted(np.cumsum(counts), values.size // 1000 + 1))
 
 
-def encode_codes(codes: Codes, exponents: Bytes | None, spec: TensorSpec) -> bytes:
+def encode_codes(codes: Narrow, exponents: Bytes | None, spec: TensorSpec) -> bytes:
     """Encode the integers [m, n] of a tensor, with exponents [m · n] as `choose_contexts`."""
     contexts, flat = choose_contexts(codes, exponents), codes.reshape(-1)
     classes, octaves = contexts.classes, contexts.octaves
@@ -151,7 +151,8 @@ def encode_codes(codes: Codes, exponents: Bytes | None, spec: TensorSpec) -> byt
     for span in chunk_spans(spec):
         within = exponents[slice(*span)] if exponents is not None else None
         keys = contexts.of(span, codes.shape[1], within)
-        sections.append(encode_integers(flat[slice(*span)], keys))
+        values = flat[slice(*span)].astype(np.int32, copy=False)
+        sections.append(encode_integers(values, keys))
     return join(sections)
 
 

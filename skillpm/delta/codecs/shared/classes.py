@@ -15,6 +15,8 @@ from skillpm.delta.codecs.shared.boxes import boxes
 from skillpm.delta.coding.integers import CONTEXTS, encode_integers, integer_bits
 
 Codes = npt.NDArray[np.int32]
+Narrow = npt.NDArray[np.signedinteger]
+"""Integers: int8 if all of them fit, else int32."""
 Contexts = npt.NDArray[np.uint8]
 _CAP = 32
 """Larger magnitudes count as this one, so that a single entry does not decide the class of its
@@ -66,17 +68,17 @@ class PricedClasses:
     own_bits: int = field(compare=False, default=0)
 
 
-def choose_classes(codes: Codes) -> Classes:
+def choose_classes(codes: Narrow) -> Classes:
     """Return the classes that make a matrix [rows, width] smallest, with their own bytes."""
     return min(price_classes(codes)).classes
 
 
-def sample_step(codes: Codes) -> int:
+def sample_step(codes: Narrow) -> int:
     """Return the stride of the rows on which choices are compared."""
     return max(1, -(-codes.size // _SAMPLE))
 
 
-def price_classes(codes: Codes) -> list[PricedClasses]:
+def price_classes(codes: Narrow) -> list[PricedClasses]:
     """Return the classes that may suit a matrix [rows, width], each with its price.
 
     The first are no classes.
@@ -85,7 +87,7 @@ def price_classes(codes: Codes) -> list[PricedClasses]:
     if not codes.size:
         return [PricedClasses(0.0, 0, plain)]
     step = sample_step(codes)
-    sample = codes[::step]
+    sample = codes[::step].astype(np.int32, copy=False)
     flat, share = sample.reshape(-1), codes.size / sample.size
     priced: list[PricedClasses] = []
     for number, classes in enumerate((plain, *_candidates(codes))):
@@ -96,7 +98,7 @@ def price_classes(codes: Codes) -> list[PricedClasses]:
     return priced
 
 
-def _candidates(codes: Codes) -> Iterator[Classes]:
+def _candidates(codes: Narrow) -> Iterator[Classes]:
     """Yield classes by column, by row and by both, with one or two classes per octave."""
     by_row, by_column, overall = _means(codes)
     for per_octave in (1, 2):
@@ -109,7 +111,7 @@ def _candidates(codes: Codes) -> Iterator[Classes]:
         yield Classes(relative, columns)
 
 
-def _means(codes: Codes) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:
+def _means(codes: Narrow) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:
     """Return the mean magnitudes of rows [m], of columns [n] and of all entries; none is zero."""
     height, width = codes.shape
     by_row, by_column = np.zeros(height, dtype=np.int64), np.zeros(width, dtype=np.int64)
