@@ -14,7 +14,7 @@ from skillpm.spec import config, toml
 from skillpm.spec.config import Chosen
 from skillpm.spec.location import RegistryLocation
 
-_WORKERS = 2
+_LEAST_WORKERS = 2
 _LOCK_TIMEOUT = 600.0
 
 
@@ -78,13 +78,20 @@ def resolve(options: Options) -> dict[str, Chosen]:
     defaults: dict[str, config.Value] = {
         "offline": False,
         "color": "auto",
-        "workers": max(_WORKERS, min(os.cpu_count() or 1, 8)),
+        "workers": max(_LEAST_WORKERS, min(_cores(), config.WORKER_LIMIT)),
         "lock-timeout": _LOCK_TIMEOUT,
     }
     for key, value in defaults.items():
         if chosen[key].value is None:
             chosen[key] = Chosen(value, "default")
     return chosen
+
+
+def _cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def color_of(options: Options) -> bool | None:

@@ -124,7 +124,7 @@ def _rare(value: "partial[click.Option]") -> list[click.Parameter]:
             ["--workers"],
             metavar="N",
             type=click.IntRange(1, WORKER_LIMIT),
-            help="Threads for tensor work (default: number of cores, from 2 to 8).",
+            help="Threads for tensor work (default: number of cores, at least 2).",
         ),
     ]
 

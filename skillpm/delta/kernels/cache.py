@@ -143,11 +143,8 @@ class CompiledCode:
         return None
 
 
-_ANNOUNCED: list[bool] = []
-
-
 def _announce() -> None:
     """Say once in a process that kernels compile."""
-    if not _ANNOUNCED:
-        _ANNOUNCED.append(True)
+    if not SETTINGS.announced:
+        SETTINGS.announced = True
         SETTINGS.say("compiling kernels for this machine; later commands load them")

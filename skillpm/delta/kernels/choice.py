@@ -30,12 +30,13 @@ class KernelSettings:
     """The settings of this process: the home of compiled code, and where notices go.
 
     `handled` is the number of elements that numpy has handled. Without a home, kernels compile in
-    memory.
+    memory. `announced` is whether this process has said that it compiles.
     """
 
     home: Path | None = None
     say: Callable[[str], None] = no_notice
     handled: int = 0
+    announced: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 

@@ -9,7 +9,7 @@ from skillpm.delta.kernels.kernel import I64, U8, OutI64, OutU8, Words, kernel
 def octaves_below(exponents: U8, anchor: int, merge: int, most: int, out: OutU8) -> None:
     """Write octaves below the anchor [n], 2^merge of them as one, at most `most`."""
     for number in range(exponents.size):
-        below = max(anchor - np.int64(exponents[number]), 0)
+        below = max(anchor - int(exponents[number]), 0)
         out[number] = np.uint8(min(below >> merge, most))
 
 
@@ -39,9 +39,9 @@ def movements(
         stop = min(start + lengths[row], folded.size)
         total, count = 0, 0
         for number in range(start, stop):
-            fold = np.int64(folded[number])
+            fold = int(folded[number])
             distance = (fold >> 1) + (fold & 1)
-            total += (distance << 8) >> min(np.int64(below[number]), deepest)
+            total += (distance << 8) >> min(int(below[number]), deepest)
             count += distance != 0
         moved[row], changed[row] = total, count
         start = stop

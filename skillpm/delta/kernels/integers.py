@@ -52,7 +52,7 @@ def count_tokens(folded: U32, contexts: U8, limit: int, counts: OutI64) -> int:
     # Neighbours often have the same token, so two tables keep an increment from waiting.
     even, odd = np.zeros(limit << 8, dtype=np.uint32), np.zeros(limit << 8, dtype=np.uint32)
     for number in range(folded.size):
-        context = np.int64(contexts[number])
+        context = int(contexts[number])
         if context >= limit:
             return WRONG_CONTEXT
         place = context << 8 | token_of(folded[number], _WIDEST)

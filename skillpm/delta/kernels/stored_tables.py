@@ -18,7 +18,7 @@ def number_at(data: U8, place: int, width: int) -> int:
     """Return the `width` bits at a position, most significant first; all must be within `data`."""
     value = 0
     for bit in range(place, place + width):
-        value = value << 1 | (np.int64(data[bit >> 3]) >> (7 - (bit & 7))) & 1
+        value = value << 1 | (int(data[bit >> 3]) >> (7 - (bit & 7))) & 1
     return value
 
 

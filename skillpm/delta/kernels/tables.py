@@ -72,9 +72,9 @@ def stored_bits(levels: I64, present: U8) -> int:
                 costs[rice] += (residual >> rice) + 1 + rice
     if places == 1:
         return 9
-    fewest = costs[0]
+    fewest = int(costs[0])
     for rice in range(_RICES):
-        fewest = min(fewest, costs[rice])
+        fewest = min(fewest, int(costs[rice]))
     return 16 + fewest + (last if places <= last else 0)
 
 

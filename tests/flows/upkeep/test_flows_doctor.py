@@ -24,3 +24,31 @@ def test_doctor_calls_no_damaged_journal_completable(world: World, made: Path) -
         checks = {one["check"]: one for one in world.ask("doctor", code=1)["checks"]}
         assert checks["journal"]["status"] == "fail"
         assert "complete or undo" not in (checks["journal"]["hint"] or "")
+
+
+def _kernels(world: World) -> dict[str, str]:
+    checks: list[dict[str, str]] = world.ask("doctor")["checks"]
+    return next(check for check in checks if check["check"] == "kernels")
+
+
+def test_doctor_reports_what_runs_the_inner_loops(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SKILLPM_KERNELS", raising=False)
+    assert _kernels(world)["status"] == "ok"
+    assert "0 compiled functions in" in _kernels(world)["message"]
+    monkeypatch.setenv("SKILLPM_KERNELS", "numpy")
+    assert _kernels(world)["message"] == "numpy, as SKILLPM_KERNELS demands"
+
+
+def test_doctor_warns_of_a_folder_of_compiled_code_that_others_can_write(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SKILLPM_KERNELS", raising=False)
+    folder = world.home / "kernels"
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    check = _kernels(world)
+    assert check["status"] == "warn"
+    assert "compiled again by every command" in check["message"]
+    assert str(folder) in check["hint"]
