@@ -25,11 +25,10 @@ PLAIN, CONTEXTS, LATTICE, EXACT = "classes", "exponents", "lattice", "lossless"
 
 @dataclass
 class Sums:
-    """Sums over matrices: sizes by way of coding and step, and the energy of the delta."""
+    """Sums over matrices: bytes and errors by way of coding and step, and the delta's energy."""
 
-    sizes: dict[tuple[str, int], Size] = field(
-        default_factory=lambda: defaultdict(lambda: Size(0, 0.0))
-    )
+    bytes: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
+    errors: dict[tuple[str, int], float] = field(default_factory=lambda: defaultdict(float))
     energy: float = 0.0
 
     def add(self, matrix: Matrix, octaves: list[int]) -> None:
@@ -43,13 +42,13 @@ class Sums:
             self._count(LATTICE, octave, matrix.lattice(step))
 
     def _count(self, way: str, octave: int, size: Size) -> None:
-        held = self.sizes[way, octave]
-        self.sizes[way, octave] = Size(held.size + size.size, held.error + size.error)
+        self.bytes[way, octave] += size.size
+        self.errors[way, octave] += size.error
 
     def cells(self, way: str, octave: int) -> tuple[str, str]:
         """The bytes and the relative error of one way."""
-        found = self.sizes[way, octave]
-        return f"{found.size / 1e6:.3f} MB", f"{sqrt(found.error / self.energy):.3f}"
+        error = sqrt(self.errors[way, octave] / self.energy)
+        return f"{self.bytes[way, octave] / 1e6:.3f} MB", f"{error:.3f}"
 
 
 def table(group: str, sums: Sums, octaves: list[int]) -> Table:
@@ -61,7 +60,7 @@ def table(group: str, sums: Sums, octaves: list[int]) -> Table:
     )
     for octave in octaves:
         plain, (size, error) = sums.cells(PLAIN, octave)[0], sums.cells(CONTEXTS, octave)
-        ratio = sums.sizes[CONTEXTS, octave].size / max(1, sums.sizes[PLAIN, octave].size)
+        ratio = sums.bytes[CONTEXTS, octave] / max(1, sums.bytes[PLAIN, octave])
         made.row(f"2^-{octave}", plain, size, f"{ratio:.2f}", error, *sums.cells(LATTICE, octave))
     return made
 

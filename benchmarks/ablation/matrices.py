@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from skillpm.delta.auto.dense import code_grid
-from skillpm.delta.auto.metric import ErrorMetric
+from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
 from skillpm.delta.codecs.lossless_contexts import exponents_of
 from skillpm.delta.coding.payload import PayloadWriter
 from skillpm.delta.encode.schemes import Lossless
@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Size:
-    """Bytes, and the squared error of the decoded tensor after its one rounding."""
+    """Bytes, the squared error after the one rounding, and the decoded words."""
 
     size: int
     error: float
+    words: Words
 
 
 @dataclass(frozen=True)
@@ -60,19 +61,25 @@ class Matrix:
         """The sum of the squares of the delta."""
         return float(np.square(self.delta).sum())
 
-    def grid(self, step: float, *, exponents: bool) -> Size:
-        """Code with `grid`, all entries with the same step."""
+    def grid(
+        self, step: float, *, exponents: bool = True, rows: torch.Tensor | None = None
+    ) -> Size:
+        """Code with `grid`, all entries with the same step, or by weights of rows [m]."""
         shape = (self.spec.shape[0], self.delta.size // self.spec.shape[0])
+        metric = ErrorMetric.flat(shape, 1.0)
+        if rows is not None:
+            metric = ErrorMetric(MetricFactor(rows), metric.columns)
         values = torch.from_numpy(self.delta.reshape(shape)).float()
-        coded = code_grid(values, ErrorMetric.flat(shape, 1.0), step, feedback=False)
+        coded = code_grid(values, metric, step, feedback=False)
         if coded is None:
-            return Size(0, self.energy)
+            return Size(0, self.energy, self.reference)
         if exponents:
             coded = replace(coded, exponents=exponents_of(self.reference, self.spec.dtype))
         spool = io.BytesIO()
         coded.write(self.spec, PayloadWriter(spool))
-        decoded = self.before + coded.decoded_delta().reshape(-1)
-        return Size(spool.tell(), self._lost(from_float64(decoded, self.spec.dtype)[0]))
+        total = self.before + coded.decoded_delta().reshape(-1)
+        decoded = from_float64(total, self.spec.dtype)[0]
+        return Size(spool.tell(), self._lost(decoded), decoded)
 
     def lattice(self, step: float) -> Size:
         """Code exactly what is left if changes are multiples of the larger of ulp and step.
@@ -86,11 +93,11 @@ class Matrix:
         offset = np.where(ulps < step, 0.43, 0.5)
         kept = np.sign(self.delta) * np.floor(np.abs(self.delta) / unit + offset) * unit
         tuned = from_float64(self.before + kept, self.spec.dtype)[0]
-        return Size(self._exact(tuned), self._lost(tuned))
+        return Size(self._exact(tuned), self._lost(tuned), tuned)
 
     def lossless(self) -> Size:
         """Code exactly."""
-        return Size(self._exact(self.tuned), 0.0)
+        return Size(self._exact(self.tuned), 0.0, self.tuned)
 
     def _exact(self, tuned: Words) -> int:
         spool = io.BytesIO()
