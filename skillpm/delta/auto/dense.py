@@ -59,7 +59,8 @@ class GridCoder:
         diagonal = self._metric.rows.diagonal
         row_weights = diagonal if len(diagonal) == 1 else diagonal[rows]
         weights = row_weights[:, None] * self._metric.columns.diagonal * grid.square()
-        self._sums += _centroid_sums(values, codes, weights)
+        if not self._feedback:  # else the errors of other levels would not be compensated
+            self._sums += _centroid_sums(values, codes, weights)
 
     def _store(self, rows: slice, codes: Codes) -> None:
         """Hold integers as int8 as long as all of them fit."""
@@ -122,7 +123,10 @@ def _centroid_sums(
 
 
 def _centroids(sums: torch.Tensor) -> list[float]:
-    """Return the mean magnitude under each small code, in steps, weighted by the metric."""
+    """Return the mean magnitude under each small code, in steps, weighted by the metric.
+
+    Without sums, it is the code itself.
+    """
     centroids: list[float] = []
     for magnitude, (weight, total) in enumerate(sums.T.tolist(), start=1):
         mean = total / (weight or 1.0)

@@ -183,9 +183,11 @@ class FactorEstimate:
         for side, buckets, own, other in zip(self._sides, both, seen, seen[::-1], strict=True):
             bits += buckets.without_zero_columns(own, other).bits(side.row_bits, float(kept))
             share *= side.alignment(buckets, step, means)
-        lost = self.spectrum.energy - self._squares.sum() + self._squares[~used].sum()
-        lost += (1.0 - share) @ self._squares[used]
-        return Estimate(float(bits), max(0.0, float(lost)), float(kept))
+        lost = max(
+            0.0, self.spectrum.energy - float(self._squares.sum())
+        )  # of tiny singular values
+        lost += float(self._squares[~used].sum() + (1.0 - share) @ self._squares[used])
+        return Estimate(float(bits), lost, float(kept))
 
 
 def _share_used(buckets: Buckets, columns: Floats) -> Floats:
@@ -227,6 +229,7 @@ class _FactorSide:
         square = counts[:, :singles] @ np.square(levels) + wide
         whole = np.maximum(squares.sum(axis=1), 1e-300)
         noise = np.maximum(square - np.square(product) / whole, 0.0)
+        noise += counts[:, singles:].sum(axis=1) * step**2 / 12
         noise *= self._spread / np.maximum(counts.sum(axis=1), 1.0)
         signal = np.square(product / whole) * means
         cosines: Floats = signal / np.maximum(signal + noise, 1e-300)

@@ -93,6 +93,11 @@ class ErrorMetric:
     rows: MetricFactor
     columns: MetricFactor
 
+    @property
+    def sides(self) -> tuple[MetricFactor, MetricFactor]:
+        """Both factors."""
+        return self.rows, self.columns
+
     @classmethod
     def flat(cls, shape: tuple[int, int], weight: float) -> "ErrorMetric":
         """Give every entry the weight `weight`."""

@@ -29,6 +29,12 @@ class CandidatePoint:
         """Return D + λ · bytes."""
         return self.distortion + price * self.size
 
+    def no_better_than(self, least: float) -> "CandidatePoint":
+        """Raise the distortion to `least`, unless the encoding is exact."""
+        if self.choice.family == "lossless" or self.distortion >= least:
+            return self
+        return CandidatePoint(self.choice, self.size, least)
+
     def resized(self, ratio: float) -> "CandidatePoint":
         """Multiply the bytes by a ratio."""
         return CandidatePoint(self.choice, self.size * ratio, self.distortion)

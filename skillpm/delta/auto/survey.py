@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from skillpm.delta.auto.dense import SIGN_FINE
+from skillpm.delta.auto.dense import SIGN_FINE, TOP
 from skillpm.delta.auto.estimates import (
     HYBRID_CUT,
     PER_OCTAVE,
@@ -44,6 +44,8 @@ FINEST = 22 * PER_OCTAVE
 encoding."""
 _NEARLY = 1.5
 """`svd-ec+grid` is estimated if `grid` costs less than this many times `svd-ec`."""
+_PRECISION = 1e-10
+"""The least distortion of rounding, as a share of the energy: float32 has no finer estimates."""
 _PRICE = 0.92
 """The price of a byte in squared steps at which a uniform quantiser is optimal: 8 · ln 2 / 6."""
 
@@ -105,7 +107,8 @@ class _Ladders:
             factors = FactorEstimate(spectrum)
             factored = dict(self._factored(factors))
             points += [*factored.values(), *self._hybrids(factors, scales, dense, factored)]
-        return TensorSurvey(energy, lower_hull(points))
+        precise = [point.no_better_than(_PRECISION * energy) for point in points]
+        return TensorSurvey(energy, lower_hull(precise))
 
     def _fixed(self, energy: float, *, signs: bool) -> Iterator[CandidatePoint]:
         """Yield the points without a step: `zero`, `lossless` and `sign`."""
@@ -122,13 +125,20 @@ class _Ladders:
 
     def _dense(self, estimate: DenseEstimate) -> Iterator[tuple[int, CandidatePoint]]:
         first = top_index(2 * estimate.largest)
-        for index in range(first, first - FINEST, -1):
+        last = max(first - FINEST, top_index(self._largest / TOP))
+        for index in range(first, last, -1):
             found = estimate.at(index)
             if not found.seen:
                 continue
             if found.bits / 8 > self.exact:
                 break
             yield index, _point("grid", index, found.bits, found.distortion)
+
+    @property
+    def _largest(self) -> float:
+        """A bound of all entries in the units of a grid."""
+        rows, columns = (float(side.diagonal.max()) ** 0.5 for side in self.metric.sides)
+        return self.sums.largest * rows * columns
 
     def _factored(self, factors: FactorEstimate) -> Iterator[tuple[int, CandidatePoint]]:
         for index in range(factors.top, factors.top - FINEST, -1):
