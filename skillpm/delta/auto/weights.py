@@ -15,7 +15,7 @@ does."""
 
 VOCABULARY = 1 << 12
 """An embedding with at least as many rows has a row for each token of a vocabulary."""
-EMBEDDING_WEIGHT = 0.25
+EMBEDDING_WEIGHT = 0.125
 """The mean weight of an entry of a token embedding."""
 _COMMON = 100
 """The tokens of lower numbers are taken as about equally frequent."""
