@@ -17,7 +17,8 @@ import numpy as np
 
 from skillpm.delta.codecs.grid_contexts import GridCodes, encode_codes
 from skillpm.delta.codecs.shared.boxes import Box, flat_of
-from skillpm.delta.codecs.shared.coded import Narrow, Sections, join, narrow
+from skillpm.delta.codecs.shared.classes import Narrow
+from skillpm.delta.codecs.shared.coded import Sections, join, narrow
 from skillpm.delta.codecs.shared.delta_decoder import ReferenceDecoder
 from skillpm.delta.codecs.shared.estimate import matrix_bits, scale_bits
 from skillpm.delta.codecs.shared.parts import (

@@ -14,7 +14,7 @@ from skillpm.delta.tensors.rounding import from_float64, to_float64
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 
-SPEC = TensorSpec("t", "BF16", (300, 200))
+SPEC = TensorSpec("t", "BF16", (600, 400))
 LEVELS = np.array([0.1, 0.1, 0.2, 0.3, 0.4])
 POWERS = [1, 2, 4, 8, 16, 32, 64]
 
@@ -24,8 +24,8 @@ def _tune(seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     before = from_float64(random.normal(size=SPEC.elements) * 0.05, "BF16")[0]
     values = to_float64(before, "BF16")
-    after = from_float64(values + 1e-4 * random.laplace(size=SPEC.elements), "BF16")[0]
-    codes = np.rint((to_float64(after, "BF16") - values) / 2.0**-14).astype(np.int32)
+    after = from_float64(values + 2e-5 * random.laplace(size=SPEC.elements), "BF16")[0]
+    codes = np.rint((to_float64(after, "BF16") - values) / 2.0**-15).astype(np.int32)
     return exponents_of(before, "BF16"), codes.reshape(SPEC.shape)
 
 
@@ -63,10 +63,10 @@ def test_octaves_come_back() -> None:
     assert Octaves.load(b"", "`t`") is None
 
 
-def test_a_light_fine_tune_takes_two_thirds_of_the_bytes_under_exponents() -> None:
+def test_a_light_fine_tune_takes_less_than_seven_tenths_under_exponents() -> None:
     exponents, codes = _tune()
     with_exponents = len(encode_codes(codes, exponents, SPEC))
-    assert with_exponents < 0.67 * len(encode_codes(codes, None, SPEC))
+    assert with_exponents < 0.7 * len(encode_codes(codes, None, SPEC))
     coded = CodedGrid(codes, LEVELS, None, None, 0, exponents)
     assert coded.estimate() == pytest.approx(len(written("grid", SPEC, coded).data), rel=0.03)
 
@@ -81,13 +81,13 @@ def test_exponents_that_say_nothing_are_not_used() -> None:
 
 def test_rows_that_move_most_keep_a_context_of_their_own() -> None:
     exponents, codes = _tune()
-    codes[:3] *= np.random.default_rng(3).integers(20, 60, (3, SPEC.shape[1])).astype(np.int32)
+    codes[:90] *= np.int32(9)
     chosen = choose_contexts(codes, exponents)
     assert chosen.octaves is not None
     assert chosen.octaves.cells > 1
     keys = chosen.of((0, SPEC.elements), SPEC.shape[1], exponents).reshape(SPEC.shape)
     cells = keys % chosen.octaves.cells
-    assert cells[:3].min() > cells[3:].max()
+    assert cells[:90].min() > cells[90:].max()
 
 
 @pytest.mark.parametrize("kind", ["numba", "numpy"])

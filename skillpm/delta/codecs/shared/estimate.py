@@ -65,8 +65,9 @@ def matrix_bits(codes: Codes, exponents: Bytes | None = None) -> float:
 
 def _octaves(exponents: Bytes) -> Bytes:
     """Return the octave [n] of each exponent below the largest, at most `_CELLS` - 1."""
-    below = exponents.max() - exponents
-    return np.minimum(below, np.uint8(_CELLS - 1), out=below)
+    below: Bytes = exponents.max() - exponents
+    np.minimum(below, np.uint8(_CELLS - 1), out=below)
+    return below
 
 
 def flat_bits(values: Codes, contexts: Contexts | None) -> float:
