@@ -36,7 +36,7 @@ def encode_choice(
         return None
     if is_large(rows.spec):
         return _large_grid(rows, metric, choice.step)
-    block, dtype = rows.whole(), rows.spec.dtype
+    (block,), dtype = rows.blocks(), rows.spec.dtype
     delta, exponents = block.delta(dtype), block.exponents(dtype)
     feedback = feedback and has_feedback(delta.shape)
     if choice.family == "grid":

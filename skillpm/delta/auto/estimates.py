@@ -83,7 +83,11 @@ class DenseEstimate:
     """Estimates `grid` from sampled rows [k, n] of a delta, and `octaves_of` their reference."""
 
     def __init__(
-        self, sample: torch.Tensor, octaves: Classes, strata: Strata, scales: DenseScales
+        self,
+        sample: torch.Tensor,
+        strata: Strata,
+        scales: DenseScales,
+        octaves: Classes | None = None,
     ) -> None:
         self._strata = strata
         self._energy = scales.energy
@@ -92,7 +96,9 @@ class DenseEstimate:
         self._column_bits = steps_bits(classes)
         values = (sample * scales.rows[:, None] * scales.columns).numpy()
         self._magnitudes = SortedMagnitudes(values, strata.classes, classes, strata.weights)
-        self._by_octave = SortedMagnitudes(values, strata.classes, octaves, strata.weights)
+        self._by_octave = None
+        if octaves is not None:
+            self._by_octave = SortedMagnitudes(values, strata.classes, octaves, strata.weights)
 
     @property
     def largest(self) -> float:
@@ -108,8 +114,9 @@ class DenseEstimate:
         step = step_of(index)
         buckets = self._magnitudes.at(step)
         row_bits = self._strata.class_bits
-        by_octave = self._by_octave.at(step).octave_bits(row_bits)
-        bits = min(by_octave, buckets.bits(row_bits, self._column_bits))
+        bits = buckets.bits(row_bits, self._column_bits)
+        if self._by_octave is not None:
+            bits = min(bits, self._by_octave.at(step).octave_bits(row_bits))
         error, whole = _dense_error(buckets, step), float(buckets.squares.sum())
         lost = min(1.0, error / whole) if whole else 1.0
         distortion = lost**2 * self._energy + max(0.0, error - lost**2 * whole)

@@ -86,10 +86,10 @@ class TensorRows:
         reference = np.concatenate([block.reference for block in held])
         yield RowBlock(0, reference, np.concatenate([block.tuned for block in held]))
 
-    def whole(self) -> RowBlock:
-        """Return all rows of a tensor that is not large."""
+    def whole(self) -> torch.Tensor:
+        """Return the whole delta [m, n], float32, of a tensor that is not large."""
         (block,) = self.blocks()
-        return block
+        return block.delta(self.spec.dtype)
 
     def sampled(self, rows: Places) -> RowBlock:
         """Return some rows, given in ascending order. Reads the whole tensor."""

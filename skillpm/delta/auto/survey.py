@@ -101,7 +101,7 @@ class _Ladders:
             spectrum = Spectrum.of(delta, self.metric)
         energy = self.sums.energy if spectrum is None else spectrum.energy
         scales = DenseScales.of(self.metric, self.sums, self.strata, energy)
-        dense = dict(self._dense(DenseEstimate(self.sample, self.octaves, self.strata, scales)))
+        dense = dict(self._dense(DenseEstimate(self.sample, self.strata, scales, self.octaves)))
         points = [*self._fixed(energy, signs=spectrum is not None), *dense.values()]
         if spectrum is not None:
             factors = FactorEstimate(spectrum)
@@ -162,7 +162,7 @@ class _Ladders:
                 continue
             low = factors.at(index, HYBRID_CUT)
             rest = hybrid_sample(self.sample, factors, self.strata, index)
-            found = DenseEstimate(rest, self.octaves, self.strata, scales).at(index)
+            found = DenseEstimate(rest, self.strata, scales, self.octaves).at(index)
             bits = low.bits + found.bits
             if bits / 8 > self.exact:
                 break

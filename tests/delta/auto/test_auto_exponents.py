@@ -1,0 +1,117 @@
+"""Grids of a light fine-tune in bfloat16: contexts from exponents, weights of tokens."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from auto_worlds import flat
+
+from skillpm.delta.auto import rows as row_module
+from skillpm.delta.auto.encode_choice import encode_choice
+from skillpm.delta.auto.metric import ErrorMetric
+from skillpm.delta.auto.points import RECORD_BYTES, EncodingChoice
+from skillpm.delta.auto.rows import TensorRows
+from skillpm.delta.auto.survey import survey_tensor
+from skillpm.delta.auto.weights import EMBEDDING_WEIGHT, Unweighted, token_weights
+from skillpm.delta.codecs.grid import CodedGrid
+from skillpm.delta.codecs.shared.protocol import CodedTensor
+from skillpm.delta.codecs.svd_ec_grid import CodedHybrid
+from skillpm.delta.coding.payload import PayloadWriter
+from skillpm.delta.tensors.pairing import Pair
+from skillpm.delta.tensors.rounding import from_float64, to_float64
+from skillpm.spec.dtypes import TensorSpec
+
+SPEC = TensorSpec("w", "BF16", (512, 384))
+
+
+def tune() -> TensorRows:
+    """A light fine-tune: most words do not change, small weights change by small steps."""
+    random = np.random.default_rng(5)
+    before = from_float64(random.normal(size=SPEC.elements) * 0.05, "BF16")[0]
+    rows = np.exp(random.normal(size=(SPEC.shape[0], 1)))
+    moved = (2e-5 * rows * random.laplace(size=SPEC.shape)).reshape(-1)
+    after = from_float64(to_float64(before, "BF16") + moved, "BF16")[0]
+    return TensorRows(SPEC, lambda: [(before, after)])
+
+
+def written(coded: CodedTensor) -> int:
+    spool = io.BytesIO()
+    coded.write(SPEC, PayloadWriter(spool))
+    return spool.tell()
+
+
+def test_the_survey_counts_what_exponents_save() -> None:
+    rows, metric = tune(), flat(SPEC.shape)
+    survey = survey_tensor(Pair("w", SPEC, SPEC), rows, metric)
+    assert survey is not None
+    grids = [point for point in survey.points if point.choice.family == "grid"]
+    assert len(grids) >= 4
+    for point in grids:
+        coded = encode_choice(rows, metric, point.choice)
+        assert isinstance(coded, CodedGrid)
+        assert point.size == pytest.approx(written(coded) + RECORD_BYTES, rel=0.1, abs=80)
+        assert written(coded) <= written(replace(coded, exponents=None))
+    finest = encode_choice(rows, metric, grids[-1].choice)
+    assert isinstance(finest, CodedGrid)
+    assert written(finest) < 0.75 * written(replace(finest, exponents=None))
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_grid_has_the_exponents_of_the_base(
+    *, large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if large:
+        monkeypatch.setattr(row_module, "LARGE", 1 << 10)
+    rows = tune()
+    ((before, _),) = rows.read()
+    coded = encode_choice(rows, flat(SPEC.shape), EncodingChoice("grid", 2.0**-14))
+    assert isinstance(coded, CodedGrid)
+    assert coded.exponents is not None
+    assert (coded.exponents == (before >> 7 & 0xFF)).all()
+
+
+def test_the_residual_of_a_hybrid_has_the_exponents_of_the_base() -> None:
+    random = np.random.default_rng(6)
+    rows = tune()
+    ((before, _),) = rows.read()
+    low = 3e-3 * np.outer(random.normal(size=512), random.normal(size=384)).reshape(-1)
+    noise = 2e-4 * random.normal(size=SPEC.elements)
+    after = from_float64(to_float64(before, "BF16") + low + noise, "BF16")[0]
+    choice = EncodingChoice("svd-ec+grid", 2.0**-12)
+    coded = encode_choice(TensorRows(SPEC, lambda: [(before, after)]), flat(SPEC.shape), choice)
+    assert isinstance(coded, CodedHybrid)
+    assert coded.rest.exponents is not None
+    assert (coded.rest.exponents == (before >> 7 & 0xFF)).all()
+
+
+def test_rows_of_frequent_tokens_weigh_more() -> None:
+    weights = token_weights(1 << 14)
+    assert float(weights.double().mean()) == pytest.approx(EMBEDDING_WEIGHT)
+    assert bool((weights[1:] < weights[:-1]).all())
+    assert float(weights[300] / weights[1500]) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "shape", "weight"),
+    [
+        ("model.layers.0.mlp.up_proj.weight", (1 << 13, 4), 1.0),
+        ("lm_head.weight", (1 << 13, 4), 1.0),
+        ("model.embed_positions.weight", (512, 4), 1.0),
+        ("model.norm.weight", (1, 64), 16.0),
+    ],
+)
+def test_other_tensors_have_one_weight_without_data(
+    tensor: str, shape: tuple[int, int], weight: float
+) -> None:
+    found = Unweighted().metric(tensor, shape)
+    assert bool((found.rows.diagonal == weight).all())
+    assert found.distortion(torch.ones(shape)) == pytest.approx(weight * shape[0] * shape[1])
+
+
+def test_a_token_embedding_has_the_weights_of_its_tokens() -> None:
+    shape = (1 << 13, 4)
+    found: ErrorMetric = Unweighted().metric("model.embed_tokens.weight", shape)
+    assert found.distortion(torch.ones(shape)) == pytest.approx(EMBEDDING_WEIGHT * (1 << 15))
+    assert bool((found.rows.diagonal == token_weights(1 << 13)).all())
