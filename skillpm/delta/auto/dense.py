@@ -39,8 +39,7 @@ class GridCoder:
     ) -> None:
         self._metric = metric
         self._feedback = feedback and metric.columns.factor.ndim > 1
-        self._rows = _scales(metric.rows, feedback=False)
-        self._columns = _scales(metric.columns, feedback=feedback)
+        self._rows, self._columns = grid_scales(metric, feedback=feedback)
         self._unit = step * _flat_unit(metric.rows) * _flat_unit(metric.columns)
         self._codes: Narrow = np.zeros(shape, dtype=np.int8)
         self._sums = torch.zeros(2, LEVELS, dtype=torch.float64)
@@ -88,6 +87,11 @@ class GridCoder:
         levels = [self._unit * centroid for centroid in _centroids(self._sums)]
         scales = self._rows, self._columns
         return CodedGrid(self._codes, np.array([self._unit, *levels]), *scales, SCALE_FINE)
+
+
+def grid_scales(metric: ErrorMetric, *, feedback: bool) -> tuple[Logs | None, Logs | None]:
+    """Return the logarithms of the scales of rows and of columns; None for a flat side."""
+    return _scales(metric.rows, feedback=False), _scales(metric.columns, feedback=feedback)
 
 
 def _flat_unit(side: MetricFactor) -> float:

@@ -12,6 +12,7 @@ import torch
 from skillpm.delta.auto.dense import GridCoder, code_grid, code_signs
 from skillpm.delta.auto.estimates import HYBRID_CUT, PER_OCTAVE
 from skillpm.delta.auto.factored import WhitenedDelta, code_factors
+from skillpm.delta.auto.lattice import on_lattice
 from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
 from skillpm.delta.auto.points import EncodingChoice
 from skillpm.delta.auto.profile import has_feedback
@@ -29,8 +30,9 @@ def encode_choice(
 ) -> CodedTensor | None:
     """Return the coded tensor; None if all of it rounds to zero.
 
-    A tensor that is large can only be a `grid`. Rounding feeds its errors back if `feedback`. Costs
-    an SVD, O(m·n·min(m, n)), for a low-rank family. Must not be called for `lossless`.
+    A tensor that is large can only be a `grid`. Rounding feeds its errors back if `feedback`, that
+    of entries only if the delta is not `on_lattice`. Costs an SVD, O(m·n·min(m, n)), for a low-rank
+    family. Must not be called for `lossless`.
     """
     if choice.family == "zero":
         return None
@@ -39,15 +41,16 @@ def encode_choice(
     (block,), dtype = rows.blocks(), rows.spec.dtype
     delta, exponents = block.delta(dtype), block.exponents(dtype)
     feedback = feedback and has_feedback(delta.shape)
+    grid_feedback = feedback and not on_lattice(delta)
     if choice.family == "grid":
-        coded = code_grid(delta, metric, choice.step, feedback=feedback)
+        coded = code_grid(delta, metric, choice.step, feedback=grid_feedback)
         return coded and replace(coded, exponents=exponents)
     if choice.family == "sign":
         return code_signs(delta, metric)
     whitened = WhitenedDelta.of(delta, metric)
     if choice.family == "svd-ec":
         return code_factors(whitened, choice.step, feedback=feedback)
-    hybrid = _hybrid(whitened, choice.step, feedback=feedback)
+    hybrid = _hybrid(whitened, choice.step, feedback=grid_feedback)
     return hybrid and replace(hybrid, rest=replace(hybrid.rest, exponents=exponents))
 
 

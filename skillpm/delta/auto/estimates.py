@@ -14,8 +14,7 @@ import torch
 
 from skillpm.delta.auto.deadzone import dead_zone
 from skillpm.delta.auto.magnitudes import SINGLES, Buckets, Classes, SortedMagnitudes
-from skillpm.delta.auto.metric import ErrorMetric
-from skillpm.delta.auto.profile import SAMPLE, RowSums, Spectrum, dense_scales, has_feedback
+from skillpm.delta.auto.profile import SAMPLE, RowSums, Spectrum
 from skillpm.delta.auto.rows import RowBlock
 from skillpm.delta.auto.strata import Strata, classes_of, stratify
 from skillpm.delta.codecs.grid import LEVELS
@@ -62,10 +61,15 @@ class DenseScales:
     energy: float
 
     @classmethod
-    def of(cls, metric: ErrorMetric, sums: RowSums, strata: Strata, energy: float) -> Self:
-        """Return the scales of a matrix and its sample."""
-        feedback = has_feedback((sums.sizes.size, sums.columns.size))
-        rows, columns = dense_scales(metric, feedback=feedback)
+    def of(
+        cls,
+        scales: tuple[torch.Tensor, torch.Tensor],
+        sums: RowSums,
+        strata: Strata,
+        energy: float,
+    ) -> Self:
+        """Return the scales of a matrix and its sample, from `dense_scales`."""
+        rows, columns = scales
         if len(rows) > 1:
             rows = rows[torch.from_numpy(strata.rows)]
         return cls(rows, columns, sums.columns, energy)

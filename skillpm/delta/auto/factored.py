@@ -91,12 +91,19 @@ def _integers(codes: torch.Tensor) -> npt.NDArray[np.int32]:
     return codes.to(torch.int32).numpy()
 
 
+def factor_scales(side: MetricFactor) -> Logs | None:
+    """Return the logarithms of the scales of one factor's rows; None if it has none."""
+    if side.factor.ndim > 1 or side.is_flat:
+        return None
+    return to_logs(side.factor.rsqrt().double().numpy(), SCALE_FINE)
+
+
 def _round(
     factor: torch.Tensor, steps: torch.Tensor, side: MetricFactor, *, feedback: bool
 ) -> _Rounded:
     """Round column k of a factor [d, r] with the step steps[k], in the metric's unit."""
-    if side.factor.ndim == 1 and not side.is_flat:
-        logs = to_logs(side.factor.rsqrt().double().numpy(), SCALE_FINE)
+    logs = factor_scales(side)
+    if logs is not None:
         grid = torch.from_numpy(from_logs(logs, SCALE_FINE)).float()[:, None] * steps
         codes = dead_zone(factor / grid)
         return _Rounded(codes, codes * grid, steps, logs)

@@ -6,10 +6,11 @@ estimated, nor is a low-rank form that is larger than exact encoding.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
-from skillpm.delta.auto.dense import SIGN_FINE, TOP
+from skillpm.delta.auto.dense import SIGN_FINE, TOP, grid_scales
 from skillpm.delta.auto.estimates import (
     HYBRID_CUT,
     PER_OCTAVE,
@@ -22,6 +23,8 @@ from skillpm.delta.auto.estimates import (
     top_index,
 )
 from skillpm.delta.auto.exact_size import SMALL, estimated_bytes, measured_bytes
+from skillpm.delta.auto.factored import factor_scales
+from skillpm.delta.auto.lattice import on_lattice
 from skillpm.delta.auto.magnitudes import Classes
 from skillpm.delta.auto.metric import ErrorMetric
 from skillpm.delta.auto.points import (
@@ -32,7 +35,7 @@ from skillpm.delta.auto.points import (
     TensorSurvey,
     lower_hull,
 )
-from skillpm.delta.auto.profile import RowSums, Spectrum
+from skillpm.delta.auto.profile import RowSums, Spectrum, dense_scales, has_feedback
 from skillpm.delta.auto.rows import RowBlock, TensorRows, is_large
 from skillpm.delta.auto.strata import Strata
 from skillpm.delta.codecs.shared.estimate import scale_bits
@@ -42,6 +45,9 @@ from skillpm.delta.tensors.pairing import Pair
 FINEST = 22 * PER_OCTAVE
 """Step indices below the coarsest that are estimated at most; a finer step costs more than exact
 encoding."""
+FEEDBACK_STEP = 2.0**0.75
+"""Errors that are fed back are rounded again, so a tensor that is estimated without them takes as
+many bytes, and errs as much, as with a step that is coarser by this factor (ADR 37)."""
 _NEARLY = 1.5
 """`svd-ec+grid` is estimated if `grid` costs less than this many times `svd-ec`."""
 _PRECISION = 1e-10
@@ -100,7 +106,8 @@ class _Ladders:
         if delta is not None and min(delta.shape) > 1:
             spectrum = Spectrum.of(delta, self.metric)
         energy = self.sums.energy if spectrum is None else spectrum.energy
-        scales = DenseScales.of(self.metric, self.sums, self.strata, energy)
+        rounding = dense_scales(self.metric, feedback=self._grid_feedback)
+        scales = DenseScales.of(rounding, self.sums, self.strata, energy)
         dense = dict(self._dense(DenseEstimate(self.sample, self.strata, scales, self.octaves)))
         points = [*self._fixed(energy, signs=spectrum is not None), *dense.values()]
         if spectrum is not None:
@@ -124,6 +131,7 @@ class _Ladders:
             yield CandidatePoint(EncodingChoice("sign"), bits / 8 + RECORD_BYTES, distortion)
 
     def _dense(self, estimate: DenseEstimate) -> Iterator[tuple[int, CandidatePoint]]:
+        scales = scale_bits(*grid_scales(self.metric, feedback=self._grid_feedback))
         first = top_index(2 * estimate.largest)
         last = max(first - FINEST, top_index(self._largest / TOP))
         for index in range(first, last, -1):
@@ -132,7 +140,7 @@ class _Ladders:
                 continue
             if found.bits / 8 > self.exact:
                 break
-            yield index, _point("grid", index, found.bits, found.distortion)
+            yield index, self._point("grid", index, found.bits + scales, found.distortion)
 
     @property
     def _largest(self) -> float:
@@ -141,11 +149,12 @@ class _Ladders:
         return self.sums.largest * rows * columns
 
     def _factored(self, factors: FactorEstimate) -> Iterator[tuple[int, CandidatePoint]]:
+        scales = scale_bits(*map(factor_scales, self.metric.sides))
         for index in range(factors.top, factors.top - FINEST, -1):
             found = factors.at(index)
             if found.bits / 8 > self.exact:
                 break
-            yield index, _point("svd-ec", index, found.bits, found.distortion)
+            yield index, self._point("svd-ec", index, found.bits + scales, found.distortion)
 
     def _hybrids(
         self,
@@ -155,6 +164,10 @@ class _Ladders:
         factored: dict[int, CandidatePoint],
     ) -> Iterator[CandidatePoint]:
         """Yield `svd-ec+grid` at the steps where `grid` is not much worse than `svd-ec`."""
+        fixed = scale_bits(
+            *grid_scales(self.metric, feedback=self._grid_feedback),
+            *map(factor_scales, self.metric.sides),
+        )
         for index in sorted(dense.keys() & factored.keys(), reverse=True):
             price = _PRICE * step_of(index) ** 2
             near = dense[index].cost(price) < _NEARLY * factored[index].cost(price)
@@ -167,9 +180,21 @@ class _Ladders:
             if bits / 8 > self.exact:
                 break
             if found.seen:
-                yield _point("svd-ec+grid", index, bits, found.distortion)
+                yield self._point("svd-ec+grid", index, bits + fixed, found.distortion)
 
+    @property
+    def _feedback(self) -> bool:
+        """Whether the rounding of factors feeds its errors back."""
+        return has_feedback((self.sums.sizes.size, self.sums.columns.size))
 
-def _point(family: Family, index: int, bits: float, distortion: float) -> CandidatePoint:
-    choice = EncodingChoice(family, step_of(index))
-    return CandidatePoint(choice, bits / 8 + RECORD_BYTES, distortion)
+    @cached_property
+    def _grid_feedback(self) -> bool:
+        """Whether the rounding of a grid, or of a hybrid, feeds its errors back."""
+        return self._feedback and not on_lattice(self.sample)
+
+    def _point(self, family: Family, index: int, bits: float, distortion: float) -> CandidatePoint:
+        """Return a point, with the step at which encoding costs about what is estimated."""
+        full = any(side.factor.ndim > 1 for side in self.metric.sides)
+        feedback = self._feedback if family == "svd-ec" else self._grid_feedback
+        step = step_of(index) * (FEEDBACK_STEP if full and feedback else 1.0)
+        return CandidatePoint(EncodingChoice(family, step), bits / 8 + RECORD_BYTES, distortion)

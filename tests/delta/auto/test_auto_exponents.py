@@ -9,8 +9,10 @@ import torch
 from auto_worlds import flat
 
 from skillpm.delta.auto import rows as row_module
+from skillpm.delta.auto.dense import code_grid
 from skillpm.delta.auto.encode_choice import encode_choice
-from skillpm.delta.auto.metric import ErrorMetric
+from skillpm.delta.auto.lattice import on_lattice
+from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
 from skillpm.delta.auto.points import RECORD_BYTES, EncodingChoice
 from skillpm.delta.auto.rows import TensorRows
 from skillpm.delta.auto.survey import survey_tensor
@@ -84,6 +86,38 @@ def test_the_residual_of_a_hybrid_has_the_exponents_of_the_base() -> None:
     assert isinstance(coded, CodedHybrid)
     assert coded.rest.exponents is not None
     assert (coded.rest.exponents == (before >> 7 & 0xFF)).all()
+
+
+def correlated(width: int) -> MetricFactor:
+    """A full factor of inputs that are correlated."""
+    random = np.random.default_rng(7)
+    mixed = random.normal(size=(2 * width, width)) @ random.normal(size=(width, width))
+    return MetricFactor.of(torch.from_numpy(mixed.T @ mixed / width**2).float())
+
+
+def test_entries_of_a_light_fine_tune_are_rounded_without_feedback() -> None:
+    rows, choice = tune(), EncodingChoice("grid", 2.0**-13)
+    metric = ErrorMetric(MetricFactor(torch.ones(SPEC.shape[0])), correlated(SPEC.shape[1]))
+    delta = rows.whole()
+    coded = encode_choice(rows, metric, choice)
+    alone, fed = (code_grid(delta, metric, choice.step, feedback=on) for on in (False, True))
+    assert isinstance(coded, CodedGrid)
+    assert alone is not None
+    assert fed is not None
+    assert (coded.codes == alone.codes).all()
+    assert not (coded.codes == fed.codes).all()
+
+
+def test_a_lattice_has_many_zeros_in_the_rows_that_moved() -> None:
+    dense = torch.ones(8, 10)
+    assert not on_lattice(dense)
+    half = dense.clone()
+    half[:, ::2] = 0
+    assert on_lattice(half)
+    few = dense.clone()
+    few[:6] = 0  # rows that did not move say nothing
+    assert not on_lattice(few)
+    assert not on_lattice(torch.zeros(8, 10))
 
 
 def test_rows_of_frequent_tokens_weigh_more() -> None:

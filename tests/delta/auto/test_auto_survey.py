@@ -10,11 +10,10 @@ from auto_worlds import decaying, flat, full, pair_of, rows_of_delta, uneven
 
 from skillpm.delta.auto import rows as row_module
 from skillpm.delta.auto.encode_choice import encode_choice
-from skillpm.delta.auto.estimates import DenseEstimate, DenseScales, FactorEstimate, step_of
 from skillpm.delta.auto.exact_size import estimated_bytes
 from skillpm.delta.auto.metric import ErrorMetric
 from skillpm.delta.auto.points import RECORD_BYTES, CandidatePoint, EncodingChoice
-from skillpm.delta.auto.profile import RowSums, Spectrum
+from skillpm.delta.auto.profile import RowSums
 from skillpm.delta.auto.rows import TensorRows
 from skillpm.delta.auto.survey import survey_tensor
 from skillpm.delta.coding.payload import PayloadWriter
@@ -50,20 +49,17 @@ def test_points_of_a_survey_cost_about_what_they_say(dtype: str) -> None:
         assert point.distortion == pytest.approx(real.distortion, rel=0.1, abs=1e-4 * survey.energy)
 
 
-def test_an_estimate_under_a_full_metric_is_about_what_encoding_gives() -> None:
+def test_points_under_a_full_metric_trade_bytes_for_distortion_as_encoding_does() -> None:
     rows, metric = rows_of_delta(decaying()), full()
-    delta = rows.whole()
-    sums = RowSums.of(iter((delta,)), metric)
-    spectrum = Spectrum.of(delta, metric)
-    factors = FactorEstimate(spectrum)
-    scales = DenseScales.of(metric, sums, sums.strata(), spectrum.energy)
-    dense = DenseEstimate(delta, sums.strata(), scales)
-    for index in range(factors.top - 10, factors.top - 4):
-        low = measured(rows, metric, EncodingChoice("svd-ec", step_of(index)))
-        estimate = factors.at(index)
-        assert estimate.distortion == pytest.approx(low.distortion, rel=0.4)
-        grid = measured(rows, metric, EncodingChoice("grid", step_of(index - 4)))
-        assert dense.at(index - 4).distortion == pytest.approx(grid.distortion, rel=0.4)
+    survey = survey_tensor(pair_of(decaying()), rows, metric)
+    assert survey is not None
+    real = [measured(rows, metric, point.choice) for point in survey.points[1:-1]]
+    errors = [point.distortion for point in real if point.distortion < 0.3 * survey.energy]
+    assert len(errors) > 4
+    assert errors == sorted(errors, reverse=True)
+    for point, other in zip(survey.points[1:-1], real, strict=True):
+        if other.distortion < 0.3 * survey.energy:
+            assert point.size == pytest.approx(other.size, rel=0.8)
 
 
 def test_a_large_tensor_is_surveyed_from_few_of_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
