@@ -12,7 +12,7 @@ import torch
 from skillpm.delta.auto.dense import GridCoder, code_grid, code_signs
 from skillpm.delta.auto.estimates import HYBRID_CUT, PER_OCTAVE
 from skillpm.delta.auto.factored import WhitenedDelta, code_factors
-from skillpm.delta.auto.lattice import on_lattice
+from skillpm.delta.auto.lattice import on_lattice, ulps_of
 from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
 from skillpm.delta.auto.points import EncodingChoice
 from skillpm.delta.auto.profile import has_feedback
@@ -40,27 +40,30 @@ def encode_choice(
         return _large_grid(rows, metric, choice.step)
     (block,), dtype = rows.blocks(), rows.spec.dtype
     delta, exponents = block.delta(dtype), block.exponents(dtype)
+    ulps = ulps_of(exponents, dtype).reshape(delta.shape)
     feedback = feedback and has_feedback(delta.shape)
     grid_feedback = feedback and not on_lattice(delta)
     if choice.family == "grid":
-        coded = code_grid(delta, metric, choice.step, feedback=grid_feedback)
+        coded = code_grid(delta, metric, choice.step, feedback=grid_feedback, ulps=ulps)
         return coded and replace(coded, exponents=exponents)
     if choice.family == "sign":
         return code_signs(delta, metric)
     whitened = WhitenedDelta.of(delta, metric)
     if choice.family == "svd-ec":
         return code_factors(whitened, choice.step, feedback=feedback)
-    hybrid = _hybrid(whitened, choice.step, feedback=grid_feedback)
+    hybrid = _hybrid(whitened, choice.step, feedback=grid_feedback, ulps=ulps)
     return hybrid and replace(hybrid, rest=replace(hybrid.rest, exponents=exponents))
 
 
-def _hybrid(whitened: WhitenedDelta, step: float, *, feedback: bool) -> CodedHybrid | None:
+def _hybrid(
+    whitened: WhitenedDelta, step: float, *, feedback: bool, ulps: torch.Tensor
+) -> CodedHybrid | None:
     kept = whitened.truncate(HYBRID_THRESHOLD * step)
     low_rank = code_factors(kept, step, feedback=feedback) if kept is not None else None
     if low_rank is None:
         return None
     rest = whitened.delta - torch.from_numpy(low_rank.decoded_delta()).float()
-    residual = code_grid(rest, whitened.metric, step, feedback=feedback)
+    residual = code_grid(rest, whitened.metric, step, feedback=feedback, ulps=ulps)
     return None if residual is None else CodedHybrid(low_rank, residual)
 
 
@@ -71,8 +74,9 @@ def _large_grid(rows: TensorRows, metric: ErrorMetric, step: float) -> CodedGrid
     exponents = np.empty(rows.spec.elements, dtype=np.uint8)
     width = rows_of(rows.spec)[1]
     for block in rows.blocks():
-        coder.add(block.first, block.delta(dtype))
-        start = block.first * width
-        exponents[start : start + block.tuned.size] = block.exponents(dtype)
+        start, delta = block.first * width, block.delta(dtype)
+        within = exponents[start : start + block.tuned.size]
+        within[:] = block.exponents(dtype)
+        coder.add(block.first, delta, ulps_of(within, dtype).reshape(delta.shape))
     coded = coder.coded()
     return coded and replace(coded, exponents=exponents)

@@ -5,7 +5,11 @@ feedback spreads an error over other entries as small fractions of such a unit. 
 the rounding of a graft to the storage dtype removes them again (`docs/adr/0041`).
 """
 
+import numpy as np
 import torch
+
+from skillpm.delta.tensors.rounding import FORMATS
+from skillpm.delta.tensors.words import Bytes
 
 _STILL = 0.3
 """A delta with a larger share of zeros in its rows is on the lattice."""
@@ -16,3 +20,13 @@ def on_lattice(delta: torch.Tensor) -> bool:
     counts = (delta != 0).sum(1)
     rows = int((counts > 0).sum())
     return int(counts.sum()) < (1 - _STILL) * rows * delta.shape[1]
+
+
+def ulps_of(exponents: Bytes, dtype: str) -> torch.Tensor:
+    """Return the unit in the last place [n] of words with these exponents [n]; zeros for F64."""
+    form = FORMATS.get(dtype)
+    if form is None:
+        return torch.zeros(exponents.size)
+    octaves = np.clip(np.arange(256), 1, 2 - 2 * form.least_exponent)  # narrow dtypes have fewer
+    table = np.ldexp(1.0, octaves + form.least_exponent - form.precision)
+    return torch.from_numpy(table.astype(np.float32)[exponents])

@@ -11,13 +11,14 @@ from auto_worlds import flat
 from skillpm.delta.auto import rows as row_module
 from skillpm.delta.auto.dense import code_grid
 from skillpm.delta.auto.encode_choice import encode_choice
-from skillpm.delta.auto.lattice import on_lattice
+from skillpm.delta.auto.lattice import on_lattice, ulps_of
 from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
 from skillpm.delta.auto.points import RECORD_BYTES, EncodingChoice
 from skillpm.delta.auto.rows import TensorRows
 from skillpm.delta.auto.survey import survey_tensor
 from skillpm.delta.auto.weights import EMBEDDING_WEIGHT, Unweighted, token_weights
 from skillpm.delta.codecs.grid import CodedGrid
+from skillpm.delta.codecs.lossless_contexts import exponents_of
 from skillpm.delta.codecs.shared.protocol import CodedTensor
 from skillpm.delta.codecs.svd_ec_grid import CodedHybrid
 from skillpm.delta.coding.payload import PayloadWriter
@@ -118,6 +119,27 @@ def test_a_lattice_has_many_zeros_in_the_rows_that_moved() -> None:
     few[:6] = 0  # rows that did not move say nothing
     assert not on_lattice(few)
     assert not on_lattice(torch.zeros(8, 10))
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "F16", "F32", "F8_E4M3", "F8_E5M2"])
+def test_an_ulp_is_the_distance_to_the_next_number(dtype: str) -> None:
+    spec = TensorSpec("w", dtype, (64,))
+    size = 8 * spec.itemsize
+    random = np.random.default_rng(8)
+    words = (random.integers(0, 1 << (size - 3), 64, dtype=np.uint64)).astype(f"<u{spec.itemsize}")
+    gaps = to_float64(words + words.dtype.type(1), dtype) - to_float64(words, dtype)
+    assert (ulps_of(exponents_of(words, dtype), dtype).double().numpy() == gaps).all()
+
+
+def test_levels_are_centroids_of_what_the_graft_does_not_round() -> None:
+    ulps = torch.tensor([[0.25, 0.25, 2.0, 2.0]])
+    delta = torch.tensor([[0.9, 0.9, 2.0, 0.0]])
+    metric = ErrorMetric.flat((1, 4), 1.0)
+    alone, aware = (code_grid(delta, metric, 1.5, feedback=False, ulps=u) for u in (None, ulps))
+    assert alone is not None
+    assert alone.levels[1] == pytest.approx(3.8 / 3)
+    assert aware is not None
+    assert aware.levels[1] == pytest.approx(0.9)
 
 
 def test_rows_of_frequent_tokens_weigh_more() -> None:
