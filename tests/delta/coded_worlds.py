@@ -52,7 +52,7 @@ class Case:
         decoder = CODECS[self.record.codec].open(self.spec, reader, changed)
         spans = chunk_spans(self.spec)
         parts = [decoder.delta_of(chunk, self._words(span)) for chunk, span in enumerate(spans)]
-        return np.concatenate(parts)
+        return np.concatenate([part for part in parts if part is not None])
 
     def _words(self, span: tuple[int, int]) -> np.ndarray | None:
         return None if self.reference is None else self.reference[slice(*span)]

@@ -26,7 +26,8 @@ from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.rounding import from_float64, to_float64
 from skillpm.spec.dtypes import TensorSpec
 
-SPEC = TensorSpec("w", "BF16", (512, 384))
+SHAPE = (512, 384)
+SPEC = TensorSpec("w", "BF16", SHAPE)
 
 
 def tune() -> TensorRows:
@@ -46,7 +47,7 @@ def written(coded: CodedTensor) -> int:
 
 
 def test_the_survey_counts_what_exponents_save() -> None:
-    rows, metric = tune(), flat(SPEC.shape)
+    rows, metric = tune(), flat(SHAPE)
     survey = survey_tensor(Pair("w", SPEC, SPEC), rows, metric)
     assert survey is not None
     grids = [point for point in survey.points if point.choice.family == "grid"]
@@ -69,7 +70,7 @@ def test_a_grid_has_the_exponents_of_the_base(
         monkeypatch.setattr(row_module, "LARGE", 1 << 10)
     rows = tune()
     ((before, _),) = rows.read()
-    coded = encode_choice(rows, flat(SPEC.shape), EncodingChoice("grid", 2.0**-14))
+    coded = encode_choice(rows, flat(SHAPE), EncodingChoice("grid", 2.0**-14))
     assert isinstance(coded, CodedGrid)
     assert coded.exponents is not None
     assert (coded.exponents == (before >> 7 & 0xFF)).all()
@@ -83,7 +84,7 @@ def test_the_residual_of_a_hybrid_has_the_exponents_of_the_base() -> None:
     noise = 2e-4 * random.normal(size=SPEC.elements)
     after = from_float64(to_float64(before, "BF16") + low + noise, "BF16")[0]
     choice = EncodingChoice("svd-ec+grid", 2.0**-12)
-    coded = encode_choice(TensorRows(SPEC, lambda: [(before, after)]), flat(SPEC.shape), choice)
+    coded = encode_choice(TensorRows(SPEC, lambda: [(before, after)]), flat(SHAPE), choice)
     assert isinstance(coded, CodedHybrid)
     assert coded.rest.exponents is not None
     assert (coded.rest.exponents == (before >> 7 & 0xFF)).all()

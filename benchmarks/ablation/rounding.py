@@ -1,9 +1,10 @@
-"""What error feedback costs and saves on a fine-tune that is stored in 16 bits.
+"""How entries of a fine-tune in 16 bits are best rounded: error feedback, and levels.
 
-`python -m benchmarks.ablation.feedback BASE TUNED TEXT [--tensors NAME,…]`. Linear layers are
+`python -m benchmarks.ablation.rounding BASE TUNED TEXT [--tensors NAME,…]`. Linear layers are
 coded by `grid` under the metric of their inputs on TEXT (JSON lines), with error feedback (GPTQ)
-and without. Prints bits per weight, and the share of the distortion that is left before and after
-the rounding of a graft. Takes two minutes on SmolLM2-135M.
+and without; and without a metric, with levels that are centroids of all entries, or of those whose
+ulp is below the step. Prints bits per weight, and the share of the distortion that is left before
+and after the rounding of a graft. Takes two minutes on SmolLM2-135M.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from benchmarks.ablation.matrices import Matrix, matrices
 from benchmarks.tools.table import Table, add_output, publish
 from skillpm.checkpoint.model import open_checkpoint
 from skillpm.delta.auto.dense import code_grid
+from skillpm.delta.auto.lattice import ulps_of
 from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
 from skillpm.delta.codecs.lossless_contexts import exponents_of
 from skillpm.delta.coding.payload import PayloadWriter
@@ -51,12 +53,17 @@ def input_metrics(base: Path, text: Path, tensors: list[str]) -> dict[str, Metri
 
 
 def measured(
-    matrix: Matrix, metric: ErrorMetric, step: float, *, feedback: bool
+    matrix: Matrix,
+    metric: ErrorMetric,
+    step: float,
+    *,
+    feedback: bool = False,
+    ulps: torch.Tensor | None = None,
 ) -> tuple[str, ...]:
     """Bits per weight, and the distortion before and after the rounding of a graft."""
     shape, dtype = matrix.spec.shape, matrix.spec.dtype
     delta = torch.from_numpy(matrix.delta.reshape(shape)).float()
-    coded = code_grid(delta, metric, step, feedback=feedback)
+    coded = code_grid(delta, metric, step, feedback=feedback, ulps=ulps)
     if coded is None:
         return "0.000", "1.0000", "1.0000"
     spool = io.BytesIO()
@@ -71,6 +78,16 @@ def measured(
         for each in (decoded, rounded)
     ]
     return f"{8 * spool.tell() / matrix.delta.size:.3f}", *(f"{error:.4f}" for error in errors)
+
+
+def levels(matrix: Matrix, octave: float) -> tuple[str, ...]:
+    """Bits per weight, and the distortion after rounding with both kinds of levels."""
+    shape = matrix.spec.shape
+    metric = ErrorMetric.flat((shape[0], shape[1]), 1.0)
+    ulps = ulps_of(exponents_of(matrix.reference, matrix.spec.dtype), matrix.spec.dtype)
+    plain = measured(matrix, metric, 2.0**-octave)
+    aware = measured(matrix, metric, 2.0**-octave, ulps=ulps.reshape(shape))
+    return plain[0], plain[2], aware[2]
 
 
 def main() -> None:
@@ -96,6 +113,7 @@ def main() -> None:
         "after",
     )
     table = Table("Grids with and without error feedback", headings)
+    centroids = Table("Levels of grids", ("tensor", "step", "bits", "of all", "below the step"))
     for matrix in matrices(open_checkpoint(arguments.base), open_checkpoint(arguments.tuned)):
         if matrix.spec.name not in metrics:
             continue
@@ -107,7 +125,10 @@ def main() -> None:
             both = (measured(matrix, metric, step, feedback=on) for on in (True, False))
             cells = [cell for each in both for cell in each]
             table.row(matrix.spec.name, f"2^-{octave}", *cells)
+            for half in (octave, octave + 0.5):
+                centroids.row(matrix.spec.name, f"2^-{half}", *levels(matrix, half))
     publish(table, arguments.append)
+    publish(centroids, arguments.append)
 
 
 if __name__ == "__main__":
