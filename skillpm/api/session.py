@@ -52,7 +52,7 @@ def open_session(
 
     now, chosen = datetime.now(UTC), resolve(options)
     home, offline = options.home_folder, bool(chosen["offline"].value)
-    use_home(home, say)
+    use_home(home)
     registry = _located(chosen["registry"], options.project_folder)
     session = Session(
         home=home,

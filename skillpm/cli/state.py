@@ -14,6 +14,7 @@ from skillpm.api.options import Options, color_of
 from skillpm.api.session import open_session
 from skillpm.cli.output import can_ask, confirm, say
 from skillpm.cli.types import FiniteRange, LocalPath
+from skillpm.delta.kernels.choice import notify_by
 from skillpm.spec.config import COLORS, WORKER_LIMIT
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ class State:
         """Print a note on stderr, unless `--quiet` is given."""
         if not self.quiet:
             say(text)
+
+    def say_delay(self, text: str) -> None:
+        """Print why a command takes longer than usual, unless `--quiet` or `--json` is given."""
+        if not self.json:
+            self.say(text)
 
 
 def _keep(context: click.Context, option: click.Parameter, value: Any) -> Any:
@@ -155,6 +161,7 @@ def command_session(state: State, *, timeout: float = inf) -> "Session":
     bars = Bars(shown=shows_bars, color=color_of(state.options))
     on_close = click.get_current_context().call_on_close
     on_close(bars.close)
+    notify_by(state.say_delay)
     return open_session(
         state.options,
         on_close,

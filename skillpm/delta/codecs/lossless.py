@@ -34,6 +34,8 @@ from skillpm.delta.codecs.shared.protocol import Codec
 from skillpm.delta.codecs.shared.sparse import GAP_BYTES, gap_planes, positions_from
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.coding.zstd_frames import compress
+from skillpm.delta.kernels import sorting as kernels
+from skillpm.delta.kernels.choice import compiled
 from skillpm.delta.tensors.ports import CHUNK
 from skillpm.delta.tensors.rounding import Floats
 from skillpm.delta.tensors.words import (
@@ -157,6 +159,10 @@ def exponent_order(reference: Words, dtype: str) -> npt.NDArray[np.intp]:
     """Return the stable order [n] of words by the reference's exponent, in integer arithmetic."""
     kind = reference.dtype.type
     shifted = (reference << kind(1)) >> kind(_EXPONENT_SHIFT[dtype] + 1)
+    if compiled(shifted.size):
+        order = np.empty(shifted.size, dtype=np.int64)
+        kernels.stable_order(shifted.astype(np.uint16), order)
+        return order
     narrow = shifted.astype(np.uint8 if dtype != "F64" else np.uint16)
     return np.argsort(narrow, kind="stable")
 

@@ -26,6 +26,8 @@ from skillpm.files.ownership import is_owner_only
 from skillpm.version import __version__
 
 FOLDER = "kernels"
+_VERSIONS = 8
+"""The most versions whose code is kept."""
 _DIGEST = 32
 _LIMIT = 8_000_000
 """The largest entry that is read, in bytes."""
@@ -64,11 +66,20 @@ def _private_below(top: HomeFolder, *, create: bool) -> HomeFolder | None:
     with top.subfolder(FOLDER, create=create, mode=PRIVATE.folder) as upper:
         if not _is_private(upper):
             return None
+        if create and not upper.has(version_name()):
+            _make_room(upper)
         folder = upper.subfolder(version_name(), create=create, mode=PRIVATE.folder)
     if _is_private(folder):
         return folder
     folder.close()
     return None
+
+
+def _make_room(upper: HomeFolder) -> None:
+    """Remove the versions that were written longest ago, so that another one may be added."""
+    oldest_first = sorted(upper.statuses(), key=lambda entry: entry[1].st_mtime_ns)
+    for name, _ in oldest_first[: max(0, len(oldest_first) - _VERSIONS + 1)]:
+        upper.remove_tree(name)
 
 
 def _is_private(folder: HomeFolder) -> bool:

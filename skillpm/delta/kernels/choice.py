@@ -43,13 +43,18 @@ class KernelSettings:
 SETTINGS = KernelSettings()
 
 
-def use_home(home: Path, say: Callable[[str], None]) -> None:
-    """Keep compiled code below `home`, and send notices to `say`; for kernels not loaded yet.
+def use_home(home: Path) -> None:
+    """Keep compiled code below `home`, for kernels that are not loaded yet.
 
     Raises `UsageError` if `SKILLPM_KERNELS` has an unknown value.
     """
     requested()
-    SETTINGS.home, SETTINGS.say = home, say
+    SETTINGS.home = home
+
+
+def notify_by(say: Callable[[str], None]) -> None:
+    """Call `say` with a notice when kernels compile."""
+    SETTINGS.say = say
 
 
 def requested() -> str:

@@ -186,3 +186,16 @@ def test_a_missing_home_is_made_when_a_kernel_is_stored(notices: list[str]) -> N
     assert _run() == 45
     assert _entry().is_file()
     assert notices
+
+
+def test_old_versions_are_removed_when_a_new_one_is_stored(notices: list[str]) -> None:
+    upper = _place().parent
+    upper.mkdir(mode=0o700)
+    for number in range(12):
+        (upper / str(number)).mkdir(mode=0o700)
+        (upper / str(number) / "entry").touch()
+        os.utime(upper / str(number), (number, number))
+    _run()
+    kept = {path.name for path in upper.iterdir()}
+    assert kept == {_place().name, *map(str, range(5, 12))}
+    assert notices

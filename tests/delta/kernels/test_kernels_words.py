@@ -6,6 +6,7 @@ from both_kernels import agreed, is_error
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skillpm.delta.codecs.lossless import exponent_order
 from skillpm.delta.codecs.lossless_contexts import (
     Span,
     choose_model,
@@ -93,3 +94,10 @@ def test_both_choose_the_same_contexts(dtype: str, shape: tuple[int, int], kind:
 def test_both_have_the_same_exponents(dtype: str) -> None:
     words, _ = _pair(dtype if dtype in SIZES else "I8", 999, 2)
     agreed(exponents_of, words, dtype)
+
+
+@given(st.sampled_from(["F64", "F32", "F16", "BF16"]), st.integers(0, 999), st.integers(0, 99))
+def test_both_sort_by_exponent_alike(dtype: str, size: int, seed: int) -> None:
+    words, _ = _pair(dtype, size, seed)
+    order = agreed(exponent_order, words, dtype)
+    assert (np.sort(order) == np.arange(size)).all()

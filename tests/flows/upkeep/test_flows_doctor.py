@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 from plain_models import plain_tensors, write_plain, write_tuned
-from skillpm_world import World
+from skillpm_world import World, run_here
+
+from skillpm.delta.kernels.choice import SETTINGS
 
 
 @pytest.fixture
@@ -52,3 +54,16 @@ def test_doctor_warns_of_a_folder_of_compiled_code_that_others_can_write(
     assert check["status"] == "warn"
     assert "compiled again by every command" in check["message"]
     assert str(folder) in check["hint"]
+
+
+@pytest.mark.parametrize(
+    ("options", "heard"), [((), "compiling\n"), (("--quiet",), ""), (("--json",), "")]
+)
+def test_the_notice_of_compiling_is_for_readers_only(
+    world: World, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], heard: str
+) -> None:
+    assert run_here("doctor", *options).code == 0
+    assert world.home == SETTINGS.home
+    SETTINGS.say("compiling")
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", heard)
