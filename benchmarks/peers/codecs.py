@@ -87,7 +87,7 @@ class WholeDecoder(DeltaDecoder):
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
     ) -> None:
         super().__init__(spec)
-        self._delta = self._decode(spec, reader, settings)
+        self._values = self._decode(spec, reader, settings)
 
     def _decode(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
@@ -96,7 +96,7 @@ class WholeDecoder(DeltaDecoder):
 
     def _chunk_delta(self, chunk: int) -> Floats:
         start, stop = self._spans[chunk]
-        return self._delta[start:stop]
+        return self._values[start:stop]
 
 
 class Signs(WholeDecoder):

@@ -1,13 +1,17 @@
 """Coded tensors of every entropy-coded codec, and their decodes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import numpy as np
+import pytest
 from delta_worlds import Bytes, layer_of, new_writer, reader_of
 
+from skillpm.delta.codecs import grid_contexts
 from skillpm.delta.codecs.grid import CodedGrid, rows_of
+from skillpm.delta.codecs.grid_contexts import Octaves
+from skillpm.delta.codecs.lossless_contexts import exponents_of
 from skillpm.delta.codecs.shared.parts import PART
 from skillpm.delta.codecs.shared.protocol import CodedTensor
 from skillpm.delta.codecs.sign import CodedSigns
@@ -23,26 +27,35 @@ from skillpm.spec.manifest import FootprintEntry
 from skillpm.spec.names import SkillName
 
 FAMILIES = ("svd-ec", "grid", "svd-ec+grid", "sign")
+GRIDS = ("grid", "svd-ec+grid")
 FINE = 3
 
 
 @dataclass(frozen=True)
 class Case:
-    """A coded tensor, the delta that its encoder expects, and what was written."""
+    """A coded tensor, the delta that its encoder expects, and what was written.
+
+    `reference` are the words [n] that the decoder gets, if any.
+    """
 
     spec: TensorSpec
     coded: Any
     expected: np.ndarray
     record: Record
     data: bytes
+    reference: np.ndarray | None = None
 
     def decode(self, data: bytes | None = None, **settings: Any) -> np.ndarray:
         """Decode the whole delta in chunks, optionally from other data or under other settings."""
         reader = part_of(self.spec, self.data if data is None else data)
         changed = {**self.record.settings, **settings}
         decoder = CODECS[self.record.codec].open(self.spec, reader, changed)
-        chunks = range(len(chunk_spans(self.spec)))
-        return np.concatenate([decoder.delta_of(chunk) for chunk in chunks])
+        spans = chunk_spans(self.spec)
+        parts = [decoder.delta_of(chunk, self._words(span)) for chunk, span in enumerate(spans)]
+        return np.concatenate([part for part in parts if part is not None])
+
+    def _words(self, span: tuple[int, int]) -> np.ndarray | None:
+        return None if self.reference is None else self.reference[slice(*span)]
 
 
 def part_of(spec: TensorSpec, data: bytes, name: str = PART) -> PayloadReader:
@@ -78,6 +91,30 @@ def written(family: str, spec: TensorSpec, coded: CodedTensor, expected: Any = N
     data = reader_of(writer).plain(spec.name, PART)
     measured = coded.decoded_delta() if expected is None else expected
     return Case(spec, coded, np.ascontiguousarray(measured).reshape(-1), record, data)
+
+
+def referenced(family: str, shape: tuple[int, ...], *, seed: int = 0) -> Case:
+    """Make a random tensor of a grid family whose contexts are exponents of its reference."""
+    spec = TensorSpec("t", "F32", shape)
+    random = np.random.default_rng(seed)
+    reference = random.normal(size=spec.elements) * 2.0 ** random.integers(-8, 8, spec.elements)
+    words = reference.astype("<f4").view("<u4")
+    plain = case(family, shape, seed=seed, spread=3.0).coded
+    exponents = exponents_of(words, spec.dtype)
+    anchor, cells = int(random.integers(0, 256)), 1 << int(random.integers(0, 7))
+    octaves = Octaves(anchor, int(random.integers(0, 6)), cells)
+    with pytest.MonkeyPatch.context() as patch:
+        chosen = grid_contexts.choose_contexts
+        patch.setattr(
+            grid_contexts,
+            "choose_contexts",
+            lambda codes, _: replace(chosen(codes, None), octaves=octaves),
+        )
+        if family == "grid":
+            coded = replace(plain, exponents=exponents)
+        else:
+            coded = replace(plain, rest=replace(plain.rest, exponents=exponents))
+        return replace(written(family, spec, coded), reference=words)
 
 
 def _logs(random: np.random.Generator, count: int, low: int = -20) -> np.ndarray:

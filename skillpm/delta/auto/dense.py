@@ -20,14 +20,20 @@ TOP = 1 << 20
 
 
 def code_grid(
-    delta: torch.Tensor, metric: ErrorMetric, step: float, *, feedback: bool
+    delta: torch.Tensor,
+    metric: ErrorMetric,
+    step: float,
+    *,
+    feedback: bool,
+    ulps: torch.Tensor | None = None,
 ) -> CodedGrid | None:
     """Round [m, n] so that the error of every entry has the same weight; None if all round to zero.
 
     The step of an entry is `step` divided by the square root of the weights of its row and column.
+    `ulps` [m, n] are those of the reference, if they are known.
     """
     coder = GridCoder((delta.shape[0], delta.shape[1]), metric, step, feedback=feedback)
-    coder.add(0, delta)
+    coder.add(0, delta, ulps)
     return coder.coded()
 
 
@@ -44,8 +50,13 @@ class GridCoder:
         self._codes: Narrow = np.zeros(shape, dtype=np.int8)
         self._sums = torch.zeros(2, LEVELS, dtype=torch.float64)
 
-    def add(self, first: int, delta: torch.Tensor) -> None:
-        """Round the rows from `first` on."""
+    def add(self, first: int, delta: torch.Tensor, ulps: torch.Tensor | None = None) -> None:
+        """Round the rows from `first` on.
+
+        Levels are centroids, of the entries whose `ulps` are below the step: the others are rounded
+        to whole ulps by the graft. Under a full factor of the metric, which centroids do not know,
+        levels are whole steps.
+        """
         rows = slice(first, first + len(delta))
         grid = self._grid(rows, delta.shape)
         values = delta / grid
@@ -58,7 +69,9 @@ class GridCoder:
         diagonal = self._metric.rows.diagonal
         row_weights = diagonal if len(diagonal) == 1 else diagonal[rows]
         weights = row_weights[:, None] * self._metric.columns.diagonal * grid.square()
-        if not self._feedback:  # else the errors of other levels would not be compensated
+        if ulps is not None:
+            weights = weights * (ulps < grid)
+        if all(side.factor.ndim == 1 for side in self._metric.sides):
             self._sums += _centroid_sums(values, codes, weights)
 
     def _store(self, rows: slice, codes: Codes) -> None:

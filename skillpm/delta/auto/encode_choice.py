@@ -4,11 +4,15 @@ Rounding feeds its errors back under the metric (GPTQ), unless a side is longer 
 `LONGEST_FEEDBACK`.
 """
 
+from dataclasses import replace
+
+import numpy as np
 import torch
 
 from skillpm.delta.auto.dense import GridCoder, code_grid, code_signs
 from skillpm.delta.auto.estimates import HYBRID_CUT, PER_OCTAVE
 from skillpm.delta.auto.factored import WhitenedDelta, code_factors
+from skillpm.delta.auto.lattice import on_lattice, ulps_of
 from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
 from skillpm.delta.auto.points import EncodingChoice
 from skillpm.delta.auto.profile import has_feedback
@@ -26,39 +30,53 @@ def encode_choice(
 ) -> CodedTensor | None:
     """Return the coded tensor; None if all of it rounds to zero.
 
-    A tensor that is large can only be a `grid`. Rounding feeds its errors back if `feedback`. Costs
-    an SVD, O(m·n·min(m, n)), for a low-rank family. Must not be called for `lossless`.
+    A tensor that is large can only be a `grid`. Rounding feeds its errors back if `feedback`, that
+    of entries only if the delta is not `on_lattice`. Costs an SVD, O(m·n·min(m, n)), for a low-rank
+    family. Must not be called for `lossless`.
     """
     if choice.family == "zero":
         return None
     if is_large(rows.spec):
         return _large_grid(rows, metric, choice.step)
-    delta = rows.whole()
+    (block,), dtype = rows.blocks(), rows.spec.dtype
+    delta, exponents = block.delta(dtype), block.exponents(dtype)
+    ulps = ulps_of(exponents, dtype).reshape(delta.shape)
     feedback = feedback and has_feedback(delta.shape)
+    grid_feedback = feedback and not on_lattice(delta)
     if choice.family == "grid":
-        return code_grid(delta, metric, choice.step, feedback=feedback)
+        coded = code_grid(delta, metric, choice.step, feedback=grid_feedback, ulps=ulps)
+        return coded and replace(coded, exponents=exponents)
     if choice.family == "sign":
         return code_signs(delta, metric)
     whitened = WhitenedDelta.of(delta, metric)
     if choice.family == "svd-ec":
         return code_factors(whitened, choice.step, feedback=feedback)
-    return _hybrid(whitened, choice.step, feedback=feedback)
+    hybrid = _hybrid(whitened, choice.step, feedback=grid_feedback, ulps=ulps)
+    return hybrid and replace(hybrid, rest=replace(hybrid.rest, exponents=exponents))
 
 
-def _hybrid(whitened: WhitenedDelta, step: float, *, feedback: bool) -> CodedHybrid | None:
+def _hybrid(
+    whitened: WhitenedDelta, step: float, *, feedback: bool, ulps: torch.Tensor
+) -> CodedHybrid | None:
     kept = whitened.truncate(HYBRID_THRESHOLD * step)
     low_rank = code_factors(kept, step, feedback=feedback) if kept is not None else None
     if low_rank is None:
         return None
     rest = whitened.delta - torch.from_numpy(low_rank.decoded_delta()).float()
-    residual = code_grid(rest, whitened.metric, step, feedback=feedback)
+    residual = code_grid(rest, whitened.metric, step, feedback=feedback, ulps=ulps)
     return None if residual is None else CodedHybrid(low_rank, residual)
 
 
 def _large_grid(rows: TensorRows, metric: ErrorMetric, step: float) -> CodedGrid | None:
-    """Code a large tensor block by block. Holds its integers in memory."""
+    """Code a large tensor block by block. Holds its integers and exponents in memory."""
     diagonal = ErrorMetric(MetricFactor(metric.rows.diagonal), metric.columns)
-    coder = GridCoder(rows_of(rows.spec), diagonal, step)
+    coder, dtype = GridCoder(rows_of(rows.spec), diagonal, step), rows.spec.dtype
+    exponents = np.empty(rows.spec.elements, dtype=np.uint8)
+    width = rows_of(rows.spec)[1]
     for block in rows.blocks():
-        coder.add(block.first, block.delta(rows.spec.dtype))
-    return coder.coded()
+        start, delta = block.first * width, block.delta(dtype)
+        within = exponents[start : start + block.tuned.size]
+        within[:] = block.exponents(dtype)
+        coder.add(block.first, delta, ulps_of(within, dtype).reshape(delta.shape))
+    coded = coder.coded()
+    return coded and replace(coded, exponents=exponents)

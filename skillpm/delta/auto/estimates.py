@@ -14,10 +14,11 @@ import torch
 
 from skillpm.delta.auto.deadzone import dead_zone
 from skillpm.delta.auto.magnitudes import SINGLES, Buckets, Classes, SortedMagnitudes
-from skillpm.delta.auto.metric import ErrorMetric
-from skillpm.delta.auto.profile import SAMPLE, RowSums, Spectrum, dense_scales, has_feedback
+from skillpm.delta.auto.profile import SAMPLE, RowSums, Spectrum
+from skillpm.delta.auto.rows import RowBlock
 from skillpm.delta.auto.strata import Strata, classes_of, stratify
 from skillpm.delta.codecs.grid import LEVELS
+from skillpm.delta.codecs.grid_contexts import upper_end
 from skillpm.delta.codecs.shared.estimate import steps_bits
 from skillpm.delta.tensors.rounding import Floats
 
@@ -29,6 +30,7 @@ HYBRID_CUT = 3
 """The low-rank part of `svd-ec+grid` keeps those above 2^(HYBRID_CUT / PER_OCTAVE) steps."""
 RANK_STEPS = 128
 """Steps of a coefficient of a rank in an octave."""
+_OCTAVES = 8
 _SINGLES = np.arange(SINGLES + 1, dtype=np.float64)
 
 
@@ -59,19 +61,38 @@ class DenseScales:
     energy: float
 
     @classmethod
-    def of(cls, metric: ErrorMetric, sums: RowSums, strata: Strata, energy: float) -> Self:
-        """Return the scales of a matrix and its sample."""
-        feedback = has_feedback((sums.sizes.size, sums.columns.size))
-        rows, columns = dense_scales(metric, feedback=feedback)
+    def of(
+        cls,
+        scales: tuple[torch.Tensor, torch.Tensor],
+        sums: RowSums,
+        strata: Strata,
+        energy: float,
+    ) -> Self:
+        """Return the scales of a matrix and its sample, from `dense_scales`."""
+        rows, columns = scales
         if len(rows) > 1:
             rows = rows[torch.from_numpy(strata.rows)]
         return cls(rows, columns, sums.columns, energy)
 
 
-class DenseEstimate:
-    """Estimates `grid` from sampled rows [k, n] of a delta."""
+def octaves_of(sample: RowBlock, dtype: str) -> Classes:
+    """Return the octave [k, n] of the reference's exponents, as `codecs.grid_contexts` does."""
+    exponents = sample.exponents(dtype)
+    anchor = upper_end(exponents)
+    below = np.clip(anchor - exponents.astype(np.int32), 0, _OCTAVES - 1)
+    return below.reshape(sample.reference.shape)
 
-    def __init__(self, sample: torch.Tensor, strata: Strata, scales: DenseScales) -> None:
+
+class DenseEstimate:
+    """Estimates `grid` from sampled rows [k, n] of a delta, and `octaves_of` their reference."""
+
+    def __init__(
+        self,
+        sample: torch.Tensor,
+        strata: Strata,
+        scales: DenseScales,
+        octaves: Classes | None = None,
+    ) -> None:
         self._strata = strata
         self._energy = scales.energy
         squares = scales.energies * scales.columns.double().square().numpy()
@@ -79,6 +100,9 @@ class DenseEstimate:
         self._column_bits = steps_bits(classes)
         values = (sample * scales.rows[:, None] * scales.columns).numpy()
         self._magnitudes = SortedMagnitudes(values, strata.classes, classes, strata.weights)
+        self._by_octave = None
+        if octaves is not None:
+            self._by_octave = SortedMagnitudes(values, strata.classes, octaves, strata.weights)
 
     @property
     def largest(self) -> float:
@@ -93,7 +117,10 @@ class DenseEstimate:
         """
         step = step_of(index)
         buckets = self._magnitudes.at(step)
-        bits = buckets.bits(self._strata.class_bits, self._column_bits)
+        row_bits = self._strata.class_bits
+        bits = buckets.bits(row_bits, self._column_bits)
+        if self._by_octave is not None:
+            bits = min(bits, self._by_octave.at(step).octave_bits(row_bits))
         error, whole = _dense_error(buckets, step), float(buckets.squares.sum())
         lost = min(1.0, error / whole) if whole else 1.0
         distortion = lost**2 * self._energy + max(0.0, error - lost**2 * whole)

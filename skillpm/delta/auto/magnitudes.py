@@ -65,17 +65,33 @@ class Buckets:
         counts[:, :, 0] = np.maximum((counts[:, :, 0] + moved) * own - moved, 0.0)
         return Buckets(counts, self.sums, self.squares, self.stride)
 
+    def octave_bits(self, row_bits: float) -> float:
+        """Estimate the bits of all entries if columns are octaves of the reference's exponents."""
+        counts = self.counts
+        choices = _entropy(counts.sum(axis=0)), _entropy(_flat(counts)) + row_bits
+        return self._fixed + min(choices)
+
+    @property
+    def _fixed(self) -> float:
+        """The bits that are not entropy-coded, and those of signs."""
+        raw = self.counts * _RAW_BITS[: self.counts.shape[2]]
+        return float(raw.sum() + self.counts[:, :, 1:].sum())
+
     def bits(self, row_bits: float, column_bits: float) -> float:
         """Estimate the bits of all entries under the cheapest contexts, with their classes."""
         counts = self.counts
-        fixed = float((counts * _RAW_BITS[: counts.shape[2]]).sum() + counts[:, :, 1:].sum())
         choices = (
             _entropy(counts.sum(axis=(0, 1))[None]),
             _entropy(counts.sum(axis=0)) + column_bits,
             _entropy(counts.sum(axis=1)) + row_bits,
             _entropy(_diagonals(counts, self.stride)) + row_bits + column_bits,
         )
-        return fixed + min(choices)
+        return self._fixed + min(choices)
+
+
+def _flat(counts: Floats) -> Floats:
+    """Return a row for each pair of classes, [pairs, buckets]."""
+    return counts.reshape(-1, counts.shape[2])
 
 
 def _diagonals(counts: Floats, stride: int) -> Floats:
@@ -103,6 +119,8 @@ def _log_sum(counts: Floats) -> float:
 
 class SortedMagnitudes:
     """The magnitudes of a sample [k, n], sorted by the classes of rows [k] and columns [n].
+
+    The class of a column may also differ by entry, [k, n].
 
     `weights` [row classes] is the number of rows for each sampled row of a class.
     """

@@ -13,9 +13,10 @@ import torch
 
 from skillpm.delta.auto.strata import Places
 from skillpm.delta.codecs.grid import rows_of
+from skillpm.delta.codecs.lossless_contexts import exponents_of
 from skillpm.delta.tensors.rounding import to_float64
 from skillpm.delta.tensors.streams import Chunk
-from skillpm.delta.tensors.words import Words
+from skillpm.delta.tensors.words import Bytes, Words
 from skillpm.spec.dtypes import TensorSpec
 
 LARGE = 1 << 27
@@ -31,6 +32,10 @@ class RowBlock:
     first: int
     reference: Words
     tuned: Words
+
+    def exponents(self, dtype: str) -> Bytes:
+        """Return the exponents of the reference [k · n]."""
+        return exponents_of(self.reference.reshape(-1), dtype)
 
     def delta(self, dtype: str) -> torch.Tensor:
         """Return tuned - reference [k, n], float32; NaN and Inf if a value is not finite."""

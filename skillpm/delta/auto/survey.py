@@ -6,6 +6,7 @@ estimated, nor is a low-rank form that is larger than exact encoding.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import sqrt
 
 import torch
@@ -18,11 +19,14 @@ from skillpm.delta.auto.estimates import (
     DenseScales,
     FactorEstimate,
     hybrid_sample,
+    octaves_of,
     step_of,
     top_index,
 )
 from skillpm.delta.auto.exact_size import SMALL, estimated_bytes, measured_bytes
 from skillpm.delta.auto.factored import factor_scales
+from skillpm.delta.auto.lattice import on_lattice
+from skillpm.delta.auto.magnitudes import Classes
 from skillpm.delta.auto.metric import ErrorMetric
 from skillpm.delta.auto.points import (
     RECORD_BYTES,
@@ -32,7 +36,7 @@ from skillpm.delta.auto.points import (
     TensorSurvey,
     lower_hull,
 )
-from skillpm.delta.auto.profile import RowSums, Spectrum, has_feedback
+from skillpm.delta.auto.profile import RowSums, Spectrum, dense_scales, has_feedback
 from skillpm.delta.auto.rows import RowBlock, TensorRows, is_large
 from skillpm.delta.auto.strata import Strata
 from skillpm.delta.codecs.shared.estimate import scale_bits
@@ -70,7 +74,8 @@ def survey_tensor(pair: Pair, rows: TensorRows, metric: ErrorMetric) -> TensorSu
     strata = sums.strata()
     sample = rows.sampled(strata.rows) if held is None else _rows_of(held, strata)
     exact = _exact_size(pair, rows, sample, strata, sums)
-    return _Ladders(metric, sums, strata, sample.delta(dtype), exact).survey(delta)
+    octaves = octaves_of(sample, dtype)
+    return _Ladders(metric, sums, strata, sample.delta(dtype), octaves, exact).survey(delta)
 
 
 def _rows_of(block: RowBlock, strata: Strata) -> RowBlock:
@@ -93,6 +98,7 @@ class _Ladders:
     sums: RowSums
     strata: Strata
     sample: torch.Tensor
+    octaves: Classes
     exact: float
 
     def survey(self, delta: torch.Tensor | None) -> TensorSurvey:
@@ -101,8 +107,9 @@ class _Ladders:
         if delta is not None and min(delta.shape) > 1:
             spectrum = Spectrum.of(delta, self.metric)
         energy = self.sums.energy if spectrum is None else spectrum.energy
-        scales = DenseScales.of(self.metric, self.sums, self.strata, energy)
-        dense = dict(self._dense(DenseEstimate(self.sample, self.strata, scales)))
+        rounding = dense_scales(self.metric, feedback=self._grid_feedback)
+        scales = DenseScales.of(rounding, self.sums, self.strata, energy)
+        dense = dict(self._dense(DenseEstimate(self.sample, self.strata, scales, self.octaves)))
         points = [*self._fixed(energy, signs=spectrum is not None), *dense.values()]
         if spectrum is not None:
             factors = FactorEstimate(spectrum)
@@ -125,7 +132,7 @@ class _Ladders:
             yield CandidatePoint(EncodingChoice("sign"), bits / 8 + RECORD_BYTES, distortion)
 
     def _dense(self, estimate: DenseEstimate) -> Iterator[tuple[int, CandidatePoint]]:
-        scales = scale_bits(*grid_scales(self.metric, feedback=self._feedback))
+        scales = scale_bits(*grid_scales(self.metric, feedback=self._grid_feedback))
         first = top_index(2 * estimate.largest)
         last = max(first - FINEST, top_index(self._largest / TOP))
         for index in range(first, last, -1):
@@ -159,7 +166,7 @@ class _Ladders:
     ) -> Iterator[CandidatePoint]:
         """Yield `svd-ec+grid` at the steps where `grid` is not much worse than `svd-ec`."""
         fixed = scale_bits(
-            *grid_scales(self.metric, feedback=self._feedback),
+            *grid_scales(self.metric, feedback=self._grid_feedback),
             *map(factor_scales, self.metric.sides),
         )
         for index in sorted(dense.keys() & factored.keys(), reverse=True):
@@ -169,7 +176,7 @@ class _Ladders:
                 continue
             low = factors.at(index, HYBRID_CUT)
             rest = hybrid_sample(self.sample, factors, self.strata, index)
-            found = DenseEstimate(rest, self.strata, scales).at(index)
+            found = DenseEstimate(rest, self.strata, scales, self.octaves).at(index)
             bits = low.bits + found.bits
             if bits / 8 > self.exact:
                 break
@@ -178,10 +185,17 @@ class _Ladders:
 
     @property
     def _feedback(self) -> bool:
+        """Whether the rounding of factors feeds its errors back."""
         return has_feedback((self.sums.sizes.size, self.sums.columns.size))
+
+    @cached_property
+    def _grid_feedback(self) -> bool:
+        """Whether the rounding of a grid, or of a hybrid, feeds its errors back."""
+        return self._feedback and not on_lattice(self.sample)
 
     def _point(self, family: Family, index: int, bits: float, distortion: float) -> CandidatePoint:
         """Return a point, with the step at which encoding costs about what is estimated."""
         full = any(side.factor.ndim > 1 for side in self.metric.sides)
-        step = step_of(index) * (FEEDBACK_STEP if full and self._feedback else 1.0)
+        feedback = self._feedback if family == "svd-ec" else self._grid_feedback
+        step = step_of(index) * (FEEDBACK_STEP if full and feedback else 1.0)
         return CandidatePoint(EncodingChoice(family, step), bits / 8 + RECORD_BYTES, distortion)

@@ -13,12 +13,32 @@ VECTOR_WEIGHT = 16.0
 does."""
 
 
+VOCABULARY = 1 << 12
+"""An embedding with at least as many rows has a row for each token of a vocabulary."""
+EMBEDDING_WEIGHT = 0.125
+"""The mean weight of an entry of a token embedding."""
+_COMMON = 100
+"""The tokens of lower numbers are taken as about equally frequent."""
+
+
+def token_weights(rows: int) -> torch.Tensor:
+    """Return the weights of the rows of a token embedding [rows], their mean `EMBEDDING_WEIGHT`.
+
+    Tokenizers number tokens by falling frequency (the order of merges, or scores), so the frequency
+    of token i is about proportional to 1 / (i + 100) (Zipf). The weight is in proportion to its
+    square root: as a tied head, every row also affects every prediction.
+    """
+    shares = (torch.arange(rows, dtype=torch.float64) + _COMMON).rsqrt()
+    return (EMBEDDING_WEIGHT * shares / shares.mean()).float()
+
+
 @dataclass(frozen=True)
 class Unweighted:
-    """The metric without data: all entries of matrices have the same weight, vectors a higher one.
+    """The metric without data: one weight for matrices, a higher one for vectors.
 
     So one step is used for the whole model: without data, the loss depends on absolute errors, not
-    on relative ones (`docs/adr/0009`).
+    on relative ones (`docs/adr/0009`). The rows of a token embedding have lower weights, by the
+    frequency of their tokens (`docs/adr/0042`).
     """
 
     @property
@@ -27,8 +47,12 @@ class Unweighted:
         return {}
 
     def metric(self, tensor: str, shape: tuple[int, int]) -> ErrorMetric:
-        """Return a multiple of the identity."""
-        vector = shape[0] == 1 or kind_of(tensor) == "norm"
+        """Return a multiple of the identity, or the weights of tokens."""
+        kind = kind_of(tensor)
+        if kind == "embedding" and shape[0] >= VOCABULARY:
+            rows = MetricFactor(token_weights(shape[0]))
+            return ErrorMetric(rows, MetricFactor(torch.ones(shape[1])))
+        vector = shape[0] == 1 or kind == "norm"
         return ErrorMetric.flat(shape, VECTOR_WEIGHT if vector else 1.0)
 
 

@@ -2,7 +2,7 @@
 
 Δ̂ᵢⱼ = level(qᵢⱼ) · columnⱼ · rowᵢ, with small integers q, most of them zero at low rates. The
 levels of magnitudes up to `LEVELS` are centroids; larger ones are one step apart. Rows (of an
-embedding, for example) and columns may have scales.
+embedding, for example) and columns may have scales. `grid_contexts` codes the integers.
 
 Error: measured by the encoder. Decoding is elementwise float64, with one rounding per product (law
 3b).
@@ -15,16 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from skillpm.delta.codecs.grid_contexts import GridCodes, encode_codes
 from skillpm.delta.codecs.shared.boxes import Box, flat_of
 from skillpm.delta.codecs.shared.classes import Narrow
-from skillpm.delta.codecs.shared.coded import (
-    Matrix,
-    Sections,
-    encode_matrix,
-    join,
-    narrow,
-)
-from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
+from skillpm.delta.codecs.shared.coded import Sections, join, narrow
+from skillpm.delta.codecs.shared.delta_decoder import ReferenceDecoder
 from skillpm.delta.codecs.shared.estimate import matrix_bits, scale_bits
 from skillpm.delta.codecs.shared.parts import (
     decode_scales,
@@ -38,6 +33,7 @@ from skillpm.delta.codecs.shared.protocol import Codec
 from skillpm.delta.codecs.shared.scales import Logs
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.tensors.rounding import Floats
+from skillpm.delta.tensors.words import Bytes, Words, chunk_spans
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 
@@ -51,7 +47,8 @@ class CodedGrid:
     """Integers [m, n], levels [1 + LEVELS], and the logarithms of the scales of rows and columns.
 
     The levels are the step, then the centroids of |q| = 1..LEVELS. Logarithms have 2^fine steps per
-    octave.
+    octave. `exponents` [m · n] are those of the reference; without them, the integers are coded
+    under contexts of rows and columns alone.
     """
 
     codes: Narrow
@@ -59,10 +56,12 @@ class CodedGrid:
     rows: Logs | None
     columns: Logs | None
     fine: int
+    exponents: Bytes | None = None
 
     def estimate(self) -> float:
         """Estimate the bytes of the part, without encoding it; levels are not counted."""
-        return (matrix_bits(self.codes) + scale_bits(self.rows, self.columns)) / 8
+        bits = matrix_bits(self.codes, self.exponents)
+        return (bits + scale_bits(self.rows, self.columns)) / 8
 
     def decoded_delta(self) -> Floats:
         """Return the Δ̂ [m, n] that the decoder returns, bit for bit."""
@@ -74,7 +73,7 @@ class CodedGrid:
 
     def write(self, spec: TensorSpec, writer: PayloadWriter) -> Record:
         """Write the grid as the tensor's only part."""
-        settings, data = serialise(self)
+        settings, data = serialise(self, spec)
         return put(spec, Record(NAME, settings), data, writer)
 
 
@@ -85,13 +84,13 @@ def rows_of(spec: TensorSpec) -> tuple[int, int]:
     return spec.shape[0], prod(spec.shape[1:])
 
 
-def serialise(coded: CodedGrid) -> tuple[dict[str, Any], bytes]:
+def serialise(coded: CodedGrid, spec: TensorSpec) -> tuple[dict[str, Any], bytes]:
     """Return the settings and the sections of a coded grid."""
     sections = [
         coded.levels.astype("<f4").tobytes(),
         encode_logs(coded.rows),
         encode_logs(coded.columns),
-        encode_matrix(coded.codes),
+        encode_codes(coded.codes, coded.exponents, spec),
     ]
     return {"fine": coded.fine}, join(sections)
 
@@ -136,7 +135,7 @@ class _Values:
 
 
 class DecodedGrid:
-    """A grid that was read and checked. `flat` decodes entries on demand."""
+    """A grid that was read and checked. `chunk` decodes entries on demand."""
 
     def __init__(self, spec: TensorSpec, settings: Mapping[str, Any], sections: Sections) -> None:
         what = f"`{spec.name}`"
@@ -146,15 +145,24 @@ class DecodedGrid:
         rows = decode_scales(sections.next(), height, fine, what)
         columns = decode_scales(sections.next(), self._width, fine, what)
         self._values = _Values.of(levels, rows, columns)
-        self._codes = Matrix(sections.next(), height, self._width, what)
+        self._codes = GridCodes(sections.next(), spec, (height, self._width))
+        self._spans = chunk_spans(spec)
         sections.close()
 
-    def flat(self, start: int, stop: int) -> Floats:
-        """Decode the entries start..stop [n] of the flattened delta."""
-        return flat_of(start, stop, self._width, self._block)
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the reference is needed to decode."""
+        return self._codes.need_reference
 
-    def _block(self, box: Box) -> Floats:
-        return self._values.block(self._codes.flat(box.start, box.stop), box)
+    def chunk(self, number: int, reference: Words | None) -> Floats:
+        """Decode the entries [n] of a chunk, from the reference's words [n] if they are needed."""
+        start, stop = self._spans[number]
+        codes = self._codes.chunk(number, reference)
+
+        def block(box: Box) -> Floats:
+            return self._values.block(codes[box.start - start : box.stop - start], box)
+
+        return flat_of(start, stop, self._width, block)
 
 
 def _read_levels(data: bytes, what: str) -> Floats:
@@ -166,7 +174,7 @@ def _read_levels(data: bytes, what: str) -> Floats:
     return levels.astype(np.float64)
 
 
-class GridDecoder(DeltaDecoder):
+class GridDecoder(ReferenceDecoder):
     """Decodes Δ̂ chunk by chunk."""
 
     def __init__(
@@ -177,8 +185,12 @@ class GridDecoder(DeltaDecoder):
         super().__init__(spec)
         self._grid = DecodedGrid(spec, settings, sections_of(spec, reader))
 
-    def _chunk_delta(self, chunk: int) -> Floats:
-        return self._grid.flat(*self._spans[chunk])
+    @property
+    def _needs_reference(self) -> bool:
+        return self._grid.needs_reference
+
+    def _delta(self, chunk: int, reference: Words | None) -> Floats:
+        return self._grid.chunk(chunk, reference)
 
 
 CODEC = Codec(NAME, GridDecoder)

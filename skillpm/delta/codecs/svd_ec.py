@@ -18,12 +18,7 @@ import numpy as np
 
 from skillpm.delta.codecs.shared.base import setting
 from skillpm.delta.codecs.shared.classes import Codes, Narrow
-from skillpm.delta.codecs.shared.coded import (
-    Matrix,
-    Sections,
-    encode_matrix,
-    join,
-)
+from skillpm.delta.codecs.shared.coded import Matrix, Sections, encode_matrix, join
 from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
 from skillpm.delta.codecs.shared.estimate import matrix_bits, scale_bits
 from skillpm.delta.codecs.shared.forms import IntegerFactors

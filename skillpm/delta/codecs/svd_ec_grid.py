@@ -8,12 +8,13 @@ from skillpm.delta.codecs import grid, svd_ec
 from skillpm.delta.codecs.grid import CodedGrid
 from skillpm.delta.codecs.shared.base import table
 from skillpm.delta.codecs.shared.coded import Sections, join
-from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
+from skillpm.delta.codecs.shared.delta_decoder import ReferenceDecoder
 from skillpm.delta.codecs.shared.parts import put, sections_of
 from skillpm.delta.codecs.shared.protocol import Codec
 from skillpm.delta.codecs.svd_ec import CodedFactors
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.tensors.rounding import Floats
+from skillpm.delta.tensors.words import Words
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 
@@ -38,12 +39,12 @@ class CodedHybrid:
     def write(self, spec: TensorSpec, writer: PayloadWriter) -> Record:
         """Write factors and residual as the tensor's only part."""
         low, low_data = svd_ec.serialise(self.low)
-        rest, rest_data = grid.serialise(self.rest)
+        rest, rest_data = grid.serialise(self.rest, spec)
         record = Record(NAME, {"low": low, "rest": rest})
         return put(spec, record, join([low_data, rest_data]), writer)
 
 
-class SvdEcGridDecoder(DeltaDecoder):
+class SvdEcGridDecoder(ReferenceDecoder):
     """Decodes Δ̂ chunk by chunk."""
 
     def __init__(
@@ -61,9 +62,12 @@ class SvdEcGridDecoder(DeltaDecoder):
         self._rest = grid.DecodedGrid(spec, rest, Sections(sections.next(), what))
         sections.close()
 
-    def _chunk_delta(self, chunk: int) -> Floats:
-        span = self._spans[chunk]
-        return self._low.flat(*span) + self._rest.flat(*span)
+    @property
+    def _needs_reference(self) -> bool:
+        return self._rest.needs_reference
+
+    def _delta(self, chunk: int, reference: Words | None) -> Floats:
+        return self._low.flat(*self._spans[chunk]) + self._rest.chunk(chunk, reference)
 
 
 CODEC = Codec(NAME, SvdEcGridDecoder)

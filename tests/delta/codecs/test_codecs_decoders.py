@@ -2,7 +2,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from coded_worlds import FAMILIES, Case, case, opened, written
+from coded_worlds import FAMILIES, GRIDS, Case, case, opened, part_of, referenced, written
 from delta_worlds import Model, new_writer, numbers, read_all, reader_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,6 +41,19 @@ def test_decoder_returns_the_delta_that_the_encoder_measured(
     seed = data.draw(st.integers(0, 2**32 - 1))
     scaled = data.draw(st.booleans())
     assert _same(case(family, _shape(family, data), seed=seed, scaled=scaled))
+
+
+@settings(max_examples=examples(60))
+@given(st.sampled_from(GRIDS), st.integers(2, 9), st.integers(2, 40), st.data())
+def test_exponents_of_the_reference_may_be_contexts(
+    family: str, height: int, width: int, data: st.DataObject
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bits, "CHUNK", data.draw(st.integers(3, 60)))
+        one = referenced(family, (height, width), seed=data.draw(st.integers(0, 2**32 - 1)))
+        assert _same(one)
+        decoder = CODECS[family].open(one.spec, part_of(one.spec, one.data), one.record.settings)
+        assert decoder.delta_of(0) is None
 
 
 @settings(max_examples=examples(40))

@@ -1,25 +1,29 @@
 """Untrusted payloads are decoded or refused with an `IntegrityError`; nothing else happens."""
 
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from coded_worlds import FAMILIES, Case, case, part_of
+from coded_worlds import FAMILIES, GRIDS, Case, case, part_of, referenced
 from delta_worlds import new_writer, reader_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from thoroughness import examples
 
+from skillpm.delta.codecs.grid_contexts import encode_codes
 from skillpm.delta.codecs.shared import coded
 from skillpm.delta.codecs.shared.coded import Sections, join
 from skillpm.delta.codecs.shared.parts import PART
 from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.coding.payload import Record
+from skillpm.delta.tensors import words
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 
 WHOLE = {family: case(family, (6, 7), seed=3, scaled=True) for family in FAMILIES}
+REFERENCED = {family: referenced(family, (6, 7), seed=3) for family in GRIDS}
 
 
 def _survives(one: Case, data: bytes, **changed: Any) -> bool:
@@ -45,6 +49,13 @@ def _damaged(data: bytes) -> Iterator[bytes]:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_damaged_byte_is_refused_or_decoded_to_finite_numbers(family: str) -> None:
     one = WHOLE[family]
+    assert not all(_survives(one, data) for data in _damaged(one.data))
+
+
+@pytest.mark.parametrize("family", GRIDS)
+def test_damaged_contexts_of_exponents_are_refused_or_decoded_to_numbers(family: str) -> None:
+    one = REFERENCED[family]
+    assert _survives(one, one.data)
     assert not all(_survives(one, data) for data in _damaged(one.data))
 
 
@@ -125,22 +136,24 @@ def test_largest_levels_codes_and_scales_give_finite_numbers() -> None:
     wide = coded.encode_flat(np.array([250, *[0] * 6], dtype=np.int32))
     codes = np.full((6, 7), -(2**31), dtype=np.int32)
     levels = np.full(5, np.finfo(np.float32).max, dtype="<f4").tobytes()
-    data = join([levels, logs, wide, coded.encode_matrix(codes)])
+    data = join([levels, logs, wide, encode_codes(codes, None, one.spec)])
     decoded = one.decode(data, fine=0)
     assert np.isfinite(decoded).all()
     assert np.abs(decoded).max() > 2.0**650
 
 
-def test_stream_with_a_wrong_number_of_stripes_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("family", "home", "size"), [("svd-ec", coded, "STRIPE"), ("grid", words, "CHUNK")]
+)
+def test_matrix_with_a_wrong_number_of_streams_is_refused(
+    family: str, home: ModuleType, size: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(coded, "STRIPE", 20)
-    one = case("grid", (6, 7), scaled=False)
-    monkeypatch.setattr(coded, "STRIPE", 25)
-    assert not _survives(one, one.data)
-    monkeypatch.setattr(coded, "STRIPE", 14)
-    assert not _survives(one, one.data)
-    monkeypatch.setattr(coded, "STRIPE", 20)
+    monkeypatch.setattr(home, size, 20)
+    one = case(family, (14, 13), scaled=False)
+    for wrong in (25, 14, 1 << 20):
+        monkeypatch.setattr(home, size, wrong)
+        assert not _survives(one, one.data)
+    monkeypatch.setattr(home, size, 20)
     assert _survives(one, one.data)
 
 

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coded_worlds import FAMILIES, case, opened
-from delta_worlds import Model, new_writer, numbers, read_all, reader_of
+from coded_worlds import FAMILIES, case
+from delta_worlds import new_writer, reader_of
 
 from skillpm.delta.codecs import bitmap, lossless, lowrank, svd, topk, whole, zero
 from skillpm.delta.codecs.lowrank import Update, factor_of
-from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
 from skillpm.delta.codecs.shared.forms import (
     AdapterFactors,
     FloatFactors,
@@ -20,14 +19,13 @@ from skillpm.delta.codecs.shared.forms import (
     NoChange,
     SparseEntries,
 )
-from skillpm.delta.codecs.shared.protocol import Codec, TensorDecoder
+from skillpm.delta.codecs.shared.protocol import TensorDecoder
 from skillpm.delta.codecs.svd import Columns, SingularFactors
 from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
-from skillpm.delta.decoding.compose import Composition, WeightedPack
 from skillpm.delta.tensors import words as bits
 from skillpm.delta.tensors.ports import CHUNK
-from skillpm.delta.tensors.rounding import Floats, to_float64
+from skillpm.delta.tensors.rounding import to_float64
 from skillpm.delta.tensors.words import Words, chunk_spans
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec
@@ -267,37 +265,11 @@ def test_sparse_form_omits_entries_that_rounded_to_zero() -> None:
 @pytest.mark.parametrize(("spread", "error"), [(0.3, 0.03), (1.0, 0.03), (4.0, 0.03), (30.0, 0.2)])
 @pytest.mark.parametrize("scaled", [True, False])
 def test_estimate_approximates_the_written_bytes(
-    family: str, spread: float, error: float, *, scaled: bool
+    family: str, spread: float, error: float, *, scaled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bits, "CHUNK", CHUNK)
     options: dict[str, Any] = {} if family == "sign" else {"spread": spread}
     if family == "svd-ec":
         options["rank"] = 60
     one = case(family, (210, 190), seed=17, scaled=scaled, **options)
     assert one.coded.estimate() == pytest.approx(len(one.data), rel=error, abs=64)
-
-
-class ConstantDecoder(DeltaDecoder):
-    """A codec that only this test uses: the same delta for every entry."""
-
-    def __init__(self, spec: TensorSpec, _reader: PayloadReader, settings: Any) -> None:
-        super().__init__(spec)
-        self._value = settings["value"]
-
-    def _chunk_delta(self, chunk: int) -> Floats:
-        start, stop = self._spans[chunk]
-        return np.full(stop - start, self._value)
-
-
-def test_new_codec_requires_only_a_decoder_and_a_table_entry(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(bits, "CHUNK", CHUNK)
-    entry = Codec("constant", ConstantDecoder)
-    monkeypatch.setattr("skillpm.delta.decoding.open_pack.CODECS", {**CODECS, entry.name: entry})
-    writer = new_writer()
-    writer.describe(SPEC.name, Record(entry.name, {"value": 0.5}))
-    base = Model({SPEC.name: numbers("F32", SPEC.shape, 1.0)})
-    made = Composition(base, [WeightedPack(opened(SPEC, writer, entry.name))])
-    assert read_all(made, SPEC.name) == np.full(SPEC.elements, 1.5, dtype="<f4").tobytes()
-    tripled = Composition(base, [WeightedPack(opened(SPEC, writer, entry.name), weight=3.0)])
-    assert read_all(tripled, SPEC.name) == np.full(SPEC.elements, 2.5, dtype="<f4").tobytes()

@@ -6,7 +6,7 @@ classes is the context under which an entry is coded.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -58,20 +58,44 @@ def _capped(classes: Codes) -> Contexts:
 NONE = np.zeros(0, dtype=np.int32)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class PricedClasses:
+    """Classes, the bits of a matrix under them with their own, and the order of equal ones."""
+
+    bits: float
+    number: int
+    classes: Classes = field(compare=False)
+    own_bits: int = field(compare=False, default=0)
+
+
 def choose_classes(codes: Narrow) -> Classes:
     """Return the classes that make a matrix [rows, width] smallest, with their own bytes."""
+    return min(price_classes(codes)).classes
+
+
+def sample_step(codes: Narrow) -> int:
+    """Return the stride of the rows on which choices are compared."""
+    return max(1, -(-codes.size // _SAMPLE))
+
+
+def price_classes(codes: Narrow) -> list[PricedClasses]:
+    """Return the classes that may suit a matrix [rows, width], each with its price.
+
+    The first are no classes.
+    """
     plain = Classes(NONE, NONE)
     if not codes.size:
-        return plain
-    step = -(-codes.size // _SAMPLE)
+        return [PricedClasses(0.0, 0, plain)]
+    step = sample_step(codes)
     sample = codes[::step].astype(np.int32, copy=False)
     flat, share = sample.reshape(-1), codes.size / sample.size
-    priced: list[tuple[float, int, Classes]] = []
+    priced: list[PricedClasses] = []
     for number, classes in enumerate((plain, *_candidates(codes))):
-        class_bits = 8 * sum(len(encode_classes(side)) for side in (classes.rows, classes.columns))
+        own_bits = 8 * sum(len(encode_classes(side)) for side in (classes.rows, classes.columns))
         contexts = classes.at(step).contexts(0, flat.size, codes.shape[1])
-        priced.append((share * integer_bits(flat, contexts) + class_bits, number, classes))
-    return min(priced, key=lambda entry: entry[:2])[2]
+        bits = share * integer_bits(flat, contexts) + own_bits
+        priced.append(PricedClasses(bits, number, classes, own_bits))
+    return priced
 
 
 def _candidates(codes: Narrow) -> Iterator[Classes]:

@@ -108,8 +108,8 @@ class Matrix:
         self._shape = (rows, width)
         self._what = what
         sections = Sections(data, what)
-        by_row = _decode_classes(sections.next(), rows, what)
-        self._classes = Classes(by_row, _decode_classes(sections.next(), width, what))
+        by_row = decode_classes(sections.next(), rows, what)
+        self._classes = Classes(by_row, decode_classes(sections.next(), width, what))
         self._stripes = [sections.next() for _ in _stripes(rows * width)]
         sections.close()
         self._held: tuple[int, Narrow] = (-1, NONE)
@@ -137,7 +137,8 @@ class Matrix:
         return narrow(codes)
 
 
-def _decode_classes(data: bytes, count: int, what: str) -> Codes:
+def decode_classes(data: bytes, count: int, what: str) -> Codes:
+    """Decode what `encode_classes` wrote. Raises `IntegrityError`."""
     if not data:
         return NONE
     classes = np.cumsum(decode_flat(data, count, what), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The base class of decoders whose payload is a delta."""
+"""The base classes of decoders whose payload is a delta."""
 
 from abc import ABC, abstractmethod
 
@@ -9,26 +9,52 @@ from skillpm.delta.tensors.words import Words, chunk_spans
 from skillpm.spec.dtypes import TensorSpec
 
 
-class DeltaDecoder(ABC):
-    """A `TensorDecoder` with a Δ̂ independent of the reference; subclasses give `_chunk_delta`."""
+class AddingDecoder(ABC):
+    """A `TensorDecoder` that adds Δ̂ to the reference; subclasses give `_delta` and `delta_of`."""
 
     def __init__(self, spec: TensorSpec) -> None:
         self._spec = spec
         self._spans = chunk_spans(spec)
 
     @abstractmethod
-    def _chunk_delta(self, chunk: int) -> Floats:
+    def _delta(self, chunk: int, reference: Words | None) -> Floats:
         """Return Δ̂ [n] of a chunk, float64. Raises `IntegrityError` if a part is damaged."""
-
-    def delta_of(self, chunk: int, reference: Words | None = None) -> Floats:  # noqa: ARG002 - codecs share a signature
-        """Return Δ̂ [n] of a chunk, float64; the reference is not used."""
-        return self._chunk_delta(chunk)
 
     def decode_chunk(self, chunk: int, reference: Words, delta: Floats | None = None) -> Words:
         """Return float64(reference) + Δ̂, rounded once. Raises `GraftError` if a sum overflows."""
-        added = self._chunk_delta(chunk) if delta is None else delta
+        added = self._delta(chunk, reference) if delta is None else delta
         return add_and_round(reference, added, self._spec.dtype, self._spec.name)
 
     def live_form(self) -> LiveForm | None:
         """Return None: only the sum with the base's weight can run."""
         return None
+
+
+class DeltaDecoder(AddingDecoder):
+    """A decoder with a Δ̂ independent of the reference; subclasses give `_chunk_delta`."""
+
+    @abstractmethod
+    def _chunk_delta(self, chunk: int) -> Floats:
+        """Return Δ̂ [n] of a chunk, float64. Raises `IntegrityError` if a part is damaged."""
+
+    def _delta(self, chunk: int, reference: Words | None) -> Floats:  # noqa: ARG002 - not used here
+        return self._chunk_delta(chunk)
+
+    def delta_of(self, chunk: int, reference: Words | None = None) -> Floats:  # noqa: ARG002 - codecs share a signature
+        """Return Δ̂ [n] of a chunk, float64; the reference is not used."""
+        return self._chunk_delta(chunk)
+
+
+class ReferenceDecoder(AddingDecoder):
+    """A decoder that may need the reference's exponents to decode Δ̂; subclasses give `_delta`."""
+
+    @property
+    @abstractmethod
+    def _needs_reference(self) -> bool:
+        """Whether Δ̂ cannot be decoded without the reference."""
+
+    def delta_of(self, chunk: int, reference: Words | None = None) -> Floats | None:
+        """Return Δ̂ [n] of a chunk, float64; None if it needs a reference that is not given."""
+        if reference is None and self._needs_reference:
+            return None
+        return self._delta(chunk, reference)

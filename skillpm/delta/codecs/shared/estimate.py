@@ -11,10 +11,13 @@ import numpy.typing as npt
 
 from skillpm.delta.codecs.shared.classes import Codes, Contexts
 from skillpm.delta.codecs.shared.scales import Logs
+from skillpm.delta.tensors.words import Bytes
 
 _TOKENS = 64
 """Larger folded integers share the last token, plus the bits of their octave."""
 _CAP = 32
+_CELLS = 8
+"""Octaves of exponents, and octaves of rows in each of them, that have a context."""
 _TABLE_BITS = 4.0
 """The guessed bits of a table, and of each token in it."""
 _TABLE_TOKEN_BITS = 5.0
@@ -30,11 +33,12 @@ def steps_bits(logs: Logs) -> float:
     return flat_bits(np.diff(logs, prepend=np.int32(0)).astype(np.int32), None)
 
 
-def matrix_bits(codes: Codes) -> float:
+def matrix_bits(codes: Codes, exponents: Bytes | None = None) -> float:
     """Estimate the bits of a non-empty matrix [rows, width] of small integers.
 
-    The minimum of three models: one context; one context per octave of columns; per octave of
-    columns and rows.
+    The minimum of several models: one context; one context per octave of columns; per octave of
+    columns and rows. With `exponents` [rows · width] also per exponent, and per exponent and octave
+    of rows.
     """
     magnitudes = np.minimum(np.abs(codes), _CAP).astype(np.float32)
     overall = float(magnitudes.mean()) + 0.5 / codes.size
@@ -45,12 +49,25 @@ def matrix_bits(codes: Codes) -> float:
     flat = codes.reshape(-1).astype(np.int32)
     both = np.clip(by_row[:, None] + by_column, 0, _CAP).astype(np.uint8).reshape(-1)
     columns = np.broadcast_to(by_column.astype(np.uint8), codes.shape).reshape(-1)
-    column_bits = steps_bits(by_column)
-    return min(
+    column_bits, row_bits = steps_bits(by_column), steps_bits(by_row)
+    bits = min(
         flat_bits(flat, None),
         flat_bits(flat, columns) + column_bits,
-        flat_bits(flat, both) + column_bits + steps_bits(by_row),
+        flat_bits(flat, both) + column_bits + row_bits,
     )
+    if exponents is None:
+        return bits
+    octaves = _octaves(exponents)
+    rows = np.maximum(by_row - by_row.max() + _CELLS - 1, 0).astype(np.uint8)
+    cells = octaves.reshape(codes.shape) * np.uint8(_CELLS) + rows[:, None]
+    return min(bits, flat_bits(flat, octaves), flat_bits(flat, cells.reshape(-1)) + row_bits)
+
+
+def _octaves(exponents: Bytes) -> Bytes:
+    """Return the octave [n] of each exponent below the largest, at most `_CELLS` - 1."""
+    below: Bytes = exponents.max() - exponents
+    np.minimum(below, np.uint8(_CELLS - 1), out=below)
+    return below
 
 
 def flat_bits(values: Codes, contexts: Contexts | None) -> float:
