@@ -1,6 +1,6 @@
 """The `lossless` codec: exact for every dtype.
 
-Each chunk has one of six modes, a letter in the record's `modes`:
+Each chunk has one of seven modes, a letter in the record's `modes`:
 
 - `z`: no word changed; there is no part.
 - `s`: few words changed. The parts are the gaps between their positions and their differences, in
@@ -14,6 +14,7 @@ Each chunk has one of six modes, a letter in the record's `modes`:
 - `y`: as `s`, with the differences sorted as in `x`.
 - `r`: the differences entropy-coded under contexts that the decoder knows (`lossless_contexts`).
   Planes decode faster, so `r` is used only if it saves a fiftieth of the bytes.
+- `f`: as `r`, with signs of rows and columns taken out of the differences (`shared.flips`).
 """
 
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ from skillpm.delta.codecs.lossless_contexts import (
     encode_modelled,
 )
 from skillpm.delta.codecs.shared.base import read_planes, whole_numbers
+from skillpm.delta.codecs.shared.flips import SignGrid
 from skillpm.delta.codecs.shared.protocol import Codec
 from skillpm.delta.codecs.shared.sparse import GAP_BYTES, gap_planes, positions_from
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
@@ -59,7 +61,8 @@ _SORT_FROM = 1 << 12
 """Chunks with fewer changed words are not sorted."""
 _SPARSE = frozenset("sy")
 _SORTED = frozenset("xy")
-_MODES = frozenset("zsdxyr")
+_MODELLED = frozenset("rf")
+_MODES = frozenset("zsdxyrf")
 _WORTH = 0.98
 """Mode `r` must be smaller than this share of the other mode."""
 _WORDS_A_BYTE = 512
@@ -89,10 +92,7 @@ class LosslessEncoder:
         changed = int(np.count_nonzero(folded))
         mode = _mode_of(changed, folded, self._spec.dtype)
         number = len(self._modes)
-        part = self._modelled(mode, reference, folded) if changed else None
-        if part is not None:
-            self._modes.append("r")
-            self._writer.put_plain(self._spec.name, f"{number}r", part)
+        if changed and self._put_modelled(mode, reference, folded):
             return
         self._modes.append(mode)
         if mode in _SPARSE:
@@ -100,16 +100,25 @@ class LosslessEncoder:
         for suffix, plane in _parts(mode, reference, folded, self._spec.dtype).items():
             self._writer.put(self._spec.name, f"{number}{suffix}", plane.data)
 
-    def _modelled(self, mode: str, reference: Words, folded: Words) -> bytes | None:
-        """Return the part of mode `r`, or None if it saves too little over `mode`."""
+    def _put_modelled(self, mode: str, reference: Words, folded: Words) -> bool:
+        """Write the part of mode `r` or `f`; return false if that saves too little over `mode`."""
         if folded.itemsize > self._widest:
-            return None
-        span = Span(self._spec, len(self._modes) * CHUNK, folded.size)
-        model = choose_model(span, reference, folded)
+            return False
+        number = len(self._modes)
+        span = Span(self._spec, number * CHUNK, folded.size)
+        grid = SignGrid.of(self._spec, span.start, folded.size)
+        signs = grid.find(folded) if grid else None
+        flipped = folded if grid is None or signs is None else grid.flip(folded, signs)
+        model = choose_model(span, reference, flipped)
         plain = _plain_bytes(mode, reference, folded, self._spec)
         if model.bits / 8 > min(_WORTH * plain, plain - folded.size // _WORDS_A_BYTE):
-            return None
-        return encode_modelled(model, span, reference, folded)
+            return False
+        part = encode_modelled(model, span, reference, flipped)
+        self._writer.put_plain(self._spec.name, f"{number}r", part)
+        if signs is not None:
+            self._writer.put(self._spec.name, f"{number}f", signs.data)
+        self._modes.append("r" if signs is None else "f")
+        return True
 
     def close(self) -> Record:
         """Write the record of all chunks and return it."""
@@ -181,9 +190,10 @@ class LosslessDecoder:
             f"{number}p{plane}"
             for number, mode in enumerate(self._modes)
             for plane in range(spec.itemsize)
-            if mode not in "zr"
+            if mode != "z" and mode not in _MODELLED
         }
-        modelled = {f"{number}r" for number, mode in enumerate(self._modes) if mode == "r"}
+        modelled = {f"{number}r" for number, mode in enumerate(self._modes) if mode in _MODELLED}
+        modelled |= {f"{number}f" for number, mode in enumerate(self._modes) if mode == "f"}
         gaps = {f"{n}g{plane}" for n in self._counts for plane in range(GAP_BYTES)}
         reader.expect_parts(spec.name, parts | gaps | modelled)
 
@@ -192,11 +202,8 @@ class LosslessDecoder:
         mode = self._modes[chunk]
         if mode == "z":
             return reference
-        if mode == "r":
-            part = self._reader.plain(self._spec.name, f"{chunk}r")
-            span = Span(self._spec, self._spans[chunk][0], reference.size)
-            folded = decode_modelled(part, span, reference)
-            return apply_difference(reference, folded, self._spec.dtype)
+        if mode in _MODELLED:
+            return apply_difference(reference, self._folded(chunk, reference), self._spec.dtype)
         positions = self._positions(chunk, reference.size) if mode in _SPARSE else None
         touched = reference if positions is None else reference[positions]
         folded = from_planes(self._planes(f"{chunk}p", self._spec.itemsize, touched.size))
@@ -217,6 +224,17 @@ class LosslessDecoder:
     def live_form(self) -> None:
         """Return None: the tuned words replace the weight."""
 
+    def _folded(self, chunk: int, reference: Words) -> Words:
+        """Return the differences [n] of a chunk in mode `r` or `f`."""
+        name, start = self._spec.name, self._spans[chunk][0]
+        part = self._reader.plain(name, f"{chunk}r")
+        folded = decode_modelled(part, Span(self._spec, start, reference.size), reference)
+        grid = SignGrid.of(self._spec, start, reference.size) if self._modes[chunk] == "f" else None
+        if grid is None:
+            return folded
+        signs = self._reader.part(name, f"{chunk}f", grid.nbytes)
+        return grid.flip(folded, np.frombuffer(signs, dtype=np.uint8))
+
     def _positions(self, chunk: int, size: int) -> npt.NDArray[np.int64]:
         gaps = self._planes(f"{chunk}g", GAP_BYTES, self._counts[chunk])
         return positions_from(gaps, size, self._spec.name)
@@ -234,12 +252,15 @@ def _checked(
         raise IntegrityError(
             f"`{spec.name}`: the modes of its chunks are unknown or do not fit its shape"
         )
-    if "r" in modes and spec.itemsize > WIDEST:
+    if _MODELLED & set(modes) and spec.itemsize > WIDEST:
         raise IntegrityError(
-            f"`{spec.name}`: mode `r` does not support {spec.dtype}, which is too wide"
+            f"`{spec.name}`: modes `r` and `f` do not support {spec.dtype}, which is too wide"
         )
     if _SORTED & set(modes) and spec.dtype not in _EXPONENT_SHIFT:
         raise IntegrityError(f"`{spec.name}`: modes `x` and `y` do not support {spec.dtype}")
+    for (start, stop), mode in zip(spans, modes, strict=True):
+        if mode == "f" and SignGrid.of(spec, start, stop - start) is None:
+            raise IntegrityError(f"`{spec.name}`: mode `f` does not support its shape")
     sparse = [number for number, mode in enumerate(modes) if mode in _SPARSE]
     read = whole_numbers(counts)
     if read is None or len(read) != len(sparse):

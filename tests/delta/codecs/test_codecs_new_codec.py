@@ -25,11 +25,6 @@ from skillpm.delta.tensors.rounding import Floats
 from skillpm.spec.dtypes import TensorSpec
 
 SPEC = TensorSpec("t", "F32", (12, 9))
-FORMS = {
-    "lossless": None, "bitmap": None, "whole": None, "grid": None, "svd-ec+grid": None,
-    "sign": None, "zero": NoChange, "lowrank": AdapterFactors, "topk": SparseEntries,
-    "svd": FloatFactors, "svd-ec": IntegerFactors,
-}  # fmt: skip
 
 
 class ConstantDecoder(DeltaDecoder):
