@@ -8,13 +8,6 @@ from coded_worlds import opened
 from delta_worlds import Model, new_writer, numbers, read_all
 
 from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
-from skillpm.delta.codecs.shared.forms import (
-    AdapterFactors,
-    FloatFactors,
-    IntegerFactors,
-    NoChange,
-    SparseEntries,
-)
 from skillpm.delta.codecs.shared.protocol import Codec
 from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.coding.payload import PayloadReader, Record
