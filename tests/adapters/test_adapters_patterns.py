@@ -41,7 +41,8 @@ def test_any_pattern_is_refused_or_matches_like_python(pattern: str) -> None:
         matches = compile_pattern(pattern)
     except SpecError:
         return
-    for name in ("q", "a.q", "aq", "a", "0", "a.0", "a1", "x", "", " ", "{", "a{1}", "A", "-"):
+    # No empty name: `\B` matches an empty text in RE2 and, from version 3.14, in Python.
+    for name in ("q", "a.q", "aq", "a", "0", "a.0", "a1", "x", " ", "{", "a{1}", "A", "-"):
         expected = re.match(rf"(.*\.)?({pattern})$", name)
         assert bool(matches.match(name)) == bool(expected), name
 

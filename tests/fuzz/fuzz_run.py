@@ -7,8 +7,10 @@ above that at its start), findings. Inputs are a function of parser, seed and nu
 """
 
 import argparse
+import importlib
 import os
 import pickle
+import pkgutil
 import resource
 import signal
 import sys
@@ -19,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -30,6 +33,10 @@ sys.path.insert(0, str(HERE.parents[1]))
 from fuzz_mutation import mutated  # noqa: E402 - the path comes first
 from fuzz_target import Target, outcome_of  # noqa: E402
 from fuzz_targets import all_targets  # noqa: E402
+
+from skillpm.delta import kernels  # noqa: E402
+from skillpm.delta.kernels.choice import numba_module  # noqa: E402
+from skillpm.delta.kernels.kernel import KERNELS  # noqa: E402
 
 SECONDS = 2.0
 MEGABYTES = 500
@@ -133,6 +140,16 @@ def run_apart(target: Target, count: int, seed: int) -> Tally:
     return found
 
 
+@cache
+def compile_kernels() -> None:
+    """Compile all kernels now: the time limit is for one input, and children inherit the code."""
+    for module in pkgutil.iter_modules(kernels.__path__, f"{kernels.__name__}."):
+        importlib.import_module(module.name)
+    if numba_module() is not None:
+        for one in KERNELS:
+            one.compile()
+
+
 def main() -> int:
     """Run all targets, or the named ones; return 1 if there is a finding."""
     parser = argparse.ArgumentParser()
@@ -145,6 +162,8 @@ def main() -> int:
     for number, target in enumerate(all_targets()):
         if (asked.only and target.name not in asked.only) or number % shares != share:
             continue
+        if target.name.startswith(("codec", "entropy")):
+            compile_kernels()
         tally = run_apart(target, asked.count, asked.seed)
         sys.stdout.write(f"{tally.line()}\n")
         for place, finding in tally.findings:
