@@ -130,3 +130,17 @@ def test_encoding_stops_at_the_first_error_and_names_the_tensor() -> None:
     tuned = Model(dict.fromkeys(names, ("F32", (2, 2), words)))
     with pytest.raises(GraftError, match="has NaN or Inf"):
         encode_pack(base, tuned, scheme=graftllm())
+
+
+def test_writer_and_reader_count_the_same_stored_bytes() -> None:
+    writer = new_writer()
+    for tensor in ("a", "a/b"):
+        writer.put(tensor, "p0", b"x" * 5000)
+        writer.put_plain(tensor, "p1", b"y" * 7)
+        writer.describe(tensor, Record("c", {}))
+    writer.describe("z", Record("c", {}))
+    reader = reader_of(writer)
+    for tensor in ("a", "a/b", "z"):
+        assert writer.stored_bytes(tensor) == reader.stored_bytes(tensor)
+    assert 7 < writer.stored_bytes("a") < 5000
+    assert writer.stored_bytes("z") == 0
