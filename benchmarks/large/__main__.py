@@ -1,7 +1,7 @@
 """Commands on models of large shapes: processor time and peak memory of each.
 
 `python -m benchmarks.large [--shapes 70b|experts] [--dir DIR]`. `70b` has the tensors of a 70B
-llama, two layers of it: 7.7 GB for each of base, tuned model and graft. `experts` has 40,032 small
+llama, two layers of it: 7.6 GB for each of base, tuned model and graft. `experts` has 40,032 small
 tensors. Peak memory of a command on `70b` must stay under 4 GB.
 """
 

@@ -1,7 +1,7 @@
 """Writes models of large shapes, block by block, and models tuned from them.
 
 `python -m benchmarks.large.synthetic DIR --shapes 70b` writes DIR/base and DIR/tuned: two layers of
-a 70B llama with its embedding and head, 7.7 GB each. `--shapes experts` writes a mixture of 40,000
+a 70B llama with its embedding and head, 7.6 GB each. `--shapes experts` writes a mixture of 40,000
 small tensors, 160 MB each. The weights repeat a few random blocks at random offsets, so a model is
 written at the speed of the disk. It needs only numpy: a benchmark runs it as a process, to keep its
 own memory small.
