@@ -1,4 +1,5 @@
 import base64
+import hashlib
 from hashlib import sha256
 from typing import Any
 
@@ -7,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillpm.delta.tensors import countsketch
 from skillpm.delta.tensors.countsketch import BLOCK, Sketcher, encode_sketch, sum_sketches
 from skillpm.delta.tensors.module_kinds import block_of, kind_of
 from skillpm.spec.overlap import BUCKETS
@@ -63,7 +63,7 @@ def test_sketch_of_a_small_tensor_hashes_only_the_signs_that_it_needs(
         hashed.append(data)
         return sha256(data)
 
-    monkeypatch.setattr(countsketch.hashlib, "sha256", counting)
+    monkeypatch.setattr(hashlib, "sha256", counting)
     _sketch(np.ones(2 * BUCKETS))
     assert len(hashed) == 3  # two rows of signs, and the sign of the block
 
