@@ -50,6 +50,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.lossless
 	$(BIN)/python -m benchmarks.peers.graftllm
 	$(BIN)/python -m benchmarks.commands.gigabyte
+	$(BIN)/python -m benchmarks.large
 	$(BIN)/python -m benchmarks.commands.kills
 	$(BIN)/python -m benchmarks.lora.exact
 	$(BIN)/python -m benchmarks.lora

@@ -8,6 +8,10 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+BATCH_BYTES = 1 << 20
+"""The bytes of tensors that one call of a thread handles. A call costs as much as some 64 KB."""
+BATCH_ITEMS = 64
+
 Advance = Callable[[int], None]
 """Is called with the amount of work just finished, mostly bytes of tensors, from any thread."""
 
@@ -31,11 +35,40 @@ def thread_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def parallel_map(
-    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    workers: int,
+    size: Callable[[Item], int] | None = None,
 ) -> list[Result]:
     """The results of a function for all items, in the order of the items.
 
-    Raises the first error in that order; calls that have not begun are cancelled then.
+    `size` is the bytes of an item; with it, a thread takes small items in batches. Raises the first
+    error in that order; calls that have not begun are cancelled then.
     """
     with thread_pool(workers) as pool:
-        return list(pool.map(function, items))
+        if size is None:
+            return list(pool.map(function, items))
+        return map_batches(pool, function, batches(items, size))
+
+
+def batches(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Group consecutive items, up to `BATCH_BYTES` and `BATCH_ITEMS` for each group."""
+    group: list[Item] = []
+    left = BATCH_BYTES
+    for item in items:
+        left -= size(item)
+        if group and (left < 0 or len(group) == BATCH_ITEMS):
+            yield group
+            group, left = [], BATCH_BYTES - size(item)
+        group.append(item)
+    if group:
+        yield group
+
+
+def map_batches(
+    pool: ThreadPoolExecutor, function: Callable[[Item], Result], groups: Iterable[list[Item]]
+) -> list[Result]:
+    """The results of a function for all items, in order; a thread takes a whole group."""
+    results = pool.map(lambda group: [function(item) for item in group], groups)
+    return [result for group in results for result in group]

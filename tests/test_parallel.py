@@ -5,7 +5,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from skillpm.parallel import parallel_map, thread_pool
+from skillpm.parallel import BATCH_BYTES, BATCH_ITEMS, batches, parallel_map, thread_pool
 
 
 def test_results_have_the_order_of_the_items() -> None:
@@ -44,3 +44,25 @@ def test_a_block_that_raises_cancels_waiting_work_and_ends_running_work() -> Non
         raising_block()
     assert work[0].result()
     assert work[1].cancelled()
+
+
+def test_small_items_share_a_batch_and_large_items_have_their_own() -> None:
+    sizes = [BATCH_BYTES // 2, BATCH_BYTES // 2, 1, 5 * BATCH_BYTES, 7, *[0] * BATCH_ITEMS]
+    groups = list(batches(sizes, lambda size: size))
+    assert [size for group in groups for size in group] == sizes
+    assert [len(group) for group in groups] == [2, 1, 1, BATCH_ITEMS, 1]
+
+
+def test_results_of_batches_have_the_order_of_the_items() -> None:
+    results = parallel_map(lambda number: -number, range(500), workers=3, size=lambda _: 1)
+    assert results == [-number for number in range(500)]
+
+
+def test_an_error_in_a_batch_is_the_first_in_the_order_of_the_items() -> None:
+    def work(number: int) -> int:
+        if number in (130, 70, 300):
+            raise ValueError(number)
+        return number
+
+    with pytest.raises(ValueError, match=r"^70$"):
+        parallel_map(work, range(500), workers=4, size=lambda _: 1)

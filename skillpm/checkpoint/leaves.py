@@ -8,7 +8,7 @@ from skillpm.checkpoint.files import FileKey
 from skillpm.checkpoint.model import Checkpoint, Shard
 from skillpm.errors import SkillpmError
 from skillpm.files.access import HomeFolder, open_below
-from skillpm.parallel import Advance, no_advance, thread_pool
+from skillpm.parallel import Advance, batches, map_batches, no_advance, thread_pool
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import Identity, leaf_of_chunks
@@ -83,7 +83,8 @@ def identify(
                 leaves |= known
                 advance(shard.header.data_bytes)
                 continue
-            hashed = pool.map(lambda name: _leaf(model, name, advance), names)
+            groups = batches(names, lambda name: model.specs[name].nbytes)
+            hashed = map_batches(pool, lambda name: _leaf(model, name, advance), groups)
             fresh = dict(zip(names, hashed, strict=True))
             leaves |= fresh
             if cache and _settled(shard, key, now_ns):

@@ -16,9 +16,10 @@ from skillpm.checkpoint.files import OpenFile
 from skillpm.checkpoint.model import Shard, open_shard
 from skillpm.checkpoint.write import write_tensors
 from skillpm.errors import IntegrityError
-from skillpm.parallel import Advance
+from skillpm.parallel import Advance, batches, map_batches
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import leaf_of_chunks
+from skillpm.spec.safetensors import Placed
 
 MODE = 0o644
 _FICLONE = 0x40049409
@@ -80,14 +81,14 @@ def _leaves_of_copy(
 def hash_shard(shard: Shard, pool: ThreadPoolExecutor, advance: Advance) -> dict[str, Digest]:
     """Hash every tensor of a file with the threads of `pool`; return the leaves by name."""
 
-    def leaf(number: int) -> Digest:
-        placed = shard.header.tensors[number]
+    def leaf(placed: Placed) -> Digest:
         digest = leaf_of_chunks(placed.spec, shard.chunks(placed))
         advance(placed.spec.nbytes)
         return digest
 
-    names = [placed.spec.name for placed in shard.header.tensors]
-    return dict(zip(names, pool.map(leaf, range(len(names))), strict=True))
+    tensors = shard.header.tensors
+    leaves = map_batches(pool, leaf, batches(tensors, lambda placed: placed.spec.nbytes))
+    return {placed.spec.name: digest for placed, digest in zip(tensors, leaves, strict=True)}
 
 
 def is_own_file(path: Path) -> bool:

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from skillpm.errors import IntegrityError
-from skillpm.parallel import Advance
+from skillpm.parallel import Advance, batches
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
 from skillpm.spec.merkle import LeafHasher
@@ -48,11 +48,11 @@ def write_tensors(
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         write_all(fd, header, 0)
-        jobs: list[Future[Digest]] = []
+        jobs: list[Future[list[Digest]]] = []
         try:
-            for tensor in placed:
-                jobs.append(pool.submit(_write, fd, tensor, len(header), chunks, advance))  # noqa: PERF401 - if `submit` fails, the earlier jobs must be waited for
-            leaves = [job.result() for job in jobs]
+            for batch in batches(placed, lambda tensor: tensor.spec.nbytes):
+                jobs.append(pool.submit(_write_batch, fd, batch, len(header), chunks, advance))  # noqa: PERF401 - if `submit` fails, the earlier jobs must be waited for
+            leaves = [leaf for job in jobs for leaf in job.result()]
         except BaseException:
             # Wait for running jobs, so that none of them writes to a closed descriptor. Cancelled
             # jobs are left out: after a shutdown of the pool, `wait` would block for them forever.
@@ -62,6 +62,12 @@ def write_tensors(
     finally:
         os.close(fd)
     return {tensor.spec.name: leaf for tensor, leaf in zip(placed, leaves, strict=True)}
+
+
+def _write_batch(
+    fd: int, batch: Sequence[Placed], start: int, chunks: Chunks, advance: Advance
+) -> list[Digest]:
+    return [_write(fd, placed, start, chunks, advance) for placed in batch]
 
 
 def _write(fd: int, placed: Placed, start: int, chunks: Chunks, advance: Advance) -> Digest:

@@ -1,7 +1,6 @@
 """Leaves and roots: the identities of tensors and of models (contract, section 2)."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -15,7 +14,7 @@ class LeafHasher:
     """Computes the leaf of a tensor from its raw little-endian bytes, given in pieces."""
 
     def __init__(self, dtype: str, shape: tuple[int, ...]) -> None:
-        compact = json.dumps(list(shape), separators=(",", ":"))
+        compact = f"[{','.join(map(str, shape))}]"
         self._hash = hashlib.sha256(LEAF_TAG + dtype.encode() + b"\0" + compact.encode() + b"\0")
 
     def update(self, data: bytes | bytearray | memoryview) -> None:

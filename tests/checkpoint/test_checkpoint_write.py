@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 
 from skillpm.checkpoint.write import write_shard
+from skillpm.parallel import BATCH_BYTES
 from skillpm.spec.dtypes import TensorSpec
 
 
 def test_write_shard_stops_when_its_pool_is_shut_down(tmp_path: Path) -> None:
-    specs = {name: TensorSpec(name, "U8", (1,)) for name in "abcd"}
+    specs = {name: TensorSpec(name, "U8", (BATCH_BYTES,)) for name in "abcd"}
     begun, go_on = threading.Event(), threading.Event()
 
     def chunks(_name: str) -> Iterator[bytes]:
         begun.set()
         go_on.wait()
-        yield b"x"
+        yield bytes(BATCH_BYTES)
 
     pool, files = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
     path = tmp_path / "model.safetensors"

@@ -5,7 +5,8 @@ tensor are kept, each as a float16 times one power of two that the record stores
 zero. Every decoded value is exact in float64.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,27 +28,76 @@ _VALUE_BYTES = 2
 _TOP_EXPONENT = 14
 """Values are scaled so that the largest has this exponent, within the range of float16."""
 EXPONENT_LIMIT = 1100
+_TOP_SHIFT, _DIGITS, _ALL_BITS = 48, 1 << 16, (1 << 64) - 1
+ReadDelta = Callable[[], Iterable[Floats]]
+"""Reads a finite delta from its start, float64 [n] for each chunk."""
 
 
 def encode(spec: TensorSpec, delta: Floats, keep: int, writer: PayloadWriter) -> Record:
     """Write the `keep` largest magnitudes of a flat delta [n]; of equal ones, the first."""
-    order = np.argsort(-np.abs(delta), kind="stable")[:keep]
-    kept = np.sort(order[delta[order] != 0.0])
-    largest = float(np.max(np.abs(delta[kept]), initial=0.0))
-    exponent = int(np.frexp(largest)[1]) - _TOP_EXPONENT if largest else 0
-    counts: list[int] = []
-    for number, (start, stop) in enumerate(chunk_spans(spec)):
-        first, last = np.searchsorted(kept, [start, stop])
-        positions = kept[first:last]
+    spans = chunk_spans(spec)
+    return encode_chunks(spec, lambda: (delta[a:b] for a, b in spans), keep, writer)
+
+
+def encode_chunks(spec: TensorSpec, read: ReadDelta, keep: int, writer: PayloadWriter) -> Record:
+    """As `encode`, for a finite delta that is read chunk by chunk, at most five times."""
+    selection = _select(read, min(keep, spec.elements))
+    exponent = selection.exponent
+    ties, counts = selection.ties, list[int]()
+    for number, (_, delta) in enumerate(zip(chunk_spans(spec), read(), strict=True)):
+        magnitudes = np.abs(delta).view(np.uint64)
+        kept = (magnitudes > selection.least) & (magnitudes > 0)
+        if ties and selection.least:
+            equal = np.flatnonzero(magnitudes == selection.least)[:ties]
+            kept[equal] = True
+            ties -= equal.size
+        positions = np.flatnonzero(kept)
         counts.append(int(positions.size))
         if positions.size:
-            scaled = np.ldexp(delta[positions], -exponent)
-            words, _ = from_float64(scaled, "F16")
-            put_planes(writer, spec.name, f"{number}g", gap_planes(positions - start))
+            words, _ = from_float64(np.ldexp(delta[positions], -exponent), "F16")
+            put_planes(writer, spec.name, f"{number}g", gap_planes(positions))
             put_planes(writer, spec.name, f"{number}v", planes_of(words))
     record = Record(NAME, {"counts": counts, "exponent": exponent})
     writer.describe(spec.name, record)
     return record
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """Which entries are kept: magnitudes above `least`, and the first `ties` that equal it.
+
+    Magnitudes are compared by their bits, as integers. `largest` is the largest of all.
+    """
+
+    least: int
+    ties: int
+    largest: float
+
+    @property
+    def exponent(self) -> int:
+        """The power of two by which kept values are divided."""
+        return int(np.frexp(self.largest)[1]) - _TOP_EXPONENT if self.largest else 0
+
+
+def _select(read: ReadDelta, keep: int) -> _Selection:
+    """Select the `keep` largest magnitudes by a radix selection, 16 bits in each pass."""
+    if not keep:
+        return _Selection(_ALL_BITS, 0, 0.0)
+    prefix = largest = 0
+    for shift in (48, 32, 16, 0):
+        counts = np.zeros(_DIGITS, dtype=np.int64)
+        for delta in read():
+            magnitudes = np.abs(delta).view(np.uint64)
+            largest = max(largest, int(magnitudes.max(initial=0)))
+            if shift < _TOP_SHIFT:
+                magnitudes = magnitudes[magnitudes >> np.uint64(shift + 16) == prefix]
+            digits = (magnitudes >> np.uint64(shift)) & np.uint64(_DIGITS - 1)
+            counts += np.bincount(digits.astype(np.int64), minlength=_DIGITS)
+        reached = np.cumsum(counts[::-1])
+        place = int(np.searchsorted(reached, keep))
+        keep -= int(reached[place - 1]) if place else 0
+        prefix = prefix << 16 | (_DIGITS - 1 - place)
+    return _Selection(prefix, keep, float(np.uint64(largest).view(np.float64)))
 
 
 class TopKDecoder(DeltaDecoder):

@@ -49,6 +49,7 @@ class PayloadWriter:
         self._lock = threading.Lock()
         self._parts: dict[str, tuple[int, int]] = {}
         self._records: dict[str, str] = {}
+        self._stored: dict[str, int] = {}
 
     def put(self, tensor: str, part: str, data: bytes | memoryview) -> int:
         """Store one part, as a zstd frame if that is smaller, and return the bytes stored."""
@@ -58,7 +59,7 @@ class PayloadWriter:
             start = self._spool.tell()
             self._spool.write(stored)
             name = f"{tensor}/{part}" + ("" if frame is None else _FRAME)
-            self._parts[name] = (start, len(stored))
+            self._add(tensor, name, start, len(stored))
         return len(stored)
 
     def put_plain(self, tensor: str, part: str, data: bytes) -> None:
@@ -66,7 +67,15 @@ class PayloadWriter:
         with self._lock:
             start = self._spool.tell()
             self._spool.write(data)
-            self._parts[f"{tensor}/{part}"] = (start, len(data))
+            self._add(tensor, f"{tensor}/{part}", start, len(data))
+
+    def _add(self, tensor: str, name: str, start: int, size: int) -> None:
+        self._parts[name] = (start, size)
+        self._stored[tensor] = self._stored.get(tensor, 0) + size
+
+    def stored_bytes(self, tensor: str) -> int:
+        """Return the bytes that the tensor's parts take in the layer."""
+        return self._stored.get(tensor, 0)
 
     def describe(self, tensor: str, record: Record) -> None:
         """Store the record of a tensor."""
@@ -124,6 +133,7 @@ class PayloadReader:
         self._start = header.data_start
         self._parts = {placed.spec.name: placed for placed in header.tensors}
         self.records = {name: self._record(name, text) for name, text in header.metadata.items()}
+        self._stored: dict[str, int] = dict.fromkeys(self.records, 0)
         self._names = self._grouped()
 
     def _record(self, tensor: str, text: str) -> Record:
@@ -144,11 +154,12 @@ class PayloadReader:
                     f"{self._what} has part {name!r} twice: raw and as a zstd frame"
                 )
             grouped[tensor].add(part.removesuffix(_FRAME))
+            self._stored[tensor] += placed.stop - placed.start
         return grouped
 
     def stored_bytes(self, tensor: str) -> int:
         """Return the bytes that the tensor's parts take in the layer."""
-        return sum(placed.stop - placed.start for _, placed in self._placed(tensor))
+        return self._stored.get(tensor, 0)
 
     def stored_parts(self, tensor: str) -> Iterator[tuple[str, bytes]]:
         """Yield the name and the bytes of every part of a tensor, as they are stored."""

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from skillpm.delta.codecs.shared.protocol import TensorDecoder
 from skillpm.delta.codecs.table import CODECS
@@ -61,6 +62,15 @@ class OpenPack:
             delta = decoder.delta_of(number, reference) if with_delta else None
             yield reference, decoder.decode_chunk(number, reference, delta), delta
 
+    @cached_property
+    def _tensors(self) -> Mapping[Digest, set[str]]:
+        """The tensors of each layer, by the manifest."""
+        tensors: dict[Digest, set[str]] = {}
+        for entry in self.entries.values():
+            if entry.layer is not None:
+                tensors.setdefault(entry.layer, set()).add(entry.tensor)
+        return tensors
+
     def reader(self, layer: Digest) -> PayloadReader:
         """Return the reader of a layer.
 
@@ -70,8 +80,7 @@ class OpenPack:
             if layer not in self._readers:
                 what = f"payload layer {layer.short} of {self.ref}"
                 reader = PayloadReader(self.open_layer(layer), what)
-                named = {entry.tensor for entry in self.entries.values() if entry.layer == layer}
-                if reader.records.keys() != named:
+                if reader.records.keys() != self._tensors.get(layer):
                     raise IntegrityError(
                         f"{what} does not have exactly the tensors of its manifest"
                     )
@@ -80,9 +89,8 @@ class OpenPack:
 
     def hash_layers(self) -> None:
         """Read and hash every layer. Raises the errors of `reader` and `open_layer`."""
-        for entry in self.entries.values():
-            if entry.layer is not None:
-                self.reader(entry.layer)
+        for layer in self._tensors:
+            self.reader(layer)
 
     def decoder(self, tensor: str, reference: TensorSpec | None) -> TensorDecoder:
         """Return the decoder of one tensor against a reference of this spec, None for no reference.

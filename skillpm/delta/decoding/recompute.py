@@ -68,7 +68,10 @@ def decode_all(
         return decoded
 
     names = [name for name, entry in pack.entries.items() if entry.layer is not None]
-    return dict(zip(names, parallel_map(decode, names, workers=workers), strict=True))
+    decoded = parallel_map(
+        decode, names, workers=workers, size=lambda name: pack.entries[name].spec.nbytes
+    )
+    return dict(zip(names, decoded, strict=True))
 
 
 def sketch_of(tensors: Iterable[tuple[str, DecodedTensor]]) -> str:

@@ -20,7 +20,7 @@ from skillpm.delta.tensors.ports import Source
 from skillpm.delta.tensors.rounding import to_float64
 from skillpm.delta.tensors.streams import pair_chunks, tuned_chunks
 from skillpm.delta.tensors.words import words_of
-from skillpm.parallel import Advance, parallel_map, thread_pool
+from skillpm.parallel import Advance, batches, parallel_map, thread_pool
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import is_float
 from skillpm.spec.merkle import leaf_of_chunks
@@ -58,18 +58,31 @@ def encode_blocks(
         key=lambda pair: (block_of(pair.tensor), pair.tensor),
     )
     with thread_pool(job.workers) as pool:
-        submitted: list[tuple[str, BinaryIO, PayloadWriter, dict[str, Future[str]]]] = []
+        submitted: list[tuple[str, BinaryIO, PayloadWriter, list[Future[dict[str, str]]]]] = []
         for name, members in groupby(kept, key=lambda pair: block_of(pair.tensor)):
             spooled = spool()
             writer = PayloadWriter(spooled)
-            futures = {
-                pair.tensor: pool.submit(_encode, job, pair, scheme, writer) for pair in members
-            }
+            futures = [
+                pool.submit(_encode_batch, job, batch, scheme, writer)
+                for batch in batches(members, _size)
+            ]
             submitted.append((name, spooled, writer, futures))
         for name, spooled, writer, futures in submitted:
-            codecs = {tensor: future.result() for tensor, future in futures.items()}
+            codecs = {
+                tensor: codec for future in futures for tensor, codec in future.result().items()
+            }
             yield EncodedBlock(name, codecs, writer)
             spooled.close()
+
+
+def _size(pair: Pair) -> int:
+    return pair.tuned.nbytes if pair.tuned else 0
+
+
+def _encode_batch(
+    job: EncodingJob, batch: Sequence[Pair], scheme: Scheme, writer: PayloadWriter
+) -> dict[str, str]:
+    return {pair.tensor: _encode(job, pair, scheme, writer) for pair in batch}
 
 
 def _encode(job: EncodingJob, pair: Pair, scheme: Scheme, writer: PayloadWriter) -> str:
@@ -84,7 +97,9 @@ def measure_pack(
 ) -> dict[str, MeasuredTensor]:
     """Decode every tensor of the pack against its base and compare it with the tuned model."""
     kept = [pair for pair in pairs if pair.tuned]
-    measured = parallel_map(lambda pair: _measure(job, pair, pack), kept, workers=job.workers)
+    measured = parallel_map(
+        lambda pair: _measure(job, pair, pack), kept, workers=job.workers, size=_size
+    )
     return {pair.tensor: tensor for pair, tensor in zip(kept, measured, strict=True)}
 
 

@@ -5,7 +5,7 @@
 the authors give for 4096-wide modules, are scaled to the matrix.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from skillpm.delta.tensors.module_kinds import kind_of
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.rounding import FORMATS, Floats, to_float64
 from skillpm.delta.tensors.streams import Chunk
+from skillpm.delta.tensors.words import Words
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import BITS, TensorSpec, is_float
 
@@ -32,7 +33,10 @@ COLUMN_GROUPS = {
 
 
 class Scheme(Protocol):
-    """Encodes one changed tensor from its chunks in order."""
+    """Encodes one changed tensor from its chunks in order.
+
+    A scheme may iterate over the chunks several times, instead of holding the tensor.
+    """
 
     @property
     def name(self) -> str:
@@ -113,9 +117,10 @@ class GraftLLM:
         codec = lossy_codec(spec)
         if codec is None:
             return Lossless().encode(pair, _finite_chunks(pair, chunks), writer)
-        delta = _delta_of(pair, chunks)
         if codec == topk.NAME:
-            return topk.encode(spec, delta, round(self.alpha * delta.size), writer)
+            keep = round(self.alpha * spec.elements)
+            return topk.encode_chunks(spec, lambda: _deltas_of(pair, chunks), keep, writer)
+        delta = _delta_of(pair, chunks)
         if np.abs(delta).max() * np.sqrt(delta.size) > FORMATS["F32"].largest:
             raise GraftError(f"the delta of `{pair.tensor}` is too large to factorise in float32")
         factors = self.factorise(delta.reshape(matrix_shape(spec)))
@@ -162,23 +167,34 @@ def split_rank(rank: int, shorter: int, columns: str) -> list[Columns]:
 
 def _delta_of(pair: Pair, chunks: Iterable[Chunk]) -> Floats:
     """Return float64(tuned) - float64(base) of the whole tensor, flat [n]."""
-    spec = _spec(pair)
-    parts = [
-        to_float64(tuned, spec.dtype) - to_float64(reference, spec.dtype)
-        for reference, tuned in _finite_chunks(pair, chunks)
-    ]
-    return np.concatenate(parts)
+    delta = np.empty(_spec(pair).elements)
+    end = 0
+    for part in _deltas_of(pair, chunks):
+        delta[end : end + part.size] = part
+        end += part.size
+    return delta
 
 
-def _finite_chunks(pair: Pair, chunks: Iterable[Chunk]) -> Iterable[Chunk]:
-    """Yield the chunks; raise `GraftError` if the delta is not finite."""
-    spec = _spec(pair)
+def _deltas_of(pair: Pair, chunks: Iterable[Chunk]) -> Iterator[Floats]:
+    """Yield float64(tuned) - float64(base), chunk by chunk [n]."""
     for reference, tuned in chunks:
-        with np.errstate(over="ignore", invalid="ignore"):
-            delta = to_float64(tuned, spec.dtype) - to_float64(reference, spec.dtype)
-        if not np.isfinite(delta).all():
-            raise GraftError(
-                f"the delta of `{pair.tensor}` has NaN or Inf, which a lossy scheme cannot encode",
-                hint="pass `--scheme lossless`, which encodes every bit pattern",
-            )
+        yield _finite_delta(pair, reference, tuned)
+
+
+def _finite_chunks(pair: Pair, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """Yield the chunks; raise `GraftError` if the delta is not finite."""
+    for reference, tuned in chunks:
+        _finite_delta(pair, reference, tuned)
         yield reference, tuned
+
+
+def _finite_delta(pair: Pair, reference: Words, tuned: Words) -> Floats:
+    dtype = _spec(pair).dtype
+    with np.errstate(over="ignore", invalid="ignore"):
+        delta = to_float64(tuned, dtype) - to_float64(reference, dtype)
+    if not np.isfinite(delta).all():
+        raise GraftError(
+            f"the delta of `{pair.tensor}` has NaN or Inf, which a lossy scheme cannot encode",
+            hint="pass `--scheme lossless`, which encodes every bit pattern",
+        )
+    return delta

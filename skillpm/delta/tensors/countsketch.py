@@ -20,7 +20,6 @@ from skillpm.delta.tensors.rounding import CHEAP, Floats
 from skillpm.spec.overlap import BUCKETS
 
 BLOCK = 1 << 16
-_LEVELS = (BLOCK // BUCKETS).bit_length() - 1
 _TAG = b"skillpm.sketch.v1\0"
 
 
@@ -35,12 +34,13 @@ def _bits(seed: bytes, count: int) -> Floats:
 class Sketcher:
     """Sketches the delta of one tensor, chunk by chunk in order.
 
-    Every chunk but the last is a whole number of blocks.
+    Every chunk but the last is a whole number of blocks. The table of signs has only the rows that
+    were needed so far: most tensors of a mixture of experts are smaller than a block.
     """
 
     def __init__(self, tensor: str) -> None:
         self._seed = _TAG + tensor.encode() + b"\0"
-        self._signs = _bits(self._seed + b"signs", BLOCK).reshape(-1, BUCKETS)
+        self._signs: Floats = np.zeros((0, BUCKETS))
         self._blocks = 0
         self.buckets: Floats = np.zeros(BUCKETS)
 
@@ -52,14 +52,26 @@ class Sketcher:
             self._blocks += 1
 
     def _block_sum(self, delta: Floats) -> Floats:
-        """Return the sums over the rows of delta * signs, at most `BLOCK` elements of delta."""
+        """Return the sums over the rows of delta * signs, at most `BLOCK` elements of delta.
+
+        Rows of zeros are left out: they only add zeros to the tree of additions.
+        """
+        levels = (-(-delta.size // BUCKETS) - 1).bit_length()
+        signs = self._table(1 << levels)
         if compiled(delta.size >> CHEAP):
-            rows = np.empty((_LEVELS + 2) * BUCKETS)
-            kernels.sketch_block(delta, self._signs.reshape(-1), rows, BUCKETS)
+            rows = np.empty((levels + 2) * BUCKETS)
+            kernels.sketch_block(delta, signs.reshape(-1), rows, BUCKETS)
             return rows[-BUCKETS:]
-        piece = np.zeros(BLOCK)
+        piece = np.zeros(signs.size)
         piece[: delta.size] = np.where(np.isfinite(delta), delta, 0.0)
-        return _row_sum(piece.reshape(-1, BUCKETS) * self._signs)
+        return _row_sum(piece.reshape(-1, BUCKETS) * signs)
+
+    def _table(self, rows: int) -> Floats:
+        """Return the first rows [rows, 256] of the table of signs."""
+        if self._signs.shape[0] < rows:
+            signs = _bits(self._seed + b"signs", rows * BUCKETS)
+            self._signs = signs.reshape(-1, BUCKETS)
+        return self._signs[:rows]
 
 
 def _row_sum(rows: Floats) -> Floats:

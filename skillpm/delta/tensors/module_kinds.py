@@ -7,6 +7,7 @@ consulted. What an adapter or an export may do with a tensor is decided by the m
 """
 
 import re
+from functools import lru_cache
 from typing import get_args
 
 from skillpm.spec.manifest import Kind
@@ -25,9 +26,12 @@ _RULES: tuple[tuple[Kind, re.Pattern[str]], ...] = (
         r"att(entio)?n|(^|\.)(q|k|v|o|qkv|out)_(proj|lin)(\.|$)|query|(^|\.)(key|value)(\.|$)"
         r"|c_attn")),
 )  # fmt: skip
+_NAMES = 1 << 16
+"""Names whose kind is kept. Each stage of a command asks for the kind of each tensor."""
 _BLOCK = re.compile(r"^(.*?\.\d+)\.")
 
 
+@lru_cache(_NAMES)
 def kind_of(tensor: str) -> Kind:
     """Return the kind of module: that of the first rule that matches, or `other`."""
     name = tensor.lower()

@@ -1,11 +1,13 @@
 """Tensors as streams of chunks: the reference and the tuned tensor, read in step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
 from skillpm.delta.tensors.pairing import Pair
-from skillpm.delta.tensors.ports import Source
+from skillpm.delta.tensors.ports import CHUNK, Source
 from skillpm.delta.tensors.rounding import from_float64, to_float64
 from skillpm.delta.tensors.words import Words, chunk_spans, word_count, word_dtype, words_of
 from skillpm.errors import GraftError
@@ -26,8 +28,7 @@ def reference_chunks(source: Source, spec: TensorSpec) -> Iterator[Words]:
     if before is not None and before.shape == spec.shape:
         yield from (words_of(chunk, spec) for chunk in source.chunks(spec.name))
     elif before is not None and _share_a_part(before, spec):
-        padded = _overlap(source, before, spec)
-        yield from (padded[start:stop] for start, stop in chunk_spans(spec))
+        yield from _regroup(_overlap(source, before, spec), CHUNK)
     else:
         dtype = word_dtype(spec.itemsize)
         yield from (np.zeros(stop - start, dtype) for start, stop in chunk_spans(spec))
@@ -39,16 +40,48 @@ def _share_a_part(before: TensorSpec, spec: TensorSpec) -> bool:
     return alike and before.elements > 0 and spec.elements > 0
 
 
-def _overlap(source: Source, before: TensorSpec, spec: TensorSpec) -> Words:
-    """Return a flat tensor of `spec`'s shape with its overlap with `before`.
+def _overlap(source: Source, before: TensorSpec, spec: TensorSpec) -> Iterator[Words]:
+    """Yield a flat tensor of `spec`'s shape with its overlap with `before`, in pieces.
 
-    Holds both tensors in memory.
+    Holds a chunk and a row of each tensor in memory.
     """
-    old = whole(source, before).reshape(before.shape)
-    padded = np.zeros(spec.shape, dtype=old.dtype)
-    shared = tuple(slice(0, min(a, b)) for a, b in zip(before.shape, spec.shape, strict=True))
-    padded[shared] = old[shared]
-    return padded.reshape(-1)
+    dtype, (old_row, row) = (
+        word_dtype(spec.itemsize),
+        (prod(before.shape[1:]), prod(spec.shape[1:])),
+    )
+    shared = tuple(
+        slice(0, min(a, b)) for a, b in zip(before.shape[1:], spec.shape[1:], strict=True)
+    )
+    rows = (words_of(chunk, before) for chunk in source.chunks(spec.name))
+    left = min(before.shape[0], spec.shape[0])
+    for block in _regroup(rows, old_row * max(1, CHUNK // max(row, old_row))):
+        old = block.reshape(-1, *before.shape[1:])[:left]
+        padded = np.zeros((old.shape[0], *spec.shape[1:]), dtype)
+        padded[:, *shared] = old[:, *shared]
+        yield padded.reshape(-1)
+        left -= old.shape[0]
+        if not left:
+            break
+    missing = row * (spec.shape[0] - before.shape[0])
+    for start in range(0, missing, CHUNK):
+        yield np.zeros(min(CHUNK, missing - start), dtype)
+
+
+def _regroup(pieces: Iterable[Words], size: int) -> Iterator[Words]:
+    """Yield the words of all pieces [n], `size` at a time; the last has fewer."""
+    held: list[Words] = []
+    count = 0
+    for piece in pieces:
+        held.append(piece)
+        count += piece.size
+        if count < size:
+            continue
+        words = held[0] if len(held) == 1 else np.concatenate(held)
+        end = count - count % size
+        yield from (words[start : start + size] for start in range(0, end, size))
+        held, count = [words[end:]], count - end
+    if count:
+        yield np.concatenate(held)
 
 
 def whole(source: Source, spec: TensorSpec) -> Words:
@@ -83,7 +116,22 @@ def tuned_chunks(tuned: Source, pair: Pair) -> Iterator[Words]:
         yield cast
 
 
-def pair_chunks(base: Source, tuned: Source, pair: Pair) -> Iterator[Chunk]:
-    """Yield the reference's and the tuned words of one tensor, in step."""
-    assert pair.tuned is not None  # noqa: S101 - for the type checker; callers pass no removal
-    return zip(reference_chunks(base, pair.tuned), tuned_chunks(tuned, pair), strict=True)
+@dataclass(frozen=True)
+class PairChunks:
+    """The reference's and the tuned words of one tensor, in step. Each iteration reads both."""
+
+    base: Source
+    tuned: Source
+    pair: Pair
+
+    def __iter__(self) -> Iterator[Chunk]:
+        """Read the chunks in order."""
+        spec = self.pair.tuned
+        assert spec is not None  # noqa: S101 - for the type checker; callers pass no removal
+        references = reference_chunks(self.base, spec)
+        return zip(references, tuned_chunks(self.tuned, self.pair), strict=True)
+
+
+def pair_chunks(base: Source, tuned: Source, pair: Pair) -> PairChunks:
+    """Return the chunks of one tensor of both models."""
+    return PairChunks(base, tuned, pair)

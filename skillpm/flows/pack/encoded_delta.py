@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from skillpm.checkpoint.files import OpenFile
-from skillpm.delta.coding.payload import PayloadReader
 from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.delta.encoding.encode import (
     EncodedBlock,
@@ -119,10 +118,9 @@ def encode_layers(session: Session, models: ModelPair, scheme: Scheme, folder: P
         for block in encode_blocks(work, models.differing, scheme, spool):
             staged = folder / f"layer-{len(files)}"
             digest = _write_layer(staged, block)
-            stored = PayloadReader(OpenFile(staged), block.name).stored_bytes
             files[digest] = staged
             for tensor, codec in block.codecs.items():
-                encoded[tensor] = EncodedTensor(codec, digest, stored(tensor))
+                encoded[tensor] = EncodedTensor(codec, digest, block.writer.stored_bytes(tensor))
     base = models.reference.base.identity
     draft = {p.tensor: _draft_entry(p, base, encoded.get(p.tensor)) for p in models.differing}
     return Layers(files, encoded, draft)

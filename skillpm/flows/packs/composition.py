@@ -28,7 +28,7 @@ def composed_identity(
         return digest
 
     rewritten = composition.rewritten
-    digests = parallel_map(leaf, rewritten.values(), workers=workers)
+    digests = parallel_map(leaf, rewritten.values(), workers=workers, size=lambda spec: spec.nbytes)
     new_leaves = dict(zip(rewritten, digests, strict=True))
     check_results(composition, new_leaves)
     leaves = {name: new_leaves.get(name) or base.leaves[name] for name in composition.specs}

@@ -1,3 +1,6 @@
+import tracemalloc
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from delta_worlds import Model, encode_pack, graftllm, new_writer, numbers, read_all, reader_of
@@ -69,6 +72,36 @@ def test_topk_keeps_the_largest_deltas(values: list[float], data: st.DataObject)
     kept = order[:keep]
     slack = np.abs(delta).max() * 2.0**-37
     assert (np.abs(decoded[kept] - delta[kept]) <= np.abs(delta[kept]) * 2.0**-10 + slack).all()
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=60), st.data())
+def test_topk_keeps_the_first_of_equal_deltas(values: list[int], data: st.DataObject) -> None:
+    delta = np.array(values, dtype=np.float64)
+    keep = data.draw(st.integers(0, delta.size + 1))
+    kept = np.zeros(delta.size, dtype=bool)
+    kept[np.argsort(-np.abs(delta), kind="stable")[:keep]] = True
+    assert (_topk(delta, keep) == np.where(kept, delta, 0.0)).all()
+
+
+def test_topk_of_a_delta_that_is_read_by_chunks_takes_the_memory_of_a_few_chunks() -> None:
+    chunks = 24
+    spec = TensorSpec("t", "BF16", (chunks, CHUNK))
+    reads: list[int] = []
+
+    def read() -> Iterator[np.ndarray]:
+        for number in range(chunks):
+            reads.append(number)
+            yield np.arange(CHUNK, dtype=np.float64) * (number + 1)
+
+    tracemalloc.start()
+    try:
+        record = topk.encode_chunks(spec, read, 1000, new_writer())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sum(record.settings["counts"]) == 1000
+    assert len(reads) <= 5 * chunks
+    assert peak < 8 * spec.elements / 2
 
 
 def test_topk_positions_span_chunks() -> None:

@@ -147,3 +147,17 @@ def test_a_tensor_copied_from_a_layer_has_the_same_parts_and_record() -> None:
     assert dict(again.stored_parts("a")) == dict(layer.stored_parts("a"))
     assert {name for name, _ in again.stored_parts("a")} == {"a/plain", "a/frame.zst"}
     assert again.stored_bytes("a") == layer.stored_bytes("a")
+
+
+def test_writer_and_reader_count_the_same_stored_bytes() -> None:
+    writer = new_writer()
+    for tensor in ("a", "a/b"):
+        writer.put(tensor, "p0", b"x" * 5000)
+        writer.put_plain(tensor, "p1", b"y" * 7)
+        writer.describe(tensor, Record("c", {}))
+    writer.describe("z", Record("c", {}))
+    reader = reader_of(writer)
+    for tensor in ("a", "a/b", "z"):
+        assert writer.stored_bytes(tensor) == reader.stored_bytes(tensor)
+    assert 7 < writer.stored_bytes("a") < 5000
+    assert writer.stored_bytes("z") == 0

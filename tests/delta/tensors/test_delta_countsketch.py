@@ -1,4 +1,7 @@
 import base64
+import hashlib
+from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,6 +44,28 @@ def test_inner_products_of_sketches_estimate_those_of_deltas() -> None:
     cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
     assert abs(cosine - 0.6) < 0.2
     assert abs(_sketch(one, "other") @ a / (a @ a)) < 0.3
+
+
+@given(integers, st.sampled_from([1, 255, 256, 257, 300]))
+def test_zeros_after_a_tensor_do_not_change_its_sketch(delta: np.ndarray, size: int) -> None:
+    small = delta[:size] / 7
+    padded = np.zeros(BLOCK)
+    padded[: small.size] = small
+    assert _sketch(small).tobytes() == _sketch(padded).tobytes()
+
+
+def test_sketch_of_a_small_tensor_hashes_only_the_signs_that_it_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hashed: list[bytes] = []
+
+    def counting(data: bytes) -> Any:
+        hashed.append(data)
+        return sha256(data)
+
+    monkeypatch.setattr(hashlib, "sha256", counting)
+    _sketch(np.ones(2 * BUCKETS))
+    assert len(hashed) == 3  # two rows of signs, and the sign of the block
 
 
 def test_nonfinite_values_count_as_zero() -> None:
