@@ -15,11 +15,11 @@ import time
 from typing import TYPE_CHECKING
 
 import torch
+from skillpm.delta.auto.striped import delta_of
 
 from benchmarks.tensors.timed import Tensor, packed, synthetic
 from benchmarks.tools.table import Table, add_output, publish
 from skillpm.delta.auto.factored import decompose
-from skillpm.delta.auto.striped import delta_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

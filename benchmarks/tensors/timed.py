@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-
 from skillpm.delta.auto.candidates import CandidatePoint, Candidates, write
-from skillpm.delta.auto.deadzone import dead_zone
 from skillpm.delta.auto.plan import MARGIN
-from skillpm.delta.auto.scheme import PER_OCTAVE, step_index_for, survey
 from skillpm.delta.auto.striped import delta_of
+
+from skillpm.delta.auto.deadzone import dead_zone
+from skillpm.delta.auto.scheme import PER_OCTAVE, step_index_for, survey
 from skillpm.delta.auto.weights import Calibrated, Kronecker, Unweighted
 from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter

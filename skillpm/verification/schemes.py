@@ -23,7 +23,7 @@ _SETTINGS = "compression.settings"
 _OWN_KEYS = {
     "lossless": frozenset({"adapter", "effort"}),
     "graftllm": frozenset({"alpha", "energy", "rank", "mlp_rank", "columns", "group"}),
-    "auto": frozenset({"budget", "keep", "scale", "curve", "divergence", "of"}),
+    "auto": frozenset({"budget", "keep", "curve", "divergence", "of"}),
 }
 """The settings that only one scheme has."""
 
@@ -188,7 +188,6 @@ def _check_svd(
 def _check_auto(manifest: Manifest, size: int) -> Discrepancies:
     """Check that the pack is within its budget, and that the other settings are in range."""
     settings = manifest.compression.settings
-    yield from _check_positive(f"{_SETTINGS}.scale", settings.get("scale"))
     if not {"budget", "keep"} & settings.keys():
         yield Discrepancy(
             _SETTINGS, "neither `budget` nor `keep`", "one of them, which `auto` needs"

@@ -34,7 +34,6 @@ CLAIMS = {
     "compression.settings.alpha": "a bound: fewer may be kept, where fewer differ",
     "compression.settings.mlp_rank": "a bound: the energy may ask for less",
     "compression.settings.keep": "needs the tuned model",
-    "compression.settings.scale": "a step of the search, which the payload does not show",
     "compression.settings.curve": "what other sizes would have cost",
     "compression.settings.budget": "a bound: the pack may be smaller",
     "compression.settings.adapter.alpha": "the scale in the payload may come from a pattern",

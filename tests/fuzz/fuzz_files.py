@@ -19,6 +19,7 @@ from skillpm.archive.writer import write_bundle
 from skillpm.calibration.texts import read_texts
 from skillpm.checkpoint.leaves import LeafCache
 from skillpm.checkpoint.model import open_checkpoint
+from skillpm.delta.auto.points import CandidatePoint, EncodingChoice, TensorSurvey
 from skillpm.environment.intents import parse_intent
 from skillpm.environment.known_projects import KnownProjects
 from skillpm.flows.pack.survey_cache import SurveyCache
@@ -45,10 +46,10 @@ def _leaves(data: bytes) -> object:
 
 def _survey(data: bytes) -> object:
     found = SurveyCache(scratch(), "survey")
-    found.save("t", 1, [])
+    found.save("t", TensorSurvey(1.0, (CandidatePoint(EncodingChoice("zero"), 65.0, 1.0),)))
     (path,) = (scratch() / "cache" / "surveys" / "survey").glob("*.json")
     path.write_bytes(data)
-    return found.load("t", 1)
+    return found.load("t")
 
 
 def _owner(data: bytes) -> object:
@@ -187,7 +188,7 @@ def file_targets() -> Iterator[Target]:
     ))  # fmt: skip
     yield Target("leaf cache", _leaves, (dump({"key": list(FILE_KEY), "leaves": {"t": ROOT}}),))
     point = {"choice": {"family": "grid", "step": 0.5}, "size": 3.0, "distortion": 0.1}
-    yield Target("survey cache", _survey, (dump({"points": [point]}),))
+    yield Target("survey cache", _survey, (dump({"energy": 1.0, "points": [point]}),))
     yield Target("holder", _owner, (this_process("install", 1e9).dumps(),))
     yield Target("known project", _known, (_known_seed(),))
     intent = partial(parse_intent, path=Path("journal.json"))

@@ -6,6 +6,8 @@ import torch
 from skillpm.delta.auto.deadzone import dead_zone, fed_back
 from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
 from skillpm.delta.codecs.grid import LEVELS, CodedGrid
+from skillpm.delta.codecs.shared.classes import Codes, Narrow
+from skillpm.delta.codecs.shared.coded import narrow
 from skillpm.delta.codecs.shared.scales import Logs, from_logs, to_logs
 from skillpm.delta.codecs.sign import CodedSigns
 
@@ -13,8 +15,8 @@ SCALE_FINE = 2
 """Scales of rows and columns have 2^2 steps per octave."""
 SIGN_FINE = 6
 """Row scales of `sign` have 2^6 steps per octave."""
-_TOP = 1 << 20
-"""The largest code; larger codes would not compress."""
+TOP = 1 << 20
+"""The largest code; magnitudes beyond it are cut off. A survey offers no step that needs it."""
 
 
 def code_grid(
@@ -37,30 +39,33 @@ class GridCoder:
     ) -> None:
         self._metric = metric
         self._feedback = feedback and metric.columns.factor.ndim > 1
-        self._rows = _scales(metric.rows, feedback=False)
-        self._columns = _scales(metric.columns, feedback=feedback)
+        self._rows, self._columns = grid_scales(metric, feedback=feedback)
         self._unit = step * _flat_unit(metric.rows) * _flat_unit(metric.columns)
-        self._codes = np.zeros(shape, dtype=np.int32)
+        self._codes: Narrow = np.zeros(shape, dtype=np.int8)
         self._sums = torch.zeros(2, LEVELS, dtype=torch.float64)
-        self._fits = True
 
     def add(self, first: int, delta: torch.Tensor) -> None:
         """Round the rows from `first` on."""
         rows = slice(first, first + len(delta))
         grid = self._grid(rows, delta.shape)
         values = delta / grid
-        if not self._fits or float(values.abs().max()) > _TOP:
-            self._fits = False
-            return
         if self._feedback:
             codes = fed_back(delta, grid, self._metric.columns.inverse_cholesky)
         else:
             codes = dead_zone(values)
-        self._codes[rows] = codes.to(torch.int32).numpy()
+        codes = codes.clamp(-TOP, TOP)
+        self._store(rows, codes.to(torch.int32).numpy())
         diagonal = self._metric.rows.diagonal
         row_weights = diagonal if len(diagonal) == 1 else diagonal[rows]
         weights = row_weights[:, None] * self._metric.columns.diagonal * grid.square()
-        self._sums += _centroid_sums(values, codes, weights)
+        if not self._feedback:  # else the errors of other levels would not be compensated
+            self._sums += _centroid_sums(values, codes, weights)
+
+    def _store(self, rows: slice, codes: Codes) -> None:
+        """Hold integers as int8 as long as all of them fit."""
+        if self._codes.dtype == np.int8 and narrow(codes).dtype != np.int8:
+            self._codes = self._codes.astype(np.int32)
+        self._codes[rows] = codes
 
     def _grid(self, rows: slice, shape: torch.Size) -> torch.Tensor:
         """Return the step of every entry of the rows, [k, n]."""
@@ -76,12 +81,17 @@ class GridCoder:
         return grid
 
     def coded(self) -> CodedGrid | None:
-        """Return the coded matrix; None if all codes are zero or one is larger than `_TOP`."""
-        if not self._fits or not self._codes.any():
+        """Return the coded matrix; None if all codes are zero."""
+        if not self._codes.any():
             return None
         levels = [self._unit * centroid for centroid in _centroids(self._sums)]
         scales = self._rows, self._columns
         return CodedGrid(self._codes, np.array([self._unit, *levels]), *scales, SCALE_FINE)
+
+
+def grid_scales(metric: ErrorMetric, *, feedback: bool) -> tuple[Logs | None, Logs | None]:
+    """Return the logarithms of the scales of rows and of columns; None for a flat side."""
+    return _scales(metric.rows, feedback=False), _scales(metric.columns, feedback=feedback)
 
 
 def _flat_unit(side: MetricFactor) -> float:
@@ -104,18 +114,23 @@ def _centroid_sums(
     values: torch.Tensor, codes: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
     """Sum weights and weighted magnitudes of the entries under each small code, [2, LEVELS]."""
-    sums = torch.zeros(2, LEVELS, dtype=torch.float64)
-    sizes = codes.abs()
-    for magnitude in range(1, LEVELS + 1):
-        mask = sizes == magnitude
-        weight = weights[mask]
-        sums[0, magnitude - 1] = weight.sum()
-        sums[1, magnitude - 1] = (weight * values[mask] * codes[mask].sign()).sum()
-    return sums
+    flat = codes.reshape(-1)
+    places = flat.nonzero().squeeze(1)
+    kept, moved = flat[places], values.reshape(-1)[places]
+    weight = weights.expand(values.shape).reshape(-1)[places].double()
+    bins = kept.abs().clamp_max(LEVELS + 1).long()
+    totals = [
+        torch.bincount(bins, weights=each, minlength=LEVELS + 2)[1 : LEVELS + 1]
+        for each in (weight, weight * moved * kept.sign())
+    ]
+    return torch.stack(totals)
 
 
 def _centroids(sums: torch.Tensor) -> list[float]:
-    """Return the mean magnitude under each small code, in steps, weighted by the metric."""
+    """Return the mean magnitude under each small code, in steps, weighted by the metric.
+
+    Without sums, it is the code itself.
+    """
     centroids: list[float] = []
     for magnitude, (weight, total) in enumerate(sums.T.tolist(), start=1):
         mean = total / (weight or 1.0)

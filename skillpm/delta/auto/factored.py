@@ -1,11 +1,11 @@
 """Candidates by singular factors: `svd-ec`.
 
-The decomposition is that of the whitened delta R½ Δ C½ = U S Vᵀ, so truncation drops what matters
-least under the metric. The factors are transformed back and rounded in the coordinates of the
-decoder: column k of R⁻½U and of C⁻½V with a step in proportion to 1/Sₖ, which gives the error of
-every entry the same weight (reverse water-filling: one step for all tensors determines ranks and
-bits). Rounding feeds its errors back under R and C. Finally one coefficient per rank is refitted by
-least squares under the metric.
+The decomposition is that of the whitened delta Nᵀ Δ M = U S Vᵀ, where N Nᵀ = R and M Mᵀ = C, so
+truncation drops what matters least under the metric. The factors are transformed back and rounded
+in the coordinates of the decoder: column k of N⁻ᵀU and of M⁻ᵀV with a step in proportion to 1/Sₖ,
+which gives the error of every entry the same weight (reverse water-filling: one step for all
+tensors determines ranks and bits). Rounding feeds its errors back under R and C. Finally one
+coefficient per rank is refitted by least squares under the metric.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ import numpy.typing as npt
 import torch
 
 from skillpm.delta.auto.deadzone import dead_zone, fed_back
-from skillpm.delta.auto.metric import ErrorMetric, MetricFactor, multiply_left, multiply_right
+from skillpm.delta.auto.metric import ErrorMetric, MetricFactor, multiply_left
+from skillpm.delta.auto.profile import scaled_vectors
 from skillpm.delta.codecs.shared.scales import Logs, from_logs, to_logs
 from skillpm.delta.codecs.svd_ec import CodedFactors
 
@@ -30,7 +31,7 @@ _LEAST = 0.5
 
 @dataclass(frozen=True)
 class WhitenedDelta:
-    """A delta [m, n] decomposed under its metric: R⁻½U [m, r], S [r], C⁻½V [n, r]."""
+    """A delta [m, n] decomposed under its metric: N⁻ᵀU [m, r], S [r], M⁻ᵀV [n, r]."""
 
     delta: torch.Tensor
     metric: ErrorMetric
@@ -41,15 +42,10 @@ class WhitenedDelta:
     @classmethod
     def of(cls, delta: torch.Tensor, metric: ErrorMetric) -> "WhitenedDelta":
         """Decompose a delta. Costs O(m·n·min(m, n))."""
-        whitened = multiply_right(multiply_left(metric.rows.root, delta), metric.columns.root)
-        left, sigma, right = decompose(whitened)
-        return cls(
-            delta,
-            metric,
-            multiply_left(metric.rows.inverse_root, left),
-            sigma,
-            multiply_left(metric.columns.inverse_root, right),
-        )
+        whitened = metric.columns.whiten(metric.rows.whiten(delta).T).T
+        left, sigma, right = scaled_vectors(whitened)
+        left = metric.rows.unwhiten(left / sigma)
+        return cls(delta, metric, left, sigma, metric.columns.unwhiten(right / sigma))
 
     def truncate(self, threshold: float) -> "WhitenedDelta | None":
         """Keep the singular values above `threshold`, and their vectors; None if there are none."""
@@ -61,23 +57,6 @@ class WhitenedDelta:
         )
 
 
-def decompose(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return U [m, r], S [r], V [n, r] of the thin SVD, from the Gram matrix of the shorter side.
-
-    Takes half the time of `torch.linalg.svd`. A Gram matrix squares the range, so singular values
-    below about 3e-4 of the largest are inaccurate; they are dropped. That is far below any step
-    with which a lossy pack rounds.
-    """
-    tall = matrix.shape[0] >= matrix.shape[1]
-    narrow = matrix if tall else matrix.T
-    values, vectors = torch.linalg.eigh(narrow.T @ narrow)
-    sigma = values.flip(0).clamp_min(0).sqrt()
-    kept = sigma > sigma[0] * 3e-4 if len(sigma) else sigma > 0
-    sigma, vectors = sigma[kept], vectors.flip(1)[:, kept]
-    opposite = (narrow @ vectors) / sigma
-    return (opposite, sigma, vectors) if tall else (vectors, sigma, opposite)
-
-
 class _Rounded(NamedTuple):
     """Codes [d, r], the values they decode to, one step per rank [r], and scales of rows [d]."""
 
@@ -87,27 +66,8 @@ class _Rounded(NamedTuple):
     scales: Logs | None
 
 
-class FittedFactors(NamedTuple):
-    """Coded factors, their values as left [m, r] · rightᵀ [r, n], and the distortion they remove.
-
-    `explained` is D(Δ) minus the distortion that is left. The refit is by least squares, so
-    `explained` is the product of the coefficients and their targets.
-    """
-
-    coded: CodedFactors
-    left: torch.Tensor
-    right: torch.Tensor
-    explained: float
-
-
 def code_factors(whitened: WhitenedDelta, step: float, *, feedback: bool) -> CodedFactors | None:
     """Round the factors with one step; None if all of them round to zero."""
-    fitted = fit_factors(whitened, step, feedback=feedback)
-    return fitted and fitted.coded
-
-
-def fit_factors(whitened: WhitenedDelta, step: float, *, feedback: bool) -> FittedFactors | None:
-    """Round the factors as `code_factors` does; also return the values and what they explain."""
     kept = whitened.sigma > step * _LEAST
     if not bool(kept.any()):
         return None
@@ -118,27 +78,32 @@ def fit_factors(whitened: WhitenedDelta, step: float, *, feedback: bool) -> Fitt
     used = (left.codes != 0).any(0) & (right.codes != 0).any(0)
     if not bool(used.any()):
         return None
-    values = left.values[:, used], right.values[:, used]
-    coefficients, explained = _refit(whitened, *values)
+    coefficients = _refit(whitened, left.values[:, used], right.values[:, used])
     logs, signs = _to_rank_logs(coefficients * left.units[used] * right.units[used])
     order = np.argsort(-logs, kind="stable")
     codes = [_integers(side.codes[:, used])[:, order] for side in (left, right)]
-    coded = CodedFactors(
+    return CodedFactors(
         codes[0] * signs[order], codes[1], logs[order], left.scales, right.scales, RANK_FINE
     )
-    return FittedFactors(coded, values[0] * coefficients.float(), values[1], explained)
 
 
 def _integers(codes: torch.Tensor) -> npt.NDArray[np.int32]:
     return codes.to(torch.int32).numpy()
 
 
+def factor_scales(side: MetricFactor) -> Logs | None:
+    """Return the logarithms of the scales of one factor's rows; None if it has none."""
+    if side.factor.ndim > 1 or side.is_flat:
+        return None
+    return to_logs(side.factor.rsqrt().double().numpy(), SCALE_FINE)
+
+
 def _round(
     factor: torch.Tensor, steps: torch.Tensor, side: MetricFactor, *, feedback: bool
 ) -> _Rounded:
     """Round column k of a factor [d, r] with the step steps[k], in the metric's unit."""
-    if side.factor.ndim == 1 and not side.is_flat:
-        logs = to_logs(side.inverse_root.double().numpy(), SCALE_FINE)
+    logs = factor_scales(side)
+    if logs is not None:
         grid = torch.from_numpy(from_logs(logs, SCALE_FINE)).float()[:, None] * steps
         codes = dead_zone(factor / grid)
         return _Rounded(codes, codes * grid, steps, logs)
@@ -153,10 +118,8 @@ def _round(
     return _Rounded(codes, codes * units, units, None)
 
 
-def _refit(
-    whitened: WhitenedDelta, left: torch.Tensor, right: torch.Tensor
-) -> tuple[torch.Tensor, float]:
-    """Return the coefficients c [r] of min D(Δ - Σ cₖ leftₖ rightₖᵀ), and D(Δ) minus the minimum.
+def _refit(whitened: WhitenedDelta, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Return the coefficients c [r] of min D(Δ - Σ cₖ leftₖ rightₖᵀ).
 
     Costs O(m·n·r) and the solution of a system [r, r].
     """
@@ -167,7 +130,7 @@ def _refit(
     scale = gram.diagonal().rsqrt()
     gram = gram * scale[:, None] * scale + 1e-6 * torch.eye(len(gram), dtype=gram.dtype)
     solved: torch.Tensor = torch.linalg.solve(gram, target * scale) * scale
-    return solved, float(solved @ target)
+    return solved
 
 
 def _to_rank_logs(coefficients: torch.Tensor) -> tuple[Logs, npt.NDArray[np.int32]]:

@@ -41,36 +41,39 @@ class MetricFactor:
         """The weight of each coordinate, [d]."""
         return self.factor if self.factor.ndim == 1 else self.factor.diagonal()
 
-    @cached_property
-    def root(self) -> torch.Tensor:
-        """The symmetric S with S S = factor, [d] or [d, d]. Costs an eigenvalue decomposition."""
+    @property
+    def size(self) -> int:
+        """The number of coordinates; 1 if the weight of one stands for all."""
+        return len(self.factor)
+
+    def whiten(self, matrix: torch.Tensor) -> torch.Tensor:
+        """Return Nᵀ · matrix [d, k], where N Nᵀ is the factor. Costs O(d²·k) for a full factor."""
         if self.factor.ndim == 1:
-            return self.factor.sqrt()
-        return self._power(0.5)
+            return self.factor.sqrt()[:, None] * matrix
+        return self.upper.T @ matrix
+
+    def unwhiten(self, matrix: torch.Tensor) -> torch.Tensor:
+        """Return N⁻ᵀ · matrix [d, k], the inverse of `whiten`'s transpose."""
+        if self.factor.ndim == 1:
+            return self.factor.rsqrt()[:, None] * matrix
+        return torch.linalg.solve_triangular(self.upper.T, matrix, upper=False)
 
     @cached_property
-    def inverse_root(self) -> torch.Tensor:
-        """S⁻¹, [d] or [d, d]."""
-        if self.factor.ndim == 1:
-            return self.factor.rsqrt()
-        return self._power(-0.5)
+    def upper(self) -> torch.Tensor:
+        """The upper triangular N with N Nᵀ = factor, for a full factor. Computed in float64.
+
+        N[i, i]² is the weight of coordinate i after the later ones compensate its error.
+        """
+        flipped = torch.linalg.cholesky(self.factor.flip(0, 1).double())
+        return flipped.flip(0, 1).to(self.factor.dtype)
 
     @cached_property
     def inverse_cholesky(self) -> torch.Tensor:
         """The upper triangular U with UᵀU = factor⁻¹, by which GPTQ distributes rounding errors."""
-        lower = torch.linalg.cholesky(self.factor.double())
-        inverse = torch.cholesky_inverse(lower)
-        upper: torch.Tensor = torch.linalg.cholesky(inverse, upper=True)
-        return upper.to(self.factor.dtype)
-
-    def _power(self, exponent: float) -> torch.Tensor:
-        values, vectors = self._eigen
-        return (vectors * values**exponent) @ vectors.T
-
-    @cached_property
-    def _eigen(self) -> tuple[torch.Tensor, torch.Tensor]:
-        values, vectors = torch.linalg.eigh(self.factor)
-        return values.clamp_min(float(values[-1]) * 1e-7), vectors
+        upper = self.upper.double()
+        unit = torch.eye(len(upper), dtype=upper.dtype)
+        inverse: torch.Tensor = torch.linalg.solve_triangular(upper, unit, upper=True)
+        return inverse.to(self.factor.dtype)
 
 
 def multiply_left(factor: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
@@ -89,6 +92,11 @@ class ErrorMetric:
 
     rows: MetricFactor
     columns: MetricFactor
+
+    @property
+    def sides(self) -> tuple[MetricFactor, MetricFactor]:
+        """Both factors."""
+        return self.rows, self.columns
 
     @classmethod
     def flat(cls, shape: tuple[int, int], weight: float) -> "ErrorMetric":

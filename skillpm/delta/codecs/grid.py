@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from skillpm.delta.codecs.shared.boxes import Box, flat_of
-from skillpm.delta.codecs.shared.classes import Codes
 from skillpm.delta.codecs.shared.coded import (
     Matrix,
     Narrow,
@@ -55,7 +54,7 @@ class CodedGrid:
     octave.
     """
 
-    codes: Codes
+    codes: Narrow
     levels: Floats
     rows: Logs | None
     columns: Logs | None

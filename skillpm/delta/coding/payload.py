@@ -5,7 +5,7 @@ The metadata maps each tensor to its record, `{"codec": …, …settings}` as ca
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -87,6 +87,17 @@ class PayloadWriter:
             tensor, _, part = name.rpartition("/")
             other.put_plain(tensor, part, self._spool.read(size))
 
+    def copy(self, layer: "PayloadReader", tensor: str) -> Record:
+        """Copy the stored parts and the record of a tensor from a layer; return the record."""
+        for name, data in layer.stored_parts(tensor):
+            with self._lock:
+                start = self._spool.tell()
+                self._spool.write(data)
+                self._parts[name] = (start, len(data))
+        record = layer.records[tensor]
+        self.describe(tensor, record)
+        return record
+
     def write_to(self, sink: WriteSink) -> None:
         """Write the whole layer to `sink`."""
         specs = [TensorSpec(name, "U8", (size,)) for name, (_, size) in self._parts.items()]
@@ -137,13 +148,18 @@ class PayloadReader:
 
     def stored_bytes(self, tensor: str) -> int:
         """Return the bytes that the tensor's parts take in the layer."""
-        prefix = f"{tensor}/"
-        sizes = (
-            placed.stop - placed.start
-            for name, placed in self._parts.items()
-            if name.startswith(prefix)
-        )
-        return sum(sizes)
+        return sum(placed.stop - placed.start for _, placed in self._placed(tensor))
+
+    def stored_parts(self, tensor: str) -> Iterator[tuple[str, bytes]]:
+        """Yield the name and the bytes of every part of a tensor, as they are stored."""
+        for name, placed in self._placed(tensor):
+            yield name, self._read(placed)
+
+    def _placed(self, tensor: str) -> Iterator[tuple[str, Placed]]:
+        for part in sorted(self._names.get(tensor, ())):
+            for name in (f"{tensor}/{part}", f"{tensor}/{part}{_FRAME}"):
+                if name in self._parts:
+                    yield name, self._parts[name]
 
     def expect_parts(self, tensor: str, parts: set[str]) -> None:
         """Raise `IntegrityError` unless the tensor has exactly these parts."""

@@ -6,7 +6,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, get_args
 
-from skillpm.delta.auto.candidates import CandidatePoint, EncodingChoice, Family
+from skillpm.delta.auto.points import CandidatePoint, EncodingChoice, Family, TensorSurvey
 from skillpm.errors import SkillpmError
 from skillpm.files.access import open_below
 from skillpm.flows.pack.model_pair import ModelPair
@@ -23,7 +23,7 @@ _SURVEYS = ("cache", "surveys")
 
 @dataclass(frozen=True)
 class SurveyCache:
-    """Candidate points by tensor and step index. The folder's name is a hash of their inputs."""
+    """Surveys by tensor. The folder's name is a hash of their inputs."""
 
     home: Path
     name: str
@@ -40,35 +40,44 @@ class SurveyCache:
         name = Digest.of(json.canonical(key)).hex[:32]
         return cls(session.home, name)
 
-    def load(self, tensor: str, step_index: int) -> list[CandidatePoint] | None:
-        """The cached points; None if there are none or the file is damaged."""
+    def load(self, tensor: str) -> TensorSurvey | None:
+        """The cached survey; None if there is none or the file is damaged."""
         try:
             with open_below(self.home, *_SURVEYS, self.name) as folder:
-                plain = json.parse_object(folder.read(_file(tensor, step_index)), "a survey")
-            return [_point(point) for point in plain["points"]]
+                plain = json.parse_object(folder.read(_file(tensor)), "a survey")
+            energy, points = _number(plain["energy"]), tuple(map(_point, plain["points"]))
         except (SkillpmError, KeyError, TypeError, ValueError, OverflowError):
             return None
+        return TensorSurvey(energy, points) if points else None
 
-    def save(self, tensor: str, step_index: int, points: list[CandidatePoint]) -> None:
-        """Save the points of a tensor at a step index; ignore a file that cannot be written."""
-        data = json.canonical({"points": [asdict(point) for point in points]})
+    def save(self, tensor: str, survey: TensorSurvey) -> None:
+        """Save the survey of a tensor; ignore a file that cannot be written."""
         names = (*_SURVEYS, self.name)
         with suppress(SkillpmError), open_below(self.home, *names, create=True) as folder:
-            folder.write(_file(tensor, step_index), data)
+            folder.write(_file(tensor), json.canonical(asdict(survey)))
 
     def sweep(self, now: float) -> None:
         """Remove the surveys that were not changed for `KEPT_DAYS` days."""
         age_out(self.home, *_SURVEYS, before=now - KEPT_DAYS * _DAY, dry_run=False)
 
 
-def _file(tensor: str, step_index: int) -> str:
-    return f"{Digest.of(tensor.encode()).hex[:24]}.{step_index}.json"
+def _file(tensor: str) -> str:
+    return f"{Digest.of(tensor.encode()).hex[:24]}.json"
+
+
+def _number(value: Any) -> float:
+    """Parse a finite number. Raises `TypeError` or `ValueError`."""
+    number = float(value)
+    if not isfinite(number):
+        raise ValueError(value)
+    return number
 
 
 def _point(plain: dict[str, Any]) -> CandidatePoint:
     """Parse a point. Raises `KeyError`, `TypeError` or `ValueError` if it is invalid."""
-    family, numbers = plain["choice"]["family"], (plain["choice"]["step"], plain["size"])
-    step, size, distortion = (float(number) for number in (*numbers, plain["distortion"]))
-    if family not in get_args(Family) or not all(map(isfinite, (step, size, distortion))):
+    family, step = plain["choice"]["family"], _number(plain["choice"]["step"])
+    if family not in get_args(Family):
         raise ValueError(family)
-    return CandidatePoint(EncodingChoice(family, step), size, distortion)
+    return CandidatePoint(
+        EncodingChoice(family, step), _number(plain["size"]), _number(plain["distortion"])
+    )

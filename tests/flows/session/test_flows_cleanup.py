@@ -36,7 +36,7 @@ def _left(world: World, pid: int) -> list[Path]:
         world.home / "store" / "tmp" / f"in-{pid}-x",
         world.home / "projects" / f".{digest}.json.{pid}.tmp",
         world.home / "cache" / "leaves" / f".{digest}.json.{pid}.tmp",
-        world.home / "cache" / "surveys" / digest / f".{digest}.0.json.{pid}.tmp",
+        world.home / "cache" / "surveys" / digest / f".{digest}.json.{pid}.tmp",
         world.project / f".acme-math-1.0.0.skillpack.{pid}.tmp",
     ]
     for path in paths:

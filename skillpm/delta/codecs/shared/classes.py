@@ -15,6 +15,8 @@ from skillpm.delta.codecs.shared.boxes import boxes
 from skillpm.delta.coding.integers import CONTEXTS, encode_integers, integer_bits
 
 Codes = npt.NDArray[np.int32]
+Narrow = npt.NDArray[np.signedinteger]
+"""Integers: int8 if all of them fit, else int32."""
 Contexts = npt.NDArray[np.uint8]
 _CAP = 32
 """Larger magnitudes count as this one, so that a single entry does not decide the class of its
@@ -56,13 +58,13 @@ def _capped(classes: Codes) -> Contexts:
 NONE = np.zeros(0, dtype=np.int32)
 
 
-def choose_classes(codes: Codes) -> Classes:
+def choose_classes(codes: Narrow) -> Classes:
     """Return the classes that make a matrix [rows, width] smallest, with their own bytes."""
     plain = Classes(NONE, NONE)
     if not codes.size:
         return plain
     step = -(-codes.size // _SAMPLE)
-    sample = codes[::step]
+    sample = codes[::step].astype(np.int32, copy=False)
     flat, share = sample.reshape(-1), codes.size / sample.size
     priced: list[tuple[float, int, Classes]] = []
     for number, classes in enumerate((plain, *_candidates(codes))):
@@ -72,7 +74,7 @@ def choose_classes(codes: Codes) -> Classes:
     return min(priced, key=lambda entry: entry[:2])[2]
 
 
-def _candidates(codes: Codes) -> Iterator[Classes]:
+def _candidates(codes: Narrow) -> Iterator[Classes]:
     """Yield classes by column, by row and by both, with one or two classes per octave."""
     by_row, by_column, overall = _means(codes)
     for per_octave in (1, 2):
@@ -85,7 +87,7 @@ def _candidates(codes: Codes) -> Iterator[Classes]:
         yield Classes(relative, columns)
 
 
-def _means(codes: Codes) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:
+def _means(codes: Narrow) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:
     """Return the mean magnitudes of rows [m], of columns [n] and of all entries; none is zero."""
     height, width = codes.shape
     by_row, by_column = np.zeros(height, dtype=np.int64), np.zeros(width, dtype=np.int64)

@@ -9,15 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import numpy.typing as npt
 
-from skillpm.delta.codecs.shared.classes import NONE, Classes, Codes, choose_classes, encode_classes
+from skillpm.delta.codecs.shared.classes import (
+    NONE,
+    Classes,
+    Codes,
+    Narrow,
+    choose_classes,
+    encode_classes,
+)
 from skillpm.delta.coding.integers import decode_integers, encode_integers
 from skillpm.delta.coding.varint import read_varint, varint
 from skillpm.errors import IntegrityError
 
-Narrow = npt.NDArray[np.signedinteger]
-"""Decoded integers: int8 if all integers of a stripe fit, else int32."""
 STRIPE = 1 << 22
 """Entries in a stripe: four chunks of a tensor."""
 CLASS_LIMIT = 1 << 10
@@ -72,7 +76,7 @@ def decode_flat(data: bytes, count: int, what: str) -> Codes:
         return decode_integers(data, np.zeros(count, dtype=np.uint8))
 
 
-def narrow(codes: Codes) -> Narrow:
+def narrow(codes: Narrow) -> Narrow:
     """Return the integers as int8 if all of them fit, else unchanged."""
     small = np.iinfo(np.int8)
     fits = small.min <= codes.min(initial=0) and codes.max(initial=0) <= small.max
@@ -83,13 +87,13 @@ def _stripes(size: int) -> list[tuple[int, int]]:
     return [(start, min(start + STRIPE, size)) for start in range(0, size, STRIPE)]
 
 
-def encode_matrix(codes: Codes) -> bytes:
-    """Encode a matrix [rows, width] of small integers."""
+def encode_matrix(codes: Narrow) -> bytes:
+    """Encode a matrix [rows, width] of small integers, int8 or int32."""
     classes, flat = choose_classes(codes), codes.reshape(-1)
     sections = [encode_classes(classes.rows), encode_classes(classes.columns)]
     for start, stop in _stripes(codes.size):
         contexts = classes.contexts(start, stop, codes.shape[1])
-        sections.append(encode_integers(flat[start:stop], contexts))
+        sections.append(encode_integers(flat[start:stop].astype(np.int32, copy=False), contexts))
     return join(sections)
 
 

@@ -22,10 +22,11 @@ _TABLE_TOKEN_BITS = 5.0
 
 def scale_bits(*several: Logs | None) -> float:
     """Estimate the bits of the scales of rows, columns or ranks, together; 0 for None."""
-    return sum(_steps_bits(logs) for logs in several if logs is not None)
+    return sum(steps_bits(logs) for logs in several if logs is not None)
 
 
-def _steps_bits(logs: Logs) -> float:
+def steps_bits(logs: Logs) -> float:
+    """Estimate the bits of integers that are coded as differences of neighbours."""
     return flat_bits(np.diff(logs, prepend=np.int32(0)).astype(np.int32), None)
 
 
@@ -44,11 +45,11 @@ def matrix_bits(codes: Codes) -> float:
     flat = codes.reshape(-1).astype(np.int32)
     both = np.clip(by_row[:, None] + by_column, 0, _CAP).astype(np.uint8).reshape(-1)
     columns = np.broadcast_to(by_column.astype(np.uint8), codes.shape).reshape(-1)
-    column_bits = _steps_bits(by_column)
+    column_bits = steps_bits(by_column)
     return min(
         flat_bits(flat, None),
         flat_bits(flat, columns) + column_bits,
-        flat_bits(flat, both) + column_bits + _steps_bits(by_row),
+        flat_bits(flat, both) + column_bits + steps_bits(by_row),
     )
 
 

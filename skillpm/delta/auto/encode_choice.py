@@ -1,0 +1,64 @@
+"""Encodes a tensor by a choice: rounds it with its step, under the metric, as the codec stores it.
+
+Rounding feeds its errors back under the metric (GPTQ), unless a side is longer than
+`LONGEST_FEEDBACK`.
+"""
+
+import torch
+
+from skillpm.delta.auto.dense import GridCoder, code_grid, code_signs
+from skillpm.delta.auto.estimates import HYBRID_CUT, PER_OCTAVE
+from skillpm.delta.auto.factored import WhitenedDelta, code_factors
+from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
+from skillpm.delta.auto.points import EncodingChoice
+from skillpm.delta.auto.profile import has_feedback
+from skillpm.delta.auto.rows import TensorRows, is_large
+from skillpm.delta.codecs.grid import CodedGrid, rows_of
+from skillpm.delta.codecs.shared.protocol import CodedTensor
+from skillpm.delta.codecs.svd_ec_grid import CodedHybrid
+
+HYBRID_THRESHOLD = 2.0 ** (HYBRID_CUT / PER_OCTAVE)
+"""`svd-ec+grid` keeps the singular values above this many steps in its low-rank part."""
+
+
+def encode_choice(
+    rows: TensorRows, metric: ErrorMetric, choice: EncodingChoice, *, feedback: bool = True
+) -> CodedTensor | None:
+    """Return the coded tensor; None if all of it rounds to zero.
+
+    A tensor that is large can only be a `grid`. Rounding feeds its errors back if `feedback`. Costs
+    an SVD, O(m·n·min(m, n)), for a low-rank family. Must not be called for `lossless`.
+    """
+    if choice.family == "zero":
+        return None
+    if is_large(rows.spec):
+        return _large_grid(rows, metric, choice.step)
+    delta = rows.whole()
+    feedback = feedback and has_feedback(delta.shape)
+    if choice.family == "grid":
+        return code_grid(delta, metric, choice.step, feedback=feedback)
+    if choice.family == "sign":
+        return code_signs(delta, metric)
+    whitened = WhitenedDelta.of(delta, metric)
+    if choice.family == "svd-ec":
+        return code_factors(whitened, choice.step, feedback=feedback)
+    return _hybrid(whitened, choice.step, feedback=feedback)
+
+
+def _hybrid(whitened: WhitenedDelta, step: float, *, feedback: bool) -> CodedHybrid | None:
+    kept = whitened.truncate(HYBRID_THRESHOLD * step)
+    low_rank = code_factors(kept, step, feedback=feedback) if kept is not None else None
+    if low_rank is None:
+        return None
+    rest = whitened.delta - torch.from_numpy(low_rank.decoded_delta()).float()
+    residual = code_grid(rest, whitened.metric, step, feedback=feedback)
+    return None if residual is None else CodedHybrid(low_rank, residual)
+
+
+def _large_grid(rows: TensorRows, metric: ErrorMetric, step: float) -> CodedGrid | None:
+    """Code a large tensor block by block. Holds its integers in memory."""
+    diagonal = ErrorMetric(MetricFactor(metric.rows.diagonal), metric.columns)
+    coder = GridCoder(rows_of(rows.spec), diagonal, step)
+    for block in rows.blocks():
+        coder.add(block.first, block.delta(rows.spec.dtype))
+    return coder.coded()
