@@ -141,7 +141,9 @@ def test_pack_budget_above_lossless_size_is_exact(
         (("--budget", "lots"), "like `5%`"),
         (("--budget", "0"), "expected more than 0"),
         (("--keep", "1.5"), "range"),
-        (("--device", "cuda"), "needs the scheme `auto`"),
+        (("--device", "cpu"), "needs the scheme `auto` or `graftllm`"),
+        (("--device", "cuda:x"), "expected `cpu`, `cuda` or `cuda:N`"),
+        (("--budget", "5%", "--device", "mps"), "expected `cpu`, `cuda` or `cuda:N`"),
     ],
 )
 def test_pack_refuses_contradictory_flags(

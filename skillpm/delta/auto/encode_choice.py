@@ -15,6 +15,7 @@ from skillpm.delta.auto.profile import has_feedback
 from skillpm.delta.auto.rows import TensorRows, is_large
 from skillpm.delta.codecs.grid import CodedGrid, rows_of
 from skillpm.delta.codecs.shared.protocol import CodedTensor
+from skillpm.delta.codecs.svd_ec import CodedFactors
 from skillpm.delta.codecs.svd_ec_grid import CodedHybrid
 
 HYBRID_THRESHOLD = 2.0 ** (HYBRID_CUT / PER_OCTAVE)
@@ -33,7 +34,7 @@ def encode_choice(
         return None
     if is_large(rows.spec):
         return _large_grid(rows, metric, choice.step)
-    delta = rows.whole()
+    delta, metric = rows.whole(), metric.on(rows.device)
     feedback = feedback and has_feedback(delta.shape)
     if choice.family == "grid":
         return code_grid(delta, metric, choice.step, feedback=feedback)
@@ -50,15 +51,24 @@ def _hybrid(whitened: WhitenedDelta, step: float, *, feedback: bool) -> CodedHyb
     low_rank = code_factors(kept, step, feedback=feedback) if kept is not None else None
     if low_rank is None:
         return None
-    rest = whitened.delta - torch.from_numpy(low_rank.decoded_delta()).float()
+    rest = whitened.delta - _decoded(low_rank, whitened.delta.device)
     residual = code_grid(rest, whitened.metric, step, feedback=feedback)
     return None if residual is None else CodedHybrid(low_rank, residual)
 
 
+def _decoded(coded: CodedFactors, device: torch.device) -> torch.Tensor:
+    """Return the delta [m, n] of factors: exact on the CPU, a product in float32 elsewhere."""
+    if device.type == "cpu":
+        return torch.from_numpy(coded.decoded_delta()).float()
+    left, right = (torch.from_numpy(side).float().to(device) for side in coded.scaled_factors())
+    return left @ right
+
+
 def _large_grid(rows: TensorRows, metric: ErrorMetric, step: float) -> CodedGrid | None:
     """Code a large tensor block by block. Holds its integers in memory."""
-    diagonal = ErrorMetric(MetricFactor(metric.rows.diagonal), metric.columns)
+    placed = metric.on(rows.device)
+    diagonal = ErrorMetric(MetricFactor(placed.rows.diagonal), placed.columns)
     coder = GridCoder(rows_of(rows.spec), diagonal, step)
     for block in rows.blocks():
-        coder.add(block.first, block.delta(rows.spec.dtype))
+        coder.add(block.first, rows.delta(block))
     return coder.coded()
