@@ -134,7 +134,7 @@ def _centroids(sums: torch.Tensor) -> list[float]:
     Without sums, it is the code itself.
     """
     centroids: list[float] = []
-    for magnitude, (weight, total) in enumerate(sums.T.tolist(), start=1):
+    for magnitude, (weight, total) in enumerate(sums.T.cpu().tolist(), start=1):
         mean = total / (weight or 1.0)
         centroids.append(min(max(mean, magnitude - 0.5), magnitude + 0.5) if weight else magnitude)
     return centroids

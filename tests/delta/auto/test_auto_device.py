@@ -15,6 +15,7 @@ from skillpm.delta.auto import rows as row_module
 from skillpm.delta.auto.encode_choice import encode_choice
 from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
 from skillpm.delta.auto.points import EncodingChoice, Family
+from skillpm.delta.auto.profile import Spectrum
 from skillpm.delta.auto.rows import TensorRows
 from skillpm.delta.auto.survey import survey_tensor, survey_tensors
 from skillpm.delta.codecs.shared.protocol import CodedTensor
@@ -25,7 +26,8 @@ from skillpm.delta.tensors.rounding import from_float64
 from skillpm.errors import GraftError, UsageError
 from skillpm.spec.dtypes import TensorSpec
 
-STEPS: dict[Family, float] = {"grid": 0.05, "svd-ec": 0.02, "svd-ec+grid": 0.04, "sign": 0.0}
+STEPS: dict[Family, float] = {"grid": 0.02, "svd-ec": 0.02, "svd-ec+grid": 0.02, "sign": 0.0}
+"""Steps in units of the largest singular value."""
 METRICS = {"flat": flat, "full": full}
 
 
@@ -69,7 +71,8 @@ def test_encoding_on_a_device_errs_as_encoding_on_the_cpu(
     device: ComputeDevice, family: Family, kind: str
 ) -> None:
     rows, metric = rows_of_delta(decaying(), dtype="BF16"), METRICS[kind]()
-    choice = EncodingChoice(family, STEPS[family])
+    whole = rows.whole()
+    choice = EncodingChoice(family, STEPS[family] * float(Spectrum.of(whole, metric).sigma[0]))
     here = encode_choice(rows, metric, choice)
     there = encode_choice(replace(rows, device=device), metric, choice)
     assert error_of(rows, metric, there) == pytest.approx(error_of(rows, metric, here), rel=1e-2)
