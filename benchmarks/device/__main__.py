@@ -39,7 +39,15 @@ def parts_of(arguments: argparse.Namespace, device: ComputeDevice) -> dict[str, 
     """The parts in the order in which they run."""
     folder, base = arguments.dir, arguments.base
     packs = [folder / name for name in _LIVE_PACKS]
-    packing = partial(pack_all, folder, base, arguments.tuned, device.name, arguments.calibration)
+    packing = partial(
+        pack_all,
+        folder,
+        base,
+        arguments.tuned,
+        device.name,
+        arguments.budget,
+        arguments.calibration,
+    )
     return {
         "packs": packing,
         "live": partial(measure_live, folder, base, packs, device.name),
@@ -54,6 +62,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("base", type=Path)
     parser.add_argument("tuned", type=Path)
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--budget", default="5%")
     parser.add_argument("--calibration", type=Path)
     parser.add_argument("--width", type=int, default=4096, help="width of the layer")
     parser.add_argument("--dir", type=Path, default=Path("benchmarks/.cache/device"))

@@ -5,24 +5,23 @@ from typing import Any
 
 from benchmarks.tools.running import skillpm
 
-SCHEMES: dict[str, tuple[str, ...]] = {
-    "lossless": (),
-    "auto 5%": ("--budget", "5%"),
-    "auto keep 0.9": ("--keep", "0.9"),
-    "graftllm": ("--scheme", "graftllm"),
-}
-
 
 def pack_all(
-    folder: Path, base: Path, tuned: Path, device: str, calibration: Path | None
+    folder: Path, base: Path, tuned: Path, device: str, budget: str, calibration: Path | None
 ) -> dict[str, Any]:
     """Pack by each scheme; return seconds, processor seconds, bytes and error by scheme.
 
     `verify --base` decodes every pack on the CPU; a pack that does not verify ends the benchmark.
     """
-    schemes = dict(SCHEMES)
+    schemes: dict[str, tuple[str, ...]] = {
+        "lossless": (),
+        f"auto {budget}": ("--budget", budget),
+        "auto keep 0.9": ("--keep", "0.9"),
+        "graftllm": ("--scheme", "graftllm"),
+    }
     if calibration is not None:
-        schemes["auto 5%, calibrated"] = ("--budget", "5%", "--calibration", str(calibration))
+        asked = ("--budget", budget, "--calibration", str(calibration))
+        schemes[f"auto {budget}, calibrated"] = asked
     return {
         name: _pack(folder, base, tuned, device, number, options)
         for number, (name, options) in enumerate(schemes.items())

@@ -53,7 +53,8 @@ def test_all_parts_run_on_the_cpu(
     tmp_path: Path, models: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base, tuned = models.tuned("mlp")
-    words = [str(base), str(tuned), "--device", "cpu", "--width", "64", "--dir", str(tmp_path)]
+    options = ("--device", "cpu", "--budget", "100%", "--width", "64", "--dir", str(tmp_path))
+    words = [str(base), str(tuned), *options]
     main(words)
     found = json.loads(capsys.readouterr().out)
     assert found["packs"]["lossless"]["relative_error"] == 0
