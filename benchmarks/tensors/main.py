@@ -15,41 +15,34 @@ import time
 from typing import TYPE_CHECKING
 
 import torch
-from skillpm.delta.auto.striped import delta_of
 
 from benchmarks.tensors.timed import Tensor, packed, synthetic
 from benchmarks.tools.table import Table, add_output, publish
-from skillpm.delta.auto.factored import decompose
+from skillpm.delta.auto.profile import scaled_vectors
+from skillpm.delta.auto.rows import TensorRows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TRIALS = 2
 """Number of encodings until a budget is met."""
-STEPS = ("read", "decompose", "survey", "code", "entropy", "check")
+STEPS = ("decompose", "survey", "code", "entropy", "check")
 BLOCKS = 32
 EMBEDDING = 128256
 SCHEMES = ("lossless", "graftllm", "auto", "auto, calibrated")
 
 
 def whole(seconds: Mapping[str, float], *, auto: bool) -> float:
-    """Seconds of one tensor within a model that is too large to keep its decompositions in memory.
-
-    `auto` reads and decomposes a tensor for its spectrum, for the survey, and for every trial.
-    """
-    passes = 2 + TRIALS if auto else 1
+    """Seconds of one tensor. `auto` surveys it once and encodes it in every trial."""
     trials = TRIALS if auto else 1
-    again = seconds["read"] + seconds["decompose"]
     trial = seconds["code"] + seconds["entropy"]
-    return passes * again + seconds["survey"] + trials * trial + seconds["check"]
+    return seconds["decompose"] + seconds["survey"] + trials * trial + seconds["check"]
 
 
 def compare_svd(tensor: Tensor, append: str | None) -> None:
     """The exact SVD compared with the Gram matrix's eigenvectors, on one thread."""
     rows, width = tensor.spec.shape
-    delta = delta_of(tensor.spec, tensor.chunks())
-    assert delta is not None
-    matrix = torch.from_numpy(delta.reshape(rows, width)).float()
+    matrix = TensorRows(tensor.spec, tensor.chunks).whole()
     torch.set_num_threads(1)
     ranks = [rank for rank in (64, 256, 1024, 2048) if rank < min(rows, width)]
     heads = ("seconds", *(f"rel. error at rank {rank}" for rank in ranks))
@@ -60,7 +53,8 @@ def compare_svd(tensor: Tensor, append: str | None) -> None:
             left, sigma, right = torch.linalg.svd(matrix, full_matrices=False)
             right = right.T
         else:
-            left, sigma, right = decompose(matrix)
+            scaled, sigma, right = scaled_vectors(matrix)
+            left, right = scaled / sigma, right / sigma
         seconds = time.thread_time() - started
         errors = [_left_over(matrix, left[:, :k] * sigma[:k], right[:, :k]) for k in ranks]
         table.row(name, f"{seconds:.1f}", *(f"{error:.7f}" for error in errors))

@@ -7,18 +7,18 @@ import time
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from skillpm.delta.auto.candidates import CandidatePoint, Candidates, write
-from skillpm.delta.auto.plan import MARGIN
-from skillpm.delta.auto.striped import delta_of
 
-from skillpm.delta.auto.deadzone import dead_zone
-from skillpm.delta.auto.scheme import PER_OCTAVE, step_index_for, survey
+from skillpm.delta.auto.allocate import Frontier
+from skillpm.delta.auto.encode_choice import encode_choice
+from skillpm.delta.auto.rows import TensorRows
+from skillpm.delta.auto.survey import survey_tensor
 from skillpm.delta.auto.weights import Calibrated, Kronecker, Unweighted
+from skillpm.delta.codecs import zero
+from skillpm.delta.codecs.grid import rows_of
 from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter
 from skillpm.delta.encoding import torch_svd as factor
@@ -42,8 +42,6 @@ MOVED = 0.02
 BUDGET = 0.03
 WIDEST = 8192
 """Wider sides have only a diagonal in the calibration."""
-RUNGS = 2 * MARGIN + 1
-_EVERY = 16
 
 
 class Clock:
@@ -132,58 +130,24 @@ def pack_plain(tensor: Tensor, scheme: str) -> Packed:
 
 
 def pack_auto(tensor: Tensor, weights: Weighting) -> Packed:
-    """One tensor by `auto`; the survey of the middle step index is counted for all."""
+    """One tensor by `auto`, at the price of a byte that meets the budget."""
     torch.set_num_threads(1)
     clock = Clock()
-    with clock.step("read"):
-        delta = delta_of(tensor.spec, tensor.chunks())
-    assert delta is not None
-    with clock.step("decompose"):
-        matrix = torch.from_numpy(delta.reshape(tensor.spec.shape))
-        rows, width = matrix.shape
-        metric = weights.metric(tensor.spec.name, (rows, width))
-        candidates = Candidates(tensor.spec, delta, metric)
-    budget = BUDGET * tensor.spec.nbytes
-    step_index = _step_index(candidates, budget)
+    rows = TensorRows(tensor.spec, tensor.chunks)
+    metric = weights.metric(tensor.spec.name, rows_of(tensor.spec))
     with clock.step("survey"):
-        points = survey(candidates, step_index)
-    clock.seconds["survey"] *= RUNGS
-    with clock.step("survey"):
-        list(candidates.fixed())
-    choice = _best(points, step_index).choice
-    with clock.step("code"):
-        coded = candidates.code(choice)
+        survey = survey_tensor(tensor.pair, rows, metric)
+    assert survey is not None
+    points = {tensor.spec.name: survey.points}
+    allocation = Frontier.of(points).within_bytes(BUDGET * tensor.spec.nbytes)
     writer = PayloadWriter(io.BytesIO())
+    with clock.step("code"):
+        coded = encode_choice(rows, metric, allocation.choices[tensor.spec.name])
     with clock.step("entropy"):
-        record = write(tensor.spec, coded, writer)
+        record = (
+            zero.encode(tensor.spec, writer) if coded is None else coded.write(tensor.spec, writer)
+        )
     return _closed(tensor, record, writer, clock)
-
-
-def _step_index(candidates: Candidates, budget: float) -> int:
-    """The step index at which singular factors, assumed Gaussian, come nearest to a budget."""
-    whitened = candidates.whitened
-    assert whitened is not None
-    sigma, shape = whitened.sigma[::_EVERY].tolist(), candidates.delta.shape
-
-    def size(step: float) -> float:
-        bits = (side * _bits(one / step / side**0.5) for one in sigma for side in shape)
-        return sum(bits) * _EVERY / 8
-
-    return step_index_for(size, budget) - 1  # from above
-
-
-@cache
-def _bits(spread: float) -> float:
-    """The entropy of a code of values with this spread, from a sample."""
-    sample = torch.randn(4096, generator=torch.Generator().manual_seed(0)) * spread
-    counts = dead_zone(sample).unique(return_counts=True)[1] / 4096
-    return float(-(counts * counts.log2()).sum())
-
-
-def _best(points: list[CandidatePoint], step_index: int) -> CandidatePoint:
-    """The point at the allocator's price: Δ²/12 at 6 dB a bit, so 8 · ln 4 / 12 per byte."""
-    step = 2.0 ** (step_index / PER_OCTAVE)
-    return min(points, key=lambda point: point.distortion + 0.92 * step**2 * point.size)
 
 
 def _closed(tensor: Tensor, record: Record, writer: PayloadWriter, clock: Clock) -> Packed:

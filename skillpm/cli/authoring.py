@@ -177,7 +177,8 @@ class PackFlags(TypedDict):
     "--keep",
     type=FiniteRange(0, 1, min_open=True, max_open=True),
     metavar="SHARE",
-    help="auto: share of the delta to keep (default: 0.99).",
+    help="auto: share to keep (default: 0.99); of the gain and divergence on held-out text with "
+    "--calibration, else of the weighted energy of the delta.",
 )
 @click.option(
     "--calibration",

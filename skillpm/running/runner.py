@@ -222,6 +222,19 @@ def divergence(runner: Runner, batches: list[Batch], answers: list[torch.Tensor]
 
 
 @torch.no_grad()
+def token_loss(runner: Runner, batches: list[Batch]) -> float | None:
+    """The mean loss of each next token, in nats; None for an encoder, or without a next token."""
+    total, count = 0.0, 0
+    for batch in batches if runner.causal else ():
+        answer = runner.answer(batch).view(*batch.ids.shape, -1)[:, :-1]
+        labels, seen = batch.ids[:, 1:], batch.mask[:, 1:].bool()
+        chosen = answer.gather(2, labels.unsqueeze(2)).squeeze(2)
+        total -= float(chosen[seen].double().sum())
+        count += int(seen.sum())
+    return total / count if count else None
+
+
+@torch.no_grad()
 def answers_of(runner: Runner, batches: list[Batch]) -> list[torch.Tensor]:
     """A model's answers, on the CPU. Distributions are float16, to save memory."""
     kind = torch.float16 if runner.causal else torch.float32

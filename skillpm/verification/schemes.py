@@ -20,10 +20,12 @@ from skillpm.verification.evidence import Discrepancies, Discrepancy
 
 Tensors = Mapping[str, DecodedTensor]
 _SETTINGS = "compression.settings"
+LOSSES = ("loss", "loss_base", "loss_tuned")
+"""Losses on held-out text, in nats per token: of the pack, the base and the tuned model."""
 _OWN_KEYS = {
     "lossless": frozenset({"adapter", "effort"}),
     "graftllm": frozenset({"alpha", "energy", "rank", "mlp_rank", "columns", "group"}),
-    "auto": frozenset({"budget", "keep", "curve", "divergence", "of"}),
+    "auto": frozenset({"budget", "keep", "curve", "divergence", "of", *LOSSES}),
 }
 """The settings that only one scheme has."""
 
@@ -196,7 +198,7 @@ def _check_auto(manifest: Manifest, size: int) -> Discrepancies:
         yield Discrepancy(f"{_SETTINGS}.keep", settings["keep"], "a number above 0 and at most 1")
     if "budget" in settings:
         yield from _check_budget(settings["budget"], manifest.compression.delta_bytes, size)
-    for key in ("divergence", "of"):
+    for key in ("divergence", "of", *LOSSES):
         value = settings.get(key, 0.0)
         if not _is_number(value):
             yield Discrepancy(f"{_SETTINGS}.{key}", value, "a number of at least 0")

@@ -41,7 +41,7 @@ def estimated_bytes(
     `codecs.lossless_contexts`: the exponent of the reference, or with it the class of the row.
     """
     if reference.itemsize > WIDEST:
-        return _UNCOMPRESSED * reference.itemsize * reference.shape[1] * sizes.size
+        return _UNCOMPRESSED * float(reference.itemsize * reference.shape[1] * sizes.size)
     folded = difference(reference.reshape(-1), tuned.reshape(-1), dtype)
     exponents = exponents_of(reference.reshape(-1), dtype)
     weights = np.repeat(strata.row_weights, reference.shape[1])

@@ -53,8 +53,7 @@ class Buckets:
 
     def columns(self, used: npt.NDArray[np.bool_]) -> "Buckets":
         """Keep the column classes in `used`."""
-        kept = (each[:, used] for each in (self.counts, self.sums, self.squares))
-        return Buckets(*kept, self.stride)
+        return Buckets(self.counts[:, used], self.sums[:, used], self.squares[:, used], self.stride)
 
     def without_zero_columns(self, own: Floats, other: Floats) -> "Buckets":
         """Leave out the columns of a factor that are zero in it or in the other factor.

@@ -52,13 +52,15 @@ class MetricFactor:
         """Return Nᵀ · matrix [d, k], where N Nᵀ is the factor. Costs O(d²·k) for a full factor."""
         if self.factor.ndim == 1:
             return self.factor.sqrt()[:, None] * matrix
-        return self.upper.T @ matrix
+        whitened: torch.Tensor = self.upper.T @ matrix
+        return whitened
 
     def unwhiten(self, matrix: torch.Tensor) -> torch.Tensor:
         """Return N⁻ᵀ · matrix [d, k], the inverse of `whiten`'s transpose."""
         if self.factor.ndim == 1:
             return self.factor.rsqrt()[:, None] * matrix
-        return torch.linalg.solve_triangular(self.upper.T, matrix, upper=False)
+        solved: torch.Tensor = torch.linalg.solve_triangular(self.upper.T, matrix, upper=False)
+        return solved
 
     @cached_property
     def upper(self) -> torch.Tensor:
@@ -67,7 +69,8 @@ class MetricFactor:
         N[i, i]² is the weight of coordinate i after the later ones compensate its error.
         """
         flipped = torch.linalg.cholesky(self.factor.flip(0, 1).double())
-        return flipped.flip(0, 1).to(self.factor.dtype)
+        upper: torch.Tensor = flipped.flip(0, 1).to(self.factor.dtype)
+        return upper
 
     @cached_property
     def inverse_cholesky(self) -> torch.Tensor:

@@ -44,7 +44,8 @@ def classes_of(magnitudes: Floats) -> Classes:
     """Return the class of each row or column [m], from its mean magnitude [m]."""
     overall = float(magnitudes.mean()) or 1.0
     octaves = np.rint(np.log2(magnitudes / overall + 2.0**-_LOWEST))
-    return np.clip(octaves + _LOWEST, 0, CLASSES - 1).astype(np.int32)
+    classes: Classes = np.clip(octaves + _LOWEST, 0, CLASSES - 1).astype(np.int32)
+    return classes
 
 
 def stratify(magnitudes: Floats, quota: int) -> Strata:

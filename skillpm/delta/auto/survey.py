@@ -6,6 +6,7 @@ estimated, nor is a low-rank form that is larger than exact encoding.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import torch
 
@@ -158,7 +159,7 @@ class _Ladders:
     @property
     def _largest(self) -> float:
         """A bound of all entries in the units of a grid."""
-        rows, columns = (float(side.diagonal.max()) ** 0.5 for side in self.metric.sides)
+        rows, columns = (sqrt(float(side.diagonal.max())) for side in self.metric.sides)
         return self.sums.largest * rows * columns
 
     def _factored(self, factors: FactorEstimate) -> Iterator[tuple[int, CandidatePoint]]:

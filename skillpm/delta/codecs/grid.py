@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from skillpm.delta.codecs.shared.boxes import Box, flat_of
+from skillpm.delta.codecs.shared.classes import Narrow
 from skillpm.delta.codecs.shared.coded import (
     Matrix,
-    Narrow,
     Sections,
     encode_matrix,
     join,

@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 
 from skillpm.delta.codecs.shared.base import setting
-from skillpm.delta.codecs.shared.classes import Codes
+from skillpm.delta.codecs.shared.classes import Codes, Narrow
 from skillpm.delta.codecs.shared.coded import (
     Matrix,
-    Narrow,
     Sections,
     encode_matrix,
     join,

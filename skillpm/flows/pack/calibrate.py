@@ -1,6 +1,7 @@
 """`pack --calibration`: Fisher factors from most of the text, divergence on the held-out rest."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,17 +14,41 @@ from skillpm.delta.auto.weights import Calibrated
 from skillpm.errors import GraftError
 from skillpm.flows.pack.model_pair import ModelPair
 from skillpm.flows.session.session import Session
-from skillpm.running.runner import Batch, Runner, answers_of, divergence
+from skillpm.running.runner import Batch, Runner, answers_of, divergence, token_loss
 
 if TYPE_CHECKING:
     from skillpm.delta.decoding.open_pack import OpenPack
 
+_LEAST_GAIN = 1e-3
+"""A smaller gain in loss, in nats per token, is not measured reliably on held-out text."""
 HELD_OUT = 4
 """Every fourth batch is held out, to measure the divergence of a pack."""
 MOST_TOKENS = 1 << 17
 """The most tokens for the Fisher factors. More text takes longer and does not improve them."""
 MOST_HELD_OUT = 1 << 13
 """The most tokens in held-out batches."""
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """What the base, or the base with a pack, does on held-out text.
+
+    `divergence` is that from the tuned model. `loss` is the mean loss in nats per token. It is None
+    for an encoder, which predicts no token.
+    """
+
+    divergence: float
+    loss: float | None
+
+    def gain_kept(self, base: "Fidelity", tuned: float | None) -> float | None:
+        """The share of the tuned model's gain in loss over the base that is kept.
+
+        None if the tuned model does not gain.
+        """
+        if self.loss is None or base.loss is None or tuned is None:
+            return None
+        gain = base.loss - tuned
+        return (base.loss - self.loss) / gain if gain > _LEAST_GAIN else None
 
 
 @dataclass
@@ -37,15 +62,19 @@ class Calibration:
 
     def __post_init__(self) -> None:
         self._answers = answers_of(self.runner, self.held_out)
+        self.tuned_loss = token_loss(self.runner, self.held_out)
 
-    def divergence(self, pack: "OpenPack | None" = None) -> float:
-        """The divergence of the base, or of the base with a pack, from the tuned model.
+    @cached_property
+    def base(self) -> Fidelity:
+        """The fidelity of the base alone."""
+        return self.fidelity()
 
-        Measured on the held-out batches.
-        """
+    def fidelity(self, pack: "OpenPack | None" = None) -> Fidelity:
+        """Measure the base, or the base with a pack, on the held-out batches."""
         names = {pair.tensor for pair in self.models.differing if pair.tuned}
         self.runner.place(tensors_of(self.models.reference.source, names, pack))
-        return divergence(self.runner, self.held_out, self._answers)
+        apart = divergence(self.runner, self.held_out, self._answers)
+        return Fidelity(apart, token_loss(self.runner, self.held_out))
 
 
 def calibrate(

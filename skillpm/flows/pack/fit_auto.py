@@ -26,7 +26,7 @@ from skillpm.flows.session.session import Session
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from skillpm.flows.pack.calibrate import Calibration
+    from skillpm.flows.pack.calibrate import Calibration, Fidelity
 
 NEAR = 0.995
 """The search ends if the file has between 99.5 % and 100 % of the budget."""
@@ -38,7 +38,7 @@ _MIDDLE = 0.5 * (1 + NEAR)
 _FAR = 0.1
 """A trial that leaves a larger share of the budget unused leads to a new allocation."""
 _CLOSE = 0.93
-"""The search ends if the divergence is between 93 % and 100 % of its cap."""
+"""The search ends if between 93 % and 100 % of what may be lost is lost."""
 
 
 def fit(
@@ -76,10 +76,11 @@ def _fit(
     )
     share = 1.0 - (target.keep or 0.0)
     if target.budget is not None:
-        return _fit_bytes(trials, target.budget.bytes_of(models.delta_bytes))
+        trial = _fit_bytes(trials, target.budget.bytes_of(models.delta_bytes))
+        return trial if calibration is None else _measured(trials, trial, calibration)[0]
     if calibration is None:
         return trials.run(survey.for_distortion(share))
-    return _fit_divergence(trials, share, calibration)
+    return _fit_fidelity(trials, share, calibration)
 
 
 def _fit_bytes(trials: Trials, budget: int) -> Trial:
@@ -131,35 +132,65 @@ def _next(trials: Trials, trial: Trial, ratios: SizeRatios, budget: int) -> Allo
     return refined(trial.allocation, measured, trials.entries, missing)
 
 
-def _fit_divergence(trials: Trials, share: float, calibration: "Calibration") -> Trial:
-    """The smallest encoding whose divergence on held-out text is at most `share` of the base's.
+def _fit_fidelity(trials: Trials, share: float, calibration: "Calibration") -> Trial:
+    """The smallest encoding that keeps all but `share` of what the tuned model gains.
 
-    Raises `GraftError` if no trial reaches it.
+    Both limits hold on held-out text: at most `share` of the base's divergence is left, and where
+    the tuned model has a lower loss than the base, at most `share` of that gain is lost. Raises
+    `GraftError` if no trial reaches them.
     """
-    whole = calibration.divergence()
-    cap = share * whole
+    cap = share * calibration.base.divergence
     best: Trial | None = None
     aim, low, high = share, 0.0, 0.0
     reached = float("inf")
     while trials.count < _TRIALS:
         trial = trials.run(trials.survey.for_distortion(aim))
-        divergence = calibration.divergence(trial.layers.open(trials.models))
-        reached = min(reached, divergence)
-        trials.session.say(
-            f"divergence {divergence:.4g} (limit {cap:.4g}) with {trial.layers.size} bytes"
-        )
-        if divergence <= cap and (best is None or aim > low):
-            facts = {"divergence": float(f"{divergence:.6g}"), "of": float(f"{whole:.6g}")}
-            best, low = replace(trial, scheme=trial.scheme.with_settings(facts)), aim
-        if divergence > cap:
+        trial, fidelity, kept = _measured(trials, trial, calibration)
+        lost = 0.0 if kept is None else 1.0 - kept
+        missed = max(fidelity.divergence / cap if cap else 0.0, lost / share)
+        reached = min(reached, missed)
+        if missed <= 1 and (best is None or aim > low):
+            best, low = trial, aim
+        if missed > 1:
             high = aim
-        if _CLOSE * cap <= divergence <= cap:
+        if _CLOSE <= missed <= 1:
             break
-        following = aim * max(0.1, min(10.0, 0.97 * cap / max(divergence, cap * 1e-3)))
+        following = aim * max(0.1, min(10.0, 0.97 / max(missed, 1e-3)))
         aim = (low * high) ** 0.5 if low and high and not low < following < high else following
     if best is None:
         raise GraftError(
-            f"no trial reached a divergence of at most {cap:.4g}; the best had {reached:.4g}",
+            f"no trial lost at most {share:.4g} of the divergence and of the gain; "
+            f"the best lost {reached:.4g} times as much",
             hint="use a smaller `--keep`, or `--scheme lossless`, which keeps the whole delta",
         )
     return best
+
+
+def _measured(
+    trials: Trials, trial: Trial, calibration: "Calibration"
+) -> "tuple[Trial, Fidelity, float | None]":
+    """Measure a trial on held-out text, and record the result in its settings.
+
+    Also returns the share of the gain in loss that it keeps; None if there is no gain.
+    """
+    base, tuned = calibration.base, calibration.tuned_loss
+    fidelity = calibration.fidelity(trial.layers.open(trials.models))
+    kept = fidelity.gain_kept(base, tuned)
+    facts: dict[str, Any] = {
+        "divergence": _rounded(fidelity.divergence),
+        "of": _rounded(base.divergence),
+    }
+    text = f"divergence {fidelity.divergence:.4g}, of the base {base.divergence:.4g}"
+    if fidelity.loss is not None and base.loss is not None and tuned is not None:
+        facts["loss"] = _rounded(fidelity.loss)
+        facts["loss_base"], facts["loss_tuned"] = _rounded(base.loss), _rounded(tuned)
+        text += f"; loss {fidelity.loss:.4f}, of the base {base.loss:.4f}, tuned {tuned:.4f}"
+    if kept is not None:
+        text += f"; {100 * kept:.1f} % of the gain kept"
+    trials.session.say(f"on held-out text with {trial.size} bytes: {text}")
+    return replace(trial, scheme=trial.scheme.with_settings(facts)), fidelity, kept
+
+
+def _rounded(value: float) -> float:
+    """Round to six digits."""
+    return float(f"{value:.6g}")

@@ -130,3 +130,20 @@ def test_encoding_stops_at_the_first_error_and_names_the_tensor() -> None:
     tuned = Model(dict.fromkeys(names, ("F32", (2, 2), words)))
     with pytest.raises(GraftError, match="has NaN or Inf"):
         encode_pack(base, tuned, scheme=graftllm())
+
+
+def test_a_tensor_copied_from_a_layer_has_the_same_parts_and_record() -> None:
+    writer = new_writer()
+    writer.put("a", "plain", np.random.default_rng(0).bytes(3000))
+    writer.put("a", "frame", bytes(3000))
+    writer.describe("a", Record("grid", {"fine": 2}))
+    writer.put("a/b", "plain", b"of another tensor")
+    writer.describe("a/b", Record("zero", {}))
+    layer = reader_of(writer)
+    copied = new_writer()
+    assert copied.copy(layer, "a") == Record("grid", {"fine": 2})
+    again = reader_of(copied)
+    assert again.records == {"a": layer.records["a"]}
+    assert dict(again.stored_parts("a")) == dict(layer.stored_parts("a"))
+    assert {name for name, _ in again.stored_parts("a")} == {"a/plain", "a/frame.zst"}
+    assert again.stored_bytes("a") == layer.stored_bytes("a")
