@@ -4,7 +4,7 @@ The target is a number of bytes, or a share of the delta to keep.
 """
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skillpm.delta.auto.allocate import Allocation
 from skillpm.delta.auto.metric import Weighting
