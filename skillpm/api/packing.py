@@ -34,7 +34,8 @@ class PackOptions:
     the whole file, `keep` is the share of the delta to keep; either selects the scheme `auto`.
     `effort` is a setting of the scheme `lossless`: `fast`, `normal` or `best`. `alpha`, `energy`
     and `columns` are settings of `graftllm`. `calibration`, `probes`, `router` and
-    `router_background` are files; `device` is the device that runs models for them.
+    `router_background` are files. `device` is `cpu`, `cuda` or `cuda:N`: it does the tensor maths
+    of lossy schemes, and runs the models that these files need.
     """
 
     base: Path
@@ -110,10 +111,19 @@ def build_pack(client: Client, options: PackOptions) -> "Packed":
     Raises `UsageError` for options that cannot be used together, `GraftError` if there is nothing
     to pack or a tensor cannot be packed, `IntegrityError` for damaged input.
     """
+    _check_device(options)
     scheme = _scheme(options)
     from skillpm.flows.pack.pack import pack
 
     return pack(client.session, _request(options), scheme, _attachments(options))
+
+
+def _check_device(options: PackOptions) -> None:
+    """Raise `UsageError` or `GraftError` for a device that does not exist, before work starts."""
+    if options.device not in (None, "cpu"):
+        from skillpm.delta.encoding.torch_device import ComputeDevice
+
+        ComputeDevice.find(options.device)
 
 
 def _request(options: PackOptions) -> "PackRequest":
@@ -197,12 +207,14 @@ def _scheme(options: PackOptions) -> "Scheme | EncodingTarget":
         )
     if is_auto:
         return _auto(options)
-    _check_no_calibration(options)
+    _check_unused(options)
     if options.scheme == "graftllm":
         from skillpm.delta.encoding.schemes import GraftLLM
+        from skillpm.delta.encoding.torch_device import ComputeDevice
         from skillpm.delta.encoding.torch_svd import decompose
 
-        return GraftLLM(decompose, **graftllm)
+        device = ComputeDevice(options.device or "cpu")
+        return GraftLLM(partial(decompose, device=device), **graftllm)
     from skillpm.delta.encoding.effort import EFFORTS, NORMAL
     from skillpm.delta.encoding.schemes import Lossless
 
@@ -211,18 +223,16 @@ def _scheme(options: PackOptions) -> "Scheme | EncodingTarget":
     return Lossless(options.effort or NORMAL)
 
 
-def _check_no_calibration(options: PackOptions) -> None:
-    """Raise `UsageError` for options that only the scheme `auto` uses."""
-    runs_model = options.probes is not None or options.router is not None
-    unused = [
-        name
-        for name, value in (("calibration", options.calibration), ("device", options.device))
-        if value is not None and not (name == "device" and runs_model)
-    ]
-    if unused:
+def _check_unused(options: PackOptions) -> None:
+    """Raise `UsageError` for options that the scheme `lossless` or `graftllm` does not use."""
+    hint = "add `--budget 5%` or `--keep 0.99`"
+    if options.calibration is not None:
+        raise UsageError("`--calibration` needs the scheme `auto`", hint=hint)
+    uses_device = options.scheme == "graftllm" or options.probes or options.router
+    if options.device is not None and not uses_device:
         raise UsageError(
-            f"`--{unused[0]}` needs the scheme `auto`",
-            hint="add `--budget 5%` or `--keep 0.99`",
+            "`--device` needs the scheme `auto` or `graftllm`: exact encoding uses the CPU",
+            hint=f"leave out `--device`, or {hint}",
         )
 
 
@@ -241,7 +251,8 @@ def _auto(options: PackOptions) -> "EncodingTarget":
     from skillpm.flows.pack.fit_auto import fit
     from skillpm.flows.pack.scheme import EncodingTarget
 
-    return EncodingTarget(fit, options.budget, keep, _calibration(options))
+    device = options.device or "cpu"
+    return EncodingTarget(fit, options.budget, keep, _calibration(options), device)
 
 
 def _calibration(options: PackOptions) -> "Calibrator | None":

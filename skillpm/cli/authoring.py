@@ -191,7 +191,11 @@ class PackFlags(TypedDict):
     type=click.Choice(["fast", "normal", "best"]),
     help="lossless: speed or size (default: normal).",
 )
-@click.option("--device", metavar="NAME", help="Device for models, `cpu` or `cuda` (default: cpu).")
+@click.option(
+    "--device",
+    metavar="NAME",
+    help="Device for tensors and models: `cpu`, `cuda` or `cuda:N` (default: cpu).",
+)
 @click.option(
     "--alpha",
     type=FiniteRange(0, 1),

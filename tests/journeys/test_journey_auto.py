@@ -144,7 +144,9 @@ def test_pack_budget_above_lossless_size_is_exact(
         (("--budget", "lots"), "like `5%`"),
         (("--budget", "0"), "expected more than 0"),
         (("--keep", "1.5"), "range"),
-        (("--device", "cuda"), "needs the scheme `auto`"),
+        (("--device", "cpu"), "needs the scheme `auto` or `graftllm`"),
+        (("--device", "cuda:x"), "expected `cpu`, `cuda` or `cuda:N`"),
+        (("--budget", "5%", "--device", "mps"), "expected `cpu`, `cuda` or `cuda:N`"),
     ],
 )
 def test_pack_refuses_contradictory_flags(
@@ -159,3 +161,41 @@ def test_pack_budget_that_is_too_small_is_refused(world: World, models: Any) -> 
     base, tuned = models.tuned("mlp")
     asked = ("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--budget", "1000B")
     assert "too small" in world.fail(*asked, code=1, kind="graft")
+
+
+def test_a_device_that_does_not_exist_is_refused_before_work_starts(
+    world: World, models: Any
+) -> None:
+    base, _ = models.tuned("mlp")
+    asked = ("pack", base, world.folder / "missing", "--name", "a/b", "--version", "1.0.0")
+    for options in (("--budget", "50%"), ("--scheme", "graftllm")):
+        said = world.fail(*asked, *options, "--device", "cuda:999", code=1, kind="graft")
+        assert "there is no device `cuda:999`" in said
+
+
+def test_pack_on_the_named_cpu_is_the_pack_without_a_device(
+    world: World, models: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    base, tuned = models.tuned("mlp")
+    asked = ("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--budget", "100%")
+    without = world.ask(*asked, "-o", world.folder / "a.skillpack")
+    named = world.ask(*asked, "-o", world.folder / "b.skillpack", "--device", "cpu")
+    assert named["digest"] == without["digest"]
+
+
+@pytest.mark.cuda
+def test_a_pack_made_on_cuda_verifies_and_records_the_device(world: World, models: Any) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    base, tuned = models.tuned("mlp")
+    asked = ("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--device", "cuda")
+    lossy = world.ask(*asked, "--budget", "100%", "-o", world.folder / "a.skillpack")
+    world.ask("verify", lossy["path"], "--base", base)
+    manifest = world.ask("inspect", lossy["path"])["manifest"]
+    assert manifest["compression"]["settings"]["device"] == "cuda"
+    exact = world.ask(*asked, "--budget", "300%", "-o", world.folder / "b.skillpack")
+    exact_root = world.ask("inspect", exact["path"])["manifest"]["result_root"]
+    assert exact_root == world.ask("identify", tuned)["root"]

@@ -123,6 +123,7 @@ def test_compiled_model_follows_the_active_skill(live: Worlds) -> None:
     assert torch.equal(says(compiled), base)
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("kind", KINDS)
 def test_cuda_outputs_equal_cpu_outputs(live: Worlds, kind: str) -> None:

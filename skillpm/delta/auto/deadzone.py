@@ -25,7 +25,7 @@ def fed_back(values: torch.Tensor, steps: torch.Tensor, upper: torch.Tensor) -> 
     for start in range(0, width, _BLOCK):
         stop = min(start + _BLOCK, width)
         within = upper[start:stop, start:stop]
-        errors = torch.empty(len(values), stop - start)
+        errors = torch.empty_like(values[:, start:stop])
         block = remaining[:, start:stop].clone()
         for place in range(stop - start):
             step = steps[:, start + place]

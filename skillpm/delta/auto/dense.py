@@ -48,7 +48,8 @@ class GridCoder:
         self._rows, self._columns = grid_scales(metric, feedback=feedback)
         self._unit = step * _flat_unit(metric.rows) * _flat_unit(metric.columns)
         self._codes: Narrow = np.zeros(shape, dtype=np.int8)
-        self._sums = torch.zeros(2, LEVELS, dtype=torch.float64)
+        self._device = metric.rows.factor.device
+        self._sums = torch.zeros(2, LEVELS, dtype=torch.float64, device=self._device)
 
     def add(self, first: int, delta: torch.Tensor, ulps: torch.Tensor | None = None) -> None:
         """Round the rows from `first` on.
@@ -65,7 +66,7 @@ class GridCoder:
         else:
             codes = dead_zone(values)
         codes = codes.clamp(-TOP, TOP)
-        self._store(rows, codes.to(torch.int32).numpy())
+        self._store(rows, codes.to(torch.int32).cpu().numpy())
         diagonal = self._metric.rows.diagonal
         row_weights = diagonal if len(diagonal) == 1 else diagonal[rows]
         weights = row_weights[:, None] * self._metric.columns.diagonal * grid.square()
@@ -82,16 +83,17 @@ class GridCoder:
 
     def _grid(self, rows: slice, shape: torch.Size) -> torch.Tensor:
         """Return the step of every entry of the rows, [k, n]."""
-        grid = torch.full((1, 1), self._unit).expand(shape)
+        grid = torch.full((1, 1), self._unit, device=self._device).expand(shape)
         if self._rows is not None:
-            scales = from_logs(self._rows, SCALE_FINE)
-            grid = (
-                grid
-                * torch.from_numpy(scales if len(scales) == 1 else scales[rows]).float()[:, None]
-            )
+            scales = self._placed(self._rows)
+            grid = grid * (scales if len(scales) == 1 else scales[rows])[:, None]
         if self._columns is not None:
-            grid = grid * torch.from_numpy(from_logs(self._columns, SCALE_FINE)).float()
+            grid = grid * self._placed(self._columns)
         return grid
+
+    def _placed(self, logs: Logs) -> torch.Tensor:
+        """Return scales [d] on the device of the metric, float32."""
+        return torch.from_numpy(from_logs(logs, SCALE_FINE)).float().to(self._device)
 
     def coded(self) -> CodedGrid | None:
         """Return the coded matrix; None if all codes are zero."""
@@ -119,8 +121,8 @@ def _scales(side: MetricFactor, *, feedback: bool) -> Logs | None:
     if side.is_flat:
         return None
     if feedback and side.factor.ndim > 1:
-        return to_logs(side.inverse_cholesky.diagonal().double().numpy(), SCALE_FINE)
-    return to_logs(side.diagonal.rsqrt().double().numpy(), SCALE_FINE)
+        return to_logs(side.inverse_cholesky.diagonal().double().cpu().numpy(), SCALE_FINE)
+    return to_logs(side.diagonal.rsqrt().double().cpu().numpy(), SCALE_FINE)
 
 
 def _centroid_sums(
@@ -145,7 +147,7 @@ def _centroids(sums: torch.Tensor) -> list[float]:
     Without sums, it is the code itself.
     """
     centroids: list[float] = []
-    for magnitude, (weight, total) in enumerate(sums.T.tolist(), start=1):
+    for magnitude, (weight, total) in enumerate(sums.T.cpu().tolist(), start=1):
         mean = total / (weight or 1.0)
         centroids.append(min(max(mean, magnitude - 0.5), magnitude + 0.5) if weight else magnitude)
     return centroids
@@ -160,5 +162,5 @@ def code_signs(delta: torch.Tensor, metric: ErrorMetric) -> CodedSigns | None:
     means = (delta.abs() * weights).sum(1) / weights.sum()
     if not bool((means > 0).all()):
         return None
-    rows = to_logs(means.double().numpy(), SIGN_FINE)
-    return CodedSigns((delta < 0).numpy(), rows, None, SIGN_FINE)
+    rows = to_logs(means.double().cpu().numpy(), SIGN_FINE)
+    return CodedSigns((delta < 0).cpu().numpy(), rows, None, SIGN_FINE)

@@ -19,6 +19,7 @@ from skillpm.delta.auto.profile import has_feedback
 from skillpm.delta.auto.rows import TensorRows, is_large
 from skillpm.delta.codecs.grid import CodedGrid, rows_of
 from skillpm.delta.codecs.shared.protocol import CodedTensor
+from skillpm.delta.codecs.svd_ec import CodedFactors
 from skillpm.delta.codecs.svd_ec_grid import CodedHybrid
 
 HYBRID_THRESHOLD = 2.0 ** (HYBRID_CUT / PER_OCTAVE)
@@ -39,8 +40,9 @@ def encode_choice(
     if is_large(rows.spec):
         return _large_grid(rows, metric, choice.step)
     (block,), dtype = rows.blocks(), rows.spec.dtype
-    delta, exponents = block.delta(dtype), block.exponents(dtype)
-    ulps = ulps_of(exponents, dtype).reshape(delta.shape)
+    delta, exponents = rows.delta(block), block.exponents(dtype)
+    ulps = rows.device.place(ulps_of(exponents, dtype)).reshape(delta.shape)
+    metric = metric.on(rows.device)
     feedback = feedback and has_feedback(delta.shape)
     grid_feedback = feedback and not on_lattice(delta)
     if choice.family == "grid":
@@ -62,21 +64,32 @@ def _hybrid(
     low_rank = code_factors(kept, step, feedback=feedback) if kept is not None else None
     if low_rank is None:
         return None
-    rest = whitened.delta - torch.from_numpy(low_rank.decoded_delta()).float()
+    rest = whitened.delta - _decoded(low_rank, whitened.delta.device)
     residual = code_grid(rest, whitened.metric, step, feedback=feedback, ulps=ulps)
     return None if residual is None else CodedHybrid(low_rank, residual)
 
 
+def _decoded(coded: CodedFactors, device: torch.device) -> torch.Tensor:
+    """Return the delta [m, n] of factors: exact on the CPU, a product in float32 elsewhere."""
+    if device.type == "cpu":
+        return torch.from_numpy(coded.decoded_delta()).float()
+    left, right = (torch.from_numpy(side).float().to(device) for side in coded.scaled_factors())
+    return left @ right
+
+
 def _large_grid(rows: TensorRows, metric: ErrorMetric, step: float) -> CodedGrid | None:
     """Code a large tensor block by block. Holds its integers and exponents in memory."""
-    diagonal = ErrorMetric(MetricFactor(metric.rows.diagonal), metric.columns)
+    placed = metric.on(rows.device)
+    diagonal = ErrorMetric(MetricFactor(placed.rows.diagonal), placed.columns)
     coder, dtype = GridCoder(rows_of(rows.spec), diagonal, step), rows.spec.dtype
     exponents = np.empty(rows.spec.elements, dtype=np.uint8)
     width = rows_of(rows.spec)[1]
     for block in rows.blocks():
-        start, delta = block.first * width, block.delta(dtype)
+        start, delta = block.first * width, rows.delta(block)
         within = exponents[start : start + block.tuned.size]
         within[:] = block.exponents(dtype)
-        coder.add(block.first, delta, ulps_of(within, dtype).reshape(delta.shape))
+        coder.add(
+            block.first, delta, rows.device.place(ulps_of(within, dtype)).reshape(delta.shape)
+        )
     coded = coder.coded()
     return coded and replace(coded, exponents=exponents)

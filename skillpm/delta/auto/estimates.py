@@ -71,7 +71,7 @@ class DenseScales:
         """Return the scales of a matrix and its sample, from `dense_scales`."""
         rows, columns = scales
         if len(rows) > 1:
-            rows = rows[torch.from_numpy(strata.rows)]
+            rows = rows[torch.from_numpy(strata.rows).to(rows.device)]
         return cls(rows, columns, sums.columns, energy)
 
 
@@ -95,10 +95,10 @@ class DenseEstimate:
     ) -> None:
         self._strata = strata
         self._energy = scales.energy
-        squares = scales.energies * scales.columns.double().square().numpy()
+        squares = scales.energies * scales.columns.double().square().cpu().numpy()
         classes = classes_of(np.sqrt(squares))
         self._column_bits = steps_bits(classes)
-        values = (sample * scales.rows[:, None] * scales.columns).numpy()
+        values = (sample * scales.rows[:, None] * scales.columns).cpu().numpy()
         self._magnitudes = SortedMagnitudes(values, strata.classes, classes, strata.weights)
         self._by_octave = None
         if octaves is not None:
@@ -153,7 +153,7 @@ class FactorEstimate:
 
     def __init__(self, spectrum: Spectrum) -> None:
         self.spectrum = spectrum
-        sigma = spectrum.sigma.double().numpy()
+        sigma = spectrum.sigma.double().cpu().numpy()
         octaves = np.ceil(PER_OCTAVE * np.log2(sigma)).astype(np.int32)
         self._lowest = int(octaves.min())
         self._classes = octaves - self._lowest
@@ -212,12 +212,12 @@ class _FactorSide:
     """One factor [d, r], sampled and sorted by classes of its rows and of its singular values."""
 
     def __init__(self, vectors: torch.Tensor, spread: float, classes: Classes) -> None:
-        magnitudes = vectors.square().sum(1).sqrt().double().numpy()
+        magnitudes = vectors.square().sum(1).sqrt().double().cpu().numpy()
         strata = stratify(magnitudes, max(1, SAMPLE // vectors.shape[1]))
         self._spread = spread
         self.row_bits = strata.class_bits
         self.magnitudes = SortedMagnitudes(
-            vectors[torch.from_numpy(strata.rows)].numpy(),
+            vectors[torch.from_numpy(strata.rows).to(vectors.device)].cpu().numpy(),
             strata.classes,
             classes,
             strata.weights,
@@ -252,7 +252,8 @@ def hybrid_sample(
 ) -> torch.Tensor:
     """Return what the rounded low-rank part leaves of sampled rows [k, n] of a delta."""
     spectrum, step = factors.spectrum, step_of(index)
-    kept, rows = factors.kept(index, HYBRID_CUT), torch.from_numpy(strata.rows)
+    kept = factors.kept(index, HYBRID_CUT)
+    rows = torch.from_numpy(strata.rows).to(sample.device)
     left, left_fit = _rounded(spectrum.left[rows, :kept], strata.row_weights, step)
     right, right_fit = _rounded(spectrum.right[:, :kept], np.ones(1), step)
     left *= left_fit * right_fit / spectrum.sigma[:kept]
@@ -266,7 +267,7 @@ def _rounded(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return rounded vectors [d, r], and the coefficient [r] by which each is nearest."""
     rounded = dead_zone(vectors / step) * step
-    weighted = rounded * torch.from_numpy(weights).float()[:, None]
+    weighted = rounded * torch.from_numpy(weights).float().to(rounded.device)[:, None]
     squares = (weighted * rounded).sum(0)
     return rounded, (weighted * vectors).sum(0) / squares.clamp_min(1e-30)
 

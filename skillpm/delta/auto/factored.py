@@ -88,14 +88,14 @@ def code_factors(whitened: WhitenedDelta, step: float, *, feedback: bool) -> Cod
 
 
 def _integers(codes: torch.Tensor) -> npt.NDArray[np.int32]:
-    return codes.to(torch.int32).numpy()
+    return codes.to(torch.int32).cpu().numpy()
 
 
 def factor_scales(side: MetricFactor) -> Logs | None:
     """Return the logarithms of the scales of one factor's rows; None if it has none."""
     if side.factor.ndim > 1 or side.is_flat:
         return None
-    return to_logs(side.factor.rsqrt().double().numpy(), SCALE_FINE)
+    return to_logs(side.factor.rsqrt().double().cpu().numpy(), SCALE_FINE)
 
 
 def _round(
@@ -104,7 +104,8 @@ def _round(
     """Round column k of a factor [d, r] with the step steps[k], in the metric's unit."""
     logs = factor_scales(side)
     if logs is not None:
-        grid = torch.from_numpy(from_logs(logs, SCALE_FINE)).float()[:, None] * steps
+        scales = torch.from_numpy(from_logs(logs, SCALE_FINE)).float().to(factor.device)
+        grid = scales[:, None] * steps
         codes = dead_zone(factor / grid)
         return _Rounded(codes, codes * grid, steps, logs)
     if feedback and side.factor.ndim > 1:
@@ -128,14 +129,15 @@ def _refit(whitened: WhitenedDelta, left: torch.Tensor, right: torch.Tensor) -> 
     gram = (left.T @ weighed_left).double() * (right.T @ weighed_right).double()
     target = ((whitened.delta.T @ weighed_left).double() * weighed_right.double()).sum(0)
     scale = gram.diagonal().rsqrt()
-    gram = gram * scale[:, None] * scale + 1e-6 * torch.eye(len(gram), dtype=gram.dtype)
+    gram = gram * scale[:, None] * scale
+    gram.diagonal().add_(1e-6)  # keeps the system regular
     solved: torch.Tensor = torch.linalg.solve(gram, target * scale) * scale
     return solved
 
 
 def _to_rank_logs(coefficients: torch.Tensor) -> tuple[Logs, npt.NDArray[np.int32]]:
     """Return the logarithms of the magnitudes of coefficients [r], and their signs [r]."""
-    values = coefficients.double().numpy()
+    values = coefficients.double().cpu().numpy()
     signs = np.where(values < 0, -1, 1).astype(np.int32)
     floor = np.abs(values).max() * 2.0**-40
     return to_logs(np.maximum(np.abs(values), floor), RANK_FINE), signs

@@ -12,6 +12,8 @@ from typing import Protocol
 
 import torch
 
+from skillpm.delta.encoding.torch_device import ComputeDevice
+
 DAMPING = 0.003
 """Added to the diagonal of a factor, as a share of its mean; the value that GPTQ uses."""
 
@@ -29,7 +31,7 @@ class MetricFactor:
         extra = DAMPING * diagonal.mean().clamp_min(torch.finfo(torch.float32).tiny)
         if factor.ndim == 1:
             return cls(factor + extra)
-        return cls(factor + torch.eye(len(factor)) * extra)
+        return cls(factor + torch.eye(len(factor), device=factor.device) * extra)
 
     @property
     def is_flat(self) -> bool:
@@ -74,7 +76,7 @@ class MetricFactor:
     def inverse_cholesky(self) -> torch.Tensor:
         """The upper triangular U with UᵀU = factor⁻¹, by which GPTQ distributes rounding errors."""
         upper = self.upper.double()
-        unit = torch.eye(len(upper), dtype=upper.dtype)
+        unit = torch.eye(len(upper), dtype=upper.dtype, device=upper.device)
         inverse: torch.Tensor = torch.linalg.solve_triangular(upper, unit, upper=True)
         return inverse.to(self.factor.dtype)
 
@@ -106,6 +108,10 @@ class ErrorMetric:
         """Give every entry the weight `weight`."""
         rows = torch.full((shape[0],), weight)
         return cls(MetricFactor(rows), MetricFactor(torch.ones(shape[1])))
+
+    def on(self, device: ComputeDevice) -> "ErrorMetric":
+        """Return the metric with its factors on a device."""
+        return ErrorMetric(*(MetricFactor(device.place(side.factor)) for side in self.sides))
 
     def distortion(self, error: torch.Tensor) -> float:
         """Return D(E) for an error E [m, n]."""

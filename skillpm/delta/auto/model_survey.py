@@ -1,7 +1,6 @@
 """Surveys a model: the candidates of all its tensors, read once; and allocations among them."""
 
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Self
@@ -9,16 +8,20 @@ from typing import Self
 import torch
 
 from skillpm.delta.auto.allocate import Allocation, Frontier
-from skillpm.delta.auto.metric import Weighting
+from skillpm.delta.auto.metric import ErrorMetric, Weighting
 from skillpm.delta.auto.points import CandidatePoint, TensorSurvey
-from skillpm.delta.auto.rows import TensorRows
-from skillpm.delta.auto.survey import survey_tensor
+from skillpm.delta.auto.rows import TensorRows, is_large
+from skillpm.delta.auto.survey import survey_tensors
 from skillpm.delta.codecs.grid import rows_of
 from skillpm.delta.encoding.encode import EncodingJob
+from skillpm.delta.encoding.torch_device import CPU, ComputeDevice
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.streams import pair_chunks
+from skillpm.parallel import parallel_map
 from skillpm.spec.dtypes import TensorSpec, is_float
 
+BATCH = 1 << 23
+"""The most entries of tensors that an accelerator decomposes by one call."""
 Saved = Callable[[str], TensorSurvey | None]
 """Returns the saved survey of a tensor, or None."""
 Save = Callable[[str, TensorSurvey], None]
@@ -47,22 +50,20 @@ class ModelSurvey:
         pairs: Iterable[Pair],
         weighting: Weighting,
         *,
+        device: ComputeDevice = CPU,
         saved: Saved = lambda _tensor: None,
         save: Save = lambda _tensor, _survey: None,
     ) -> Self:
-        """Survey all tensors, several at once; `saved` and `save` keep results between commands."""
+        """Survey all tensors, several at once; `saved` and `save` keep results between commands.
+
+        While one thread waits for the device, others read.
+        """
         torch.set_num_threads(1)  # two tensors at once are faster than two threads on one
+        work = _Work(job, weighting, device, saved, save)
         chosen = [pair for pair in pairs if encodable(pair)]
-        survey = partial(_survey, job, weighting, saved, save)
-        with ThreadPoolExecutor(job.workers) as pool:
-            try:
-                surveyed = list(pool.map(survey, chosen))
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-        kept = {
-            pair.tensor: survey for pair, survey in zip(chosen, surveyed, strict=True) if survey
-        }
+        surveyed = parallel_map(work.survey, batches(chosen, device), workers=job.workers)
+        found = {tensor: survey for batch in surveyed for tensor, survey in batch.items()}
+        kept = {pair.tensor: found[pair.tensor] for pair in chosen if pair.tensor in found}
         points = {tensor: survey.points for tensor, survey in kept.items()}
         return cls(points, sum(survey.energy for survey in kept.values()))
 
@@ -99,17 +100,54 @@ class ModelSurvey:
         return [point for number, point in enumerate(curve) if point not in curve[:number]]
 
 
-def _survey(
-    job: EncodingJob, weighting: Weighting, saved: Saved, save: Save, pair: Pair
-) -> TensorSurvey | None:
-    """Return the survey of a tensor: a saved one, or computed and saved now."""
+def batches(pairs: Iterable[Pair], device: ComputeDevice) -> list[list[Pair]]:
+    """Group small tensors of one shape for an accelerator; on the CPU each pair is alone."""
+    found: list[list[Pair]] = []
+    filling: dict[tuple[object, ...], list[Pair]] = {}
+    for pair in pairs:
+        spec = _spec(pair)
+        most = 1 if device.is_cpu or is_large(spec) else max(1, BATCH // max(1, spec.elements))
+        key = (spec.dtype, spec.shape)
+        if len(filling.get(key, ())) in (0, most):
+            filling[key] = []
+            found.append(filling[key])
+        filling[key].append(pair)
+    return found
+
+
+def _spec(pair: Pair) -> TensorSpec:
     spec = encodable(pair)
-    assert spec is not None  # noqa: S101 - for the type checker; the caller ensures it
-    survey = saved(pair.tensor)
-    if survey is None:
-        rows = TensorRows(spec, partial(pair_chunks, job.base, job.tuned, pair))
-        survey = survey_tensor(pair, rows, weighting.metric(pair.tensor, rows_of(spec)))
-        if survey is not None:
-            save(pair.tensor, survey)
-    job.advance(spec.nbytes)
-    return survey
+    assert spec is not None  # noqa: S101 - for the type checker; callers ensure it
+    return spec
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Surveys batches of tensors of two models."""
+
+    job: EncodingJob
+    weighting: Weighting
+    device: ComputeDevice
+    saved: Saved
+    save: Save
+
+    def survey(self, batch: Sequence[Pair]) -> dict[str, TensorSurvey]:
+        """Return the surveys by tensor: saved ones, or computed and saved now.
+
+        A tensor that can only be stored exactly has none.
+        """
+        known = {pair.tensor: self.saved(pair.tensor) for pair in batch}
+        missing = [pair for pair in batch if known[pair.tensor] is None]
+        surveys = survey_tensors([self._tensor(pair) for pair in missing])
+        for pair, survey in zip(missing, surveys, strict=True):
+            known[pair.tensor] = survey
+            if survey is not None:
+                self.save(pair.tensor, survey)
+        self.job.advance(sum(_spec(pair).nbytes for pair in batch))
+        return {tensor: survey for tensor, survey in known.items() if survey is not None}
+
+    def _tensor(self, pair: Pair) -> tuple[Pair, TensorRows, ErrorMetric]:
+        spec = _spec(pair)
+        read = partial(pair_chunks, self.job.base, self.job.tuned, pair)
+        metric = self.weighting.metric(pair.tensor, rows_of(spec))
+        return pair, TensorRows(spec, read, self.device), metric

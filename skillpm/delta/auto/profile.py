@@ -1,6 +1,6 @@
 """What a survey needs to know of one tensor's delta: energies of rows, a sample, the spectrum."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -78,7 +78,7 @@ class RowSums:
         """Sum over blocks of whole rows [k, n], in order."""
         columns, rows = metric.columns, metric.rows.diagonal
         sizes, squares = list[torch.Tensor](), list[torch.Tensor]()
-        by_column = torch.zeros(len(columns.diagonal), dtype=torch.float64)
+        by_column = torch.zeros_like(columns.diagonal, dtype=torch.float64)
         energy, largest, first = 0.0, 0.0, 0
         for block in blocks:
             size, square = block.abs(), block.square()
@@ -95,11 +95,11 @@ class RowSums:
             largest = top if not top <= largest else largest  # NaN stays
             first += len(block)
         return cls(
-            torch.cat(sizes).double().numpy(),
-            torch.cat(squares).double().numpy(),
-            by_column.numpy(),
+            torch.cat(sizes).double().cpu().numpy(),
+            torch.cat(squares).double().cpu().numpy(),
+            by_column.cpu().numpy(),
             float(columns.diagonal.double().sum()),
-            rows.double().expand(first).numpy(),
+            rows.double().expand(first).cpu().numpy(),
             energy,
             largest,
         )
@@ -145,12 +145,30 @@ class Spectrum:
     @classmethod
     def of(cls, delta: torch.Tensor, metric: ErrorMetric) -> "Spectrum":
         """Decompose a delta [m, n] that is not zero. Costs O(m·n·min(m, n))."""
-        whitened = metric.columns.whiten(metric.rows.whiten(delta).T).T
+        return cls.of_batch([(delta, metric)])[0]
+
+    @classmethod
+    def of_batch(cls, tensors: Sequence[tuple[torch.Tensor, ErrorMetric]]) -> "list[Spectrum]":
+        """Decompose deltas of one shape [m, n], none of them zero, at once."""
+        whitened = [
+            metric.columns.whiten(metric.rows.whiten(delta).T).T for delta, metric in tensors
+        ]
+        vectors = scaled_vectors_of(whitened)
+        return [
+            cls._placed(matrix, metric, scaled)
+            for matrix, (_, metric), scaled in zip(whitened, tensors, vectors, strict=True)
+        ]
+
+    @classmethod
+    def _placed(
+        cls, whitened: torch.Tensor, metric: ErrorMetric, vectors: "ScaledVectors"
+    ) -> "Spectrum":
+        """Return the spectrum of a whitened delta [m, n] from its vectors."""
         energy = float(whitened.double().square().sum())
-        left, sigma, right = scaled_vectors(whitened)
-        feedback = has_feedback(delta.shape)
-        rows = Scale.of(metric.rows, delta.shape[0], feedback=feedback)
-        columns = Scale.of(metric.columns, delta.shape[1], feedback=feedback)
+        left, sigma, right = vectors
+        feedback = has_feedback(whitened.shape)
+        rows = Scale.of(metric.rows, whitened.shape[0], feedback=feedback)
+        columns = Scale.of(metric.columns, whitened.shape[1], feedback=feedback)
         left = _placed(left, metric.rows, rows)
         return cls(sigma, left, _placed(right, metric.columns, columns), rows, columns, energy)
 
@@ -162,11 +180,27 @@ def _placed(vectors: torch.Tensor, side: MetricFactor, scale: Scale) -> torch.Te
     return side.unwhiten(vectors) * scale.values[:, None]
 
 
-def scaled_vectors(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+ScaledVectors = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def scaled_vectors(matrix: torch.Tensor) -> ScaledVectors:
     """Return U·S [m, r], S [r] and V·S [n, r] of the thin SVD, from the shorter Gram matrix."""
-    tall = matrix.shape[0] >= matrix.shape[1]
-    narrow = matrix if tall else matrix.T
-    values, vectors = torch.linalg.eigh(narrow.T @ narrow)
+    return scaled_vectors_of([matrix])[0]
+
+
+def scaled_vectors_of(matrices: Sequence[torch.Tensor]) -> list[ScaledVectors]:
+    """Return U·S, S and V·S of several matrices of one shape, decomposed by one call."""
+    tall = matrices[0].shape[0] >= matrices[0].shape[1]
+    narrow = [matrix if tall else matrix.T for matrix in matrices]
+    grams = torch.stack([matrix.T @ matrix for matrix in narrow])
+    values, vectors = torch.linalg.eigh(grams)
+    return [_scaled(*each, tall=tall) for each in zip(narrow, values, vectors, strict=True)]
+
+
+def _scaled(
+    narrow: torch.Tensor, values: torch.Tensor, vectors: torch.Tensor, *, tall: bool
+) -> ScaledVectors:
+    """Return U·S, S and V·S from the eigenvalues and the eigenvectors of a Gram matrix."""
     sigma = values.flip(0).clamp_min(0).sqrt()
     kept = sigma > sigma[0] * LEAST_SIGMA if len(sigma) else sigma > 0
     sigma, vectors = sigma[kept], vectors.flip(1)[:, kept]

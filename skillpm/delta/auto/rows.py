@@ -14,7 +14,7 @@ import torch
 from skillpm.delta.auto.strata import Places
 from skillpm.delta.codecs.grid import rows_of
 from skillpm.delta.codecs.lossless_contexts import exponents_of
-from skillpm.delta.tensors.rounding import to_float64
+from skillpm.delta.encoding.torch_device import CPU, ComputeDevice
 from skillpm.delta.tensors.streams import Chunk
 from skillpm.delta.tensors.words import Bytes, Words
 from skillpm.spec.dtypes import TensorSpec
@@ -37,13 +37,9 @@ class RowBlock:
         """Return the exponents of the reference [k · n]."""
         return exponents_of(self.reference.reshape(-1), dtype)
 
-    def delta(self, dtype: str) -> torch.Tensor:
+    def delta(self, dtype: str, device: ComputeDevice = CPU) -> torch.Tensor:
         """Return tuned - reference [k, n], float32; NaN and Inf if a value is not finite."""
-        shape = self.reference.shape
-        with np.errstate(over="ignore", invalid="ignore"):  # callers check for Inf and NaN
-            tuned = to_float64(self.tuned.reshape(-1), dtype)
-            tuned -= to_float64(self.reference.reshape(-1), dtype)
-            return torch.from_numpy(tuned.astype(np.float32).reshape(shape))
+        return device.difference(self.reference, self.tuned, dtype)
 
 
 def is_large(spec: TensorSpec) -> bool:
@@ -71,10 +67,15 @@ def row_blocks(spec: TensorSpec, chunks: Iterable[Chunk]) -> Iterator[RowBlock]:
 
 @dataclass(frozen=True)
 class TensorRows:
-    """A tensor of both models that can be read several times."""
+    """A tensor of both models that can be read several times. Deltas are placed on `device`."""
 
     spec: TensorSpec
     read: Callable[[], Iterable[Chunk]]
+    device: ComputeDevice = CPU
+
+    def delta(self, block: RowBlock) -> torch.Tensor:
+        """Return the delta [k, n] of a block, float32."""
+        return block.delta(self.spec.dtype, self.device)
 
     def blocks(self) -> Iterator[RowBlock]:
         """Yield the rows: all at once, or some at a time if the tensor is large."""
@@ -89,7 +90,7 @@ class TensorRows:
     def whole(self) -> torch.Tensor:
         """Return the whole delta [m, n], float32, of a tensor that is not large."""
         (block,) = self.blocks()
-        return block.delta(self.spec.dtype)
+        return self.delta(block)
 
     def sampled(self, rows: Places) -> RowBlock:
         """Return some rows, given in ascending order. Reads the whole tensor."""

@@ -13,6 +13,7 @@ from skillpm.delta.codecs import zero
 from skillpm.delta.codecs.grid import rows_of
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.encoding.schemes import Lossless
+from skillpm.delta.encoding.torch_device import CPU, ComputeDevice
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.streams import Chunk
 
@@ -26,12 +27,14 @@ class Auto:
     """Encodes each tensor as allocated. `requested` are the settings of the command.
 
     `encoded` returns layers of earlier trials, from which unchanged tensors are copied.
+    Matrices are decomposed and rounded on `device`.
     """
 
     weighting: Weighting
     allocation: Allocation
     requested: Mapping[str, Any]
     encoded: Encoded = lambda _tensor, _choice: None
+    device: ComputeDevice = CPU
     name: str = "auto"
 
     @property
@@ -61,5 +64,5 @@ class Auto:
         if choice.family == "lossless" or spec is None:
             return Lossless().encode(pair, chunks, writer)
         metric = self.weighting.metric(pair.tensor, rows_of(spec))
-        coded = encode_choice(TensorRows(spec, lambda: chunks), metric, choice)
+        coded = encode_choice(TensorRows(spec, lambda: chunks, self.device), metric, choice)
         return zero.encode(spec, writer) if coded is None else coded.write(spec, writer)

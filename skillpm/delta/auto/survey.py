@@ -4,7 +4,7 @@ Grid and exact encoding are estimated first. A step whose grid is larger than ex
 estimated, nor is a low-rank form that is larger than exact encoding.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import sqrt
@@ -63,10 +63,28 @@ def survey_tensor(pair: Pair, rows: TensorRows, metric: ErrorMetric) -> TensorSu
     A tensor that is not large is read once and decomposed once, O(m·n·min(m, n)). A large one is
     read twice.
     """
+    return survey_tensors([(pair, rows, metric)])[0]
+
+
+def survey_tensors(
+    tensors: Sequence[tuple[Pair, TensorRows, ErrorMetric]],
+) -> list[TensorSurvey | None]:
+    """Survey tensors of one shape. Their decompositions are one call. Holds all of their deltas."""
+    read = [_read(pair, rows, metric.on(rows.device)) for pair, rows, metric in tensors]
+    codable = [each for each in read if each is not None]
+    matrices = [(each.delta, each.metric) for each in codable if each.delta is not None]
+    spectra = iter(Spectrum.of_batch(matrices) if matrices else ())
+    return [
+        None if each is None else each.survey(None if each.delta is None else next(spectra))
+        for each in read
+    ]
+
+
+def _read(pair: Pair, rows: TensorRows, metric: ErrorMetric) -> "_Ladders | None":
+    """Read a tensor, and estimate the bytes of exact encoding; None if it must be exact."""
     held = None if is_large(rows.spec) else next(rows.blocks())
-    dtype = rows.spec.dtype
     blocks = rows.blocks() if held is None else iter((held,))
-    deltas = (block.delta(dtype) for block in blocks)
+    deltas = map(rows.delta, blocks)
     delta = None if held is None else next(deltas)
     sums = RowSums.of(deltas if delta is None else iter((delta,)), metric)
     if not sums.is_codable:
@@ -74,8 +92,9 @@ def survey_tensor(pair: Pair, rows: TensorRows, metric: ErrorMetric) -> TensorSu
     strata = sums.strata()
     sample = rows.sampled(strata.rows) if held is None else _rows_of(held, strata)
     exact = _exact_size(pair, rows, sample, strata, sums)
-    octaves = octaves_of(sample, dtype)
-    return _Ladders(metric, sums, strata, sample.delta(dtype), octaves, exact).survey(delta)
+    matrix = None if delta is None or min(delta.shape) == 1 else delta
+    octaves = octaves_of(sample, rows.spec.dtype)
+    return _Ladders(metric, sums, strata, rows.delta(sample), octaves, exact, matrix)
 
 
 def _rows_of(block: RowBlock, strata: Strata) -> RowBlock:
@@ -92,7 +111,10 @@ def _exact_size(
 
 @dataclass(frozen=True)
 class _Ladders:
-    """The estimates of one tensor at falling steps, by family. `exact` is its size if exact."""
+    """The estimates of one tensor at falling steps, by family. `exact` is its size if exact.
+
+    `sample` [k, n] are rows of the delta, `delta` [m, n] is all of it, if it can be decomposed.
+    """
 
     metric: ErrorMetric
     sums: RowSums
@@ -100,12 +122,10 @@ class _Ladders:
     sample: torch.Tensor
     octaves: Classes
     exact: float
+    delta: torch.Tensor | None
 
-    def survey(self, delta: torch.Tensor | None) -> TensorSurvey:
-        """Return the points on the hull. `delta` [m, n] is None if the tensor is large."""
-        spectrum = None
-        if delta is not None and min(delta.shape) > 1:
-            spectrum = Spectrum.of(delta, self.metric)
+    def survey(self, spectrum: Spectrum | None) -> TensorSurvey:
+        """Return the points on the hull, given the spectrum of `delta`."""
         energy = self.sums.energy if spectrum is None else spectrum.energy
         rounding = dense_scales(self.metric, feedback=self._grid_feedback)
         scales = DenseScales.of(rounding, self.sums, self.strata, energy)

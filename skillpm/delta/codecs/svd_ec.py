@@ -69,6 +69,11 @@ class CodedFactors:
         product = _scaled(self).product(exponents_of(self), "the tensor")
         return product.flat(0, shape[0] * shape[1]).reshape(shape)
 
+    def scaled_factors(self) -> tuple[Floats, Floats]:
+        """Return both factors, [m, r] and [r, n], with their scales, before they are placed."""
+        scaled = _scaled(self)
+        return scaled.lefts(slice(None)), scaled.rights()
+
     def write(self, spec: TensorSpec, writer: PayloadWriter) -> Record:
         """Write the factors as the tensor's only part."""
         settings, data = serialise(self)

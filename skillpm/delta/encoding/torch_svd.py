@@ -1,4 +1,4 @@
-"""Singular value decompositions by torch, on one thread.
+"""Singular value decompositions by torch, on one thread or on an accelerator.
 
 One thread makes the factors independent of the number of cores. Only packing needs this module:
 decoding never imports torch.
@@ -8,16 +8,17 @@ import numpy as np
 import torch
 
 from skillpm.delta.codecs.svd import SingularFactors
+from skillpm.delta.encoding.torch_device import CPU, ComputeDevice
 from skillpm.delta.tensors.rounding import Floats
 
 
-def decompose(delta: Floats) -> SingularFactors:
-    """Return the thin SVD of a matrix [m, n], computed in float32. Costs O(m·n·min(m, n))."""
+def decompose(delta: Floats, device: ComputeDevice = CPU) -> SingularFactors:
+    """Return the thin SVD of a matrix [m, n], computed in float32. Costs O(m·n·min(m, n)).
+
+    Raises `GraftError` if the memory of the device is too small.
+    """
     torch.set_num_threads(1)
-    matrix = torch.from_numpy(np.ascontiguousarray(delta, dtype=np.float32))
-    left, sigma, right = torch.linalg.svd(matrix, full_matrices=False)
-    return SingularFactors(
-        left.numpy().astype(np.float64),
-        sigma.numpy().astype(np.float64),
-        right.numpy().astype(np.float64),
-    )
+    with device.memory_errors():
+        matrix = device.place(torch.from_numpy(np.ascontiguousarray(delta, dtype=np.float32)))
+        factors = torch.linalg.svd(matrix, full_matrices=False)
+    return SingularFactors(*(part.cpu().numpy().astype(np.float64) for part in factors))

@@ -13,6 +13,7 @@ from skillpm.delta.auto.points import RECORD_BYTES
 from skillpm.delta.auto.refine import SizeRatios, refined
 from skillpm.delta.auto.scheme import Auto
 from skillpm.delta.auto.weights import Unweighted
+from skillpm.delta.encoding.torch_device import ComputeDevice
 from skillpm.errors import GraftError
 from skillpm.flows.pack.attachments import Attachments
 from skillpm.flows.pack.encoded_delta import Layers, work_on
@@ -48,27 +49,38 @@ def fit(
     folder: "Path",
 ) -> tuple[Auto, Layers]:
     """The scheme and the layers that meet the target. Raises `GraftError` if none can."""
-    budget = target.budget.bytes_of(models.delta_bytes) if target.budget else None
+    device = ComputeDevice.find(target.device)
+    with device.memory_errors():
+        trial = _fit(session, models, attachments, target, folder, device)
+    return trial.scheme, trial.layers
+
+
+def _fit(
+    session: Session,
+    models: ModelPair,
+    attachments: Attachments,
+    target: EncodingTarget,
+    folder: "Path",
+    device: ComputeDevice,
+) -> Trial:
     calibration = target.calibrate(session, models, folder) if target.calibrate else None
     weighting: Weighting = calibration.weighting if calibration else Unweighted()
-    cache = SurveyCache.of(session, models, weighting.settings)
+    cache = SurveyCache.of(session, models, weighting.settings, device.name)
     cache.sweep(session.now.timestamp())
     job = work_on(session, models, "surveying")
-    survey = ModelSurvey.of(job, models.differing, weighting, saved=cache.load, save=cache.save)
-    facts: dict[str, Any] = {"budget": target.budget.text} if target.budget else {}
-    if target.keep is not None:
-        facts["keep"] = target.keep
-    trials = Trials(session, models, attachments, folder, weighting, survey, facts)
+    survey = ModelSurvey.of(
+        job, models.differing, weighting, device=device, saved=cache.load, save=cache.save
+    )
+    trials = Trials(
+        session, models, attachments, folder, weighting, survey, target.settings, device
+    )
     share = 1.0 - (target.keep or 0.0)
-    if budget is not None:
-        trial = _fit_bytes(trials, budget)
-        if calibration is not None:
-            trial = _measured(trials, trial, calibration)[0]
-    elif calibration is None:
-        trial = trials.run(survey.for_distortion(share))
-    else:
-        trial = _fit_fidelity(trials, share, calibration)
-    return trial.scheme, trial.layers
+    if target.budget is not None:
+        trial = _fit_bytes(trials, target.budget.bytes_of(models.delta_bytes))
+        return trial if calibration is None else _measured(trials, trial, calibration)[0]
+    if calibration is None:
+        return trials.run(survey.for_distortion(share))
+    return _fit_fidelity(trials, share, calibration)
 
 
 def _fit_bytes(trials: Trials, budget: int) -> Trial:

@@ -48,13 +48,29 @@ class Calibrator(Protocol):
 
 @dataclass(frozen=True)
 class EncodingTarget:
-    """A budget in bytes, or a share of the delta to keep, and the functions that fit it."""
+    """A budget in bytes, or a share of the delta to keep, and the functions that fit it.
+
+    `device` does the tensor maths: `cpu`, or a CUDA device that torch finds.
+    """
 
     fit: TargetFitter
     budget: Budget | None = None
     keep: float | None = None
     calibrate: Calibrator | None = None
+    device: str = "cpu"
     name: str = "auto"
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What was asked for, as the manifest records it."""
+        asked: dict[str, object] = {}
+        if self.budget is not None:
+            asked["budget"] = self.budget.text
+        if self.keep is not None:
+            asked["keep"] = self.keep
+        if self.device != "cpu":
+            asked["device"] = self.device
+        return asked
 
 
 def settle_scheme(

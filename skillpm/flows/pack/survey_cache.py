@@ -29,12 +29,15 @@ class SurveyCache:
     name: str
 
     @classmethod
-    def of(cls, session: Session, models: ModelPair, weighting: dict[str, object]) -> "SurveyCache":
-        """The cache for a pair of models and a weighting."""
+    def of(
+        cls, session: Session, models: ModelPair, weighting: dict[str, object], device: str
+    ) -> "SurveyCache":
+        """The cache for a pair of models, a weighting and a device."""
         key = {
             "base": str(models.reference.identity.root),
             "tuned": str(models.tuned_identity.root),
             "weighting": weighting,
+            "device": device,
             "tool": __version__,
         }
         name = Digest.of(json.canonical(key)).hex[:32]

@@ -13,6 +13,7 @@ from skillpm.delta.auto.model_survey import ModelSurvey
 from skillpm.delta.auto.points import EncodingChoice
 from skillpm.delta.auto.scheme import Auto
 from skillpm.delta.coding.payload import PayloadReader
+from skillpm.delta.encoding.torch_device import ComputeDevice
 from skillpm.flows.pack.attachments import Attachments
 from skillpm.flows.pack.encoded_delta import Layers, encode_layers
 from skillpm.flows.pack.model_pair import ModelPair
@@ -53,6 +54,7 @@ class Trials:
     weighting: Weighting
     survey: ModelSurvey
     facts: Mapping[str, Any]
+    device: ComputeDevice
     count: int = 0
     _files: dict[tuple[str, EncodingChoice], Path] = field(default_factory=dict)
     _layers: dict[Path, PayloadReader] = field(default_factory=dict)
@@ -66,7 +68,7 @@ class Trials:
         """Encode the layers of an allocation."""
         self.count += 1
         facts = {**self.facts, "curve": self.survey.curve()}
-        scheme = Auto(self.weighting, allocation, facts, self._encoded)
+        scheme = Auto(self.weighting, allocation, facts, self._encoded, self.device)
         folder = self.folder / f"trial-{self.count}"
         layers = encode_layers(self.session, self.models, scheme, folder)
         for tensor, encoded in layers.encoded.items():
