@@ -25,7 +25,11 @@ def test_finished_parts_are_not_run_again(tmp_path: Path) -> None:
     ran: list[str] = []
 
     def part(name: str) -> Any:
-        return lambda: ran.append(name) or {"name": name}
+        def run() -> dict[str, Any]:
+            ran.append(name)
+            return {"name": name}
+
+        return run
 
     def broken() -> dict[str, Any]:
         raise RuntimeError

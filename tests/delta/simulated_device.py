@@ -18,18 +18,20 @@ class DeviceTensor(torch.Tensor):
     """A tensor on the simulated device; `held` has its values."""
 
     held: torch.Tensor
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @staticmethod
     def __new__(cls: type[Self], held: torch.Tensor) -> Self:
-        wrapper = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        wrapper = torch.Tensor._make_wrapper_subclass(
             cls, held.shape, strides=held.stride(), dtype=held.dtype, device=torch.device(NAME)
         )
         wrapper.held = held
-        return wrapper  # type: ignore[no-any-return]
+        return wrapper
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, _types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         return _call(func, args, kwargs or {})
 
 
@@ -37,7 +39,7 @@ class SimulatedDevice(TorchDispatchMode):
     """A context in which tensors can be placed on the simulated device. Counts calls there."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[str] = []
 
     def __torch_dispatch__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
