@@ -38,6 +38,8 @@ TOKENS = 256
 """The largest number of tokens in a sequence."""
 BATCH = 4
 """The number of sequences in a batch."""
+ModelAnswers = list[torch.Tensor]
+"""The answers to some batches, on the CPU."""
 logging.set_verbosity_error()
 logging.disable_progress_bar()
 
@@ -96,6 +98,12 @@ class Runner:
             hint = "a model folder needs config.json and the tokenizer's files"
             raise not_runnable(folder, problem, hint) from problem
         return cls(move_to_device(model.eval(), device), tokenizer, causal, device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the model's floating point parameters."""
+        floats = (value.dtype for value in self.model.parameters() if value.is_floating_point())
+        return next(floats, torch.float32)
 
     @property
     def uses_pad_token(self) -> bool:
@@ -207,7 +215,7 @@ def checkpoint_names(parameters: Iterable[str], tensors: Iterable[str]) -> dict[
 
 
 @torch.no_grad()
-def divergence(runner: Runner, batches: list[Batch], answers: list[torch.Tensor]) -> float:
+def divergence(runner: Runner, batches: list[Batch], answers: ModelAnswers) -> float:
     """The mean divergence of a model from the answers of another model to the same batches."""
     total, count = 0.0, 0
     for batch, stored in zip(batches, answers, strict=True):
@@ -222,7 +230,7 @@ def divergence(runner: Runner, batches: list[Batch], answers: list[torch.Tensor]
 
 
 @torch.no_grad()
-def answers_of(runner: Runner, batches: list[Batch]) -> list[torch.Tensor]:
+def answers_of(runner: Runner, batches: list[Batch]) -> ModelAnswers:
     """A model's answers, on the CPU. Distributions are float16, to save memory."""
     kind = torch.float16 if runner.causal else torch.float32
     return [runner.answer(batch).to(kind).cpu() for batch in batches]

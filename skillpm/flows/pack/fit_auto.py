@@ -88,8 +88,8 @@ def fit(
     budget = target.budget.bytes_of(dense) if target.budget else None
     calibration = target.calibrate(session, models, folder) if target.calibrate else None
     weighting: Weighting = calibration.weighting if calibration else Unweighted()
-    cache = SurveyCache.of(session, models, weighting.settings)
-    cache.sweep(session.now.timestamp())
+    cache = SurveyCache.of(session, models, weighting.key)
+    cache.sweep(session.now)
     survey = CandidateSurvey(
         EncodingJob(models.reference.source, models.tuned, session.workers, no_advance),
         list(models.differing),
