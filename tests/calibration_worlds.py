@@ -3,9 +3,13 @@
 import json
 from pathlib import Path
 
+import torch
 from tiny_models import copy_model
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+LETTERS = 29
+"""The number of tokens of the tokenizer and the models."""
 
 
 def with_tokenizer(model: Path, folder: Path) -> Path:
@@ -26,3 +30,18 @@ def write_texts(path: Path) -> Path:
     ]
     path.write_text("".join(json.dumps({"text": line}) + "\n" for line in lines * 3))
     return path
+
+
+def causal_model(*, tied: bool = False) -> LlamaForCausalLM:
+    """A causal LM of two layers with fixed random weights, in evaluation mode."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=LETTERS,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        tie_word_embeddings=tied,
+    )
+    return LlamaForCausalLM(config).eval()

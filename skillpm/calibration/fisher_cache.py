@@ -28,6 +28,7 @@ from skillpm.files.ownership import is_owner_only
 from skillpm.running.runner import Batch, Runner
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
+from skillpm.spec.sealed import seal, unseal
 from skillpm.version import __version__
 
 FOLDER = "fisher"
@@ -87,7 +88,7 @@ class FisherCache:
             return
         try:
             with open_below(self.home, "cache", FOLDER, self.key) as entry:
-                index = _parse_index(entry.read(INDEX))
+                index = unseal(entry.read(INDEX), "an index of Fisher factors")
                 with entry.subfolder(index["folder"]) as files:
                     for tensor, digest in index["tensors"].items():
                         fisher.put(tensor, self._read(files, tensor, digest))
@@ -127,7 +128,7 @@ class FisherCache:
                     "folder": name,
                     "tensors": digests,
                 }
-                entry.write(INDEX, _index_bytes(index))
+                entry.write(INDEX, seal(index))
                 for stale in entry.names():
                     if stale not in (name, INDEX):
                         entry.remove_tree(stale)
@@ -142,19 +143,6 @@ def _write(files: HomeFolder, tensor: str, sums: Kronecker) -> str:
         file.flush()
         os.fsync(file.fileno())
     return sha256(data).hexdigest()
-
-
-def _index_bytes(index: dict[str, Any]) -> bytes:
-    return json.canonical({"index": index, "digest": str(Digest.of(json.canonical(index)))})
-
-
-def _parse_index(data: bytes) -> dict[str, Any]:
-    """Parse an index. Raises `SpecError`, `KeyError` or `ValueError` if it is damaged."""
-    document = json.parse_object(data, "an index of Fisher factors")
-    index: dict[str, Any] = document["index"]
-    if str(Digest.of(json.canonical(index))) != document["digest"]:
-        raise ValueError(document["digest"])
-    return index
 
 
 def _file(tensor: str) -> str:

@@ -22,16 +22,15 @@ from transformers.utils import logging
 from skillpm.errors import GraftError
 from skillpm.running.folder import (
     checked_config,
-    dtype_for,
     is_causal,
     is_foreign,
+    is_too_large,
     load_weights,
-    memory,
     move_to_device,
     not_runnable,
     refuse_adapter,
-    stored_bytes,
 )
+from skillpm.running.streamed import StreamedModel, load_streamed
 from skillpm.running.untrusted_files import UntrustedModelFiles
 
 TOKENS = 256
@@ -59,22 +58,32 @@ class Batch:
 
 @dataclass
 class Runner:
-    """A loaded model in evaluation mode on a device; in float32 unless memory is short."""
+    """A loaded model in evaluation mode on a device; in float32 unless memory is short.
+
+    `streamed` is set if the layers of `model` are read whenever they run.
+    """
 
     model: Any
     tokenizer: Any
     causal: bool
     device: str
+    streamed: StreamedModel | None = None
 
     @classmethod
     def load(
-        cls, folder: Path, device: str, foreign: UntrustedModelFiles | None = None
+        cls,
+        folder: Path,
+        device: str,
+        foreign: UntrustedModelFiles | None = None,
+        *,
+        may_stream: bool = False,
     ) -> "Runner":
         """Load the safetensors of a model folder; never pickle files or adapters.
 
         Pass `foreign` if the files of the folder are untrusted: then the sandbox checks the config
-        first, and the tokenizer runs in the sandbox. Raises `GraftError` if the model cannot be
-        run.
+        first, and the tokenizer runs in the sandbox. With `may_stream`, a causal LM that is too
+        large for the memory runs layer by layer on the CPU, in float32. Raises `GraftError` if the
+        model cannot be run.
         """
         refuse_adapter(folder)
         try:
@@ -85,8 +94,10 @@ class Runner:
             if config.is_encoder_decoder:
                 raise GraftError(f"`{folder}` is an encoder-decoder, which cannot be run yet")
             kind: Any = AutoModelForCausalLM if causal else AutoModel
-            dtype = dtype_for(config.dtype, stored_bytes(folder), memory())
-            model = load_weights(kind, config, folder, dtype)
+            streamed = None
+            if may_stream and causal and device == "cpu" and is_too_large(config, folder):
+                streamed = load_streamed(kind, config, folder)
+            model = streamed.model if streamed else load_weights(kind, config, folder)
             tokenizer: Any
             if foreign is None:
                 tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -97,7 +108,7 @@ class Runner:
                 raise
             hint = "a model folder needs config.json and the tokenizer's files"
             raise not_runnable(folder, problem, hint) from problem
-        return cls(move_to_device(model.eval(), device), tokenizer, causal, device)
+        return cls(move_to_device(model.eval(), device), tokenizer, causal, device, streamed)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -182,6 +193,9 @@ class Runner:
     def place(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Copy tensors of a checkpoint into the model's parameters."""
         names = self.names(weights)
+        if self.streamed:
+            self.streamed.weights.placed = weights
+            names = {name: names[name] for name in names.keys() - self.streamed.streamed}
         parameters = dict(self.model.named_parameters())
         with torch.no_grad():
             for parameter, tensor in names.items():

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from tempfile import TemporaryFile
 from threading import Lock
 from typing import Any
@@ -168,6 +168,12 @@ class Auto:
         """Return the choice for a tensor with its scaled step; None if it is stored exactly."""
         choice = self.allocation.choices.get(tensor)
         return choice and replace(choice, step=choice.step * self.scale)
+
+    def encoding_key(self, tensor: str) -> dict[str, Any]:
+        """The choice for the tensor, and the weighting of its errors."""
+        choice = self.choice(tensor)
+        weighting = self.cache.weighting.key
+        return {"scheme": self.name, "choice": choice and asdict(choice), "weighting": weighting}
 
     def encode(self, pair: Pair, chunks: Iterable[Chunk], writer: PayloadWriter) -> Record:
         """Encode one tensor and return its record."""

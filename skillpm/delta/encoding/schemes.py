@@ -48,6 +48,10 @@ class Scheme(Protocol):
         """Write the tensor's parts and its record."""
         ...
 
+    def encoding_key(self, tensor: str) -> dict[str, Any] | None:
+        """The settings that determine a tensor's encoding, as JSON; None if they are not known."""
+        ...
+
 
 def _spec(pair: Pair) -> TensorSpec:
     assert pair.tuned is not None  # noqa: S101 - for the type checker; callers pass no removal
@@ -75,6 +79,10 @@ class Lossless:
         for reference, tuned in chunks:
             encoder.chunk(reference, tuned)
         return encoder.close()
+
+    def encoding_key(self, tensor: str) -> dict[str, Any]:  # noqa: ARG002 - the same for every tensor
+        """The effort."""
+        return {"scheme": self.name, "effort": self.effort}
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,10 @@ class GraftLLM:
             factors.left[:, :rank], factors.sigma[:rank], factors.right[:rank]
         )
         return svd.encode(spec, truncated, columns, group=self.group, writer=writer)
+
+    def encoding_key(self, tensor: str) -> dict[str, Any]:  # noqa: ARG002 - the same for every tensor
+        """The settings."""
+        return {"scheme": self.name, **self.settings}
 
     def columns_for(
         self, factors: SingularFactors, spec: TensorSpec, *, mlp: bool

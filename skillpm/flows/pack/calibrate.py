@@ -9,7 +9,7 @@ from skillpm.calibration.fisher import Fisher, gather
 from skillpm.calibration.fisher_cache import FOLDER, FisherCache, run_determinants
 from skillpm.calibration.texts import read_texts
 from skillpm.checkpoint.model import CONFIG, Checkpoint
-from skillpm.delta.auto.decoded import tensors_of
+from skillpm.delta.auto.decoded import DecodedTensors
 from skillpm.delta.auto.weights import Calibrated
 from skillpm.errors import GraftError
 from skillpm.flows.pack.model_pair import ModelPair
@@ -50,7 +50,7 @@ class Calibration:
         """
         answers = self._answers
         names = {pair.tensor for pair in self.models.differing if pair.tuned}
-        self.runner.place(tensors_of(self.models.reference.source, names, pack))
+        self.runner.place(DecodedTensors.of(self.models.reference.source, names, pack))
         return divergence(self.runner, self.held_out, answers)
 
 
@@ -62,7 +62,7 @@ def calibrate(
     The sums of Fisher factors are saved in the home, so that a killed command continues.
     """
     texts = read_texts(path)
-    runner = Runner.load(_folder(models), device)
+    runner = Runner.load(_folder(models), device, may_stream=True)
     batches = _within(runner.batches(texts), MOST_TOKENS + MOST_HELD_OUT)
     held_out = _within(batches[::HELD_OUT], MOST_HELD_OUT)
     seen = [batch for number, batch in enumerate(batches) if number % HELD_OUT] or batches
