@@ -138,11 +138,14 @@ def memory() -> int:
 
 
 def is_too_large(config: Any, folder: Path) -> bool:
-    """Whether a model of floats takes over half of the memory in float32."""
+    """Whether a model of floats takes over a third of the memory in float32.
+
+    The rest is for gradients, logits, and the values that a backward pass needs.
+    """
     if getattr(config, "quantization_config", None) is not None:
         return False
     half = config.dtype in (torch.bfloat16, torch.float16)
-    return stored_bytes(folder) * (2 if half else 1) > memory() // 2
+    return stored_bytes(folder) * (2 if half else 1) > memory() // 3
 
 
 def dtype_for(stored: torch.dtype | None, size: int, memory: int) -> torch.dtype:

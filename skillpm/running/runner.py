@@ -37,6 +37,8 @@ TOKENS = 256
 """The largest number of tokens in a sequence."""
 BATCH = 4
 """The number of sequences in a batch."""
+_SAMPLED_ROWS = 128
+"""Distributions from which labels are drawn at once; all of a batch would fill memory."""
 ModelAnswers = list[torch.Tensor]
 """The answers to some batches, on the CPU."""
 logging.set_verbosity_error()
@@ -182,9 +184,11 @@ class Runner:
         if not self.causal:
             noise = torch.randn(answer.shape, generator=draw).to(answer)
             return (answer * noise).sum()
-        probabilities = answer.detach().exp().cpu()
-        labels = torch.multinomial(probabilities, 1, generator=draw).to(answer.device)
-        return -answer.gather(1, labels).sum()
+        labels = [
+            torch.multinomial(part.exp().cpu(), 1, generator=draw)
+            for part in answer.detach().split(_SAMPLED_ROWS)
+        ]
+        return -answer.gather(1, torch.cat(labels).to(answer.device)).sum()
 
     def count(self, batch: Batch) -> int:
         """The number of answers in a batch: tokens of a causal LM, texts of an encoder."""

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch.nn import Module, ModuleList, Parameter
 from torch.nn.modules import module as torch_module
 
@@ -24,7 +23,7 @@ from skillpm.checkpoint.model import Checkpoint, open_checkpoint
 from skillpm.errors import GraftError
 from skillpm.running.parameters import check_parameters
 
-_FLOATS = frozenset({"F32", "F16", "BF16"})
+_FLOATS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 @dataclass
@@ -35,14 +34,16 @@ class StreamedWeights:
     placed: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     def read(self, tensor: str) -> torch.Tensor:
-        """Read a tensor, without a copy of its file in memory."""
+        """Read a tensor. Beside it, memory holds one chunk in the stored dtype."""
         if tensor in self.placed:
             return self.placed[tensor]
-        with safe_open(self._path(tensor), framework="pt") as file:
-            return file.get_tensor(tensor).to(torch.float32, copy=True)
-
-    def _path(self, tensor: str) -> Path:
-        return self.checkpoint.shard_of(tensor).file.path
+        spec = self.checkpoint.specs[tensor]
+        values, start = torch.empty(spec.elements), 0
+        for chunk in self.checkpoint.chunks(tensor):
+            part = torch.frombuffer(bytearray(chunk), dtype=_FLOATS[spec.dtype])
+            values[start : start + len(part)] = part
+            start += len(part)
+        return values.view(spec.shape)
 
 
 @dataclass(frozen=True)

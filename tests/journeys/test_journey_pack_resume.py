@@ -18,8 +18,9 @@ from skillpm.spec.sealed import unseal
 
 
 @pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def one_thread_and_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same number of threads in this process and in others, and one time for all packs."""
+    assert world.project.is_dir()  # the fixture `world` resets the time, so it comes first
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)

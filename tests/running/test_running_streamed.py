@@ -101,7 +101,7 @@ def test_a_model_under_other_names_is_not_streamed(tmp_path: Path) -> None:
     assert streamed_from(tmp_path) is None
 
 
-def test_models_over_half_of_the_memory_are_too_large(
+def test_models_over_a_third_of_the_memory_are_too_large(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     causal_model().save_pretrained(tmp_path)
