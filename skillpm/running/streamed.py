@@ -71,7 +71,8 @@ class StreamedLayer:
                     hint="run `--calibration` on a machine with more memory",
                 )
         run = _Run(self, partial(_run_rest, self.run, others, options))
-        states = _Recomputed.apply(run, hidden, torch.zeros((), requires_grad=True))
+        anchor = torch.zeros((), requires_grad=True)
+        states = _Recomputed.apply(run, hidden, anchor)  # type: ignore[no-untyped-call]
         return (states, *run.rest) if run.is_tuple else states
 
     @contextmanager
@@ -192,7 +193,7 @@ def _without_storage() -> Iterator[None]:
     """Let this thread build modules whose parameters have no storage; buffers are as usual."""
     thread = threading.get_ident()
 
-    def on_tensor(_module: Any, _name: str, value: Any) -> Parameter | None:
+    def on_tensor(_module: Any, _name: str, value: Any) -> Any:
         if value is None or value.is_meta or threading.get_ident() != thread:
             return None
         return Parameter(value.detach().to("meta"), requires_grad=value.requires_grad)
