@@ -44,4 +44,6 @@ def causal_model(*, tied: bool = False) -> LlamaForCausalLM:
         num_key_value_heads=1,
         tie_word_embeddings=tied,
     )
-    return LlamaForCausalLM(config).eval()
+    model = LlamaForCausalLM(config)
+    model.eval()
+    return model

@@ -57,8 +57,8 @@ def test_a_killed_calibration_continues_and_gives_the_same_pack(
     base, tuned = models.pair("fp32")
     tuned = with_tokenizer(tuned, tmp_path / "calibrated")
     texts = write_texts(tmp_path / "texts.jsonl")
-    asked = ("pack", base, tuned, "--name", "a/b", "--version", "1.0.0")
-    asked += ("--budget", "60%", "--calibration", texts)
+    request = ("--name", "a/b", "--version", "1.0.0", "--budget", "60%", "--calibration", texts)
+    asked = ("pack", base, tuned, *request)
     path = tmp_path / "resumed.skillpack"
     run_killed("rename", "index.json", 2, "before", *asked, "-o", path)
     (entry,) = (world.home / "cache" / "fisher").iterdir()
