@@ -32,6 +32,9 @@ class Peer:
     embedding: Encode
     settings: dict[str, Any] = field(default_factory=dict)
 
+    def encoding_key(self, tensor: str) -> None:
+        """Not known: layers are never reused between runs."""
+
     def encode(self, pair: Pair, chunks: Iterable[Chunk], writer: PayloadWriter) -> Record:
         """Write one tensor according to its role."""
         spec = self.task.before.specs[pair.tensor]

@@ -103,7 +103,7 @@ def weighting(tensor: Tensor) -> Calibrated:
     """Random positive definite factors, diagonal on sides wider than `WIDEST`."""
     torch.manual_seed(1)
     rows, columns = (_factor(side) for side in tensor.spec.shape)
-    return Calibrated(lambda _: Kronecker(rows, columns), {})
+    return Calibrated(lambda _: Kronecker(rows, columns), {}, "one pair of factors")
 
 
 def _factor(side: int) -> torch.Tensor:

@@ -214,7 +214,7 @@ def _scheme(options: PackOptions) -> "Scheme | EncodingTarget":
         from skillpm.delta.encoding.torch_svd import decompose
 
         device = ComputeDevice(options.device or "cpu")
-        return GraftLLM(partial(decompose, device=device), **graftllm)
+        return GraftLLM(partial(decompose, device=device), device=device.name, **graftllm)
     from skillpm.delta.encoding.effort import EFFORTS, NORMAL
     from skillpm.delta.encoding.schemes import Lossless
 

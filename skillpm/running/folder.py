@@ -2,6 +2,8 @@
 
 import copy
 import os
+import resource
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ UNRUNNABLE = (
     AssertionError,
 )  # fmt: skip
 """Errors of transformers and torch for a config that does not match the weights, or a device."""
+_CONTROL_GROUP = Path("/sys/fs/cgroup/memory.max")
+"""The memory limit of this process's control group, as containers see it."""
 _PANIC = "PanicException"
 """The class that a panic in a library written in Rust raises. It is not an `Exception`."""
 
@@ -49,8 +53,10 @@ def checked_config(folder: Path) -> Any:
     return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
-def load_weights(kind: Any, config: Any, folder: Path, dtype: Any) -> Any:
+def load_weights(kind: Any, config: Any, folder: Path, dtype: Any = None) -> Any:
     """Load a model with the safetensors of a folder. `kind` is a model class or an auto class.
+
+    Without `dtype`, it is float32 if memory permits; see `dtype_for`.
 
     Before memory is allocated, the names and shapes of the config's parameters are compared with
     the tensors. Raises `ValueError` if they differ, or if a parameter of a causal LM is in no file;
@@ -65,7 +71,7 @@ def load_weights(kind: Any, config: Any, folder: Path, dtype: Any) -> Any:
     )
     model, loaded = kind.from_pretrained(
         folder,
-        dtype=dtype,
+        dtype=dtype or dtype_for(config.dtype, stored_bytes(folder), memory()),
         trust_remote_code=False,
         use_safetensors=True,
         output_loading_info=True,
@@ -118,8 +124,28 @@ def stored_bytes(folder: Path) -> int:
 
 
 def memory() -> int:
-    """The size of this machine's memory in bytes."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """The bytes of memory that this process may use: of the machine, or a limit that is set.
+
+    Limits are those of the process's address space and data, and of its control group.
+    """
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
+        limit = resource.getrlimit(kind)[0]
+        limits += [] if limit == resource.RLIM_INFINITY else [limit]
+    with suppress(OSError, ValueError):  # `max` is no number
+        limits.append(int(_CONTROL_GROUP.read_text(encoding="ascii")))
+    return min(limits)
+
+
+def is_too_large(config: Any, folder: Path) -> bool:
+    """Whether a model of floats takes over a third of the memory in float32.
+
+    The rest is for gradients, logits, and the values that a backward pass needs.
+    """
+    if getattr(config, "quantization_config", None) is not None:
+        return False
+    half = config.dtype in (torch.bfloat16, torch.float16)
+    return stored_bytes(folder) * (2 if half else 1) > memory() // 3
 
 
 def dtype_for(stored: torch.dtype | None, size: int, memory: int) -> torch.dtype:

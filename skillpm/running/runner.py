@@ -22,22 +22,25 @@ from transformers.utils import logging
 from skillpm.errors import GraftError
 from skillpm.running.folder import (
     checked_config,
-    dtype_for,
     is_causal,
     is_foreign,
+    is_too_large,
     load_weights,
-    memory,
     move_to_device,
     not_runnable,
     refuse_adapter,
-    stored_bytes,
 )
+from skillpm.running.streamed import StreamedModel, load_streamed
 from skillpm.running.untrusted_files import UntrustedModelFiles
 
 TOKENS = 256
 """The largest number of tokens in a sequence."""
 BATCH = 4
 """The number of sequences in a batch."""
+_SAMPLED_ROWS = 128
+"""Distributions from which labels are drawn at once; all of a batch would fill memory."""
+ModelAnswers = list[torch.Tensor]
+"""The answers to some batches, on the CPU."""
 logging.set_verbosity_error()
 logging.disable_progress_bar()
 
@@ -57,22 +60,32 @@ class Batch:
 
 @dataclass
 class Runner:
-    """A loaded model in evaluation mode on a device; in float32 unless memory is short."""
+    """A loaded model in evaluation mode on a device; in float32 unless memory is short.
+
+    `streamed` is set if the layers of `model` are read whenever they run.
+    """
 
     model: Any
     tokenizer: Any
     causal: bool
     device: str
+    streamed: StreamedModel | None = None
 
     @classmethod
     def load(
-        cls, folder: Path, device: str, foreign: UntrustedModelFiles | None = None
+        cls,
+        folder: Path,
+        device: str,
+        foreign: UntrustedModelFiles | None = None,
+        *,
+        may_stream: bool = False,
     ) -> "Runner":
         """Load the safetensors of a model folder; never pickle files or adapters.
 
         Pass `foreign` if the files of the folder are untrusted: then the sandbox checks the config
-        first, and the tokenizer runs in the sandbox. Raises `GraftError` if the model cannot be
-        run.
+        first, and the tokenizer runs in the sandbox. With `may_stream`, a causal LM that is too
+        large for the memory runs layer by layer on the CPU, in float32. Raises `GraftError` if the
+        model cannot be run.
         """
         refuse_adapter(folder)
         try:
@@ -83,8 +96,10 @@ class Runner:
             if config.is_encoder_decoder:
                 raise GraftError(f"`{folder}` is an encoder-decoder, which cannot be run yet")
             kind: Any = AutoModelForCausalLM if causal else AutoModel
-            dtype = dtype_for(config.dtype, stored_bytes(folder), memory())
-            model = load_weights(kind, config, folder, dtype)
+            streamed = None
+            if may_stream and causal and device == "cpu" and is_too_large(config, folder):
+                streamed = load_streamed(kind, config, folder)
+            model = streamed.model if streamed else load_weights(kind, config, folder)
             tokenizer: Any
             if foreign is None:
                 tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -95,7 +110,13 @@ class Runner:
                 raise
             hint = "a model folder needs config.json and the tokenizer's files"
             raise not_runnable(folder, problem, hint) from problem
-        return cls(move_to_device(model.eval(), device), tokenizer, causal, device)
+        return cls(move_to_device(model.eval(), device), tokenizer, causal, device, streamed)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the model's floating point parameters."""
+        floats = (value.dtype for value in self.model.parameters() if value.is_floating_point())
+        return next(floats, torch.float32)
 
     @property
     def uses_pad_token(self) -> bool:
@@ -163,9 +184,11 @@ class Runner:
         if not self.causal:
             noise = torch.randn(answer.shape, generator=draw).to(answer)
             return (answer * noise).sum()
-        probabilities = answer.detach().exp().cpu()
-        labels = torch.multinomial(probabilities, 1, generator=draw).to(answer.device)
-        return -answer.gather(1, labels).sum()
+        labels = [
+            torch.multinomial(part.exp().cpu(), 1, generator=draw)
+            for part in answer.detach().split(_SAMPLED_ROWS)
+        ]
+        return -answer.gather(1, torch.cat(labels).to(answer.device)).sum()
 
     def count(self, batch: Batch) -> int:
         """The number of answers in a batch: tokens of a causal LM, texts of an encoder."""
@@ -174,6 +197,9 @@ class Runner:
     def place(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Copy tensors of a checkpoint into the model's parameters."""
         names = self.names(weights)
+        if self.streamed:
+            self.streamed.weights.placed = weights
+            names = {name: names[name] for name in names.keys() - self.streamed.streamed}
         parameters = dict(self.model.named_parameters())
         with torch.no_grad():
             for parameter, tensor in names.items():
@@ -207,7 +233,7 @@ def checkpoint_names(parameters: Iterable[str], tensors: Iterable[str]) -> dict[
 
 
 @torch.no_grad()
-def divergence(runner: Runner, batches: list[Batch], answers: list[torch.Tensor]) -> float:
+def divergence(runner: Runner, batches: list[Batch], answers: ModelAnswers) -> float:
     """The mean divergence of a model from the answers of another model to the same batches."""
     total, count = 0.0, 0
     for batch, stored in zip(batches, answers, strict=True):
@@ -235,7 +261,7 @@ def token_loss(runner: Runner, batches: list[Batch]) -> float | None:
 
 
 @torch.no_grad()
-def answers_of(runner: Runner, batches: list[Batch]) -> list[torch.Tensor]:
+def answers_of(runner: Runner, batches: list[Batch]) -> ModelAnswers:
     """A model's answers, on the CPU. Distributions are float16, to save memory."""
     kind = torch.float16 if runner.causal else torch.float32
     return [runner.answer(batch).to(kind).cpu() for batch in batches]

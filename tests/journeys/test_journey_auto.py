@@ -1,36 +1,17 @@
 """`pack --scheme auto`: budgets, fidelity, calibration, and refusals."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from calibration_worlds import with_tokenizer, write_texts
 from skillpm_world import World
-from tiny_models import copy_model
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
-
-
-def with_tokenizer(model: Path, folder: Path) -> Path:
-    """A copy of a model with a tokenizer of letters."""
-    copied = copy_model(model, folder)
-    letters = {letter: place for place, letter in enumerate("?abcdefghijklmnopqrstuvwxyz .")}
-    plain = Tokenizer(models.WordLevel(letters, unk_token="?"))  # noqa: S106
-    plain.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    PreTrainedTokenizerFast(tokenizer_object=plain, unk_token="?").save_pretrained(copied)  # noqa: S106
-    return copied
 
 
 @pytest.fixture
 def texts(tmp_path: Path) -> Path:
     """A calibration file of JSON lines."""
-    path = tmp_path / "texts.jsonl"
-    lines = [
-        f"the {word} of a thing that is {word} enough to say so twice. " * 12
-        for word in ("cut", "root", "leaf", "graft", "branch", "stem", "seed", "bud")
-    ]
-    path.write_text("".join(json.dumps({"text": line}) + "\n" for line in lines * 3))
-    return path
+    return write_texts(tmp_path / "texts.jsonl")
 
 
 @pytest.mark.parametrize("share", [60, pytest.param(75, marks=pytest.mark.slow)])

@@ -127,6 +127,11 @@ class Weighting(Protocol):
         """The settings to record in the manifest."""
         ...
 
+    @property
+    def key(self) -> str:
+        """A text that differs between weightings with different metrics."""
+        ...
+
     def metric(self, tensor: str, shape: tuple[int, int]) -> ErrorMetric:
         """Return the metric of a delta [m, n]; a vector is one row."""
         ...

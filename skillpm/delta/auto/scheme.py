@@ -1,7 +1,7 @@
 """The scheme `auto`: encodes each tensor as an allocation of bytes chose."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from skillpm.delta.auto.allocate import Allocation
@@ -54,6 +54,15 @@ class Auto:
     def choice(self, tensor: str) -> EncodingChoice:
         """Return the choice for a tensor; a tensor without candidates is stored exactly."""
         return self.allocation.choices.get(tensor, EXACT)
+
+    def encoding_key(self, tensor: str) -> dict[str, Any]:
+        """The choice for the tensor, the weighting of its errors, and the device."""
+        return {
+            "scheme": self.name,
+            "choice": asdict(self.choice(tensor)),
+            "weighting": self.weighting.key,
+            "device": self.device.name,
+        }
 
     def encode(self, pair: Pair, chunks: Iterable[Chunk], writer: PayloadWriter) -> Record:
         """Encode one tensor and return its record."""

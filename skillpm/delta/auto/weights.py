@@ -46,6 +46,11 @@ class Unweighted:
         """No settings."""
         return {}
 
+    @property
+    def key(self) -> str:
+        """A constant: nothing but the tensors determines the metrics."""
+        return "unweighted"
+
     def metric(self, tensor: str, shape: tuple[int, int]) -> ErrorMetric:
         """Return a multiple of the identity, or the weights of tokens."""
         kind = kind_of(tensor)
@@ -69,10 +74,14 @@ class Kronecker:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Metrics from Fisher factors. `load` returns those of a tensor, None if it has none."""
+    """Metrics from Fisher factors. `load` returns those of a tensor, None if it has none.
+
+    `key` is a hash of everything that determines the factors.
+    """
 
     load: Callable[[str], Kronecker | None]
     facts: dict[str, object]
+    key: str
 
     @property
     def settings(self) -> dict[str, object]:

@@ -45,6 +45,15 @@ class EncodedBlock:
     writer: PayloadWriter
 
 
+def blocks_of(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
+    """The pairs that have a tuned tensor, by block; blocks and tensors are sorted by name."""
+    kept = sorted(
+        (pair for pair in pairs if pair.tuned),
+        key=lambda pair: (block_of(pair.tensor), pair.tensor),
+    )
+    return {name: list(members) for name, members in groupby(kept, lambda p: block_of(p.tensor))}
+
+
 def encode_blocks(
     job: EncodingJob, pairs: Sequence[Pair], scheme: Scheme, spool: Callable[[], BinaryIO]
 ) -> Iterator[EncodedBlock]:
@@ -53,13 +62,9 @@ def encode_blocks(
     Tensors of a block and of the next one are encoded at the same time. The spool of a block is
     closed when the caller asks for the next block.
     """
-    kept = sorted(
-        (pair for pair in pairs if pair.tuned),
-        key=lambda pair: (block_of(pair.tensor), pair.tensor),
-    )
     with thread_pool(job.workers) as pool:
         submitted: list[tuple[str, BinaryIO, PayloadWriter, list[Future[dict[str, str]]]]] = []
-        for name, members in groupby(kept, key=lambda pair: block_of(pair.tensor)):
+        for name, members in blocks_of(pairs).items():
             spooled = spool()
             writer = PayloadWriter(spooled)
             futures = [

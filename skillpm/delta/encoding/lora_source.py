@@ -266,3 +266,7 @@ class Factored:
             return self.inner.encode(pair, chunks, writer)
         spec = self.adapted.specs[pair.tensor]
         return lowrank.encode(spec, self.adapted.update(pair.tensor), writer)
+
+    def encoding_key(self, tensor: str) -> dict[str, Any] | None:
+        """That of the other scheme; None for factors, which are not known by a digest."""
+        return None if self.adapted.factored(tensor) else self.inner.encoding_key(tensor)

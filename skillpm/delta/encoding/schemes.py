@@ -52,6 +52,10 @@ class Scheme(Protocol):
         """Write the tensor's parts and its record."""
         ...
 
+    def encoding_key(self, tensor: str) -> dict[str, Any] | None:
+        """The settings that determine a tensor's encoding, as JSON; None if they are not known."""
+        ...
+
 
 def _spec(pair: Pair) -> TensorSpec:
     assert pair.tuned is not None  # noqa: S101 - for the type checker; callers pass no removal
@@ -80,6 +84,10 @@ class Lossless:
             encoder.chunk(reference, tuned)
         return encoder.close()
 
+    def encoding_key(self, tensor: str) -> dict[str, Any]:  # noqa: ARG002 - the same for every tensor
+        """The effort."""
+        return {"scheme": self.name, "effort": self.effort}
+
 
 @dataclass(frozen=True)
 class GraftLLM:
@@ -88,7 +96,7 @@ class GraftLLM:
     `alpha`: the share of an embedding's deltas that is kept. `rank`: the rank of attention and
     other matrices, as a share of 4096 (the authors use 1000). `energy`: β, the share of Σσ² that
     the rank of an MLP matrix keeps. `mlp_rank`: its maximum, as a share of 4096 (the authors use
-    1400).
+    1400). `device`: the name of the device of `factorise`.
     """
 
     factorise: Callable[[Floats], SingularFactors] = field(repr=False)
@@ -98,6 +106,7 @@ class GraftLLM:
     mlp_rank: float = 1400 / WIDTH
     columns: str = "8/4/2"
     group: int = 128
+    device: str = "cpu"
     name: str = "graftllm"
 
     @property
@@ -130,6 +139,10 @@ class GraftLLM:
             factors.left[:, :rank], factors.sigma[:rank], factors.right[:rank]
         )
         return svd.encode(spec, truncated, columns, group=self.group, writer=writer)
+
+    def encoding_key(self, tensor: str) -> dict[str, Any]:  # noqa: ARG002 - the same for every tensor
+        """The settings, and the device of `factorise`."""
+        return {"scheme": self.name, **self.settings, "device": self.device}
 
     def columns_for(
         self, factors: SingularFactors, spec: TensorSpec, *, mlp: bool

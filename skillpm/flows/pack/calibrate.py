@@ -2,19 +2,28 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from skillpm.calibration.fisher import gather
+from skillpm.calibration.fisher import Fisher, gather
+from skillpm.calibration.fisher_cache import FOLDER, FisherCache, run_determinants
 from skillpm.calibration.texts import read_texts
-from skillpm.checkpoint.model import Checkpoint
-from skillpm.delta.auto.decoded import tensors_of
+from skillpm.checkpoint.model import CONFIG, Checkpoint
+from skillpm.delta.auto.decoded import DecodedTensors
 from skillpm.delta.auto.weights import Calibrated
 from skillpm.errors import GraftError
 from skillpm.flows.pack.model_pair import ModelPair
 from skillpm.flows.session.session import Session
-from skillpm.running.runner import Batch, Runner, answers_of, divergence, token_loss
+from skillpm.flows.upkeep.expiry import sweep_cache
+from skillpm.running.runner import (
+    Batch,
+    ModelAnswers,
+    Runner,
+    answers_of,
+    divergence,
+    token_loss,
+)
+from skillpm.spec.digests import Digest
 
 if TYPE_CHECKING:
     from skillpm.delta.decoding.open_pack import OpenPack
@@ -60,9 +69,15 @@ class Calibration:
     weighting: Calibrated
     held_out: list[Batch]
 
-    def __post_init__(self) -> None:
-        self._answers = answers_of(self.runner, self.held_out)
-        self.tuned_loss = token_loss(self.runner, self.held_out)
+    @cached_property
+    def _answers(self) -> ModelAnswers:
+        """The tuned model's answers to the held-out batches. The model has its weights still."""
+        return answers_of(self.runner, self.held_out)
+
+    @cached_property
+    def tuned_loss(self) -> float | None:
+        """The tuned model's loss. `fidelity` measures it before it places other weights."""
+        return token_loss(self.runner, self.held_out)
 
     @cached_property
     def base(self) -> Fidelity:
@@ -71,31 +86,57 @@ class Calibration:
 
     def fidelity(self, pack: "OpenPack | None" = None) -> Fidelity:
         """Measure the base, or the base with a pack, on the held-out batches."""
+        answers, _ = self._answers, self.tuned_loss
         names = {pair.tensor for pair in self.models.differing if pair.tuned}
-        self.runner.place(tensors_of(self.models.reference.source, names, pack))
-        apart = divergence(self.runner, self.held_out, self._answers)
+        self.runner.place(DecodedTensors.of(self.models.reference.source, names, pack))
+        apart = divergence(self.runner, self.held_out, answers)
         return Fidelity(apart, token_loss(self.runner, self.held_out))
 
 
 def calibrate(
     session: Session, models: ModelPair, folder: Path, /, *, path: Path, device: str
 ) -> Calibration:
-    """Run the tuned model over the text. Raises `GraftError`, `SpecError` or `UsageError`."""
+    """Run the tuned model over the text. Raises `GraftError`, `SpecError` or `UsageError`.
+
+    The sums of Fisher factors are saved in the home, so that a killed command continues.
+    """
     texts = read_texts(path)
-    runner = Runner.load(_folder(models), device)
+    runner = Runner.load(_folder(models), device, may_stream=True)
     batches = _within(runner.batches(texts), MOST_TOKENS + MOST_HELD_OUT)
     held_out = _within(batches[::HELD_OUT], MOST_HELD_OUT)
     seen = [batch for number, batch in enumerate(batches) if number % HELD_OUT] or batches
-    changed = {pair.tensor for pair in models.differing if pair.change == "changed"}
+    text = str(Digest.of(path.read_bytes()))
+    cache = _cache(session, models, {"text": text, **run_determinants(runner, seen)})
     advance = session.progress("calibrating", sum(batch.ids.numel() for batch in seen))
     place = folder / "fisher"
     place.mkdir()
-    fisher = gather(runner, seen, changed, place, advance)
+    fisher = Fisher(place)
+    cache.restore(fisher)
+    gather(runner, seen, set(cache.shapes), fisher, save=cache.save, advance=advance)
     facts: dict[str, object] = {
-        "calibration": f"sha256:{sha256(path.read_bytes()).hexdigest()}",
+        "calibration": text,
         "tokens": sum(batch.tokens for batch in seen),
     }
-    return Calibration(runner, models, Calibrated(fisher.load, facts), held_out)
+    return Calibration(runner, models, Calibrated(fisher.load, facts, cache.key), held_out)
+
+
+def _cache(session: Session, models: ModelPair, run: dict[str, Any]) -> FisherCache:
+    """The entry for the factors of the changed tensors; removes old entries."""
+    shapes = {
+        pair.tensor: pair.tuned.shape
+        for pair in models.differing
+        if pair.change == "changed" and pair.tuned
+    }
+    determinants = {
+        "base": str(models.reference.identity.root),
+        "tuned": str(models.tuned_identity.root),
+        "config": str(Digest.of(models.files(CONFIG) or b"")),
+        "tensors": {tensor: list(shape) for tensor, shape in shapes.items()},
+        **run,
+    }
+    cache = FisherCache.of(session.home, determinants, shapes)
+    sweep_cache(session.home, FOLDER, session.now, keep=cache.key)
+    return cache
 
 
 def _folder(models: ModelPair) -> Path:

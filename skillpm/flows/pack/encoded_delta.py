@@ -1,7 +1,7 @@
 """Stage 3 of `pack`: encode the delta into layer files, decode them again and measure."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.delta.encoding.encode import (
     EncodedBlock,
     EncodingJob,
+    blocks_of,
     encode_blocks,
     measure_pack,
     rounding_share,
@@ -20,6 +21,7 @@ from skillpm.delta.encoding.encode import (
 from skillpm.delta.encoding.measured import MeasuredTensor
 from skillpm.delta.encoding.schemes import Scheme
 from skillpm.delta.tensors.pairing import Pair
+from skillpm.flows.pack.layer_cache import KeptLayer, LayerCache
 from skillpm.flows.pack.model_pair import ModelPair
 from skillpm.flows.session.session import Session
 from skillpm.spec.digests import Digest
@@ -108,19 +110,39 @@ def work_on(session: Session, models: ModelPair, label: str) -> EncodingJob:
 
 
 def encode_layers(session: Session, models: ModelPair, scheme: Scheme, folder: Path) -> Layers:
-    """Encode the delta into layer files in `folder`, which is created."""
+    """Encode the delta into layer files in `folder`, which is created.
+
+    Layers that a killed command encoded are not encoded again.
+    """
     folder.mkdir()
-    work = work_on(session, models, "encoding")
+    cache = LayerCache(session.home, models)
+    cache.sweep(session)
+    work, blocks = work_on(session, models, "encoding"), blocks_of(models.differing)
+    paths = {name: folder / f"layer-{number}" for number, name in enumerate(blocks)}
+    layers: dict[str, KeptLayer] = {}
+    for name, pairs in blocks.items():
+        kept = cache.restore(pairs, scheme, paths[name])
+        if kept is not None:
+            layers[name] = kept
+            work.advance(sum(pair.tuned.nbytes for pair in pairs if pair.tuned))
+    waiting = [pair for name, pairs in blocks.items() if name not in layers for pair in pairs]
+    with ExitStack() as spools:  # closes the spools if an error occurs between two blocks
+        for block in encode_blocks(work, waiting, scheme, partial(_spool, folder, spools)):
+            name = block.name
+            stored = {tensor: block.writer.stored_bytes(tensor) for tensor in block.codecs}
+            layers[name] = KeptLayer(_write_layer(paths[name], block), block.codecs, stored)
+            cache.save(blocks[name], scheme, paths[name], layers[name])
+    return _collect(models, [(layers[name], paths[name]) for name in blocks])
+
+
+def _collect(models: ModelPair, written: Sequence[tuple[KeptLayer, Path]]) -> Layers:
+    """The layers of all blocks, in the order of the blocks."""
     files: dict[Digest, Path] = {}
     encoded: dict[str, EncodedTensor] = {}
-    with ExitStack() as spools:  # closes the spools if an error occurs between two blocks
-        spool = partial(_spool, folder, spools)
-        for block in encode_blocks(work, models.differing, scheme, spool):
-            staged = folder / f"layer-{len(files)}"
-            digest = _write_layer(staged, block)
-            files[digest] = staged
-            for tensor, codec in block.codecs.items():
-                encoded[tensor] = EncodedTensor(codec, digest, block.writer.stored_bytes(tensor))
+    for layer, path in written:
+        files[layer.digest] = path
+        for tensor, codec in layer.codecs.items():
+            encoded[tensor] = EncodedTensor(codec, layer.digest, layer.stored[tensor])
     base = models.reference.base.identity
     draft = {p.tensor: _draft_entry(p, base, encoded.get(p.tensor)) for p in models.differing}
     return Layers(files, encoded, draft)

@@ -65,8 +65,8 @@ def _fit(
 ) -> Trial:
     calibration = target.calibrate(session, models, folder) if target.calibrate else None
     weighting: Weighting = calibration.weighting if calibration else Unweighted()
-    cache = SurveyCache.of(session, models, weighting.settings, device.name)
-    cache.sweep(session.now.timestamp())
+    cache = SurveyCache.of(session, models, weighting.key, device.name)
+    cache.sweep(session.now)
     job = work_on(session, models, "surveying")
     survey = ModelSurvey.of(
         job, models.differing, weighting, device=device, saved=cache.load, save=cache.save

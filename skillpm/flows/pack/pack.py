@@ -8,6 +8,7 @@ from skillpm.delta.encoding.schemes import Scheme
 from skillpm.files.output import check_output
 from skillpm.flows.pack.attachments import Attach, OmittedFile, collect_attachments
 from skillpm.flows.pack.encoded_delta import encode_delta
+from skillpm.flows.pack.layer_cache import LayerCache
 from skillpm.flows.pack.manifest import build_manifest
 from skillpm.flows.pack.model_pair import PackRequest, pair_models
 from skillpm.flows.pack.pack_file import write_file
@@ -55,4 +56,5 @@ def pack(
         delta = encode_delta(session, models, settled, folder)
         manifest = build_manifest(session.created, models, attachments, delta)
         written = write_file(session, request.path, manifest, attachments, delta)
+    LayerCache(session.home, models).discard()
     return Packed(manifest, request.path, *written, attachments.left_out, delta.rounding)

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from math import isfinite
 from pathlib import Path
 from typing import Any, get_args
@@ -11,14 +12,13 @@ from skillpm.errors import SkillpmError
 from skillpm.files.access import open_below
 from skillpm.flows.pack.model_pair import ModelPair
 from skillpm.flows.session.session import Session
-from skillpm.flows.upkeep.expiry import age_out
+from skillpm.flows.upkeep.expiry import sweep_cache
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.version import __version__
 
-KEPT_DAYS = 7
-_DAY = 86_400.0
-_SURVEYS = ("cache", "surveys")
+FOLDER = "surveys"
+_SURVEYS = ("cache", FOLDER)
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,8 @@ class SurveyCache:
     name: str
 
     @classmethod
-    def of(
-        cls, session: Session, models: ModelPair, weighting: dict[str, object], device: str
-    ) -> "SurveyCache":
-        """The cache for a pair of models, a weighting and a device."""
+    def of(cls, session: Session, models: ModelPair, weighting: str, device: str) -> "SurveyCache":
+        """The cache for a pair of models, the key of a weighting and a device."""
         key = {
             "base": str(models.reference.identity.root),
             "tuned": str(models.tuned_identity.root),
@@ -59,9 +57,9 @@ class SurveyCache:
         with suppress(SkillpmError), open_below(self.home, *names, create=True) as folder:
             folder.write(_file(tensor), json.canonical(asdict(survey)))
 
-    def sweep(self, now: float) -> None:
-        """Remove the surveys that were not changed for `KEPT_DAYS` days."""
-        age_out(self.home, *_SURVEYS, before=now - KEPT_DAYS * _DAY, dry_run=False)
+    def sweep(self, now: datetime) -> None:
+        """Remove the surveys that were not changed for some days."""
+        sweep_cache(self.home, FOLDER, now, keep=self.name)
 
 
 def _file(tensor: str) -> str:

@@ -58,7 +58,8 @@ def _sweep_caches(home: Path) -> None:
         for name in ("leaves", "measures"):
             with suppress(SkillpmError), cache.subfolder(name) as files:
                 sweep_strays(files)
-        with cache.subfolder("surveys") as surveys:
-            for name in surveys.names():
-                with suppress(SkillpmError), surveys.subfolder(name) as survey:
-                    sweep_strays(survey)
+        for name in ("surveys", "fisher", "layers"):
+            with suppress(SkillpmError), cache.subfolder(name) as entries:
+                for entry in entries.names():
+                    with suppress(SkillpmError), entries.subfolder(entry) as files:
+                        sweep_strays(files)

@@ -12,12 +12,10 @@ from skillpm.errors import SkillpmError
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.session.cleanup import clean_up
 from skillpm.flows.session.session import Session
-from skillpm.flows.upkeep.expiry import age_out, size_of
+from skillpm.flows.upkeep.expiry import CACHE_DAYS, age_out, size_of
 from skillpm.flows.upkeep.reachability import NeededPack, Reached, needs_of, reach
 from skillpm.spec.digests import Digest
 from skillpm.store.packs import fetch_pack
-
-_CACHES = ("leaves", "surveys", "measures", "layouts")
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ def cache_info(session: Session) -> CacheInfo:
     home, store = session.home, session.store
     sizes = {
         "store": size_of(home, "store", "sha256"),
-        **{name: size_of(home, "cache", name) for name in _CACHES},
+        **{name: size_of(home, "cache", name) for name in CACHE_DAYS},
         "staging": size_of(home, "store", "tmp") + size_of(home, "tmp"),
         "registry": size_of(home, "registry"),
     }
@@ -174,7 +172,9 @@ def _fetch_again(
 
 
 def cache_clean(session: Session) -> int:
-    """Remove cached leaves, surveys, measurements and layouts; return the bytes removed."""
+    """Remove everything that can be computed again; return the bytes removed."""
     clean_up(session)
     home = session.home
-    return sum(age_out(home, "cache", name, before=inf, now=inf, dry_run=False) for name in _CACHES)
+    return sum(
+        age_out(home, "cache", name, before=inf, now=inf, dry_run=False) for name in CACHE_DAYS
+    )

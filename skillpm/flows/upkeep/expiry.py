@@ -1,7 +1,10 @@
 """Cache folders: their sizes, and the removal of their old entries."""
 
+import os
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 from math import inf
 from pathlib import Path
 
@@ -9,6 +12,17 @@ from skillpm.errors import SkillpmError
 from skillpm.files.access import open_below
 from skillpm.files.folder import Folder
 
+CACHE_DAYS: Mapping[str, float] = {
+    "leaves": 90.0,
+    "surveys": 7.0,
+    "fisher": 7.0,
+    "layers": 7.0,
+    "measures": 90.0,
+    "layouts": 90.0,
+}
+"""The caches of the home: folders below `cache`, each with the days that an entry is kept."""
+CACHE_BYTES = 64 << 30
+"""The most bytes that a command leaves in a cache beside its own entry."""
 _DAY = 86_400.0
 _DEEPEST = 32
 """The deepest nesting of folders that is read. skillpm creates at most three levels."""
@@ -50,3 +64,20 @@ def age_out(home: Path, *names: str, before: float, now: float = inf, dry_run: b
             if not dry_run:
                 folder.remove_tree(name)
     return freed
+
+
+def sweep_cache(home: Path, name: str, now: datetime, *, keep: str) -> None:
+    """Remove the old entries of a cache, then the oldest while they exceed `CACHE_BYTES`.
+
+    The entry `keep` is used by the caller; its age is that of its last use, so it becomes new.
+    """
+    with suppress(SkillpmError, OSError), open_below(home, "cache", name) as folder:
+        with suppress(FileNotFoundError):
+            os.utime(keep, dir_fd=folder.fd, follow_symlinks=False)
+        before = now.timestamp() - CACHE_DAYS[name] * _DAY
+        age_out(home, "cache", name, before=before, dry_run=False)
+        total = 0
+        for entry, _ in sorted(folder.statuses(), key=lambda pair: -pair[1].st_mtime):
+            total += 0 if entry == keep else size_of(folder.path, entry)
+            if total > CACHE_BYTES:
+                folder.remove_tree(entry)

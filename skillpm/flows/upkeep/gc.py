@@ -18,7 +18,7 @@ from skillpm.environment.transaction import writing
 from skillpm.errors import SkillpmError
 from skillpm.flows.session.cleanup import clean_up
 from skillpm.flows.session.session import Session
-from skillpm.flows.upkeep.expiry import age_out
+from skillpm.flows.upkeep.expiry import CACHE_DAYS, age_out
 from skillpm.flows.upkeep.reachability import needs_of, reach
 from skillpm.journal.lock import abandoned
 from skillpm.spec.digests import Digest
@@ -26,8 +26,6 @@ from skillpm.spec.words import counted
 from skillpm.store.blobs import Store
 
 GRACE_HOURS = 24.0
-LEAF_DAYS = 90.0
-SURVEY_DAYS = 7.0
 _HOUR, _DAY = 3600.0, 86_400.0
 
 
@@ -241,8 +239,8 @@ def _sizes(store: Store) -> Iterator[tuple[Digest, int, float]]:
 def _clean(session: Session, request: GcRequest, done: Collected) -> None:
     """Remove cached results that are older than their limit."""
     now = session.now.timestamp()
-    for name in ("leaves", "surveys", "measures", "layouts"):
-        before = now - (SURVEY_DAYS if name == "surveys" else LEAF_DAYS) * _DAY
+    for name, days in CACHE_DAYS.items():
+        before = now - days * _DAY
         done.cache_bytes += age_out(
             session.home, "cache", name, before=before, now=now, dry_run=request.dry_run
         )

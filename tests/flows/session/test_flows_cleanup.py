@@ -37,6 +37,8 @@ def _left(world: World, pid: int) -> list[Path]:
         world.home / "projects" / f".{digest}.json.{pid}.tmp",
         world.home / "cache" / "leaves" / f".{digest}.json.{pid}.tmp",
         world.home / "cache" / "surveys" / digest / f".{digest}.json.{pid}.tmp",
+        world.home / "cache" / "fisher" / digest / f".index.json.{pid}.tmp",
+        world.home / "cache" / "layers" / digest / f".{digest}.json.{pid}.tmp",
         world.project / f".acme-math-1.0.0.skillpack.{pid}.tmp",
     ]
     for path in paths:
