@@ -1,1 +1,1 @@
-"""Calibration text: how much each weight matters to a model, and what a pack has lost."""
+"""Calibration text: Fisher factors, which measure how much each weight matters."""

@@ -28,7 +28,7 @@ WIDEST = 8192
 SEED = 0
 """The seed for sampling the labels of the first batch; each later batch has the next seed."""
 PARTS = 4
-"""The number of times that the sums are saved while they are gathered."""
+"""The most times that the sums are saved while they are gathered."""
 _Shape = tuple[int, ...]
 Save = Callable[["Fisher"], None]
 """Saves the sums over the first batches."""
@@ -134,10 +134,9 @@ def gather(
 ) -> None:
     """Add the factors of all `tensors` that get a gradient, over the batches not yet in `fisher`.
 
-    `save` is called after every quarter of the
-    batches. The sums are the same with and without an interruption: they depend on the order of the
-    batches, and each batch has its own seed. Costs a forward and a backward pass per batch, and the
-    product g gᵀ of each gradient.
+    `save` is called after every quarter of the batches. An interruption does not change the sums,
+    because each batch has its own seed. Costs a forward and a backward pass per batch, and the
+    products g gᵀ and gᵀ g of each gradient.
     """
     hooks = _hook_parameters(runner, tensors, fisher)
     every = max(1, -(-len(batches) // PARTS))

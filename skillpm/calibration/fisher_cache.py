@@ -37,7 +37,7 @@ _LIBRARIES = ("torch", "transformers", "safetensors", "tokenizers")
 _HEADER = 1 << 12
 """The most bytes of a file beside its two tensors."""
 _DISK_SHARE = 2
-"""A snapshot is written if this many of its size are free on the disk."""
+"""A snapshot is written only if this many times its size is free on the disk."""
 
 
 def run_determinants(runner: Runner, batches: Iterable[Batch]) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class FisherCache:
     def save(self, fisher: Fisher) -> None:
         """Replace the entry by the current sums.
 
-        A cache that cannot be written, or a disk without room for it, is ignored.
+        Nothing is saved if the cache cannot be written or the disk has too little space.
         """
         with suppress(SkillpmError, OSError):
             if disk_usage(self.home).free < _DISK_SHARE * fisher.size:

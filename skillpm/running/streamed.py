@@ -208,7 +208,7 @@ def _without_storage() -> Iterator[None]:
 def _fill(model: Module, resident: Mapping[str, torch.Tensor]) -> None:
     """Replace parameters without storage: by resident tensors, or by hollow ones.
 
-    A parameter that several modules share stays one.
+    A parameter that several modules share stays shared.
     """
     replaced: dict[int, Parameter] = {}
     for name, value in model.named_parameters():

@@ -55,7 +55,7 @@ class GridCoder:
         """Round the rows from `first` on.
 
         Levels are centroids, of the entries whose `ulps` are below the step: the others are rounded
-        to whole ulps by the graft. Under a full factor of the metric, which centroids do not know,
+        to whole ulps by the graft. Under a full factor of the metric, which centroids ignore,
         levels are whole steps.
         """
         rows = slice(first, first + len(delta))

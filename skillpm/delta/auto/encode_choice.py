@@ -1,7 +1,7 @@
 """Encodes a tensor by a choice: rounds it with its step, under the metric, as the codec stores it.
 
-Rounding feeds its errors back under the metric (GPTQ), unless a side is longer than
-`LONGEST_FEEDBACK`.
+Under a full metric, rounding feeds its errors back (GPTQ), unless a side is longer than
+`LONGEST_FEEDBACK`. A grid does so only if the delta is not `on_lattice` (ADR 41).
 """
 
 from dataclasses import replace

@@ -15,7 +15,7 @@ import torch
 from skillpm.delta.encoding.torch_device import ComputeDevice
 
 DAMPING = 0.003
-"""Added to the diagonal of a factor, as a share of its mean; the value that GPTQ uses."""
+"""Added to the diagonal of a factor, as a share of its mean. GPTQ uses 0.01."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class MetricFactor:
         return whitened
 
     def unwhiten(self, matrix: torch.Tensor) -> torch.Tensor:
-        """Return N⁻ᵀ · matrix [d, k], the inverse of `whiten`'s transpose."""
+        """Return N⁻ᵀ · matrix [d, k], the inverse of `whiten`."""
         if self.factor.ndim == 1:
             return self.factor.rsqrt()[:, None] * matrix
         solved: torch.Tensor = torch.linalg.solve_triangular(self.upper.T, matrix, upper=False)

@@ -1,4 +1,4 @@
-"""The scheme `auto`: encodes each tensor as an allocation of bytes chose."""
+"""The scheme `auto`: encodes each tensor by the choice of an allocation."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace

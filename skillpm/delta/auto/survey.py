@@ -69,7 +69,7 @@ def survey_tensor(pair: Pair, rows: TensorRows, metric: ErrorMetric) -> TensorSu
 def survey_tensors(
     tensors: Sequence[tuple[Pair, TensorRows, ErrorMetric]],
 ) -> list[TensorSurvey | None]:
-    """Survey tensors of one shape. Their decompositions are one call. Holds all of their deltas."""
+    """Survey tensors of one shape, decomposed by one call. Holds all of their deltas."""
     read = [_read(pair, rows, metric.on(rows.device)) for pair, rows, metric in tensors]
     codable = [each for each in read if each is not None]
     matrices = [(each.delta, each.metric) for each in codable if each.delta is not None]

@@ -1,6 +1,6 @@
 """Compiled code on disk, in `SKILLPM_HOME/kernels/VERSION`: the one exception to law 5 (ADR 36).
 
-An entry is machine code inside of a pickle, so whoever can write it can run code as this user. The
+An entry is machine code inside a pickle, so whoever can write it can run code as this user. The
 folders therefore belong to this user with mode 0700, are reached without links, and neither they
 nor a folder above them can be replaced by another user. Otherwise kernels compile in memory. Each
 entry starts with its SHA-256 digest, so that a damaged file is not loaded.

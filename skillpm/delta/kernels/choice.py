@@ -1,7 +1,7 @@
-"""Which implementation of the inner loops serves: numba's kernels or numpy's reference.
+"""The implementation of the inner loops in use: numba's kernels or numpy's reference.
 
-Both give the same bytes and refuse the same streams, so the choice is about time alone. Importing
-numba and loading compiled code takes about a second, so numpy serves until a process has enough
+Both give the same bytes and refuse the same streams, so the choice only affects speed. Importing
+numba and loading compiled code takes most of a second, so numpy is used until a process has enough
 work to gain from kernels. This module imports neither library.
 """
 
@@ -72,7 +72,7 @@ def requested() -> str:
 
 
 def compiled(elements: int) -> bool:
-    """Return whether kernels serve a call that handles this many elements; else numpy does.
+    """Return whether kernels, not numpy, handle a call with this many elements.
 
     Raises `UsageError` if `SKILLPM_KERNELS` has an unknown value, or demands numba where it cannot
     be imported.

@@ -185,8 +185,8 @@ def sketch_block(delta: F64, signs: F64, rows: OutF64, buckets: int) -> None:
     """Add up delta * signs over rows of `buckets` numbers, by a tree of pairwise additions.
 
     `signs` [2^k * buckets] is a block, of which delta has the first numbers; the others are zero,
-    and so are those that are not finite. `rows` [(k + 2) * buckets] is room; its last row gets the
-    sum. The tree adds the second half of the rows to the first, and so on.
+    and so are those that are not finite. `rows` [(k + 2) * buckets] is scratch; its last row gets
+    the sum. The tree adds the second half of the rows to the first, and so on.
     """
     count = signs.size // buckets
     levels = rows.size // buckets - 2

@@ -1,8 +1,8 @@
 """Kernels of the codec `bitmap`; `group_changes` and `ungroup_changes` there are their reference.
 
 Words are grouped by their context, in the order of the words: a counting sort. Every group owns a
-span of the bitmap and of the values, so no write depends on a length that a stranger states, but
-for `values` of `ungroup`, whose size is checked.
+span of the bitmap and of the values, so no write depends on an untrusted length. The
+size of `values` in `ungroup` is checked.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ _PLACE = np.uint64(0xFFFFFFFF)
 """A counter of a context: the place of its next word, and above 2^32 the slot of its next value.
 
 One counter instead of two, and one byte per word instead of one bit, save a quarter of the time:
-each word waits for what the word before has written.
+each word depends on what the word before has written.
 """
 
 

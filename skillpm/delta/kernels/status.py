@@ -1,4 +1,4 @@
-"""What serves the inner loops in this process, for `doctor`."""
+"""The implementation of the inner loops in this process, for `doctor`."""
 
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version

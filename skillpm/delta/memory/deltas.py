@@ -87,8 +87,9 @@ def apply(
     """Return the tensors after a delta that `encode` made; `before` does not change.
 
     A changed tensor is new, of the library and on the device of the tensor before. An unchanged
-    tensor is the object in `before`. Raises `IntegrityError` if the delta is damaged, or was
-    encoded against other tensors.
+    tensor is the object in `before`. An added tensor is placed like the first tensor of `before`;
+    without one, it is a numpy array. Raises `IntegrityError` if the delta is damaged or was encoded
+    against other tensors, `SpecError` if its footprint cannot be parsed.
     """
     pack = read_delta(delta)
     base = TensorDict.of({name: before[name] for name in pack.entries if name in before})

@@ -40,7 +40,7 @@ MOST_HELD_OUT = 1 << 13
 
 @dataclass(frozen=True)
 class Fidelity:
-    """What the base, or the base with a pack, does on held-out text.
+    """How the base, or the base with a pack, performs on held-out text.
 
     `divergence` is that from the tuned model. `loss` is the mean loss in nats per token. It is None
     for an encoder, which predicts no token.
@@ -71,7 +71,7 @@ class Calibration:
 
     @cached_property
     def _answers(self) -> ModelAnswers:
-        """The tuned model's answers to the held-out batches. The model has its weights still."""
+        """The tuned model's answers to the held-out batches. `fidelity` gets them first."""
         return answers_of(self.runner, self.held_out)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Stage 3 of `pack`: encode the delta into layer files, decode them again and measure."""
+"""Stage 4 of `pack`: encode the delta into layer files, decode them again and measure."""
 
 import tempfile
 from collections.abc import Mapping, Sequence

@@ -111,15 +111,15 @@ def _fit_bytes(trials: Trials, budget: int) -> Trial:
 
 
 def _first_aim(trials: Trials, budget: int) -> float:
-    """The bytes of tensors in a file of `budget` bytes, before a trial says how many are others."""
+    """The bytes for tensors in a file of `budget` bytes. Used before a trial measures the rest."""
     return max(1.0, _MIDDLE * budget - _FIXED - _EACH * len(trials.entries))
 
 
 def _next(trials: Trials, trial: Trial, ratios: SizeRatios, budget: int) -> Allocation | None:
     """The allocation of the next trial; None if no other comes nearer to the budget.
 
-    Bytes are allocated anew with corrected estimates, which changes few tensors. If that comes not
-    near the budget, because there are few tensors, the steps of some are scaled.
+    Bytes are allocated anew with corrected estimates, which changes few tensors. If the
+    result is not near the budget, because there are few tensors, the steps of some are scaled.
     """
     missing = _MIDDLE * budget - trial.size
     measured = trial.measured

@@ -1,4 +1,4 @@
-"""Keep encoded layers in the skillpm home until the pack is written, so that a killed one resumes.
+"""Keep encoded layers in the skillpm home until the pack is written, so that `pack` can resume.
 
 A folder below `cache/layers` belongs to one pair of models and one set of libraries. In it, a layer
 is stored under a hash of its tensors' leaves and of the settings that encode them.
@@ -30,7 +30,7 @@ from skillpm.version import __version__
 
 FOLDER = "layers"
 LEAST_BYTES = 1 << 20
-"""Layers of fewer bytes of tensors are encoded again, which is faster than to keep them."""
+"""Layers of fewer bytes of tensors are encoded again, which is faster than keeping them."""
 _LIBRARIES = ("numpy", "torch", "numba", "zstandard")
 
 
@@ -45,7 +45,7 @@ class KeptLayer:
 
 @dataclass(frozen=True)
 class LayerCache:
-    """The layers of one pair of models that were encoded already."""
+    """The encoded layers of one pair of models."""
 
     home: Path
     models: ModelPair
@@ -86,9 +86,9 @@ class LayerCache:
         return None
 
     def save(self, pairs: Sequence[Pair], scheme: Scheme, path: Path, layer: KeptLayer) -> None:
-        """Keep the layer at `path`. A home without hard links, or that cannot be written, is fine.
+        """Keep the layer at `path`. Errors of the file system are ignored.
 
-        The note is written last: a layer without a note is not believed.
+        The note is written last: a layer without a note is ignored.
         """
         key = self._key(pairs, scheme)
         if key is None:
@@ -104,12 +104,12 @@ class LayerCache:
             folder.write(_note(key), seal(content))
 
     def discard(self) -> None:
-        """Remove the layers of this pair of models: its pack is written."""
+        """Remove the layers of this pair of models, after its pack is written."""
         with suppress(SkillpmError, OSError), open_below(self.home, "cache", FOLDER) as folder:
             folder.remove_tree(self.name)
 
     def sweep(self, session: Session) -> None:
-        """Remove the layers that other killed commands left some days ago."""
+        """Remove old layers of other pairs of models, then the oldest above the size limit."""
         sweep_cache(self.home, FOLDER, session.now, keep=self.name)
 
     def _key(self, pairs: Sequence[Pair], scheme: Scheme) -> str | None:

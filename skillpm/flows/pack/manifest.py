@@ -1,4 +1,4 @@
-"""Stage 4 of `pack`: the manifest of a pack, from its encoded and measured delta."""
+"""Stage 5 of `pack`: the manifest of a pack, from its encoded and measured delta."""
 
 from datetime import datetime
 from math import sqrt

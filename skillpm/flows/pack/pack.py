@@ -42,7 +42,7 @@ def pack(
     scheme: Scheme | EncodingTarget,
     attach: Sequence[Attach] = (),
 ) -> Packed:
-    """Encode the delta, measure it, check it and write the pack. A failed step leaves no files.
+    """Encode the delta, measure it, check it and write the pack. A failed step writes no pack.
 
     Streams tensor by tensor. The functions in `attach` measure both models before the delta is
     encoded. Raises `GraftError` if the models do not differ or cannot be packed.

@@ -1,4 +1,4 @@
-"""Stage 5 of `pack`: the OCI manifest of a pack, its blobs, and the `.skillpack` file."""
+"""Stage 6 of `pack`: the OCI manifest of a pack, its blobs, and the `.skillpack` file."""
 
 from pathlib import Path
 

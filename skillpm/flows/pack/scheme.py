@@ -1,4 +1,4 @@
-"""The scheme of a pack: given, completed for an adapter, or found for a target (`auto`).
+"""Stage 3 of `pack`: the scheme, which is given, completed for an adapter, or found (`auto`).
 
 Imports none of the libraries that fit a target.
 """

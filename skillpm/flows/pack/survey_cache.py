@@ -1,4 +1,4 @@
-"""Cache the results of surveys for some days, so that a killed or repeated `pack` is faster."""
+"""Cache the results of surveys for a week, so that a killed or repeated `pack` is faster."""
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -58,7 +58,7 @@ class SurveyCache:
             folder.write(_file(tensor), json.canonical(asdict(survey)))
 
     def sweep(self, now: datetime) -> None:
-        """Remove the surveys that were not changed for some days."""
+        """Remove old surveys of other models, then the oldest above the size limit."""
         sweep_cache(self.home, FOLDER, now, keep=self.name)
 
 
