@@ -34,7 +34,7 @@ _TINY = np.array([1], dtype=np.uint32).view(np.float32)
 _RAW_BITS = np.array(
     [0.0] * (SINGLES + 1) + [3.0 + octave for octave in range(_OCTAVES) for _ in range(4)]
 )
-"""The bits that follow a token of each bucket: the sign is counted apart."""
+"""The bits that follow a token of each bucket: the sign is counted separately."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _log_sum(counts: Floats) -> float:
 class SortedMagnitudes:
     """The magnitudes of a sample [k, n], sorted by the classes of rows [k] and columns [n].
 
-    The class of a column may also differ by entry, [k, n].
+    The classes of columns may also be given for each entry, [k, n].
 
     `weights` [row classes] is the number of rows for each sampled row of a class.
     """

@@ -132,7 +132,7 @@ class Spectrum:
     """Singular values [r] of the whitened delta, and its vectors times them.
 
     `left` [m, r] and `right` [n, r] are in units in which all entries have the same step;
-    `row_scale` and `column_scale` lead to them. `energy` is D(Δ).
+    `row_scale` and `column_scale` convert to them. `energy` is D(Δ).
     """
 
     sigma: torch.Tensor

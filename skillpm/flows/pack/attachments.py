@@ -168,7 +168,7 @@ def _omitted_files(models: ModelPair, side: tuple[SidePart, ...]) -> tuple[Omitt
 
 @dataclass(frozen=True)
 class _Folders:
-    """The base's and the tuned folder, functions that read their small files, and the graft's.
+    """The folders of base and tuned model, and functions that read their small files.
 
     `graft` are the side files that a graft will have, `keys` the declared keys of the config.
     """
