@@ -31,7 +31,14 @@ def convert(out: Path) -> Path:
 
     Raises `DemoError` if the package is missing, and as `convert_gguf` does.
     """
+    _check_absent(out)
     return convert_gguf(GgufLlama(packaged_gguf()), out, root=ROOT)
+
+
+def _check_absent(out: Path) -> None:
+    if out.exists():
+        message = f"`{out}` already exists"
+        raise DemoError(message)
 
 
 def convert_gguf(source: GgufLlama, out: Path, *, root: str) -> Path:
@@ -41,9 +48,7 @@ def convert_gguf(source: GgufLlama, out: Path, *, root: str) -> Path:
     appears complete or not at all. Raises `DemoError` if OUT exists or the weights have another
     root.
     """
-    if out.exists():
-        message = f"`{out}` already exists"
-        raise DemoError(message)
+    _check_absent(out)
     unfinished = out.with_name(out.name + UNFINISHED)
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)

@@ -198,7 +198,7 @@ class Runner:
         """Copy tensors of a checkpoint into the model's parameters."""
         names = self.names(weights)
         if self.streamed:
-            self.streamed.weights.placed = weights
+            self.streamed.weights.placed, self.streamed.weights.names = weights, names
             names = {name: names[name] for name in names.keys() - self.streamed.streamed}
         parameters = dict(self.model.named_parameters())
         with torch.no_grad():

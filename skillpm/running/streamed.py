@@ -28,15 +28,19 @@ _FLOATS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 @dataclass
 class StreamedWeights:
-    """Reads tensors of a model folder as float32; those of `placed` take precedence."""
+    """Reads tensors of a model folder as float32; those of `placed` take precedence.
+
+    `names` has the name in `placed` for each parameter that is placed.
+    """
 
     checkpoint: Checkpoint
     placed: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, tensor: str) -> torch.Tensor:
         """Read a tensor. Beside it, memory holds one chunk in the stored dtype."""
-        if tensor in self.placed:
-            return self.placed[tensor]
+        if tensor in self.names:
+            return self.placed[self.names[tensor]]
         spec = self.checkpoint.specs[tensor]
         values, start = torch.empty(spec.elements), 0
         for chunk in self.checkpoint.chunks(tensor):

@@ -87,9 +87,12 @@ def test_layers_have_weights_only_while_they_run(tmp_path: Path) -> None:
         torch.testing.assert_close(one, other)
 
 
-def test_placed_weights_replace_those_of_the_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("prefix", ["model.", "", "language_model.model."])
+def test_placed_weights_replace_those_of_the_files(tmp_path: Path, prefix: str) -> None:
     whole, streamed = runners(tmp_path / "model", tied=False)
-    weights = {name: torch.randn(value.shape) for name, value in whole.model.named_parameters()}
+    named = whole.model.named_parameters()
+    shapes = {name.replace("model.", prefix, 1): value.shape for name, value in named}
+    weights = {name: torch.randn(shape) for name, shape in shapes.items()}
     for runner in (whole, streamed):
         runner.place(weights)
     left, right = (answers_of(runner, some_batches()) for runner in (whole, streamed))

@@ -102,7 +102,7 @@ class PayloadWriter:
             with self._lock:
                 start = self._spool.tell()
                 self._spool.write(data)
-                self._parts[name] = (start, len(data))
+                self._add(tensor, name, start, len(data))
         record = layer.records[tensor]
         self.describe(tensor, record)
         return record

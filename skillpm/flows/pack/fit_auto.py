@@ -89,10 +89,13 @@ def _fit_bytes(trials: Trials, budget: int) -> Trial:
     Raises `GraftError` if no trial is small enough.
     """
     best: Trial | None = None
+    smallest: Trial | None = None
     following: Allocation | None = trials.survey.for_bytes(_first_aim(trials, budget))
     ratios = SizeRatios()
     while following is not None and trials.count < _TRIALS:
         trial = trials.run(following)
+        if smallest is None or trial.size < smallest.size:
+            smallest = trial
         if trial.size <= budget and (best is None or trial.size > best.size):
             best = trial
         if NEAR * budget <= trial.size <= budget or (
@@ -101,13 +104,18 @@ def _fit_bytes(trials: Trials, budget: int) -> Trial:
             break
         following = _next(trials, trial, ratios, budget)
     if best is None:
-        raise GraftError(
-            f"a budget of {budget} bytes is too small: the smallest trial has {trial.size} bytes, "
-            f"of which {trial.size - trial.layers.size} are manifest, side files and container",
-            hint=f"try `--budget {2 * trial.size}B`, or `--keep 0.9` to see the size at 90 % "
-            "fidelity",
-        )
+        raise _too_small(budget, smallest or trial)
     return best
+
+
+def _too_small(budget: int, smallest: Trial) -> GraftError:
+    others = smallest.size - smallest.layers.size
+    return GraftError(
+        f"a budget of {budget} bytes is too small: the smallest trial has {smallest.size} bytes, "
+        f"of which {others} are manifest, side files and container",
+        hint=f"try `--budget {2 * smallest.size}B`, or `--keep 0.9` to see the size at 90 % "
+        "fidelity",
+    )
 
 
 def _first_aim(trials: Trials, budget: int) -> float:

@@ -142,6 +142,7 @@ def test_a_tensor_copied_from_a_layer_has_the_same_parts_and_record() -> None:
     layer = reader_of(writer)
     copied = new_writer()
     assert copied.copy(layer, "a") == Record("grid", {"fine": 2})
+    assert copied.stored_bytes("a") == layer.stored_bytes("a")
     again = reader_of(copied)
     assert again.records == {"a": layer.records["a"]}
     assert dict(again.stored_parts("a")) == dict(layer.stored_parts("a"))
