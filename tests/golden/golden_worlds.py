@@ -5,10 +5,7 @@ Run as a script, it prints the root of a golden pack on its base: `golden_worlds
 
 import hashlib
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 from golden_adapters import write_adapter
@@ -23,15 +20,12 @@ from skillpm.delta.tensors.rounding import from_float64, to_float64
 from skillpm.flows.pack.model_pair import PackRequest
 from skillpm.flows.pack.pack import pack
 from skillpm.flows.packs.composition import composed_identity
-from skillpm.flows.session.session import Session
 from skillpm.spec.dtypes import TensorSpec, is_float
-from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.safetensors import dump_header, layout
 from skillpm.spec.versions import Version
 
 HERE = Path(__file__).parent
-NOW = datetime(2024, 5, 17, tzinfo=UTC)
 Tensors = dict[str, tuple[str, tuple[int, ...]]]
 
 MIXED: Tensors = {
@@ -95,32 +89,6 @@ def write_model(path: Path, tensors: Tensors, *, tuned: bool) -> Path:
     return path
 
 
-def _no_registry(_url: RegistryLocation, _create: bool) -> NoReturn:  # noqa: FBT001 - the protocol's form
-    raise AssertionError
-
-
-def _no_progress(_label: str, _total: int) -> Callable[[int], None]:
-    return lambda _bytes: None
-
-
-def setting_in(folder: Path) -> Session:
-    """A session with files only and two workers."""
-    return Session(
-        home=folder / "home",
-        project=folder,
-        registry=None,
-        base=None,
-        offline=True,
-        now=NOW,
-        created=NOW,
-        workers=2,
-        lock_timeout=1.0,
-        say=lambda _text: None,
-        progress=_no_progress,
-        connect=_no_registry,
-    )
-
-
 def cut_pack(folder: Path, name: str, output: Path) -> None:
     """Make one golden pack again."""
     from skillpm.delta.encoding.schemes import GraftLLM, Lossless
@@ -135,7 +103,9 @@ def cut_pack(folder: Path, name: str, output: Path) -> None:
     columns = "8/3/2" if name.endswith("832") else "8/4/2"
     lossless = name == "lossless" or name in ADAPTERS
     scheme = Lossless() if lossless else GraftLLM(decompose, columns=columns)
-    pack(setting_in(folder), PackRequest(base, tuned, skill, version, output=output), scheme)
+    from file_sessions import session_in  # the script, which makes no pack, runs without it
+
+    pack(session_in(folder), PackRequest(base, tuned, skill, version, output=output), scheme)
 
 
 def decoded_root(folder: Path, path: Path, workers: int) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from flow_sessions import session_in
+from file_sessions import session_in
 from plain_models import plain_tensors, write_plain, write_tuned
 
 from skillpm.archive.reader import open_pack

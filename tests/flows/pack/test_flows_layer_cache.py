@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flow_sessions import session_in
+from file_sessions import session_in
 from plain_models import nudged, write_plain
 
 from skillpm.delta.coding.payload import PayloadWriter, Record

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flow_sessions import NOW, session_in
+from file_sessions import NOW, session_in
 from plain_models import plain_tensors, write_plain, write_tuned
 
 from skillpm.archive.reader import open_pack

@@ -19,7 +19,7 @@ def _no_progress(_label: str, _total: int) -> Callable[[int], None]:
     return lambda _bytes: None
 
 
-def session_in(folder: Path) -> Session:
+def session_in(folder: Path, *, workers: int = 2) -> Session:
     """A session whose project is `folder`, with its home in `folder`."""
     return Session(
         home=folder / "home",
@@ -29,7 +29,7 @@ def session_in(folder: Path) -> Session:
         offline=True,
         now=NOW,
         created=NOW,
-        workers=2,
+        workers=workers,
         lock_timeout=1.0,
         say=lambda _text: None,
         progress=_no_progress,
