@@ -232,36 +232,59 @@ def checkpoint_names(parameters: Iterable[str], tensors: Iterable[str]) -> dict[
     return names
 
 
+@dataclass
+class _TokenLoss:
+    """The summed loss of next tokens, in nats."""
+
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, batch: Batch, answer: torch.Tensor) -> None:
+        """Add a batch's log-probabilities [texts · tokens, vocabulary]."""
+        labels, seen = batch.ids[:, 1:], batch.mask[:, 1:].bool()
+        before = answer.view(*batch.ids.shape, -1)[:, :-1]
+        chosen = before.gather(2, labels.unsqueeze(2)).squeeze(2)
+        self.total -= float(chosen[seen].double().sum())
+        self.count += int(seen.sum())
+
+    @property
+    def mean(self) -> float | None:
+        """The mean over all tokens; None for an encoder, or without a next token."""
+        return self.total / self.count if self.count else None
+
+
 @torch.no_grad()
-def divergence(runner: Runner, batches: list[Batch], answers: ModelAnswers) -> float:
-    """The mean divergence of a model from the answers of another model to the same batches."""
-    total, count = 0.0, 0
+def compare_answers(
+    runner: Runner, batches: list[Batch], answers: ModelAnswers
+) -> tuple[float, float | None]:
+    """The mean divergence from another model's answers to the same batches, and the token loss.
+
+    The loss is as `answers_of` returns it. Both need one run of the model.
+    """
+    total, count, loss = 0.0, 0, _TokenLoss()
     for batch, stored in zip(batches, answers, strict=True):
         answer = runner.answer(batch)
         reference = stored.to(answer)
         if runner.causal:
             total += float((reference.exp() * (reference - answer)).sum())
+            loss.add(batch, answer)
         else:
             total += float((reference - answer).square().sum())
         count += runner.count(batch)
-    return total / max(1, count)
+    return total / max(1, count), loss.mean
 
 
 @torch.no_grad()
-def token_loss(runner: Runner, batches: list[Batch]) -> float | None:
-    """The mean loss of each next token, in nats; None for an encoder, or without a next token."""
-    total, count = 0.0, 0
-    for batch in batches if runner.causal else ():
-        answer = runner.answer(batch).view(*batch.ids.shape, -1)[:, :-1]
-        labels, seen = batch.ids[:, 1:], batch.mask[:, 1:].bool()
-        chosen = answer.gather(2, labels.unsqueeze(2)).squeeze(2)
-        total -= float(chosen[seen].double().sum())
-        count += int(seen.sum())
-    return total / count if count else None
+def answers_of(runner: Runner, batches: list[Batch]) -> tuple[ModelAnswers, float | None]:
+    """A model's answers, on the CPU, and its mean loss of each next token, in nats.
 
-
-@torch.no_grad()
-def answers_of(runner: Runner, batches: list[Batch]) -> ModelAnswers:
-    """A model's answers, on the CPU. Distributions are float16, to save memory."""
-    kind = torch.float16 if runner.causal else torch.float32
-    return [runner.answer(batch).to(kind).cpu() for batch in batches]
+    Distributions are float16, to save memory. The loss is None for an encoder, or without a next
+    token.
+    """
+    kind, answers, loss = torch.float16 if runner.causal else torch.float32, [], _TokenLoss()
+    for batch in batches:
+        answer = runner.answer(batch)
+        answers.append(answer.to(kind).cpu())
+        if runner.causal:
+            loss.add(batch, answer)
+    return answers, loss.mean

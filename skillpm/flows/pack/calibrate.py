@@ -20,8 +20,7 @@ from skillpm.running.runner import (
     ModelAnswers,
     Runner,
     answers_of,
-    divergence,
-    token_loss,
+    compare_answers,
 )
 from skillpm.spec.digests import Digest
 
@@ -70,14 +69,17 @@ class Calibration:
     held_out: list[Batch]
 
     @cached_property
-    def _answers(self) -> ModelAnswers:
-        """The tuned model's answers to the held-out batches. `fidelity` gets them first."""
+    def _tuned(self) -> tuple[ModelAnswers, float | None]:
+        """The tuned model's answers to the held-out batches, and its loss.
+
+        `fidelity` gets them before it places other weights.
+        """
         return answers_of(self.runner, self.held_out)
 
-    @cached_property
+    @property
     def tuned_loss(self) -> float | None:
-        """The tuned model's loss. `fidelity` measures it before it places other weights."""
-        return token_loss(self.runner, self.held_out)
+        """The tuned model's loss."""
+        return self._tuned[1]
 
     @cached_property
     def base(self) -> Fidelity:
@@ -86,11 +88,10 @@ class Calibration:
 
     def fidelity(self, pack: "OpenPack | None" = None) -> Fidelity:
         """Measure the base, or the base with a pack, on the held-out batches."""
-        answers, _ = self._answers, self.tuned_loss
+        answers, _ = self._tuned
         names = {pair.tensor for pair in self.models.differing if pair.tuned}
         self.runner.place(DecodedTensors.of(self.models.reference.source, names, pack))
-        apart = divergence(self.runner, self.held_out, answers)
-        return Fidelity(apart, token_loss(self.runner, self.held_out))
+        return Fidelity(*compare_answers(self.runner, self.held_out, answers))
 
 
 def calibrate(
