@@ -1,5 +1,6 @@
 """Runs work in threads, and counts its progress."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +19,13 @@ Advance = Callable[[int], None]
 
 def no_advance(_amount: int) -> None:
     """Ignore progress."""
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @contextmanager

@@ -72,26 +72,21 @@ def resolve(options: Options) -> dict[str, Chosen]:
         environment = config.from_environment(os.environ)
     except SpecError as problem:
         raise UsageError(problem.message) from problem
+    from skillpm.parallel import cores
+
     chosen = config.choose(
         [_arguments(options), environment, _project(options.project_folder), _user()]
     )
     defaults: dict[str, config.Value] = {
         "offline": False,
         "color": "auto",
-        "workers": max(_LEAST_WORKERS, min(_cores(), config.WORKER_LIMIT)),
+        "workers": max(_LEAST_WORKERS, min(cores(), config.WORKER_LIMIT)),
         "lock-timeout": _LOCK_TIMEOUT,
     }
     for key, value in defaults.items():
         if chosen[key].value is None:
             chosen[key] = Chosen(value, "default")
     return chosen
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def color_of(options: Options) -> bool | None:

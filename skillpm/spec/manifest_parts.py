@@ -128,6 +128,10 @@ class Compression(Document):
     modules: dict[Kind, ModuleSummary]
 
 
+NO_CODEC = "none"
+"""The codec of a removed tensor."""
+
+
 class FootprintEntry(Document):
     """A tensor that the pack changes.
 

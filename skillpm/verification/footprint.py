@@ -4,9 +4,8 @@ from skillpm.delta.tensors.module_kinds import block_of
 from skillpm.delta.tensors.pairing import Renaming
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import FootprintEntry, Manifest
+from skillpm.spec.manifest_parts import NO_CODEC
 from skillpm.verification.evidence import Decoded, Discrepancies, Discrepancy
-
-REMOVED = "none"
 
 
 def check_footprint_form(manifest: Manifest) -> Discrepancies:
@@ -62,8 +61,8 @@ def _check_removed(path: str, entry: FootprintEntry, decoded: Decoded) -> Discre
         yield Discrepancy(f"{path}.shape", list(entry.shape), list(before.shape))
     if entry.dtype != before.dtype:
         yield Discrepancy(f"{path}.dtype", entry.dtype, before.dtype)
-    if entry.codec != REMOVED:
-        yield Discrepancy(f"{path}.codec", entry.codec, REMOVED)
+    if entry.codec != NO_CODEC:
+        yield Discrepancy(f"{path}.codec", entry.codec, NO_CODEC)
 
 
 def _check_source(path: str, entry: FootprintEntry, renaming: Renaming) -> Discrepancies:

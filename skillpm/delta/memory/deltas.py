@@ -5,9 +5,7 @@ encoded, and `apply` compares the leaf of each tensor before and after.
 """
 
 import io
-import os
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from itertools import chain, islice
 from typing import Any, TypeVar
 
@@ -23,15 +21,12 @@ from skillpm.delta.tensors.damage import check_no_damage
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.streams import pair_chunks, tuned_chunks
 from skillpm.errors import GraftError, IntegrityError
+from skillpm.parallel import cores, parallel_map
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest_parts import FootprintEntry
 from skillpm.spec.merkle import LeafHasher, leaf_of_chunks
 
 Tensor = TypeVar("Tensor")
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-_REMOVED = "none"
-"""The codec in the entry of a removed tensor."""
 
 
 def encode(
@@ -52,7 +47,9 @@ def encode(
     differing = [pair for pair in _pairs(base, tuned) if _differs(base, tuned, pair)]
     footprint, layer = _encode(base, tuned, differing, Lossless(effort), workers)
     pack = open_layer(footprint, layer)
-    _parallel(lambda pair: _check(base, tuned, pair, pack), differing, workers)
+    parallel_map(
+        lambda pair: _check(base, tuned, pair, pack), differing, workers=workers or cores()
+    )
     return dump_delta(footprint, layer)
 
 
@@ -63,13 +60,14 @@ def _encode(
     writer = PayloadWriter(io.BytesIO())
 
     def encoded(pair: Pair) -> FootprintEntry:
-        entry = _draft(base, tuned, pair)
+        leaf = _leaf(base, pair.tensor) if pair.base else None
         if pair.tuned is None:
-            return entry
+            return pair.entry(leaf=leaf)
         record = scheme.encode(pair, pair_chunks(base, tuned, pair), writer)
-        return entry.model_copy(update={"codec": record.codec})
+        return pair.entry(leaf=leaf, result=_leaf(tuned, pair.tensor), codec=record.codec)
 
-    entries = sorted(_parallel(encoded, pairs, workers), key=lambda entry: entry.tensor)
+    entries = parallel_map(encoded, pairs, workers=workers or cores())
+    entries.sort(key=lambda entry: entry.tensor)
     sink = io.BytesIO()
     writer.write_to(sink)
     layer = sink.getvalue()
@@ -101,7 +99,7 @@ def apply(
         return _decoded(base, pack, entry, before.get(entry.tensor, anything)) if stored else None
 
     entries = sorted(pack.entries.values(), key=lambda entry: -entry.spec.nbytes)
-    tensors = zip(entries, _parallel(applied, entries, workers), strict=True)
+    tensors = zip(entries, parallel_map(applied, entries, workers=workers or cores()), strict=True)
     changed = {entry.tensor: tensor for entry, tensor in tensors}
     removed = {entry.tensor for entry in entries if entry.layer is None}
     return {name: tensor for name, tensor in {**before, **changed}.items() if name not in removed}
@@ -130,22 +128,6 @@ def _differs(base: TensorDict, tuned: TensorDict, pair: Pair) -> bool:
         return True
     chunks = zip(base.chunks(pair.tensor), tuned.chunks(pair.tensor), strict=True)
     return any(before != after for before, after in chunks)
-
-
-def _draft(base: TensorDict, tuned: TensorDict, pair: Pair) -> FootprintEntry:
-    """Return the entry of a tensor, without codec and layer."""
-    spec = pair.tuned or pair.base
-    assert spec is not None  # noqa: S101 - a pair has a tensor on at least one side
-    return FootprintEntry(
-        tensor=pair.tensor,
-        change=pair.change,
-        shape=spec.shape,
-        dtype=spec.dtype,
-        leaf=_leaf(base, pair.tensor) if pair.base else None,
-        result=_leaf(tuned, pair.tensor) if pair.tuned else None,
-        codec=_REMOVED,
-        layer=None,
-    )
 
 
 def _leaf(tensors: TensorDict, name: str) -> Digest:
@@ -188,15 +170,3 @@ def _decoded(base: TensorDict, pack: OpenPack, entry: FootprintEntry, sample: An
     if hasher.digest() != entry.result:
         raise IntegrityError(f"`{entry.tensor}` does not decode to its recorded leaf")
     return placed_like(tensor, sample)
-
-
-def _parallel(
-    function: Callable[[Item], Result], items: list[Item], workers: int | None
-) -> list[Result]:
-    """Return the results for all items, from threads; the first error cancels the others."""
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        try:
-            return list(pool.map(function, items))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise

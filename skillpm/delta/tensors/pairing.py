@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 from skillpm.delta.tensors.damage import check_no_damage
 from skillpm.errors import GraftError
+from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec, is_float
-from skillpm.spec.manifest import Change
+from skillpm.spec.manifest_parts import NO_CODEC, Change, FootprintEntry
 
 Specs = Mapping[str, TensorSpec]
 
@@ -50,6 +51,29 @@ class Pair:
     def read_name(self) -> str:
         """The name of the tensor in the tuned model."""
         return self.source or self.tensor
+
+    def entry(
+        self,
+        *,
+        leaf: Digest | None,
+        result: Digest | None = None,
+        codec: str = NO_CODEC,
+        layer: Digest | None = None,
+    ) -> FootprintEntry:
+        """The footprint entry of the tensor, with what is known so far."""
+        spec = self.tuned or self.base
+        assert spec is not None  # noqa: S101 - a pair has a tensor on at least one side
+        return FootprintEntry(
+            tensor=self.tensor,
+            change=self.change,
+            shape=spec.shape,
+            dtype=spec.dtype,
+            leaf=leaf,
+            result=result,
+            codec=codec,
+            layer=layer,
+            source=self.source,
+        )
 
 
 def pair_up(base: Specs, tuned: Specs, *, cast: bool) -> tuple[list[Pair], Renaming]:

@@ -29,8 +29,6 @@ from skillpm.spec.manifest import FootprintEntry
 from skillpm.spec.merkle import Identity
 from skillpm.store.blobs import HashingSink
 
-REMOVED = "none"
-"""The codec of a removed tensor in a footprint."""
 _SPOOL = 8 << 20
 
 
@@ -150,19 +148,10 @@ def _collect(models: ModelPair, written: Sequence[tuple[KeptLayer, Path]]) -> La
 
 def _draft_entry(pair: Pair, base: Identity, encoded: EncodedTensor | None) -> FootprintEntry:
     """The footprint entry of a tensor without its result, which is not known yet."""
-    spec = pair.tuned or pair.base
-    assert spec is not None  # noqa: S101 - a pair has a tensor on at least one side
-    return FootprintEntry(
-        tensor=pair.tensor,
-        change=pair.change,
-        shape=spec.shape,
-        dtype=spec.dtype,
-        leaf=base.leaves.get(pair.tensor),
-        result=None,
-        codec=encoded.codec if encoded else REMOVED,
-        layer=encoded.layer if encoded else None,
-        source=pair.source,
-    )
+    leaf = base.leaves.get(pair.tensor)
+    if encoded is None:
+        return pair.entry(leaf=leaf)
+    return pair.entry(leaf=leaf, codec=encoded.codec, layer=encoded.layer)
 
 
 def _spool(folder: Path, spools: ExitStack) -> BinaryIO:
