@@ -9,13 +9,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from skillpm.architecture.entries import UNKNOWN, ArchitectureEntry, facts_of, model_types
 from skillpm.architecture.table import ArchitectureTable, parse_table, shipped_table
 from skillpm.errors import SpecError
 from skillpm.spec.manifest_parts import ArchitectureFacts
+from skillpm.version import installed
 
 SECONDS = 300.0
 """The time limit for importing transformers and answering, on a busy machine."""
@@ -55,10 +55,8 @@ def _facts(config: Mapping[str, Any], table: ArchitectureTable) -> ArchitectureF
 
 
 def _installed() -> str | None:
-    try:
-        return f"transformers {version('transformers')}"
-    except PackageNotFoundError:
-        return None
+    found = installed("transformers")
+    return found and f"transformers {found}"
 
 
 def _ask_library(types: list[str]) -> ArchitectureTable | None:

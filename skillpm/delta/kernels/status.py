@@ -1,10 +1,10 @@
 """The implementation of the inner loops in this process, for `doctor`."""
 
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
 from skillpm.delta.kernels.cache import FOLDER, is_safe, kernel_folder
 from skillpm.delta.kernels.choice import NUMBA, NUMPY, SETTINGS, import_problem, requested
+from skillpm.version import installed
 
 
 @dataclass(frozen=True)
@@ -25,20 +25,17 @@ class KernelStatus:
 
 def kernel_status() -> KernelStatus:
     """Examine numba and the folder of compiled code. Imports numba, which takes half a second."""
-    try:
-        installed: str | None = version("numba")
-    except PackageNotFoundError:
-        installed = None
+    found = installed("numba")
     if requested() == NUMPY:
-        return KernelStatus(NUMPY, installed)
+        return KernelStatus(NUMPY, found)
     problem = import_problem()
     if problem:
-        return KernelStatus(NUMPY, installed, problem)
+        return KernelStatus(NUMPY, found, problem)
     place = str(SETTINGS.home / FOLDER) if SETTINGS.home else ""
     if not is_safe():
-        return KernelStatus(NUMBA, installed, folder=place)
+        return KernelStatus(NUMBA, found, folder=place)
     folder = kernel_folder()
     if folder is None:
-        return KernelStatus(NUMBA, installed, folder=place, entries=0)
+        return KernelStatus(NUMBA, found, folder=place, entries=0)
     with folder:
-        return KernelStatus(NUMBA, installed, "", str(folder.path), len(folder.names()))
+        return KernelStatus(NUMBA, found, "", str(folder.path), len(folder.names()))

@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import file_digest
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
 from typing import Any
@@ -26,7 +25,7 @@ from skillpm.flows.upkeep.expiry import sweep_cache
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.sealed import seal, unseal
-from skillpm.version import __version__
+from skillpm.version import __version__, installed
 
 FOLDER = "layers"
 LEAST_BYTES = 1 << 20
@@ -56,7 +55,7 @@ class LayerCache:
         key = {
             "base": str(self.models.reference.identity.root),
             "tuned": str(self.models.tuned_identity.root),
-            "versions": {name: _installed(name) for name in _LIBRARIES},
+            "versions": {name: installed(name) for name in _LIBRARIES},
             "python": python_version(),
             "tool": __version__,
         }
@@ -129,10 +128,3 @@ class LayerCache:
 
 def _note(key: str) -> str:
     return f"{key}.json"
-
-
-def _installed(library: str) -> str | None:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return None

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from skillpm.files.ownership import is_owner_only
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
-from skillpm.version import __version__
+from skillpm.version import __version__, installed
 
 FOLDER = "layouts"
 _LIBRARIES = ("transformers", "torch", "peft")
@@ -42,7 +41,7 @@ class CachedLayout:
             "config": str(Digest.of(config)),
             "tensors": {name: [spec.dtype, *spec.shape] for name, spec in specs.items()},
             "asked": dict(asked),
-            "libraries": {name: _installed(name) for name in _LIBRARIES},
+            "libraries": {name: installed(name) for name in _LIBRARIES},
             "tool": __version__,
         }
         return cls(home, f"{Digest.of(json.canonical(key)).hex}.json")
@@ -63,10 +62,3 @@ class CachedLayout:
         data = json.canonical(layout.model_dump(mode="json"))
         with suppress(SkillpmError), open_below(self.home, "cache", FOLDER, create=True) as folder:
             folder.write(self.name, data)
-
-
-def _installed(library: str) -> str | None:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return None

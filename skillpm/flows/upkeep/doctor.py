@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from skillpm.checkpoint.files import OpenFile
@@ -31,7 +30,7 @@ from skillpm.journal.owner import ProcessState
 from skillpm.spec.project import DEFAULT_REGISTRY
 from skillpm.spec.words import counted
 from skillpm.store.packs import is_complete, load_pack
-from skillpm.version import __version__
+from skillpm.version import __version__, installed
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 _LOW = 1_000_000_000
@@ -88,9 +87,10 @@ def _extras() -> Iterator[DoctorCheck]:
         ("torch", "lossy schemes need it"),
         ("transformers", "`pack --calibration` and `probe` need it"),
     ):
-        try:
-            yield DoctorCheck(name, OK, f"{name} {version(name)}")
-        except PackageNotFoundError:
+        found = installed(name)
+        if found is not None:
+            yield DoctorCheck(name, OK, f"{name} {found}")
+        else:
             yield DoctorCheck(
                 name, WARN, f"{name} is not installed: {reason}", f"`pip install {name}`"
             )
