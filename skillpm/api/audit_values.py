@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
+from skillpm.spec.levels import LEVELS
+
 if TYPE_CHECKING:
     from skillpm.audit.findings import Finding
     from skillpm.flows.audit.audit import Report
-
-LEVELS = ("low", "medium", "high", "critical")
-"""The levels of findings, ascending."""
 
 
 @dataclass(frozen=True)

@@ -12,19 +12,19 @@ from skillpm.cli.output import clean, emit_document, emit_json, emit_line, emit_
 from skillpm.cli.state import Command, State, command_project
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
+from skillpm.spec.levels import LEVELS
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
     from skillpm.api.audit_values import AuditFinding, AuditReport
 
-_LEVELS = ["low", "medium", "high", "critical"]
 _PATH = LocalPath()
 
 
 @click.command(cls=Command)
 @click.option(
     "--fail-on",
-    type=click.Choice(_LEVELS),
+    type=click.Choice(LEVELS),
     help="Lowest level that fails (default: `[audit] fail-on` in skillpm.toml, else high).",
 )
 @click.option(
