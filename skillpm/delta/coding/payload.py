@@ -55,23 +55,19 @@ class PayloadWriter:
         """Store one part, as a zstd frame if that is smaller, and return the bytes stored."""
         frame = compress(data)
         stored = data if frame is None else frame
-        with self._lock:
-            start = self._spool.tell()
-            self._spool.write(stored)
-            name = f"{tensor}/{part}" + ("" if frame is None else _FRAME)
-            self._add(tensor, name, start, len(stored))
+        self._store(tensor, f"{tensor}/{part}" + ("" if frame is None else _FRAME), stored)
         return len(stored)
 
     def put_plain(self, tensor: str, part: str, data: bytes) -> None:
         """Store one part that is already entropy-coded, without compression."""
+        self._store(tensor, f"{tensor}/{part}", data)
+
+    def _store(self, tensor: str, name: str, data: bytes | memoryview) -> None:
         with self._lock:
             start = self._spool.tell()
             self._spool.write(data)
-            self._add(tensor, f"{tensor}/{part}", start, len(data))
-
-    def _add(self, tensor: str, name: str, start: int, size: int) -> None:
-        self._parts[name] = (start, size)
-        self._stored[tensor] = self._stored.get(tensor, 0) + size
+            self._parts[name] = (start, len(data))
+            self._stored[tensor] = self._stored.get(tensor, 0) + len(data)
 
     def stored_bytes(self, tensor: str) -> int:
         """Return the bytes that the tensor's parts take in the layer."""
@@ -99,10 +95,7 @@ class PayloadWriter:
     def copy(self, layer: "PayloadReader", tensor: str) -> Record:
         """Copy the stored parts and the record of a tensor from a layer; return the record."""
         for name, data in layer.stored_parts(tensor):
-            with self._lock:
-                start = self._spool.tell()
-                self._spool.write(data)
-                self._add(tensor, name, start, len(data))
+            self._store(tensor, name, data)
         record = layer.records[tensor]
         self.describe(tensor, record)
         return record
