@@ -88,24 +88,21 @@ def _fit_bytes(trials: Trials, budget: int) -> Trial:
 
     Raises `GraftError` if no trial is small enough.
     """
-    best: Trial | None = None
-    smallest: Trial | None = None
+    ran: list[Trial] = []
     following: Allocation | None = trials.survey.for_bytes(_first_aim(trials, budget))
     ratios = SizeRatios()
     while following is not None and trials.count < _TRIALS:
         trial = trials.run(following)
-        if smallest is None or trial.size < smallest.size:
-            smallest = trial
-        if trial.size <= budget and (best is None or trial.size > best.size):
-            best = trial
+        ran.append(trial)
         if NEAR * budget <= trial.size <= budget or (
             trial.scheme.is_exact and trial.size <= budget
         ):
             break
         following = _next(trials, trial, ratios, budget)
-    if best is None:
-        raise _too_small(budget, smallest or trial)
-    return best
+    fitting = [trial for trial in ran if trial.size <= budget]
+    if not fitting:
+        raise _too_small(budget, min(ran, key=lambda trial: trial.size))
+    return max(fitting, key=lambda trial: trial.size)
 
 
 def _too_small(budget: int, smallest: Trial) -> GraftError:
