@@ -1,5 +1,6 @@
 """The class `Client`: options, callbacks, and a session that opens when it is first used."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -34,7 +35,26 @@ class Callbacks:
     confirm: Callable[[str], bool | None] = _ignore
 
 
-class Client:
+class Closing(ABC):
+    """A context manager that is closed at the end of the block."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what is held."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _problem: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Client(Closing):
     """The first argument of the API's functions, and what a `Project` is made of.
 
     `timeout` limits a dependency resolution, in seconds. Opening a client reads no file; the
@@ -73,17 +93,6 @@ class Client:
     def close(self) -> None:
         """Close registries and release the store. `gc` in other processes waits for this."""
         self._closing.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _problem: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 @contextmanager

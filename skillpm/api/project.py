@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from skillpm.api.audit_values import AuditReport
-from skillpm.api.client import Client
+from skillpm.api.client import Client, Closing
 from skillpm.api.extras import needs_hf
 from skillpm.api.guarding import probe_guard
 from skillpm.api.options import Options
@@ -57,7 +56,7 @@ def init_project(
     return Project(client)
 
 
-class Project:
+class Project(Closing):
     """An open project. Each change makes a new generation; a failed change changes nothing.
 
     `gc` in other processes waits until the project is closed. Methods raise `SkillpmError`, and
@@ -286,14 +285,3 @@ class Project:
         """Release the store and the model from `load_model`."""
         self._model = self._router = None
         self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _problem: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        self.close()
