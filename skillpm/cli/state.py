@@ -14,7 +14,6 @@ from skillpm.api.client import Callbacks, Client
 from skillpm.api.options import Options, color_of
 from skillpm.cli.output import can_ask, confirm, say
 from skillpm.cli.types import FiniteRange, LocalPath
-from skillpm.delta.kernels.choice import notify_by
 from skillpm.spec.config import COLORS, WORKER_LIMIT
 
 if TYPE_CHECKING:
@@ -156,6 +155,7 @@ def command_client(state: State, *, timeout: float = inf) -> Client:
     """The client of a command, closed at its end. `timeout` limits a resolution, in seconds."""
     from skillpm.cli.heap import keep_freed_memory
     from skillpm.cli.progress import Bars
+    from skillpm.delta.kernels.choice import notify_by
 
     keep_freed_memory()
     on_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
