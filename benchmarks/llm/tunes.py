@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -64,14 +64,7 @@ def tune(cache: Path, tuning: Tuning, *, advance: Advance) -> Made:
 
     def work(folder: Path) -> None:
         model = causal.load(start)
-        causal.train(
-            model,
-            rows(cache, tuning.task, "train"),
-            tuning.training,
-            scratch=folder,
-            advance=advance,
-            autocast=False,
-        )
+        _train(model, cache, tuning, folder, advance)
         causal.save(model, folder / MODEL)
         _finish(start, folder / MODEL)
 
@@ -92,17 +85,18 @@ def lora(cache: Path, tuning: LoraTuning, *, advance: Advance) -> Made:
             base_model_name_or_path=start.name,
         )
         model = get_peft_model(causal.load(start), config)
-        causal.train(
-            model,
-            rows(cache, tuning.task, "train"),
-            tuning.training,
-            scratch=folder,
-            advance=advance,
-            autocast=False,
-        )
+        _train(model, cache, tuning, folder, advance)
         model.save_pretrained(str(folder / MODEL))
 
     return made(cache / tuning.name, inputs(cache, tuning), work)
+
+
+def _train(
+    model: Any, cache: Path, tuning: Tuning | LoraTuning, folder: Path, advance: Advance
+) -> None:
+    """Train a model on its task's rows, in float32."""
+    data = rows(cache, tuning.task, "train")
+    causal.train(model, data, tuning.training, scratch=folder, advance=advance, autocast=False)
 
 
 def inputs(cache: Path, tuning: Tuning | LoraTuning) -> dict[str, object]:
