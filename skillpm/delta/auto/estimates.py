@@ -18,8 +18,8 @@ from skillpm.delta.auto.profile import SAMPLE, RowSums, Spectrum
 from skillpm.delta.auto.rows import RowBlock
 from skillpm.delta.auto.strata import Strata, classes_of, stratify
 from skillpm.delta.codecs.grid import LEVELS
-from skillpm.delta.codecs.grid_contexts import upper_end
 from skillpm.delta.codecs.shared.estimate import steps_bits
+from skillpm.delta.codecs.shared.octaves import upper_end
 from skillpm.delta.tensors.rounding import Floats
 
 PER_OCTAVE = 2

@@ -11,10 +11,8 @@ then a stream of `coding.integers` for each chunk of the tensor.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from skillpm.delta.codecs.lossless_contexts import exponents_of
 from skillpm.delta.codecs.shared.classes import (
@@ -27,57 +25,17 @@ from skillpm.delta.codecs.shared.classes import (
     sample_step,
 )
 from skillpm.delta.codecs.shared.coded import Sections, decode_classes, join, naming, narrow
+from skillpm.delta.codecs.shared.octaves import Octaves, upper_end
 from skillpm.delta.coding.integers import (
-    CONTEXTS,
     decode_integers,
     encode_integers,
     integer_bits,
 )
 from skillpm.delta.tensors.words import Bytes, Words, chunk_spans
-from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 
 _CELLS = (4, 8, 16)
-"""The numbers of classes for each octave that an encoder tries; a decoder takes any power of two up
-to `CONTEXTS`."""
-_OCTAVES_SIZE = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Octaves:
-    """Combines exponents and classes to contexts.
-
-    The octave of an entry is the number of exponents below `anchor`, at most CONTEXTS / cells - 1.
-    In each octave, the classes from `floor` on have `cells` contexts.
-    """
-
-    anchor: int
-    floor: int
-    cells: int
-
-    def contexts(self, classes: Contexts, exponents: Bytes) -> Contexts:
-        """Return the contexts [n] of entries with these classes [n] and exponents [n]."""
-        octaves = np.minimum(exponents, np.uint8(self.anchor))
-        np.subtract(np.uint8(self.anchor), octaves, out=octaves)
-        np.minimum(octaves, np.uint8(CONTEXTS // self.cells - 1), out=octaves)
-        octaves *= np.uint8(self.cells)
-        cells = np.maximum(classes, np.uint8(self.floor))
-        cells -= np.uint8(self.floor)
-        octaves += np.minimum(cells, np.uint8(self.cells - 1), out=cells)
-        return octaves
-
-    def dump(self) -> bytes:
-        """Return the three bytes that `load` reads."""
-        return bytes([self.anchor, self.floor, self.cells])
-
-    @classmethod
-    def load(cls, data: bytes, what: str) -> Self | None:
-        """Read octaves; None for no bytes. Raises `IntegrityError`."""
-        if not data:
-            return None
-        if len(data) != _OCTAVES_SIZE or not 1 <= data[2] <= CONTEXTS or data[2] & (data[2] - 1):
-            raise IntegrityError(f"{what} has unknown contexts of exponents")
-        return cls(*data)
+"""The numbers of classes for each octave that an encoder tries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +92,6 @@ def _octaves(classes: Contexts, exponents: Bytes) -> Iterator[Octaves]:
     anchor, top = upper_end(exponents), upper_end(classes)
     for cells in _CELLS if top else (1,):
         yield Octaves(anchor, max(0, top + 1 - cells), cells)
-
-
-def upper_end(values: npt.NDArray[np.uint8]) -> int:
-    """Return the value that one entry in a thousand exceeds."""
-    counts = np.bincount(values, minlength=256)[::-1]
-    return 255 - int(np.searchsorted(np.cumsum(counts), values.size // 1000 + 1))
 
 
 def encode_codes(codes: Narrow, exponents: Bytes | None, spec: TensorSpec) -> bytes:

@@ -1,32 +1,39 @@
 """Mode `r` of the `lossless` codec: differences coded under contexts that the decoder knows.
 
 A fine-tune moves all weights of a row by a similar amount, so small weights move by more units in
-the last place; some rows do not move at all. The context of a word is the exponent of its
-reference, in octaves below an anchor. If rows differ, it also includes the class of the word's row,
-by the distance that the row moved.
+the last place; some rows and columns move further than others, or not at all. The context of a word
+is the exponent of its reference, in octaves below an anchor. If rows or columns differ, a word's
+cell is its octave and the sum of the classes of its row and column (`shared.octaves`), and a map
+from cells to contexts is stored (`shared.context_map`).
 
-Part: merge (1 byte: 2^merge exponents share a context; 0x80 is set if rows have classes), anchor (1
-byte), with classes the length of their stream (varint) and the stream, then the stream of zigzag
-differences (`coding.integers`).
+Part: merge (1 byte: 2^merge exponents share a context), anchor (1 byte), the stream of zigzag
+differences (`coding.integers`). With classes: 0x80, then as sections the classes of rows, those of
+columns (no bytes for none), the octaves, the map, the stream.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from skillpm.delta.codecs.lossless_classes import Grid, choose_cells
+from skillpm.delta.codecs.shared.classes import Classes, encode_classes
+from skillpm.delta.codecs.shared.coded import Sections, decode_classes, join, naming
+from skillpm.delta.codecs.shared.context_map import choose_labels
+from skillpm.delta.codecs.shared.octaves import Octaves, upper_end
 from skillpm.delta.coding.integers import (
     CONTEXTS,
+    Counts,
+    Folded,
     Plan,
+    count_folded,
     decode_folded,
     encode_folded,
+    plan_counts,
     plan_folded,
 )
-from skillpm.delta.coding.raw_bits import byte_counts
-from skillpm.delta.coding.varint import read_varint, varint
 from skillpm.delta.kernels import contexts as kernels
 from skillpm.delta.kernels.choice import compiled
-from skillpm.delta.tensors.words import Bytes, Words, unzigzag
+from skillpm.delta.tensors.words import Bytes, Words
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 
@@ -34,17 +41,16 @@ WIDEST = 4
 """The widest words, in bytes, that the entropy coder accepts."""
 EXPONENT_SHIFT = {"F64": 52, "F32": 23, "F16": 10, "BF16": 7, "F8_E4M3": 3, "F8_E5M2": 2}
 """The bit at which the exponent of each dtype starts."""
-_CLASSES = 8
 _MERGES = (0, 1, 2, 6)
-_ROWS = 0x80
+_MAPPED = 0x80
+_CELLS = 256
+"""Cells are integers below this."""
 _SMALL = 1 << 15
 """In chunks with fewer words, tables for all exponents may cost more than they save."""
+_LARGEST = 20
+"""With classes, one word in this many has a larger exponent than those of the first octave."""
 _LEAST_WIDTH, _LEAST_ROWS = 16, 8
-_APART = 2
-"""Row classes are tried if the rows' movements differ by at least this many octaves."""
 _HEAD = 2
-_DEEPEST = 40
-"""Octaves below the anchor beyond which a word's movement no longer shrinks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +62,55 @@ class Span:
     size: int
 
     @property
-    def row_lengths(self) -> npt.NDArray[np.int64]:
-        """The number of words of each row in the chunk. A tensor without rows counts as one row."""
+    def grid(self) -> Grid | None:
+        """The rows and columns of the chunk; None if they are too few or too short for classes."""
         width = self.spec.shape[-1] if len(self.spec.shape) > 1 else 0
         if width < _LEAST_WIDTH or self.size < _LEAST_ROWS * width:
-            return np.array([self.size])
-        first, stop = self.start // width, self.start + self.size
-        edges = np.arange(first, -(-stop // width) + 1, dtype=np.int64) * width
-        within = np.clip(edges, self.start, stop)
-        return within[1:] - within[:-1]
+            return None
+        first, offset = divmod(self.start, width)
+        return Grid(-(-(self.start + self.size) // width) - first, width, offset, self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The cells of a chunk's words: `octaves` and classes, and the label of each cell [cells]."""
+
+    grid: Grid
+    classes: Classes
+    octaves: Octaves
+    labels: Bytes
+
+    @staticmethod
+    def count(octaves: Octaves) -> int:
+        """The number of cells."""
+        return _CELLS // octaves.cells * octaves.cells
+
+    def contexts(self, exponents: Bytes) -> Bytes:
+        """Return the contexts [n] of words with these exponents [n]."""
+        cells = self.octaves.contexts(self.grid.contexts(self.classes), exponents, _CELLS)
+        return self.labels.take(cells)
+
+    def dump(self) -> list[bytes]:
+        """Return the sections that `load` reads."""
+        sides = (self.classes.rows, self.classes.columns)
+        labels = encode_classes(self.labels.astype(np.int32))
+        return [*map(encode_classes, sides), self.octaves.dump(), labels]
+
+    @classmethod
+    def load(cls, sections: Sections, span: Span) -> "Cells":
+        """Read the cells of a chunk. Raises `IntegrityError`."""
+        what, grid = f"`{span.spec.name}`", span.grid
+        if grid is None:
+            raise IntegrityError(f"{what} has classes, which its shape does not support")
+        sides = (grid.rows, grid.width)
+        classes = Classes(*(decode_classes(sections.next(), side, what) for side in sides))
+        octaves = Octaves.load(sections.next(), what)
+        if octaves is None:
+            raise IntegrityError(f"{what} has classes without octaves")
+        labels = decode_classes(sections.next(), cls.count(octaves), what)
+        if not labels.size or labels.max() >= CONTEXTS:
+            raise IntegrityError(f"{what} has a map of contexts that are not below {CONTEXTS}")
+        return cls(grid, classes, octaves, labels.astype(np.uint8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +119,15 @@ class Model:
 
     merge: int
     anchor: int
-    classes: Bytes | None
+    cells: Cells | None = None
     plan: Plan | None = None
     bits: float = 0
+
+    def contexts(self, exponents: Bytes) -> Bytes:
+        """Return the contexts [n] of words with these exponents [n]."""
+        if self.cells is not None:
+            return self.cells.contexts(exponents)
+        return _octaves_below(exponents, self.anchor, self.merge)
 
 
 def exponents_of(reference: Words, dtype: str) -> Bytes:
@@ -90,70 +142,74 @@ def exponents_of(reference: Words, dtype: str) -> Bytes:
 def choose_model(span: Span, reference: Words, folded: Words) -> Model:
     """Return the cheapest of a few models, by the differences; only an encoder can choose."""
     exponents = exponents_of(reference, span.spec.dtype)
-    anchor = _anchor(exponents)
+    anchor = upper_end(exponents)
     wide = folded.astype(np.uint32)
-    merges = _MERGES if span.size < _SMALL else _MERGES[:1]
-    models = [Model(merge, anchor, None) for merge in merges]
-    below = _octaves_below(exponents, anchor, 0, 255)
-    classes = _row_classes(span, folded, below)
-    if classes is not None:
-        models.append(Model(0, anchor, classes))
-    priced = [_priced(model, span, wide, exponents) for model in models]
-    return min(priced, key=lambda model: model.bits)
+    below = _octaves_below(exponents, anchor, 0)
+    counts = count_folded(wide, below)
+    models = [_planned(Model(0, anchor), plan_counts(counts))]
+    if span.size < _SMALL:
+        for merge in _MERGES[1:]:
+            model = Model(merge, anchor)
+            models.append(_planned(model, plan_folded(wide, model.contexts(exponents))))
+    grid = span.grid
+    chosen = choose_cells(grid, folded, below, counts) if grid else None
+    if grid is not None and chosen is not None:
+        classes, floor, sums = chosen
+        octaves = Octaves(upper_end(exponents, _LARGEST), floor, sums)
+        models.append(_mapped(grid, classes, octaves, wide, exponents))
+    return min(models, key=lambda model: model.bits)
+
+
+def _planned(model: Model, plan: Plan, own: int = 0) -> Model:
+    return replace(model, plan=plan, bits=8 * own + plan.bits)
+
+
+def _mapped(
+    grid: Grid, classes: Classes, octaves: Octaves, folded: Folded, exponents: Bytes
+) -> Model:
+    """Return the model with these classes, and the map that suits the differences [n]."""
+    cells = octaves.contexts(grid.contexts(classes), exponents, _CELLS)
+    counts = count_folded(folded, cells, _CELLS)
+    labels = choose_labels(counts[: Cells.count(octaves)])
+    mapped = Cells(grid, classes, octaves, labels)
+    merged: Counts = np.zeros((CONTEXTS, counts.shape[1]), dtype=np.int64)
+    np.add.at(merged, labels, counts[: labels.size])
+    own = len(join(mapped.dump()))
+    return _planned(Model(0, octaves.anchor, mapped), plan_counts(merged), own)
 
 
 def encode_modelled(model: Model, span: Span, reference: Words, folded: Words) -> bytes:
     """Encode the zigzag differences [n] of a chunk as a part of mode `r`."""
-    exponents = exponents_of(reference, span.spec.dtype)
-    head = bytes([model.merge | (0 if model.classes is None else _ROWS), model.anchor])
-    if model.classes is not None:
-        classes = _encode_classes(model.classes)
-        head += varint(len(classes)) + classes
-    contexts = _contexts(model, span, exponents)
-    return head + encode_folded(folded.astype(np.uint32), contexts, model.plan)
+    contexts = model.contexts(exponents_of(reference, span.spec.dtype))
+    stream = encode_folded(folded.astype(np.uint32), contexts, model.plan)
+    if model.cells is None:
+        return bytes([model.merge, model.anchor]) + stream
+    return bytes([_MAPPED]) + join([*model.cells.dump(), stream])
 
 
 def decode_modelled(data: bytes, span: Span, reference: Words) -> Words:
     """Decode the zigzag differences [n] of a chunk. Raises `IntegrityError` if it is damaged."""
-    if len(data) < _HEAD or data[0] & ~_ROWS not in _MERGES:
-        raise IntegrityError(f"`{span.spec.name}`: a part of mode `r` has an unknown header")
-    start, classes = _HEAD, None
-    if data[0] & _ROWS:
-        size, start = read_varint(data, start)
-        zeros = np.zeros(span.row_lengths.size, dtype=np.uint8)
-        row_classes = decode_folded(data[start : start + size], zeros)
-        if row_classes.max(initial=0) >= _CLASSES:
-            raise IntegrityError(f"`{span.spec.name}`: the class of a row is not below {_CLASSES}")
-        classes, start = row_classes.astype(np.uint8), start + size
-    model = Model(data[0] & ~_ROWS, data[1], classes)
-    contexts = _contexts(model, span, exponents_of(reference, span.spec.dtype))
-    folded = decode_folded(data[start:], contexts)
+    what = f"`{span.spec.name}`"
+    if len(data) < _HEAD or data[0] not in (_MAPPED, *_MERGES):
+        raise IntegrityError(f"{what}: a part of mode `r` has an unknown header")
+    if data[0] == _MAPPED:
+        sections = Sections(data[1:], what)
+        model = Model(0, 0, Cells.load(sections, span))
+        stream = sections.next()
+        sections.close()
+    else:
+        model, stream = Model(data[0], data[1]), data[_HEAD:]
+    contexts = model.contexts(exponents_of(reference, span.spec.dtype))
+    with naming(what):
+        folded = decode_folded(stream, contexts)
     if int(folded.max(initial=0)) >> (8 * reference.itemsize):
-        raise IntegrityError(f"`{span.spec.name}`: a difference does not fit {span.spec.dtype}")
+        raise IntegrityError(f"{what}: a difference does not fit {span.spec.dtype}")
     return folded.astype(reference.dtype)
 
 
-def _anchor(exponents: Bytes) -> int:
-    """Return the exponent that one word in a thousand exceeds."""
-    counts = byte_counts(exponents)[::-1]
-    return 255 - int(np.searchsorted(np.cumsum(counts), exponents.size // 1000 + 1))
-
-
-def _contexts(model: Model, span: Span, exponents: Bytes) -> Bytes:
-    """Return contexts [n]: octaves below the anchor, merged and capped, and the row's class."""
-    if model.classes is None:
-        return _octaves_below(exponents, model.anchor, model.merge, CONTEXTS - 1)
-    contexts = _octaves_below(exponents, model.anchor, model.merge, CONTEXTS // _CLASSES - 1)
-    if compiled(contexts.size):
-        kernels.add_classes(contexts, span.row_lengths, model.classes, _CLASSES)
-        return contexts
-    contexts *= np.uint8(_CLASSES)
-    contexts += np.repeat(model.classes, span.row_lengths)
-    return contexts
-
-
-def _octaves_below(exponents: Bytes, anchor: int, merge: int, most: int) -> Bytes:
-    """Return octaves below the anchor [n], 2^merge of them as one, at most `most`."""
+def _octaves_below(exponents: Bytes, anchor: int, merge: int) -> Bytes:
+    """Return octaves below the anchor [n], 2^merge of them as one, below `CONTEXTS`."""
+    most = CONTEXTS - 1
     if compiled(exponents.size):
         out = np.empty_like(exponents)
         kernels.octaves_below(exponents, anchor, merge, most, out)
@@ -163,50 +219,3 @@ def _octaves_below(exponents: Bytes, anchor: int, merge: int, most: int) -> Byte
     if merge:
         below >>= np.uint8(merge)
     return np.minimum(below, np.uint8(most), out=below)
-
-
-def _priced(model: Model, span: Span, folded: npt.NDArray[np.uint32], exponents: Bytes) -> Model:
-    class_bits = 0 if model.classes is None else 8 * len(_encode_classes(model.classes))
-    plan = plan_folded(folded, _contexts(model, span, exponents))
-    return replace(model, plan=plan, bits=class_bits + plan.bits)
-
-
-def _encode_classes(classes: Bytes) -> bytes:
-    return encode_folded(classes.astype(np.uint32), np.zeros_like(classes))
-
-
-def _row_classes(span: Span, folded: Words, below: Bytes) -> Bytes | None:
-    """Return the class of each row: 0 if it did not move, 1 if it moved most, +1 per octave less.
-
-    None if all rows moved by about the same amount. Sums are of integers, the same on every
-    machine.
-    """
-    lengths = span.row_lengths
-    if lengths.size < _LEAST_ROWS:
-        return None
-    moved, changed = _movements(folded, below, lengths)
-    still = changed == 0
-    octaves = np.frexp((moved // lengths).astype(np.float64))[1]
-    ordered = np.sort(octaves[~still])
-    low, top = ordered[len(ordered) // 50], ordered[-1 - len(ordered) // 50]
-    if not still.any() and top - low < _APART:
-        return None
-    classes = 1 + np.clip(top - octaves, 0, _CLASSES - 2)
-    return np.where(still, 0, classes).astype(np.uint8)
-
-
-def _movements(
-    folded: Words, below: Bytes, lengths: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return how far each row moved in units of 2^-8, and how many of its words changed."""
-    if compiled(folded.size):
-        moved, changed = np.empty_like(lengths), np.empty_like(lengths)
-        kernels.movements(folded, below, lengths, _DEEPEST, moved, changed)
-        return moved, changed
-    signed = unzigzag(folded).view(f"<i{folded.itemsize}").astype(np.int64)
-    distances = (np.abs(signed) << 8) >> np.minimum(below, _DEEPEST)
-    starts = np.cumsum(lengths) - lengths
-    return (
-        np.add.reduceat(distances, starts),
-        np.add.reduceat(signed != 0, starts, dtype=np.int64),
-    )

@@ -43,6 +43,7 @@ _BLOCK = 1 << 17
 Ints = npt.NDArray[np.int32]
 Bytes = npt.NDArray[np.uint8]
 Folded = npt.NDArray[np.uint32]
+Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +120,11 @@ def decode_folded(data: bytes, contexts: Bytes) -> Folded | Bytes:
 
 def plan_folded(folded: Folded, contexts: Bytes) -> Plan:
     """Choose how to encode integers [n] under contexts [n], and estimate the bits."""
-    return _plan(_histogram(folded, contexts))
+    return plan_counts(count_folded(folded, contexts))
 
 
-def _plan(histogram: npt.NDArray[np.int64]) -> Plan:
-    """Choose the cheapest split and tables, given counts [contexts, tokens] at the widest split.
+def plan_counts(histogram: Counts) -> Plan:
+    """Choose the cheapest split and tables, given counts [contexts, tokens] of `count_folded`.
 
     Splits are compared with tables of a medium resolution, which favours none of them.
     """
@@ -134,7 +135,7 @@ def _plan(histogram: npt.NDArray[np.int64]) -> Plan:
     return _plan_of(histogram, splits[0], RESOLUTIONS)
 
 
-def _plan_of(histogram: npt.NDArray[np.int64], split: int, resolutions: tuple[int, ...]) -> Plan:
+def _plan_of(histogram: Counts, split: int, resolutions: tuple[int, ...]) -> Plan:
     counts = histogram if split == _WIDEST else _merge(histogram, split)
     tables = choose_tables(counts, resolutions)
     raw = raw_bytes(counts.sum(axis=0), _raw_layout(split).widths)
@@ -142,7 +143,7 @@ def _plan_of(histogram: npt.NDArray[np.int64], split: int, resolutions: tuple[in
     return Plan(split, tables, bits)
 
 
-def _useful_splits(histogram: npt.NDArray[np.int64]) -> tuple[int, ...]:
+def _useful_splits(histogram: Counts) -> tuple[int, ...]:
     """Return the splits worth trying: a split wider than all values adds nothing."""
     used = np.flatnonzero(histogram.any(axis=0))
     top = int(used[-1]) if used.size else 0
@@ -150,7 +151,7 @@ def _useful_splits(histogram: npt.NDArray[np.int64]) -> tuple[int, ...]:
     return SPLITS[: enough[0] + 1] if enough else SPLITS
 
 
-def _merge(histogram: npt.NDArray[np.int64], split: int) -> npt.NDArray[np.int64]:
+def _merge(histogram: Counts, split: int) -> Counts:
     """Convert counts at the widest split to counts at a narrower one.
 
     Each quarter of an octave of the narrower split is a union of tokens of the widest split.
@@ -171,30 +172,35 @@ def _narrower(split: int) -> Bytes:
     return _tokens_of(_raw_layout(_WIDEST).lows, split)
 
 
-def _histogram(folded: Folded, contexts: Bytes) -> npt.NDArray[np.int64]:
-    """Count tokens of the widest split by context, [contexts, tokens].
+def count_folded(folded: Folded, contexts: Bytes, limit: int = CONTEXTS) -> Counts:
+    """Count the tokens of integers [n] at the widest split by their context [n], [limit, tokens].
 
-    Raises `ValueError` for a context that is too large.
+    Raises `ValueError` for a context that is not below `limit`.
     """
     if compiled(folded.size):
-        counts = np.zeros(CONTEXTS << 8, dtype=np.int64)
-        if kernels.count_tokens(folded, contexts, CONTEXTS, counts) == kernels.WRONG_CONTEXT:
-            raise ValueError(f"a context is {contexts.max()}, expected less than {CONTEXTS}")
-        return counts.reshape(CONTEXTS, TOKENS)
-    return _count_plain(_tokens_of(folded, _WIDEST), contexts)
+        counts = np.zeros(limit << 8, dtype=np.int64)
+        if kernels.count_tokens(folded, contexts, limit, counts) == kernels.WRONG_CONTEXT:
+            raise ValueError(f"a context is {contexts.max()}, expected less than {limit}")
+        return counts.reshape(limit, TOKENS)
+    return _count_plain(_tokens_of(folded, _WIDEST), contexts, limit)
 
 
-def _count_plain(tokens: Bytes, contexts: Bytes) -> npt.NDArray[np.int64]:
+def token_lows() -> Folded:
+    """Return the smallest value of each token [256] of `count_folded`."""
+    return _raw_layout(_WIDEST).lows
+
+
+def _count_plain(tokens: Bytes, contexts: Bytes, limit: int) -> Counts:
     """Count block by block, because numpy converts what it counts to eight bytes each."""
-    if contexts.size and int(contexts.max()) >= CONTEXTS:
-        raise ValueError(f"a context is {contexts.max()}, expected less than {CONTEXTS}")
-    counts = np.zeros(CONTEXTS << 8, dtype=np.int64)
+    if contexts.size and int(contexts.max()) >= limit:
+        raise ValueError(f"a context is {contexts.max()}, expected less than {limit}")
+    counts = np.zeros(limit << 8, dtype=np.int64)
     for start in range(0, tokens.size, _BLOCK):
         keys = contexts[start : start + _BLOCK].astype(np.intp)
         keys <<= 8
         keys |= tokens[start : start + _BLOCK]
-        counts += np.bincount(keys, minlength=CONTEXTS << 8)
-    return counts.reshape(CONTEXTS, TOKENS)
+        counts += np.bincount(keys, minlength=limit << 8)
+    return counts.reshape(limit, TOKENS)
 
 
 def _used(contexts: Bytes) -> npt.NDArray[np.intp]:

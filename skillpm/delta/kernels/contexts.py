@@ -1,4 +1,7 @@
-"""Kernels of `skillpm.delta.codecs.lossless_contexts`, their reference: contexts of words."""
+"""Kernels of `skillpm.delta.codecs`: the octaves of words, and how far rows and columns moved.
+
+Their references are in `lossless_contexts` and `lossless_classes`.
+"""
 
 import numpy as np
 
@@ -14,34 +17,29 @@ def octaves_below(exponents: U8, anchor: int, merge: int, most: int, out: OutU8)
 
 
 @kernel
-def add_classes(contexts: OutU8, lengths: I64, classes: U8, step: int) -> None:
-    """Replace each context [n] by `step` times it, plus the class of its row [rows]."""
-    start = 0
-    for row in range(lengths.size):
-        stop = min(start + lengths[row], contexts.size)
-        shift = np.int64(classes[row])
-        for number in range(start, stop):
-            contexts[number] = np.uint8(contexts[number] * step + shift)
-        start = stop
-
-
-@kernel
 def movements(
-    folded: Words, below: U8, lengths: I64, deepest: int, moved: OutI64, changed: OutI64
-) -> None:
-    """Sum up each row's differences in units of 2^-8 of an octave's step, and count the changes.
+    folded: Words, below: U8, shifts: I64, expected: I64, most: int, offset: int,
+    row_moved: OutI64, column_moved: OutI64, row_expected: OutI64, column_expected: OutI64,
+) -> None:  # fmt: skip
+    """Add up how far the words of rows and of columns moved, and what was expected of them.
 
-    `folded` [n] are zigzag differences, `below` [n] octaves below the anchor, at most `deepest` of
-    which count. Writes `moved` and `changed` [rows].
+    `folded` [n] are zigzag differences, of which `offset` words of the first row are missing. A
+    word at octave `below` [n] counts its distance, halved `shifts` times, at most `most`.
     """
-    start = 0
-    for row in range(lengths.size):
-        stop = min(start + lengths[row], folded.size)
-        total, count = 0, 0
+    width = column_moved.size
+    start, first = 0, offset
+    for row in range(row_moved.size):
+        stop = min(start + width - first, folded.size)
+        total, awaited = 0, 0
         for number in range(start, stop):
+            octave = int(below[number])
             fold = int(folded[number])
-            distance = (fold >> 1) + (fold & 1)
-            total += (distance << 8) >> min(int(below[number]), deepest)
-            count += distance != 0
-        moved[row], changed[row] = total, count
-        start = stop
+            distance = min(((fold >> 1) + (fold & 1)) >> shifts[octave], most)
+            total += distance
+            awaited += expected[octave]
+            column = first + number - start
+            column_moved[column] += distance
+            column_expected[column] += expected[octave]
+        row_moved[row] += total
+        row_expected[row] += awaited
+        start, first = stop, 0

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skillpm.delta.codecs.grid import CodedGrid
-from skillpm.delta.codecs.grid_contexts import Octaves, choose_contexts, encode_codes
+from skillpm.delta.codecs.grid_contexts import choose_contexts, encode_codes
 from skillpm.delta.codecs.lossless_contexts import exponents_of
+from skillpm.delta.codecs.shared.octaves import Octaves
 from skillpm.delta.coding.integers import CONTEXTS
 from skillpm.delta.tensors.rounding import from_float64, to_float64
 from skillpm.errors import IntegrityError
