@@ -10,8 +10,8 @@ from delta_worlds import Bytes, layer_of, new_writer, reader_of
 
 from skillpm.delta.codecs import grid_contexts
 from skillpm.delta.codecs.grid import CodedGrid, rows_of
-from skillpm.delta.codecs.shared.octaves import Octaves
 from skillpm.delta.codecs.lossless_contexts import exponents_of
+from skillpm.delta.codecs.shared.octaves import Octaves
 from skillpm.delta.codecs.shared.parts import PART
 from skillpm.delta.codecs.shared.protocol import CodedTensor
 from skillpm.delta.codecs.sign import CodedSigns

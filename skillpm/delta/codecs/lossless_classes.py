@@ -25,10 +25,14 @@ _ROW_SPREAD, _COLUMN_SPREAD = 18, 12
 """The classes of a side are at most this far apart."""
 _MOST_SUMS = 25
 """More sums would leave too few octaves."""
+_ENDS = np.array([0.005, 0.999])
+"""The shares of words with smaller sums than the least and the largest sum that are told apart."""
 _OUTLIERS = 0.005
 """The share of rows or columns at either end that may be given a nearer class."""
 _NOISE = 1.0
 """Bits by which a class of a row or column improves the fit if it says nothing."""
+_WORTH = 200
+"""Classes must seem to save one bit in this many: choosing a map for them takes time."""
 _ONE = 16
 """Fixed-point bits of an expected movement."""
 
@@ -108,20 +112,24 @@ class Side:
 
 
 def choose_cells(
-    grid: Grid, folded: Words, below: Bytes, counts: Counts
+    grid: Grid, folded: Words, below: Bytes, counts: Counts, bits: float
 ) -> tuple[Classes, int, int] | None:
     """Return classes of a chunk's words, the least sum of two classes, and the number of sums.
 
-    `below` [n] are the octaves of the words, `counts` [octaves, tokens] their tokens. Rows without
-    movement have a sum of their own, the least one. None if classes seem to save nothing.
+    `below` [n] are the octaves of the words, `counts` [octaves, tokens] their tokens, and `bits`
+    what they take without classes. Rows without movement have a sum of their own, the least one.
+    None if classes seem to save too little.
     """
     by_row, by_column = _sides(grid, folded, below, Movement.of(counts))
     if not by_row.moved.any():
         return None
     rows, columns = by_row.classes(_ROW_SPREAD), by_column.classes(_COLUMN_SPREAD)
-    rows = rows if by_row.saves(rows) > 0 else NONE
-    columns = columns if by_column.saves(columns) > 0 else NONE
-    if not rows.size and not columns.size:
+    saves = by_row.saves(rows), by_column.saves(columns)
+    rows, columns = (
+        side if saved > 0 else NONE for side, saved in zip((rows, columns), saves, strict=True)
+    )
+    saved = max(saves[0], 0) + max(saves[1], 0)
+    if saved * _WORTH < bits:
         return None
     floor = 0
     if rows.size and not by_row.moved.all():
@@ -130,8 +138,9 @@ def choose_cells(
     classes = Classes(rows, columns)
     sums = byte_counts(grid.contexts(classes))
     sums[: floor + 1] = 0
-    shares = np.cumsum(sums) / max(int(sums.sum()), 1)
-    low, top = (int(np.searchsorted(shares, share)) for share in (_OUTLIERS, 1 - _OUTLIERS / 5))
+    low, top = np.searchsorted(np.cumsum(sums), _ENDS * sums.sum()).tolist()
+    if top <= floor:
+        return None
     floor = max(floor, low - 1)
     return classes, floor, min(top - floor + 1, _MOST_SUMS)
 

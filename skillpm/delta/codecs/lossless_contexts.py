@@ -152,7 +152,7 @@ def choose_model(span: Span, reference: Words, folded: Words) -> Model:
             model = Model(merge, anchor)
             models.append(_planned(model, plan_folded(wide, model.contexts(exponents))))
     grid = span.grid
-    chosen = choose_cells(grid, folded, below, counts) if grid else None
+    chosen = choose_cells(grid, folded, below, counts, models[0].bits) if grid else None
     if grid is not None and chosen is not None:
         classes, floor, sums = chosen
         octaves = Octaves(upper_end(exponents, _LARGEST), floor, sums)

@@ -55,7 +55,7 @@ def test_words_that_are_not_contiguous_are_handled_too() -> None:
 
 
 def _moved(dtype: str, shape: tuple[int, int], kind: str) -> tuple[Words, Words]:
-    """Weights, and weights of which some rows move more than others, or not at all."""
+    """Weights, and weights of which some rows or columns move more than others, or not at all."""
     random = np.random.default_rng(5)
     size = shape[0] * shape[1]
     words = random.standard_normal(size).astype(np.float32).view("<u4")
@@ -63,11 +63,12 @@ def _moved(dtype: str, shape: tuple[int, int], kind: str) -> tuple[Words, Words]
     step = np.ones(shape[0]) if kind == "even" else 4.0 ** (np.arange(shape[0]) % 4)
     if kind == "still":
         step[::3] = 0
-    moves = np.rint(random.standard_normal(shape) * step[:, None]).reshape(-1)
+    steps = np.outer(step, 3.0 ** (np.arange(shape[1]) % 5) if kind == "columns" else 1)
+    moves = np.rint(random.standard_normal(shape) * steps).reshape(-1)
     return words, words + moves.astype(np.int64).astype(words.dtype)
 
 
-@pytest.mark.parametrize("kind", ["even", "uneven", "still"])
+@pytest.mark.parametrize("kind", ["even", "uneven", "still", "columns"])
 @pytest.mark.parametrize("shape", [(200, 300), (3, 5), (9, 17)])
 @pytest.mark.parametrize("dtype", MODELLED)
 def test_both_choose_the_same_contexts(dtype: str, shape: tuple[int, int], kind: str) -> None:
