@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skillpm.delta.codecs.shared.context_map import choose_labels
-from skillpm.delta.coding.integers import CONTEXTS, TOKENS, plan_counts
+from skillpm.delta.coding.frequency_tables import TOKENS
+from skillpm.delta.coding.integers import CONTEXTS, plan_counts
 
 
 def _counts(shares: list[list[int]]) -> np.ndarray:

@@ -87,7 +87,8 @@ class _Groups:
 
     def _merging(self, one: int, others: npt.NDArray[np.intp]) -> Costs:
         together = _costs(self._rows[others] + self._rows[one])
-        return together - self._costs[others] - self._costs[one]
+        prices: Costs = together - self._costs[others] - self._costs[one]
+        return prices
 
     def _join(self, one: int, other: int) -> None:
         """Add the group `other` to the group `one`."""
