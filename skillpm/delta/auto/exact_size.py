@@ -7,8 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from skillpm.delta.auto.strata import Places, Strata
-from skillpm.delta.codecs.lossless_contexts import WIDEST, exponents_of
-from skillpm.delta.coding.integers import CONTEXTS
+from skillpm.delta.codecs.lossless_classes import Grid, choose_cells
+from skillpm.delta.codecs.lossless_contexts import CELLS, LARGEST, WIDEST, exponents_of
+from skillpm.delta.codecs.shared.classes import encode_classes
+from skillpm.delta.codecs.shared.octaves import Octaves
+from skillpm.delta.coding.integers import CONTEXTS, count_folded, plan_counts
 from skillpm.delta.coding.payload import PayloadWriter
 from skillpm.delta.encoding.schemes import Lossless
 from skillpm.delta.tensors.pairing import Pair
@@ -18,7 +21,6 @@ from skillpm.delta.tensors.words import Words, difference
 
 SMALL = 1 << 14
 """Tensors with fewer entries are encoded to learn their bytes."""
-_CLASSES = 8
 _TOKENS, _SINGLES = 256, 64
 _TABLE_BITS, _TOKEN_BITS = 16.0, 3.0
 _UNCOMPRESSED = 0.9
@@ -32,37 +34,40 @@ def measured_bytes(pair: Pair, chunks: Iterable[Chunk]) -> int:
         return spool.tell()
 
 
-def estimated_bytes(
-    reference: Words, tuned: Words, dtype: str, strata: Strata, sizes: Floats
-) -> float:
-    """Estimate the bytes of mode `r` from the sampled rows [k, n] of both tensors.
+def estimated_bytes(reference: Words, tuned: Words, dtype: str, strata: Strata, rows: int) -> float:
+    """Estimate the bytes of mode `r` from the sampled rows [k, n] of both tensors with `rows` rows.
 
-    `sizes` [m] are sums of the magnitudes of the rows. The contexts are those of
-    `codecs.lossless_contexts`: the exponent of the reference, or with it the class of the row.
+    The contexts are those of `codecs.lossless_contexts`: the exponent of the reference, or with it
+    the classes of row and column.
     """
     if reference.itemsize > WIDEST:
-        return _UNCOMPRESSED * float(reference.itemsize * reference.shape[1] * sizes.size)
+        return _UNCOMPRESSED * float(reference.itemsize * reference.shape[1] * rows)
+    sampled, width = reference.shape
     folded = difference(reference.reshape(-1), tuned.reshape(-1), dtype)
     exponents = exponents_of(reference.reshape(-1), dtype)
-    weights = np.repeat(strata.row_weights, reference.shape[1])
+    weights = np.repeat(strata.row_weights, width)
     anchor = _anchor(exponents, weights)
-    below = anchor - np.minimum(exponents, anchor).astype(np.int64)
+    below = np.minimum(anchor - np.minimum(exponents, anchor), CONTEXTS - 1).astype(np.uint8)
     tokens, raw = _tokens(folded.astype(np.int64))
     fixed = float(weights @ raw)
-    plain = _bits(np.minimum(below, CONTEXTS - 1), tokens, weights)
-    classes = _row_classes(sizes)
-    if classes is None:
+    plain = _bits(below, tokens, weights)
+    grid = Grid(sampled, width, 0, folded.size)
+    counts = count_folded(folded.astype(np.uint32), below)
+    chosen = choose_cells(grid, folded, below, counts, plan_counts(counts).bits)
+    if chosen is None:
         return (fixed + plain) / 8
-    within = np.minimum(below, CONTEXTS // _CLASSES - 1) * _CLASSES
-    contexts = within + np.repeat(classes[strata.rows], reference.shape[1])
-    by_row = _bits(contexts, tokens, weights) + _entropy(np.bincount(classes)[None])
-    return (fixed + min(plain, by_row)) / 8
+    classes, floor, sums = chosen
+    octaves = Octaves(_anchor(exponents, weights, LARGEST), floor, sums)
+    cells = octaves.contexts(grid.contexts(classes), exponents, CELLS)
+    sides = [8.0 * len(encode_classes(side)) for side in (classes.rows, classes.columns)]
+    own = sides[0] * rows / sampled + sides[1]
+    return (fixed + min(plain, own + _bits(cells, tokens, weights))) / 8
 
 
-def _anchor(exponents: npt.NDArray[np.uint8], weights: Floats) -> int:
-    """Return the exponent that one word in a thousand exceeds."""
+def _anchor(exponents: npt.NDArray[np.uint8], weights: Floats, one_in: int = 1000) -> int:
+    """Return the exponent that one word in a thousand exceeds, or one in another number."""
     counts = np.bincount(exponents, weights=weights, minlength=256)[::-1]
-    return 255 - int(np.searchsorted(np.cumsum(counts), counts.sum() / 1000))
+    return 255 - int(np.searchsorted(np.cumsum(counts), counts.sum() / one_in))
 
 
 def _tokens(folded: npt.NDArray[np.int64]) -> tuple[Places, Floats]:
@@ -75,24 +80,10 @@ def _tokens(folded: npt.NDArray[np.int64]) -> tuple[Places, Floats]:
     return tokens, np.where(wide, octaves - 2.0, 0.0)
 
 
-def _row_classes(sizes: Floats) -> Places | None:
-    """Return the class of each row [m] by the octave of its size; None if all are alike."""
-    still = sizes == 0
-    if still.all():
-        return None
-    octaves = np.frexp(sizes)[1]
-    ordered = np.sort(octaves[~still])
-    margin = ordered.size // 50
-    low, top = int(ordered[margin]), int(ordered[-1 - margin])
-    if not still.any() and top - low < 2:  # noqa: PLR2004 - octaves
-        return None
-    return np.where(still, 0, 1 + np.clip(top - octaves, 0, _CLASSES - 2)).astype(np.intp)
-
-
-def _bits(contexts: Places, tokens: Places, weights: Floats) -> float:
-    keys = contexts * _TOKENS + tokens
-    counts = np.bincount(keys, weights=weights, minlength=CONTEXTS * _TOKENS)
-    return _entropy(counts.reshape(CONTEXTS, _TOKENS))
+def _bits(cells: npt.NDArray[np.uint8], tokens: Places, weights: Floats) -> float:
+    keys = cells.astype(np.intp) * _TOKENS + tokens
+    counts = np.bincount(keys, weights=weights, minlength=CELLS * _TOKENS)
+    return _entropy(counts.reshape(CELLS, _TOKENS))
 
 
 def _entropy(counts: "npt.NDArray[np.float64] | npt.NDArray[np.intp]") -> float:

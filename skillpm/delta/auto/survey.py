@@ -106,7 +106,7 @@ def _exact_size(
 ) -> float:
     if rows.spec.elements < SMALL:
         return float(measured_bytes(pair, rows.read()))
-    return estimated_bytes(sample.reference, sample.tuned, rows.spec.dtype, strata, sums.sizes)
+    return estimated_bytes(sample.reference, sample.tuned, rows.spec.dtype, strata, sums.sizes.size)
 
 
 @dataclass(frozen=True)

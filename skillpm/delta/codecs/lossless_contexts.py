@@ -43,11 +43,11 @@ EXPONENT_SHIFT = {"F64": 52, "F32": 23, "F16": 10, "BF16": 7, "F8_E4M3": 3, "F8_
 """The bit at which the exponent of each dtype starts."""
 _MERGES = (0, 1, 2, 6)
 _MAPPED = 0x80
-_CELLS = 256
+CELLS = 256
 """Cells are integers below this."""
 _SMALL = 1 << 15
 """In chunks with fewer words, tables for all exponents may cost more than they save."""
-_LARGEST = 20
+LARGEST = 20
 """With classes, one word in this many has a larger exponent than those of the first octave."""
 _LEAST_WIDTH, _LEAST_ROWS = 16, 8
 _HEAD = 2
@@ -83,11 +83,11 @@ class Cells:
     @staticmethod
     def count(octaves: Octaves) -> int:
         """The number of cells."""
-        return _CELLS // octaves.cells * octaves.cells
+        return CELLS // octaves.cells * octaves.cells
 
     def contexts(self, exponents: Bytes) -> Bytes:
         """Return the contexts [n] of words with these exponents [n]."""
-        cells = self.octaves.contexts(self.grid.contexts(self.classes), exponents, _CELLS)
+        cells = self.octaves.contexts(self.grid.contexts(self.classes), exponents, CELLS)
         return self.labels.take(cells)
 
     def dump(self) -> list[bytes]:
@@ -155,8 +155,8 @@ def choose_model(span: Span, reference: Words, folded: Words) -> Model:
     chosen = choose_cells(grid, folded, below, counts, models[0].bits) if grid else None
     if grid is not None and chosen is not None:
         classes, floor, sums = chosen
-        octaves = Octaves(upper_end(exponents, _LARGEST), floor, sums)
-        models.append(_mapped(grid, classes, octaves, wide, exponents))
+        octaves = Octaves(upper_end(exponents, LARGEST), floor, sums)
+        models.append(mapped_model(grid, classes, octaves, wide, exponents))
     return min(models, key=lambda model: model.bits)
 
 
@@ -164,12 +164,12 @@ def _planned(model: Model, plan: Plan, own: int = 0) -> Model:
     return replace(model, plan=plan, bits=8 * own + plan.bits)
 
 
-def _mapped(
+def mapped_model(
     grid: Grid, classes: Classes, octaves: Octaves, folded: Folded, exponents: Bytes
 ) -> Model:
     """Return the model with these classes, and the map that suits the differences [n]."""
-    cells = octaves.contexts(grid.contexts(classes), exponents, _CELLS)
-    counts = count_folded(folded, cells, _CELLS)
+    cells = octaves.contexts(grid.contexts(classes), exponents, CELLS)
+    counts = count_folded(folded, cells, CELLS)
     labels = choose_labels(counts[: Cells.count(octaves)])
     mapped = Cells(grid, classes, octaves, labels)
     merged: Counts = np.zeros((CONTEXTS, counts.shape[1]), dtype=np.int64)

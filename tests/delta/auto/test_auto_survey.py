@@ -84,7 +84,7 @@ def test_exact_encoding_is_estimated_from_sampled_rows() -> None:
     sums = RowSums.of((block.delta("BF16") for block in rows.blocks()), flat(delta.shape))
     strata = sums.strata()
     sample = rows.sampled(strata.rows)
-    estimate = estimated_bytes(sample.reference, sample.tuned, "BF16", strata, sums.sizes)
+    estimate = estimated_bytes(sample.reference, sample.tuned, "BF16", strata, sums.sizes.size)
     real = measured(rows, flat(), EncodingChoice("lossless")).size - RECORD_BYTES
     assert estimate == pytest.approx(real, rel=0.1)
 
