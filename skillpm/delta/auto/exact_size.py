@@ -61,7 +61,7 @@ def estimated_bytes(reference: Words, tuned: Words, dtype: str, strata: Strata, 
     cells = octaves.contexts(grid.contexts(classes), exponents, CELLS)
     sides = [8.0 * len(encode_classes(side)) for side in (classes.rows, classes.columns)]
     own = sides[0] * rows / sampled + sides[1]
-    return (fixed + min(plain, own + _bits(cells, tokens, weights))) / 8
+    return float(fixed + min(plain, own + _bits(cells, tokens, weights))) / 8
 
 
 def _anchor(exponents: npt.NDArray[np.uint8], weights: Floats, one_in: int = 1000) -> int:

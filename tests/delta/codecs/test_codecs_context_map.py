@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from both_kernels import agreed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +51,18 @@ def test_a_map_seldom_costs_more_than_one_context(shares: list[list[int]]) -> No
     counts = _counts(shares)
     alone = plan_counts(_merged(counts, np.zeros(len(counts), dtype=np.intp))).bits
     assert plan_counts(_merged(counts, choose_labels(counts))).bits <= 1.1 * alone + 64
+
+
+@given(
+    st.integers(1, 60),
+    st.integers(1, 20),
+    st.sampled_from([1, 7, CONTEXTS]),
+    st.integers(0, 99),
+)
+def test_both_kernels_merge_the_same_cells(cells: int, tokens: int, limit: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    counts = random.integers(0, 8, (cells, tokens)) ** random.integers(0, 5, (cells, 1))
+    agreed(choose_labels, _counts(counts.tolist()), limit)
 
 
 def test_as_many_cells_as_contexts_come_near_their_entropy() -> None:
