@@ -14,14 +14,14 @@ def cost_of(rows: I64, one: int, other: int, tokens: int, weights: I32, prices: 
 
     `prices` are what a table and one of its tokens cost.
     """
-    total, cost = 0, prices[0]
+    total, cost = 0, int(prices[0])
     for token in range(tokens):
         count = rows[one * tokens + token]
         if other != one:
             count += rows[other * tokens + token]
         if count:
             total += count
-            cost += prices[1] - weights[count]
+            cost += int(prices[1]) - int(weights[count])
     return cost + int(weights[total])
 
 
