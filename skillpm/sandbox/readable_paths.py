@@ -52,9 +52,9 @@ def _linked() -> Iterator[str]:
     In a private file system, only the targets that are bound there can be read.
     """
     for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None) or ""
-        for path in (file, *(getattr(module, "__path__", None) or ())):
-            if os.path.islink(path):  # noqa: PTH114 - paths are strings here
+        names = getattr(module, "__dict__", {})  # Some modules answer to any other attribute.
+        for path in (names.get("__file__"), *(names.get("__path__") or ())):
+            if path and os.path.islink(path):  # noqa: PTH114 - paths are strings here
                 yield os.path.realpath(path)
 
 
