@@ -35,7 +35,7 @@ def notices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(SETTINGS, "home", home)
     monkeypatch.setattr(SETTINGS, "say", said.append)
     monkeypatch.setattr(SETTINGS, "announced", False)
-    monkeypatch.delenv("SKILLPM_KERNELS", raising=False)
+    monkeypatch.setattr(SETTINGS, "demanded", "auto")
     return said
 
 
