@@ -1,7 +1,7 @@
 """Figure 1: lossless packs reproduce the tuned model's root, in fewer bytes than compressors.
 
-`python -m benchmarks.lossless [--models FOLDER] [--level 19]`. The fine-tuned encoder is the demo's,
-trained twice as long: three minutes, once. The compressors at level 19 take two more.
+`python -m benchmarks.lossless [--models FOLDER] [--level 19]`. The fine-tuned encoder is that of
+the demo, trained twice as long: three minutes, once. The compressors at level 19 take two more.
 `--finetunes` compares with the lossless peers instead, on all results of
 `python -m benchmarks.finetunes` (needs `zipnn` and `constriction`; eight minutes).
 """

@@ -1,7 +1,7 @@
 """Figure 2: `graftllm` on the fine-tuned encoder: bytes, error by kind of module, MRR kept.
 
-`python -m benchmarks.peers.graftllm [--models FOLDER] [--sweep]`. The MRR is that of held-out functions
-of the code search example. Takes half a minute per row.
+`python -m benchmarks.peers.graftllm [--models FOLDER] [--sweep]`. The MRR is that of held-out
+functions of the code search example. Takes half a minute per row.
 """
 
 from __future__ import annotations
