@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,6 +45,7 @@ def test_a_changed_survey_is_not_used(tmp_path: Path) -> None:
     assert cache.load("w") is None
     path.write_bytes(seal(changed))
     assert cache.load("w") == TensorSurvey(3.0, SURVEY.points)
+    invalid: dict[str, Any]
     for invalid in ({"energy": "much"}, {"points": []}, {"points": [{"choice": {}}]}):
         path.write_bytes(seal({**content, **invalid}))
         assert cache.load("w") is None
