@@ -14,6 +14,7 @@ from rich.console import Console
 
 from examples.code_search.evaluate import mrr
 from examples.code_search.prepare import Prepared, prepare
+from examples.code_search.settings import DEMO
 from examples.errors import DemoError
 from examples.journey.command import Skillpm, script
 from examples.journey.progress import watching
@@ -47,9 +48,9 @@ def _demo(console: Console) -> int:
     started = time.monotonic()
     skillpm = _clean_start(console)
     bars = Console(stderr=True)
-    console.print("reading functions of the standard library, then training on most of them")
+    console.print("reading functions of the standard library, then training on a part of them")
     with watching(bars) as advance:
-        prepared = prepare(FOLDER, advance=advance)
+        prepared = prepare(FOLDER, settings=DEMO, advance=advance)
     _describe(console, prepared)
 
     def measure(folder: Path) -> float:
@@ -78,7 +79,7 @@ def _demo(console: Console) -> int:
 
 def _clean_start(console: Console) -> Skillpm:
     """Remove the output of an earlier run, except the models; `prepare` checks their content."""
-    # A missing command is reported now, not after two minutes of training.
+    # A missing command is reported now, not after minutes of training.
     script()
     project, home = FOLDER / "project", FOLDER / "home"
     for folder in (project, home):
@@ -91,7 +92,8 @@ def _clean_start(console: Console) -> Skillpm:
 def _describe(console: Console, prepared: Prepared) -> None:
     corpus = prepared.corpus
     console.print(f"data {corpus.digest}")
-    console.print(f"  {len(corpus.train)} functions to train on, {len(corpus.held_out)} held out")
+    share = f"{DEMO.passes:.0%} of {len(corpus.train)} functions"
+    console.print(f"  trained on {share}, {len(corpus.held_out)} held out")
     if prepared.reused:
         console.print("  data, settings and base are unchanged: the tuned model is reused")
     else:

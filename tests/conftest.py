@@ -9,6 +9,8 @@ from cut_packs import CutPacks
 from hypothesis import settings
 from skillpm_world import World
 
+from skillpm.delta.kernels.choice import SETTINGS
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -59,6 +61,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: CutPacks) -> Wor
     monkeypatch.setenv("SKILLPM_CONFIG", str(found.folder / "config.toml"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    monkeypatch.setattr(SETTINGS, "demanded", None)
     monkeypatch.chdir(found.project)
     return found
 

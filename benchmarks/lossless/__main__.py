@@ -1,7 +1,7 @@
 """Figure 1: lossless packs reproduce the tuned model's root, in fewer bytes than compressors.
 
-`python -m benchmarks.lossless [--demo demo] [--level 19]`. The fine-tuned encoder comes from the
-demo; if it is absent, it is trained first (two minutes). The compressors at level 19 take two more.
+`python -m benchmarks.lossless [--models FOLDER] [--level 19]`. The fine-tuned encoder is that of
+the demo, trained twice as long: three minutes, once. The compressors at level 19 take two more.
 `--finetunes` compares with the lossless peers instead, on all results of
 `python -m benchmarks.finetunes` (needs `zipnn` and `constriction`; eight minutes).
 """
@@ -183,7 +183,10 @@ def _rates(spent: dict[tuple[str, str], list[tuple[int, Measured]]]) -> Table:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--demo", type=Path, default=Path("demo"), help="folder with base/ and tuned/"
+        "--models",
+        type=Path,
+        default=Path("demo/benchmark"),
+        help="folder with base/ and tuned/, trained if they are missing",
     )
     parser.add_argument("--level", type=int, default=19, help="zstd level for the peers")
     parser.add_argument(
@@ -197,12 +200,12 @@ def main() -> None:
         publish(sizes_found, arguments.append)
         publish(rates, arguments.append)
         sys.exit(None if held else f"ours takes more than {TARGET} of the best peer's bytes")
-    if not (arguments.demo / "trained.json").exists():
-        prepare(arguments.demo)
+    if not (arguments.models / "trained.json").exists():
+        prepare(arguments.models)
     with tempfile.TemporaryDirectory(prefix="skillpm-bench-") as name:
-        exact, held = roots(Path(name), arguments.demo)
+        exact, held = roots(Path(name), arguments.models)
         publish(exact, arguments.append)
-        measured, smaller = sizes(Path(name), arguments.demo, arguments.level)
+        measured, smaller = sizes(Path(name), arguments.models, arguments.level)
         publish(measured, arguments.append)
     if not (held and smaller):
         sys.exit("a root differs, or a compressor beats us")

@@ -1,7 +1,7 @@
 """Figure 2: `graftllm` on the fine-tuned encoder: bytes, error by kind of module, MRR kept.
 
-`python -m benchmarks.peers.graftllm [--demo demo] [--sweep]`. The MRR is that of held-out functions
-of the code search example. Takes half a minute per row.
+`python -m benchmarks.peers.graftllm [--models FOLDER] [--sweep]`. The MRR is that of held-out
+functions of the code search example. Takes half a minute per row.
 """
 
 from __future__ import annotations
@@ -53,14 +53,17 @@ def cut(folder: Path, prepared: Prepared, options: dict[str, str]) -> tuple[dict
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--demo", type=Path, default=Path("demo"), help="folder with base/ and tuned/"
+        "--models",
+        type=Path,
+        default=Path("demo/benchmark"),
+        help="folder with base/ and tuned/, trained if they are missing",
     )
     parser.add_argument(
         "--sweep", action="store_true", help="try twelve settings of α, β and columns"
     )
     add_output(parser)
     arguments = parser.parse_args()
-    prepared = prepare(arguments.demo)
+    prepared = prepare(arguments.models)
     held_out = prepared.corpus.held_out
     base, tuned = (mrr(folder, held_out) for folder in (prepared.base, prepared.tuned))
     dense = (prepared.tuned / "model.safetensors").stat().st_size

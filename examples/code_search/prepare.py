@@ -39,14 +39,16 @@ class Prepared:
     reused: bool
 
 
-def prepare(folder: Path, *, seed: int = 0, advance: Advance = ignore) -> Prepared:
+def prepare(
+    folder: Path, *, settings: Settings | None = None, advance: Advance = ignore
+) -> Prepared:
     """Write FOLDER/base and FOLDER/tuned; train only if there is no model of an earlier run.
 
     A trained model is reused if data, settings, base and the bytes of both files match the record
-    in FOLDER/trained.json. Training takes about two minutes on two cores.
+    in FOLDER/trained.json.
     """
-    settings = Settings(seed=seed)
-    corpus = load_corpus(seed=seed)
+    settings = settings or Settings()
+    corpus = load_corpus(seed=settings.seed)
     base, tuned, stamp = folder / "base", folder / "tuned", folder / STAMP
     wanted = {
         "data": corpus.digest,

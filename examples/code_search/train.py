@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -69,9 +70,18 @@ def _batches(
     Functions of one module are hard negatives for each other. Functions of different modules
     already differ by subject, which the base recognises. Incomplete batches are dropped.
     """
-    generator = torch.Generator().manual_seed(settings.seed)
     together = settings.batch // settings.group
-    for _ in range(settings.passes):
+    steps_of_a_pass = len(functions) // settings.group // together
+    passes = _passes(functions, settings=settings, together=together)
+    return islice(passes, round(settings.passes * steps_of_a_pass))
+
+
+def _passes(
+    functions: Sequence[Function], *, settings: Settings, together: int
+) -> Iterator[tuple[Function, ...]]:
+    """Batches of `together` groups, pass after pass without end."""
+    generator = torch.Generator().manual_seed(settings.seed)
+    while True:
         groups = _groups(functions, size=settings.group, generator=generator)
         order = torch.randperm(len(groups), generator=generator).tolist()
         for start in range(0, len(order) - together + 1, together):

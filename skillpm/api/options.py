@@ -16,6 +16,7 @@ from skillpm.spec.location import RegistryLocation
 
 _LEAST_WORKERS = 2
 _LOCK_TIMEOUT = 600.0
+_COLOR = "auto"
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,12 @@ def resolve(options: Options) -> dict[str, Chosen]:
 
     Raises `UsageError` for a bad environment variable, `SpecError` for a bad config file.
     """
-    try:
-        environment = config.from_environment(os.environ)
-    except SpecError as problem:
-        raise UsageError(problem.message) from problem
     from skillpm.parallel import cores
 
-    chosen = config.choose(
-        [_arguments(options), environment, _project(options.project_folder), _user()]
-    )
+    chosen = _without_defaults(options)
     defaults: dict[str, config.Value] = {
         "offline": False,
-        "color": "auto",
+        "color": _COLOR,
         "workers": max(_LEAST_WORKERS, min(cores(), config.WORKER_LIMIT)),
         "lock-timeout": _LOCK_TIMEOUT,
     }
@@ -89,18 +84,24 @@ def resolve(options: Options) -> dict[str, Chosen]:
     return chosen
 
 
+def _without_defaults(options: Options) -> dict[str, Chosen]:
+    """Each setting as arguments, environment and config files choose it; None where none does."""
+    try:
+        environment = config.from_environment(os.environ)
+    except SpecError as problem:
+        raise UsageError(problem.message) from problem
+    return config.choose(
+        [_arguments(options), environment, _project(options.project_folder), _user()]
+    )
+
+
 def color_of(options: Options) -> bool | None:
     """Whether to print colours; None if the terminal decides."""
     try:
-        return color_by(resolve(options))
+        return _color(_without_defaults(options)["color"].value or _COLOR)
     except (SpecError, UsageError, StateError, OSError):
         never = options.color == "never" or os.environ.get("NO_COLOR")
         return _color("never" if never else "auto")
-
-
-def color_by(chosen: Mapping[str, Chosen]) -> bool | None:
-    """Like `color_of`, for settings that are already resolved."""
-    return _color(chosen["color"].value)
 
 
 def _color(wanted: config.Value | None) -> bool | None:

@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         # documents, and takes a fifth of the time of a short command.
         gc.set_threshold(_COLLECTION_THRESHOLD)
         atexit.register(gc.freeze)
+        # pydantic searches the metadata of all installed packages for plugins; skillpm uses none.
+        os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     try:
         from skillpm.cli.app import main as run
 

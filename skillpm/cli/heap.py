@@ -2,6 +2,7 @@
 
 import ctypes
 from contextlib import suppress
+from functools import cache
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """`mallopt` parameters of glibc: see its manual, "Malloc Tunable Parameters"."""
@@ -9,12 +10,14 @@ _KEPT = 32 << 20
 _MAPPED = 16 << 20
 
 
+@cache
 def keep_freed_memory() -> None:
     """Keep up to 32 MB that a thread frees, instead of returning it to the system.
 
     Tensors are read in chunks of 2^20 words, and each pass allocates arrays of that size. By
     default glibc returns them after every chunk, and the system clears the same pages again for the
     next one: a quarter of the processor time of packing a LoRA. Without glibc nothing changes.
+    Later calls do nothing.
     """
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

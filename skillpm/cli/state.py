@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -18,6 +19,7 @@ from skillpm.spec.config import COLORS, WORKER_LIMIT
 
 if TYPE_CHECKING:
     from skillpm.api.project import Project
+    from skillpm.cli.progress import Bars
     from skillpm.store.verified_packs import VerifiedPacks
 
 
@@ -153,21 +155,27 @@ def verified_packs(state: State) -> "VerifiedPacks":
 
 def command_client(state: State, *, timeout: float = inf) -> Client:
     """The client of a command, closed at its end. `timeout` limits a resolution, in seconds."""
-    from skillpm.cli.heap import keep_freed_memory
     from skillpm.cli.progress import Bars
     from skillpm.delta.kernels.choice import notify_by
 
-    keep_freed_memory()
     on_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     shows_bars = on_terminal and not (state.quiet or state.json)
     bars = Bars(shown=shows_bars, color=color_of(state.options))
     on_close = click.get_current_context().call_on_close
     on_close(bars.close)
     notify_by(state.say_delay)
-    callbacks = Callbacks(state.say, bars.start, partial(_confirm, state))
+    callbacks = Callbacks(state.say, partial(_start_stage, bars), partial(_confirm, state))
     client = Client(state.options, callbacks, timeout=timeout)
     on_close(client.close)
     return client
+
+
+def _start_stage(bars: "Bars", label: str, total: int) -> Callable[[int], None]:
+    """Start a progress bar. Work on tensors starts with one, so the heap is prepared for it."""
+    from skillpm.cli.heap import keep_freed_memory
+
+    keep_freed_memory()
+    return bars.start(label, total)
 
 
 def command_project(state: State, *, timeout: float = inf) -> "Project":

@@ -13,8 +13,7 @@ from skillpm.environment.project_links import real_file
 from skillpm.errors import IntegrityError, NotFoundError, SkillpmError, SpecError
 from skillpm.files.errors import MissingFileError
 from skillpm.files.folder import READ_LIMIT, Folder
-from skillpm.journal.lock import HOLDER
-from skillpm.journal.owner import Owner, read_owner
+from skillpm.journal.owner import HOLDER, Owner, read_owner
 from skillpm.spec.conflict import ConflictMarkerError
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedBase, LockedGraft, Lockfile, parse_lockfile

@@ -28,7 +28,8 @@ from skillpm.environment.swap_record import clear_journal, recover_inside, recov
 from skillpm.errors import StateError
 from skillpm.files.folder import Folder
 from skillpm.journal.atomic import signals_ignored, sweep_strays
-from skillpm.journal.lock import HOLDER, Say, hold_lock
+from skillpm.journal.lock import Say, hold_lock
+from skillpm.journal.owner import HOLDER
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 

@@ -14,10 +14,9 @@ from skillpm.errors import SkillpmError, StateError
 from skillpm.files.errors import write_error
 from skillpm.files.folder import Folder
 from skillpm.files.locking import open_lock_file, wait_for_lock
-from skillpm.journal.owner import Owner, ProcessState, age, read_owner, this_process
+from skillpm.journal.owner import HOLDER, Owner, ProcessState, age, read_owner, this_process
 
 LOCK = "lock"
-HOLDER = "holder.json"
 CLAIM = "lock.claim"
 _NO_FLOCK = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL})
 

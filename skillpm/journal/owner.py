@@ -1,7 +1,6 @@
 """The identity of a process that holds a lock or wrote a file, robust to reused ids (ADR 11)."""
 
 import os
-import socket
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -12,6 +11,8 @@ from skillpm.errors import NotFoundError, SpecError
 from skillpm.files.folder import Folder
 from skillpm.spec import json
 
+HOLDER = "holder.json"
+"""The record of a process that holds the lock of a folder."""
 _START_FIELD = 19
 _HOUR = 3600
 _MINUTE = 60
@@ -139,4 +140,4 @@ def _here() -> tuple[str, str, str]:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     with suppress(OSError):
         space = str(Path("/proc/self/ns/pid").readlink())
-    return socket.gethostname(), boot, space
+    return os.uname().nodename, boot, space

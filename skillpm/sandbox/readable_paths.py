@@ -23,7 +23,7 @@ def readable_paths() -> list[str]:
     """
     paths = {
         os.path.abspath(path)  # noqa: PTH100 - keeps links
-        for path in (*_SYSTEM, *_python(), *_packages(), *_mapped())
+        for path in (*_SYSTEM, *_python(), *_packages(), *_linked(), *_mapped())
         if path and os.path.isabs(path)  # noqa: PTH117
     }
     return sorted(path for path in paths - {"/"} if os.path.exists(path))  # noqa: PTH110
@@ -44,6 +44,18 @@ def _packages() -> Iterator[str]:
             continue
         folders = list(getattr(module, "__path__", None) or ())
         yield from folders or filter(None, [getattr(module, "__file__", None)])
+
+
+def _linked() -> Iterator[str]:
+    """The targets of imported modules that are links, as in Debian's folder of Python.
+
+    In a private file system, only the targets that are bound there can be read.
+    """
+    for module in list(sys.modules.values()):
+        names = getattr(module, "__dict__", {})  # Some modules answer to any other attribute.
+        for path in (names.get("__file__"), *(names.get("__path__") or ())):
+            if path and os.path.islink(path):  # noqa: PTH114 - paths are strings here
+                yield os.path.realpath(path)
 
 
 def _mapped() -> Iterator[str]:

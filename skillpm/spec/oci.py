@@ -19,6 +19,8 @@ CARD_TYPE = "text/markdown"
 PROBES_TYPE = "application/vnd.skillpm.probes.v1+jsonl"
 ROUTER_TYPE = "application/vnd.skillpm.router.v1+safetensors"
 LAYER_TYPES = frozenset({DELTA_TYPE, FILE_TYPE, CARD_TYPE, PROBES_TYPE, ROUTER_TYPE})
+SINGLE_TYPES = (CARD_TYPE, PROBES_TYPE, ROUTER_TYPE)
+"""A pack has at most one layer of each of these types."""
 REF_NAME = "org.opencontainers.image.ref.name"
 TITLE = "org.opencontainers.image.title"
 Size = Annotated[int, Field(ge=0, lt=2**62)]

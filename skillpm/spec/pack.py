@@ -32,7 +32,7 @@ def check_pack(image: oci.PackImage, manifest: Manifest) -> None:
     if manifest.compression.payload_bytes != stored:
         stated = manifest.compression.payload_bytes
         problems.add("compression.payload_bytes", f"expected {stored}, found {stated}")
-    for media_type in (oci.CARD_TYPE, oci.PROBES_TYPE, oci.ROUTER_TYPE):
+    for media_type in oci.SINGLE_TYPES:
         if len(image.layer(media_type)) > 1:
             problems.add("layers", f"more than one layer of type `{media_type}`")
     problems.raise_if_any()

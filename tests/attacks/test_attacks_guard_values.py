@@ -16,6 +16,7 @@ from skillpm.index.open import open_index
 from skillpm.spec import oci
 from skillpm.spec.digests import Digest
 from skillpm.spec.location import RegistryLocation
+from skillpm.spec.sealed import seal, unseal
 
 
 @pytest.fixture
@@ -277,14 +278,14 @@ def test_two_values_of_one_probe_are_refused(world: World, learners: Learners) -
 def test_measurement_in_a_world_writable_home_is_repeated(world: World, learners: Learners) -> None:
     world.ask("install", math(world, learners), "--guard")
     (kept,) = (world.home / "cache" / "measures").iterdir()
-    plain = json.loads(kept.read_text())
+    plain = unseal(kept.read_bytes(), "the measurement")
     for each in plain.values():
         each["value"] = 900.0 if each["value"] > 0 else each["value"]
-    kept.write_text(json.dumps(plain))
+    kept.write_bytes(seal(plain))
     world.home.chmod(0o777)
     said = refused(world, "install", learners.pack(world, "noise"), "--guard")
     assert "`acme/math` token_loss" in said
-    for damage in ("", "[]", '{"token_loss": {"value": "x"}}'):
-        kept.write_text(damage)
+    for damage in (b"", b"[]", seal({"token_loss": {"value": "x"}}), json.dumps(plain).encode()):
+        kept.write_bytes(damage)
         world.home.chmod(0o700)
         assert "acme/noise" in refused(world, "install", learners.pack(world, "noise"), "--guard")

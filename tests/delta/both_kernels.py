@@ -1,6 +1,5 @@
 """Run a function with numba's kernels and with numpy's reference, and compare the results."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,14 +7,14 @@ from unittest import mock
 
 import numpy as np
 
-from skillpm.delta.kernels.choice import NUMBA, NUMPY, VARIABLE
+from skillpm.delta.kernels.choice import NUMBA, NUMPY, SETTINGS
 from skillpm.errors import SkillpmError
 
 
 @contextmanager
 def implementation(name: str) -> Iterator[None]:
     """Make every call in the block use this implementation."""
-    with mock.patch.dict(os.environ, {VARIABLE: name}):
+    with mock.patch.object(SETTINGS, "demanded", name):
         yield
 
 

@@ -21,7 +21,7 @@ from skillpm.environment.swap_record import SwapRecord
 from skillpm.environment.transaction import commit, recover, update_file, writing
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
 from skillpm.files.folder import Folder
-from skillpm.journal.lock import HOLDER
+from skillpm.journal.owner import HOLDER
 from skillpm.spec.digests import Digest
 
 CREATED = "2024-05-17T00:00:00Z"

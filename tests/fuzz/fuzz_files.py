@@ -22,6 +22,7 @@ from skillpm.checkpoint.model import open_checkpoint
 from skillpm.delta.auto.points import CandidatePoint, EncodingChoice, TensorSurvey
 from skillpm.environment.intents import parse_intent
 from skillpm.environment.known_projects import KnownProjects
+from skillpm.errors import SpecError
 from skillpm.flows.pack.survey_cache import SurveyCache
 from skillpm.journal.owner import parse_owner, this_process
 from skillpm.spec import json
@@ -31,6 +32,7 @@ from skillpm.spec.bundle import (
 )
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import parse_lockfile
+from skillpm.spec.sealed import seal
 from skillpm_registry.service import open_registry
 
 FILE_KEY: Any = (1, 2, 3, 4, 5)
@@ -48,8 +50,16 @@ def _survey(data: bytes) -> object:
     found = SurveyCache(scratch(), "survey")
     found.save("t", TensorSurvey(1.0, (CandidatePoint(EncodingChoice("zero"), 65.0, 1.0),)))
     (path,) = (scratch() / "cache" / "surveys" / "survey").glob("*.json")
-    path.write_bytes(data)
+    path.write_bytes(_sealed(data))
     return found.load("t")
+
+
+def _sealed(data: bytes) -> bytes:
+    """Seal a JSON object, so that the parser of its content is reached; other bytes unchanged."""
+    try:
+        return seal(json.parse_object(data, "the content"))
+    except SpecError:
+        return data
 
 
 def _owner(data: bytes) -> object:

@@ -4,26 +4,63 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from skillpm.errors import StateError
+from skillpm.files import locking
 from skillpm.files.folder import Folder
 from skillpm.journal import lock
 from skillpm.journal.lock import hold_lock
 from skillpm.journal.owner import Owner, ProcessState, age, is_alive, read_owner, this_process
 
 
+@dataclass
+class Clock:
+    """A clock that only `sleep` moves, so that no test depends on the speed of the machine."""
+
+    now: float = field(default_factory=time.time)
+    slept: float = 0.0
+    due: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.slept
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.slept += seconds
+        while self.due and self.due[0][0] <= self.slept:
+            self.due.pop(0)[1]()
+
+    def at(self, seconds: float, act: Callable[[], object]) -> None:
+        """Call `act` during the sleep that reaches this time."""
+        self.due.append((seconds, act))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    for module in (lock, locking):
+        monkeypatch.setattr(module, "time", made)
+    return made
+
+
 def _open(folder: Path) -> Folder:
     return Folder.open(folder)
 
 
+@pytest.mark.usefixtures("clock")
 def test_lock_error_names_the_holder(tmp_path: Path) -> None:
     said: list[str] = []
     with hold_lock(_open(tmp_path), "install acme/math", timeout=1, say=said.append):
@@ -37,6 +74,7 @@ def test_lock_error_names_the_holder(tmp_path: Path) -> None:
     assert not (tmp_path / "holder.json").exists()
 
 
+@pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize("text", [None, "{", "[]", "{}"])
 def test_lock_holder_without_a_record_is_another_command(tmp_path: Path, text: str | None) -> None:
     with hold_lock(_open(tmp_path), "install", timeout=1, say=print):
@@ -50,24 +88,18 @@ def test_lock_holder_without_a_record_is_another_command(tmp_path: Path, text: s
             raise AssertionError
 
 
+@pytest.mark.usefixtures("clock")
 def test_waiting_for_the_lock_succeeds_when_it_is_released(tmp_path: Path) -> None:
-    inside, leave, said = threading.Event(), threading.Event(), list[str]()
+    said: list[str] = []
+    with ExitStack() as held:
+        held.enter_context(hold_lock(_open(tmp_path), "install", timeout=1, say=print))
 
-    def hold() -> None:
-        with hold_lock(_open(tmp_path), "install", timeout=1, say=print):
-            inside.set()
-            leave.wait(10)
+        def waiting(text: str) -> None:
+            said.append(text)
+            held.close()
 
-    holder = threading.Thread(target=hold)
-    holder.start()
-    inside.wait(10)
-
-    def waiting(text: str) -> None:
-        said.append(text)
-        leave.set()
-
-    with hold_lock(_open(tmp_path), "graft", timeout=10, say=waiting):
-        holder.join()
+        with hold_lock(_open(tmp_path), "graft", timeout=10, say=waiting):
+            assert json.loads((tmp_path / "holder.json").read_text())["command"] == "graft"
     assert len(said) == 1
 
 
@@ -89,9 +121,9 @@ def _dead_owner(**change: Any) -> Owner:
     return replace(this_process("install acme/math", time.time() - 300), pid=process.pid, **change)
 
 
-def test_lock_error_shows_process_id_and_age_of_the_holder(tmp_path: Path) -> None:
+def test_lock_error_shows_process_id_and_age_of_the_holder(tmp_path: Path, clock: Clock) -> None:
     with hold_lock(_open(tmp_path), "install", timeout=1, say=print):
-        owner = replace(this_process("install acme/math", time.time() - 300))
+        owner = this_process("install acme/math", clock.now - 300)
         (tmp_path / "holder.json").write_bytes(owner.dumps())
         said: list[str] = []
         named = rf"`skillpm install acme/math` \(process {os.getpid()}, for 5 min\)"
@@ -104,38 +136,46 @@ def test_lock_error_shows_process_id_and_age_of_the_holder(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("before", [None, "dead"])
-def test_lock_waits_for_the_record_of_a_new_holder(tmp_path: Path, before: str | None) -> None:
+def test_lock_waits_for_the_record_of_a_new_holder(
+    tmp_path: Path, clock: Clock, before: str | None
+) -> None:
     holder = tmp_path / "holder.json"
-    with hold_lock(_open(tmp_path), "install", timeout=1, say=print), ThreadPoolExecutor(1) as pool:
+    with hold_lock(_open(tmp_path), "install", timeout=1, say=print):
         name = holder.read_text()
         holder.unlink()
         if before is not None:
             holder.write_bytes(_dead_owner().dumps())
-
-        def sign_late() -> None:
-            time.sleep(0.3)
-            holder.write_text(name)
-
-        signing = pool.submit(sign_late)
+        clock.at(0.3, lambda: holder.write_text(name))
         with (
             pytest.raises(StateError, match=rf"`skillpm install` \(process {os.getpid()}"),
             hold_lock(_open(tmp_path), "graft", timeout=0, say=print),
         ):
             raise AssertionError
-        signing.result()
+    assert 0.3 <= clock.slept < locking.GRACE
 
 
-def test_lock_with_timeout_zero_is_tried_once_without_a_message(tmp_path: Path) -> None:
+def test_lock_with_timeout_zero_is_tried_once_without_a_message(
+    tmp_path: Path, clock: Clock
+) -> None:
     said: list[str] = []
-    with hold_lock(_open(tmp_path), "install", timeout=1, say=print):
-        started = time.monotonic()
-        with (
-            pytest.raises(StateError, match="in use by"),
-            hold_lock(_open(tmp_path), "graft", timeout=0, say=said.append),
-        ):
-            raise AssertionError
-        assert time.monotonic() - started < 1
+    with (
+        hold_lock(_open(tmp_path), "install", timeout=1, say=print),
+        pytest.raises(StateError, match="in use by"),
+        hold_lock(_open(tmp_path), "graft", timeout=0, say=said.append),
+    ):
+        raise AssertionError
+    assert clock.slept == 0
     assert said == []
+
+
+def test_waiting_ends_at_the_timeout(tmp_path: Path, clock: Clock) -> None:
+    with (
+        hold_lock(_open(tmp_path), "install", timeout=1, say=print),
+        pytest.raises(StateError, match=r"`skillpm install` .*; waited 90 s"),
+        hold_lock(_open(tmp_path), "graft", timeout=90, say=print),
+    ):
+        raise AssertionError
+    assert clock.slept == pytest.approx(90)
 
 
 @pytest.mark.parametrize("why", ["dead", "reused number", "reboot", "another host", "container"])
@@ -170,7 +210,7 @@ def test_only_one_of_many_threads_has_the_lock(tmp_path: Path) -> None:
     inside: list[int] = []
 
     def work(number: int) -> None:
-        with hold_lock(_open(tmp_path), "graft", timeout=30, say=lambda _text: None):
+        with hold_lock(_open(tmp_path), "graft", timeout=inf, say=lambda _text: None):
             inside.append(number)
             assert len(inside) == 1
             time.sleep(0.01)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from skillpm.sandbox.layers.environment import clean_environment
+from skillpm.sandbox.layers.privileges import become_ordinary_user
 from skillpm.sandbox.layers.seatbelt import enter_seatbelt, profile
 from skillpm.sandbox.layers.seccomp import Instruction, assemble
 from skillpm.sandbox.layers.syscalls import MACHINES, NEEDED, WRITING
@@ -129,3 +130,34 @@ def test_readable_paths_exclude_a_whole_folder_of_the_python_path(
     assert str(tmp_path / "imported_package") in paths
     assert not {str(tmp_path), str(Path.home()), "/", "/etc", "/home"} & set(paths)
     del sys.modules["imported_package"]
+
+
+def test_readable_paths_include_the_targets_of_linked_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian's folder of Python has a link to a module in `/etc`."""
+    package, elsewhere = tmp_path / "packages/linked_package", tmp_path / "elsewhere"
+    package.mkdir(parents=True)
+    elsewhere.mkdir()
+    (package / "__init__.py").touch()
+    (elsewhere / "module.py").touch()
+    (package / "module.py").symlink_to(elsewhere / "module.py")
+    monkeypatch.syspath_prepend(str(package.parent))
+    __import__("linked_package.module")
+    paths = readable_paths()
+    del sys.modules["linked_package.module"], sys.modules["linked_package"]
+    assert str(elsewhere / "module.py") in paths
+    assert str(elsewhere) not in paths
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its user")
+def test_root_stays_root_if_an_ordinary_user_cannot_reach_the_folder(tmp_path: Path) -> None:
+    """As with `TMPDIR` below root's home: the worker must read its files, whoever it is."""
+    folder = tmp_path / "private/session/1"
+    folder.mkdir(parents=True)
+    (tmp_path / "private").chmod(0o700)
+    (folder / "file").touch()
+    with pytest.raises(OSError, match=r"cannot (reach|change)"):
+        become_ordinary_user([], folder)
+    assert os.geteuid() == 0
+    assert folder.stat().st_uid == (folder / "file").stat().st_uid == 0

@@ -12,7 +12,7 @@ import pickle
 import stat
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -45,21 +45,30 @@ def kernel_folder(*, create: bool = False) -> HomeFolder | None:
         return None
 
 
-def is_safe() -> bool:
-    """Whether the folder of compiled code can be used, or created if it is missing."""
+def unsafe_folder() -> Path | None:
+    """The home or the folder in it that keeps compiled code from being used; None if it is safe.
+
+    Missing folders are safe: they are created private.
+    """
     home = SETTINGS.home
     if home is None or not is_owner_only(home):
-        return False
+        return home
+    place = home
     try:
-        with HomeFolder.open(home) as top:
-            if not top.has(FOLDER):
-                return True
-            with top.subfolder(FOLDER) as folder:
-                return _is_private(folder)
+        with ExitStack() as opened:
+            folder = opened.enter_context(HomeFolder.open(home))
+            for name in (FOLDER, version_name()):
+                if not folder.has(name):
+                    return None
+                place = place / name
+                folder = opened.enter_context(folder.subfolder(name))
+                if not _is_private(folder):
+                    return place
     except MissingFileError:
-        return True
+        return None
     except (SkillpmError, OSError):
-        return False
+        return place
+    return None
 
 
 def _private_below(top: HomeFolder, *, create: bool) -> HomeFolder | None:

@@ -29,11 +29,13 @@ def no_notice(_text: str) -> None:
 class KernelSettings:
     """The settings of this process: the home of compiled code, and where notices go.
 
-    `handled` is the number of elements that numpy has handled. Without a home, kernels compile in
-    memory. `announced` is whether this process has said that it compiles.
+    `demanded` is the value of `SKILLPM_KERNELS`; None until it is read. `handled` is the number of
+    elements that numpy has handled. Without a home, kernels compile in memory. `announced` is
+    whether this process has said that it compiles.
     """
 
     home: Path | None = None
+    demanded: str | None = None
     say: Callable[[str], None] = no_notice
     handled: int = 0
     announced: bool = False
@@ -46,9 +48,9 @@ SETTINGS = KernelSettings()
 def use_home(home: Path) -> None:
     """Keep compiled code below `home`, for kernels that are not loaded yet.
 
-    Raises `UsageError` if `SKILLPM_KERNELS` has an unknown value.
+    Reads `SKILLPM_KERNELS` again. Raises `UsageError` if it has an unknown value.
     """
-    requested()
+    SETTINGS.demanded = _read_variable()
     SETTINGS.home = home
 
 
@@ -60,8 +62,14 @@ def notify_by(say: Callable[[str], None]) -> None:
 def requested() -> str:
     """Return the value of `SKILLPM_KERNELS`: `auto` (default), `numba` or `numpy`.
 
-    Raises `UsageError` for another value.
+    The variable is read once, and again by `use_home`. Raises `UsageError` for another value.
     """
+    if SETTINGS.demanded is None:
+        SETTINGS.demanded = _read_variable()
+    return SETTINGS.demanded
+
+
+def _read_variable() -> str:
     value = os.environ.get(VARIABLE) or AUTO
     if value not in (AUTO, NUMBA, NUMPY):
         raise UsageError(

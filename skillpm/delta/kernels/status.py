@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from skillpm.delta.kernels.cache import FOLDER, is_safe, kernel_folder
+from skillpm.delta.kernels.cache import FOLDER, kernel_folder, unsafe_folder
 from skillpm.delta.kernels.choice import NUMBA, NUMPY, SETTINGS, import_problem, requested
 from skillpm.version import installed
 
@@ -13,7 +13,8 @@ class KernelStatus:
 
     `numba` is None if it is not installed. `problem` says why it cannot be imported; empty if it
     can, or if `SKILLPM_KERNELS` chooses numpy. `entries` is the number of compiled functions that
-    are kept; None if kernels compile in memory, because another user could change `folder`.
+    are kept in `folder`; None if kernels compile in memory, because `folder`, which is the home or
+    a folder in it, is not private.
     """
 
     implementation: str
@@ -31,11 +32,13 @@ def kernel_status() -> KernelStatus:
     problem = import_problem()
     if problem:
         return KernelStatus(NUMPY, found, problem)
-    place = str(SETTINGS.home / FOLDER) if SETTINGS.home else ""
-    if not is_safe():
-        return KernelStatus(NUMBA, found, folder=place)
+    if SETTINGS.home is None:
+        return KernelStatus(NUMBA, found)
+    unsafe = unsafe_folder()
+    if unsafe is not None:
+        return KernelStatus(NUMBA, found, folder=str(unsafe))
     folder = kernel_folder()
     if folder is None:
-        return KernelStatus(NUMBA, found, folder=place, entries=0)
+        return KernelStatus(NUMBA, found, folder=str(SETTINGS.home / FOLDER), entries=0)
     with folder:
         return KernelStatus(NUMBA, found, "", str(folder.path), len(folder.names()))

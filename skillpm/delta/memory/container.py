@@ -5,6 +5,7 @@ Layout: `MAGIC`, the length of the document (8 bytes, little-endian), the docume
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.delta.tensors.ports import ReadAt
@@ -19,14 +20,28 @@ from skillpm.spec.names import SkillName
 MAGIC = b"skillpm.tensors.v1\0"
 _LENGTH = 8
 _WHAT = "the delta"
+_DOCUMENT = "the footprint of the delta"
 _NAME = SkillName.parse("skillpm/delta")
 """The name of the pack, which messages do not show."""
 
 
+Library = Literal["numpy", "torch"]
+"""The library of the tensors that a delta was encoded from."""
+
+
 class TensorFootprint(Document):
-    """The tensors that a delta changes, sorted by name."""
+    """The tensors that a delta changes, sorted by name, and their library."""
 
     footprint: list[FootprintEntry]
+    library: Library = "numpy"
+
+
+@dataclass(frozen=True)
+class TensorDelta:
+    """A delta that was read."""
+
+    pack: OpenPack
+    library: Library
 
 
 @dataclass(frozen=True)
@@ -55,14 +70,14 @@ def open_layer(entries: Mapping[str, FootprintEntry], layer: bytes) -> OpenPack:
     return OpenPack(_NAME, _WHAT, entries, (), opened)
 
 
-def dump_delta(entries: Mapping[str, FootprintEntry], layer: bytes) -> bytes:
-    """Return footprint and layer as bytes."""
+def dump_delta(entries: Mapping[str, FootprintEntry], layer: bytes, library: Library) -> bytes:
+    """Return footprint, library and layer as bytes."""
     footprint = [entry.model_dump(mode="json", by_alias=True) for entry in entries.values()]
-    document = json.canonical({"footprint": footprint})
+    document = json.canonical({"footprint": footprint, "library": library})
     return b"".join((MAGIC, len(document).to_bytes(_LENGTH, "little"), document, layer))
 
 
-def read_delta(delta: bytes | memoryview) -> OpenPack:
+def read_delta(delta: bytes | memoryview) -> TensorDelta:
     """Parse a delta, and compare its layer with the digest in the footprint.
 
     Raises `IntegrityError` if the bytes are damaged, `SpecError` if the footprint is invalid.
@@ -74,20 +89,20 @@ def read_delta(delta: bytes | memoryview) -> OpenPack:
     stop = start + int.from_bytes(data[len(MAGIC) : start], "little")
     if not start <= stop <= len(data):
         raise IntegrityError(f"{_WHAT} is cut off: it has {len(data)} bytes")
-    entries = _entries(data[start:stop].tobytes())
+    plain = json.parse_object(data[start:stop].tobytes(), _DOCUMENT)
+    document = read_document(TensorFootprint, plain, _DOCUMENT)
+    entries = _entries(document)
     layer = data[stop:].tobytes()
     expected = {entry.layer for entry in entries.values() if entry.layer}
     if expected - {Digest.of(layer)}:
         raise IntegrityError(f"{_WHAT} is damaged: its payload does not have the recorded digest")
-    return open_layer(entries, layer)
+    return TensorDelta(open_layer(entries, layer), document.library)
 
 
-def _entries(document: bytes) -> dict[str, FootprintEntry]:
-    plain = json.parse_object(document, "the footprint of the delta")
-    footprint = read_document(TensorFootprint, plain, "the footprint of the delta").footprint
-    problems = Problems("the footprint of the delta")
+def _entries(document: TensorFootprint) -> dict[str, FootprintEntry]:
+    problems = Problems(_DOCUMENT)
     entries: dict[str, FootprintEntry] = {}
-    for position, entry in enumerate(footprint):
+    for position, entry in enumerate(document.footprint):
         if entry.tensor in entries:
             problems.add(f"footprint[{position}].tensor", f"duplicate tensor {entry.tensor!r}")
         entries[entry.tensor] = entry

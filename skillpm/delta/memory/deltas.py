@@ -15,8 +15,8 @@ from skillpm.delta.coding.payload import PayloadWriter
 from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.delta.encoding.effort import Effort
 from skillpm.delta.encoding.schemes import Lossless
-from skillpm.delta.memory.container import dump_delta, open_layer, read_delta
-from skillpm.delta.memory.tensors import TensorDict, new_tensor, placed_like
+from skillpm.delta.memory.container import Library, dump_delta, open_layer, read_delta
+from skillpm.delta.memory.tensors import TensorDict, library_of, new_tensor, placed_like
 from skillpm.delta.tensors.damage import check_no_damage
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.streams import pair_chunks, tuned_chunks
@@ -50,7 +50,7 @@ def encode(
     parallel_map(
         lambda pair: _check(base, tuned, pair, pack), differing, workers=workers or cores()
     )
-    return dump_delta(footprint, layer)
+    return dump_delta(footprint, layer, library_of(*after.values(), *before.values()))
 
 
 def _encode(
@@ -86,17 +86,22 @@ def apply(
 
     A changed tensor is new, of the library and on the device of the tensor before. An unchanged
     tensor is the object in `before`. An added tensor is placed like the first tensor of `before`;
-    without one, it is a numpy array. Raises `IntegrityError` if the delta is damaged or was encoded
-    against other tensors, `SpecError` if its footprint cannot be parsed.
+    if `before` is empty, it is on the CPU, of the library that the delta was encoded from. Raises
+    `IntegrityError` if the delta is damaged or was encoded against other tensors, `SpecError` if
+    its footprint cannot be parsed.
     """
-    pack = read_delta(delta)
+    read = read_delta(delta)
+    pack = read.pack
     base = TensorDict.of({name: before[name] for name in pack.entries if name in before})
     anything = next(iter(before.values()), None)
 
     def applied(entry: FootprintEntry) -> Any:
         _check_before(base, entry)
-        stored = entry.layer is not None
-        return _decoded(base, pack, entry, before.get(entry.tensor, anything)) if stored else None
+        if entry.layer is None:
+            return None
+        sample = before.get(entry.tensor, anything)
+        library = read.library if sample is None else library_of(sample)
+        return placed_like(_decoded(base, pack, entry, library), sample)
 
     entries = sorted(pack.entries.values(), key=lambda entry: -entry.spec.nbytes)
     tensors = zip(entries, parallel_map(applied, entries, workers=workers or cores()), strict=True)
@@ -155,11 +160,11 @@ def _check_before(base: TensorDict, entry: FootprintEntry) -> None:
         )
 
 
-def _decoded(base: TensorDict, pack: OpenPack, entry: FootprintEntry, sample: Any) -> Any:
+def _decoded(base: TensorDict, pack: OpenPack, entry: FootprintEntry, library: Library) -> Any:
     """Return a decoded tensor. Raises `IntegrityError` if it is not the one that was encoded."""
     stream = pack.decode(entry.tensor, base, with_delta=False)
     first = list(islice(stream, 1))  # the decoder checks the size before memory is taken for it
-    tensor, room = new_tensor(entry.spec, sample)
+    tensor, room = new_tensor(entry.spec, library)
     hasher = LeafHasher(entry.dtype, entry.shape)
     end = 0
     for _, words, _ in chain(first, stream):
@@ -169,4 +174,4 @@ def _decoded(base: TensorDict, pack: OpenPack, entry: FootprintEntry, sample: An
         end += piece.size
     if hasher.digest() != entry.result:
         raise IntegrityError(f"`{entry.tensor}` does not decode to its recorded leaf")
-    return placed_like(tensor, sample)
+    return tensor

@@ -1,8 +1,10 @@
 """Dictionaries of tensors as sources: torch tensors or numpy arrays, by name.
 
-torch is not imported here: a caller who has a torch tensor has imported it.
+A caller who has a torch tensor has imported torch. It is imported here only to make torch tensors
+where there are none yet.
 """
 
+import importlib
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from skillpm.delta.memory.container import Library
 from skillpm.delta.tensors.ports import CHUNK
 from skillpm.delta.tensors.words import Bytes
 from skillpm.errors import UsageError
@@ -49,21 +52,38 @@ class TensorDict:
             yield data[start : start + step].tobytes()
 
 
-def new_tensor(spec: TensorSpec, sample: Any) -> tuple[Any, Bytes]:
-    """Make a tensor on the CPU, of the sample's library; numpy's if the sample is None.
+def library_of(*tensors: Any) -> Library:
+    """The library of the first tensor; numpy without one."""
+    return "torch" if tensors and _is_torch(tensors[0]) else "numpy"
+
+
+def new_tensor(spec: TensorSpec, name: Library) -> tuple[Any, Bytes]:
+    """Make a tensor on the CPU, of a library.
 
     Returns the tensor, and a view of its bytes [nbytes]. Raises `UsageError` if the library does
-    not have the dtype.
+    not have the dtype, or cannot be imported.
     """
-    library: Any = sys.modules["torch"] if _is_torch(sample) else np
+    library: Any = np if name == "numpy" else _torch()
     dtype = _dtype_of(_NAMES.get(spec.dtype, ""), library)
     if dtype is None:
         raise UsageError(
             f"`{spec.name}` is {spec.dtype}, which {library.__name__} does not have",
-            hint="pass torch tensors" if library is np else "install a newer version of torch",
+            hint="encode and apply torch tensors"
+            if library is np
+            else "install a newer version of torch",
         )
     tensor = library.empty(spec.shape, dtype=dtype)
     return tensor, _bytes_of(tensor)
+
+
+def _torch() -> Any:
+    try:
+        return importlib.import_module("torch")
+    except ImportError as problem:
+        raise UsageError(
+            f"the delta has torch tensors, and torch cannot be imported: {problem}",
+            hint="`pip install torch`, or pass the tensors before the delta as numpy arrays",
+        ) from problem
 
 
 def _dtype_of(name: str, library: Any) -> Any:

@@ -1,13 +1,10 @@
 """Check recorded probe values against a measurement on this base (ADR 27)."""
 
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from skillpm.errors import GraftError, SkillpmError
-from skillpm.files.access import open_below
-from skillpm.files.ownership import is_owner_only
+from skillpm.errors import GraftError
 from skillpm.flows.evaluate.answering import MergedAnswers
 from skillpm.flows.evaluate.carried import (
     CarriedProbes,
@@ -26,12 +23,11 @@ from skillpm.spec.probes import METRICS
 from skillpm.spec.words import distinct
 from skillpm.store.blobs import Store
 from skillpm.store.packs import load_pack
+from skillpm.store.sealed_documents import load_sealed, save_sealed
 from skillpm.version import __version__
 
 FOLDER = "measures"
 """The folder of measurements, in the cache of the skillpm home."""
-_LIMIT = 1 << 20
-"""The size limit of one measurement file, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -188,23 +184,18 @@ class _Measurements:
 
     def get(self, metrics: Iterable[str]) -> Mapping[str, MetricMeasurement] | None:
         """Return the measurements of these metrics, or None if the file is absent or invalid."""
+        document = load_sealed(self.home, FOLDER, self.name)
+        if document is None:
+            return None
         try:
-            if not is_owner_only(self.home / "cache" / FOLDER / self.name):
-                return None
-            with open_below(self.home, "cache", FOLDER) as records:
-                document = json.parse_object(records.read(self.name, limit=_LIMIT), "a measurement")
             return {
                 m: MetricMeasurement(float(document[m]["value"]), float(document[m]["base"]))
                 for m in metrics
             }
-        except (SkillpmError, KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError):
             return None
 
     def put(self, measured: Mapping[str, MetricMeasurement]) -> None:
         """Write the measurements. A cache that cannot be written is ignored."""
         document = {metric: asdict(value) for metric, value in measured.items()}
-        with (
-            suppress(SkillpmError),
-            open_below(self.home, "cache", FOLDER, create=True) as records,
-        ):
-            records.write(self.name, json.canonical(document))
+        save_sealed(self.home, (FOLDER, self.name), document)

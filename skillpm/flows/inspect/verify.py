@@ -42,8 +42,8 @@ def verify_pack(
     every false statement.
     """
     pack = open_pack(path)
-    for decoder in opened([pack]):
-        decoder.hash_layers()
+    (decoder,) = opened([pack])
+    decoder.hash_layers()
     claims = claims_of(pack.manifest)
     if base is None:
         check_documents(documents_of(pack), shown=True)
@@ -51,7 +51,9 @@ def verify_pack(
     model = open_model(base)
     identity = session.identify(model, "hashing base", cached=False)
     hashed = HashedBase(VerifiedCheckpoint.of(model, identity))
-    root = verify_on_base(session, pack, hashed, accept_footprint=accept_footprint, shown=True)
+    root = verify_on_base(
+        session, pack, hashed, accept_footprint=accept_footprint, shown=True, decoder=decoder
+    )
     warnings = warn_of_parts(session, pack, model)
     for warning in warnings:
         if not accept_footprint:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from skillpm.checkpoint.folder import other_weights_in, small_files, small_files_in
 from skillpm.checkpoint.model import Checkpoint
+from skillpm.errors import SpecError
 from skillpm.flows.pack.encode_files import (
     Files,
     SidePart,
@@ -25,7 +26,7 @@ from skillpm.flows.packs.side_files import PackSideFiles, apply_side_files
 from skillpm.flows.session.session import Session
 from skillpm.spec import json
 from skillpm.spec.manifest import Capability
-from skillpm.spec.oci import CARD_TYPE
+from skillpm.spec.oci import CARD_TYPE, SINGLE_TYPES
 from skillpm.spec.pack import read_side_file
 from skillpm.spec.parts import PICKLE, WEIGHTS
 from skillpm.spec.sidefiles import CONFIG, PATCHED, diff_patch
@@ -88,22 +89,35 @@ def collect_attachments(
 ) -> Attachments:
     """Compare the small files of both models, then call the functions in `attach` in order.
 
-    Raises `SpecError` for a differing file that no pack can carry, `GraftError` if a model cannot
-    be run.
+    Raises `SpecError` for a differing file that no pack can carry and for two layers of a type that
+    a pack has once, `GraftError` if a model cannot be run.
     """
     side = side_files(models)
     left_out = _omitted_files(models, side)
     attached = [function(session, models) for function in attach]
     card = models.request.card
+    layers = (
+        *([(CARD_TYPE, card, "README.md")] if card else []),
+        *(layer for attachment in attached for layer in attachment.layers),
+    )
+    _check_single(layers)
     return Attachments(
         side,
-        (
-            *([(CARD_TYPE, card, "README.md")] if card else []),
-            *(layer for attachment in attached for layer in attachment.layers),
-        ),
+        layers,
         tuple(value for attachment in attached for value in attachment.capabilities),
         left_out,
     )
+
+
+def _check_single(layers: Sequence[AttachedLayer]) -> None:
+    """Raise `SpecError` for two cards, probe files or routers, before the delta is encoded."""
+    types = [media_type for media_type, _, _ in layers]
+    for media_type in SINGLE_TYPES:
+        count = types.count(media_type)
+        if count > 1:
+            raise SpecError(
+                f"{count} layers of type `{media_type}` are attached; a pack has at most one"
+            )
 
 
 def side_files(models: ModelPair) -> tuple[SidePart, ...]:

@@ -24,7 +24,7 @@ from skillpm.flows.session.session import Session
 from skillpm.flows.upkeep.expiry import sweep_cache
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
-from skillpm.spec.sealed import seal, unseal
+from skillpm.store.sealed_documents import load_sealed, save_sealed
 from skillpm.version import __version__, installed
 
 FOLDER = "layers"
@@ -70,10 +70,12 @@ class LayerCache:
         key = self._key(pairs, scheme)
         if key is None or not is_owner_only(self.home / "cache" / FOLDER / self.name / key):
             return None
+        content = load_sealed(self.home, FOLDER, self.name, _note(key))
+        if content is None:
+            return None
         try:
+            kept = KeptLayer(Digest(content["layer"]), content["codecs"], content["stored"])
             with open_below(self.home, "cache", FOLDER, self.name) as folder:
-                content = unseal(folder.read(_note(key)), "a kept layer")
-                kept = KeptLayer(Digest(content["layer"]), content["codecs"], content["stored"])
                 folder.check_regular(key)
                 os.link(key, path, src_dir_fd=folder.fd, follow_symlinks=False)
             with path.open("rb") as file:
@@ -100,7 +102,7 @@ class LayerCache:
             os.link(path, key, dst_dir_fd=folder.fd, follow_symlinks=False)
             codecs, stored = dict(layer.codecs), dict(layer.stored)
             content = {"layer": str(layer.digest), "codecs": codecs, "stored": stored}
-            folder.write(_note(key), seal(content))
+            save_sealed(self.home, (FOLDER, self.name, _note(key)), content)
 
     def discard(self) -> None:
         """Remove the layers of this pair of models, after its pack is written."""

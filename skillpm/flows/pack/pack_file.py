@@ -14,7 +14,7 @@ from skillpm.flows.session.session import Session
 from skillpm.spec import oci
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
-from skillpm.spec.pack import annotations_of
+from skillpm.spec.pack import annotations_of, check_pack
 from skillpm.store.scratch import staged_beside
 
 SLACK = 192
@@ -24,8 +24,13 @@ SLACK = 192
 def write_file(
     session: Session, path: Path, manifest: Manifest, attachments: Attachments, delta: EncodedDelta
 ) -> tuple[Digest, int]:
-    """Write the pack to `path` atomically; return its digest and the size of the file in bytes."""
+    """Write the pack to `path` atomically; return its digest and the size of the file in bytes.
+
+    Raises `SpecError`, and writes nothing, if the parts of the pack contradict each other: no
+    command could read it.
+    """
     image, blobs = _image(manifest, attachments, delta.layers)
+    check_pack(image, manifest)
     with staged_beside(session.home, staged_path(path)):
         digest = write_archive(path, image.canonical(), str(manifest.version), blobs)
     return digest, path.stat().st_size

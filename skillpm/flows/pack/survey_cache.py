@@ -1,6 +1,5 @@
 """Cache the results of surveys for a week, so that a killed or repeated `pack` is faster."""
 
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from math import isfinite
@@ -8,17 +7,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 from skillpm.delta.auto.points import CandidatePoint, EncodingChoice, Family, TensorSurvey
-from skillpm.errors import SkillpmError
-from skillpm.files.access import open_below
 from skillpm.flows.pack.model_pair import ModelPair
 from skillpm.flows.session.session import Session
 from skillpm.flows.upkeep.expiry import sweep_cache
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
+from skillpm.store.sealed_documents import load_sealed, save_sealed
 from skillpm.version import __version__
 
 FOLDER = "surveys"
-_SURVEYS = ("cache", FOLDER)
 
 
 @dataclass(frozen=True)
@@ -42,20 +39,19 @@ class SurveyCache:
         return cls(session.home, name)
 
     def load(self, tensor: str) -> TensorSurvey | None:
-        """The cached survey; None if there is none or the file is damaged."""
+        """The cached survey; None if there is none, if it is damaged, or if others can write it."""
+        plain = load_sealed(self.home, FOLDER, self.name, _file(tensor))
+        if plain is None:
+            return None
         try:
-            with open_below(self.home, *_SURVEYS, self.name) as folder:
-                plain = json.parse_object(folder.read(_file(tensor)), "a survey")
             energy, points = _number(plain["energy"]), tuple(map(_point, plain["points"]))
-        except (SkillpmError, KeyError, TypeError, ValueError, OverflowError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return None
         return TensorSurvey(energy, points) if points else None
 
     def save(self, tensor: str, survey: TensorSurvey) -> None:
         """Save the survey of a tensor; ignore a file that cannot be written."""
-        names = (*_SURVEYS, self.name)
-        with suppress(SkillpmError), open_below(self.home, *names, create=True) as folder:
-            folder.write(_file(tensor), json.canonical(asdict(survey)))
+        save_sealed(self.home, (FOLDER, self.name, _file(tensor)), asdict(survey))
 
     def sweep(self, now: datetime) -> None:
         """Remove old surveys of other models, then the oldest above the size limit."""

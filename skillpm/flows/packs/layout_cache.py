@@ -1,24 +1,20 @@
 """Keep the answers of model classes in the skillpm home: importing transformers takes seconds."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from skillpm.architecture.layout import ModelLayout, read_layout
 from skillpm.errors import SkillpmError
-from skillpm.files.access import open_below
-from skillpm.files.ownership import is_owner_only
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
+from skillpm.store.sealed_documents import load_sealed, save_sealed
 from skillpm.version import __version__, installed
 
 FOLDER = "layouts"
 _LIBRARIES = ("transformers", "torch", "peft")
-_LIMIT = 16 << 20
-"""The largest size of an answer that is read, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +44,14 @@ class CachedLayout:
 
     def get(self) -> ModelLayout | None:
         """The answer; None if the file is absent, invalid, or not the owner's alone."""
-        if not is_owner_only(self.home / "cache" / FOLDER / self.name):
+        plain = load_sealed(self.home, FOLDER, self.name)
+        if plain is None:
             return None
         try:
-            with open_below(self.home, "cache", FOLDER) as folder:
-                plain = json.parse_object(folder.read(self.name, limit=_LIMIT), "a cached layout")
             return read_layout(plain)
         except SkillpmError:
             return None
 
     def put(self, layout: ModelLayout) -> None:
         """Save the answer. A cache that cannot be written is ignored."""
-        data = json.canonical(layout.model_dump(mode="json"))
-        with suppress(SkillpmError), open_below(self.home, "cache", FOLDER, create=True) as folder:
-            folder.write(self.name, data)
+        save_sealed(self.home, (FOLDER, self.name), layout.model_dump(mode="json"))

@@ -104,18 +104,21 @@ def verify_on_base(
     *,
     accept_footprint: bool = False,
     shown: bool = False,
+    decoder: OpenPack | None = None,
 ) -> Digest:
     """Recompute a manifest's statements and compare them; return the root of base + pack.
 
     On another base with the same footprint (law 8), the `result` of every tensor is compared, but
     statements about the whole base are not. With `shown`, the fields that registries display are
-    compared too; `install` leaves them out. Raises `IntegrityError` if a statement is false, and
-    the errors of `graft` if the pack cannot be grafted.
+    compared too; `install` leaves them out. `decoder` is the pack, if it is open: the layers that
+    it has read are not read again. Raises `IntegrityError` if a statement is false, and the errors
+    of `graft` if the pack cannot be grafted.
     """
     documents = documents_of(pack)
     earlier = check_documents(documents, shown=shown, decodes=True)
     try:
-        return _recompute(session, pack, base, earlier, accept_footprint=accept_footprint)
+        top = decoder or OpenPack.of(pack.manifest, pack.open_layer)
+        return _recompute(session, (pack, top), base, earlier, accept_footprint=accept_footprint)
     except FalseManifestError:
         raise
     except SkillpmError:
@@ -125,21 +128,22 @@ def verify_on_base(
 
 def _recompute(
     session: Session,
-    pack: AnyPack,
+    verified: tuple[AnyPack, OpenPack],
     base: HashedBase,
     earlier: Iterable[Discrepancy],
     *,
     accept_footprint: bool,
 ) -> Digest:
+    pack, top = verified
     exact = base.identity.root == pack.manifest.base.root
     if not exact:
         _check_nearly(pack, base, accept_footprint=accept_footprint)
     check_footprint(pack.manifest, base.identity.leaves)
     packs = with_layers(session, [pack])
     side = apply_side_files(files_of(base.model), side_packs(packs))
-    decoders = opened(packs)
+    others = {decoder.skill: decoder for decoder in opened(packs)}
+    decoders = {**others, top.skill: top}.values()
     composition = Composition(base.model, [WeightedPack(decoder) for decoder in decoders])
-    top = next(decoder for decoder in decoders if decoder.skill == pack.manifest.skill)
     _check_config(pack.manifest, side.get(CONFIG), composition.specs)
     _check_part_configs(pack.manifest, base.model, side)
     tensors, leaves = _decode(session, composition, top, base.identity)

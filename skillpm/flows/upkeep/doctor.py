@@ -13,6 +13,7 @@ from pathlib import Path
 
 from skillpm.checkpoint.files import OpenFile
 from skillpm.checkpoint.place import clone
+from skillpm.delta.kernels.cache import FOLDER as KERNELS
 from skillpm.delta.kernels.choice import VARIABLE
 from skillpm.delta.kernels.status import kernel_status
 from skillpm.environment.drift import drift
@@ -106,10 +107,21 @@ def _kernels() -> DoctorCheck:
         return DoctorCheck("kernels", OK, f"numpy, as {VARIABLE} demands")
     if status.entries is None:
         message = f"numba {status.numba}, compiled again by every command"
-        hint = f"`{status.folder}` should be a folder that only you can write"
-        return DoctorCheck("kernels", WARN, message, hint)
+        if status.folder:
+            message += f": `{status.folder}` is not private"
+        return DoctorCheck("kernels", WARN, message, _privacy_hint(Path(status.folder)))
     found = counted(status.entries, "compiled function")
     return DoctorCheck("kernels", OK, f"numba {status.numba}, {found} in `{status.folder}`")
+
+
+def _privacy_hint(place: Path) -> str:
+    """How to make a folder of compiled code private, or the home that it is in."""
+    quoted = shlex.quote(str(place))
+    if KERNELS not in (place.name, place.parent.name):
+        return "the check `access` names the folder to change"
+    if place.is_dir() and not place.is_symlink() and place.lstat().st_uid == os.geteuid():
+        return f"`chmod 700 {quoted}`"
+    return f"remove `{quoted}`: the next command creates a folder that only you can write"
 
 
 def _folder(folder: Path, name: str) -> DoctorCheck:

@@ -1,5 +1,6 @@
 """The kernel's limits on memory, time, files and processes of the worker (`setrlimit`)."""
 
+import os
 import resource
 from contextlib import suppress
 from pathlib import Path
@@ -22,8 +23,8 @@ def set_limits(limits: SandboxLimits, mapped: int | None) -> str:
 
     The limit on processes is zero: the worker can start neither a process nor a thread. The kernel
     counts all processes of the user but compares with the limit of the calling process, so other
-    processes of the user are not affected. Raises `OSError` unless processor time and memory can
-    be limited.
+    processes of the user are not affected. It exempts root from this limit. Raises `OSError` unless
+    processor time and memory can be limited.
     """
     seconds = limits.processor_seconds
     wanted = {
@@ -41,7 +42,8 @@ def set_limits(limits: SandboxLimits, mapped: int | None) -> str:
     applied = {name for name, value in wanted.items() if _set_limit(name, value)}
     if "RLIMIT_CPU" not in applied or not {"RLIMIT_DATA", "RLIMIT_AS"} & applied:
         raise OSError(0, "the system cannot limit both memory and processor time")
-    return f"{limits.memory >> 20} MiB, {seconds} s of processor time, no processes"
+    processes = "; root may start processes" if os.getuid() == 0 else ", no processes"
+    return f"{limits.memory >> 20} MiB, {seconds} s of processor time{processes}"
 
 
 def _set_limit(name: str, value: int) -> bool:

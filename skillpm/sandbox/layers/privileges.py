@@ -19,6 +19,12 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 NOBODY = 65534
 """The ID of the unprivileged user and group that the worker gets if root starts it."""
+_REFUSED, _UNREADABLE, _UNREACHABLE = 1, 2, 3
+_OBSTACLES = {
+    _REFUSED: "this process cannot change its user",
+    _UNREADABLE: "`nobody` cannot read the folders of Python's libraries",
+    _UNREACHABLE: "`nobody` cannot reach the folder for temporary files",
+}
 
 
 def end_with_parent() -> None:
@@ -57,25 +63,33 @@ def become_ordinary_user(readable: list[str], folder: Path | None) -> str:
     """Change from root to an unprivileged user and group, and make them the folder's owner.
 
     Raises `OSError` if this process cannot change its user, or if the new user cannot read all
-    `readable` paths.
+    `readable` paths or cannot reach the folder.
     """
+    if folder is not None:
+        folder.parent.chmod(0o711)
     child = os.fork()
     if child == 0:  # The child tries the change first, because it cannot be undone.
         with suppress(BaseException):
-            _change_user()
-            os._exit(0 if all(os.access(path, os.R_OK) for path in readable) else 2)
-        os._exit(1)
+            os._exit(_trial(readable, folder))
+        os._exit(_REFUSED)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if status == 1:
-        raise OSError(1, "this process cannot change its user")
     if status != 0:
-        raise OSError(13, "`nobody` cannot read the folders of Python's libraries")
+        reason = _OBSTACLES.get(status, _OBSTACLES[_REFUSED])
+        raise OSError(1 if status == _REFUSED else 13, reason)
     if folder is not None:
-        folder.parent.chmod(0o711)
         for path in (*folder.iterdir(), folder):
             os.chown(path, NOBODY, NOBODY)
     _change_user()
     return f"user {NOBODY}"
+
+
+def _trial(readable: list[str], folder: Path | None) -> int:
+    """Change the user of this process; return 0, or the key of an obstacle."""
+    _change_user()
+    if not all(os.access(path, os.R_OK) for path in readable):
+        return _UNREADABLE
+    # A folder for temporary files can be below a private one, such as root's home.
+    return 0 if folder is None or os.access(folder.parent, os.X_OK) else _UNREACHABLE
 
 
 def _change_user() -> None:

@@ -10,6 +10,7 @@ from skillpm.delta.codecs.grid import CodedGrid
 from skillpm.delta.codecs.grid_contexts import choose_contexts, encode_codes
 from skillpm.delta.codecs.lossless_contexts import exponents_of
 from skillpm.delta.codecs.shared.octaves import Octaves
+from skillpm.delta.kernels.choice import SETTINGS
 from skillpm.delta.tensors.rounding import from_float64, to_float64
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
@@ -94,5 +95,5 @@ def test_both_implementations_of_the_loops_write_the_same_bytes(
 ) -> None:
     exponents, codes = _tune(4)
     before = encode_codes(codes, exponents, SPEC)
-    monkeypatch.setenv("SKILLPM_KERNELS", kind)
+    monkeypatch.setattr(SETTINGS, "demanded", kind)
     assert encode_codes(codes, exponents, SPEC) == before

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from skillpm.delta.kernels.cache import FOLDER, is_safe, kernel_folder, version_name
+from skillpm.delta.kernels.cache import FOLDER, kernel_folder, unsafe_folder, version_name
 from skillpm.delta.kernels.choice import SETTINGS
 from skillpm.delta.kernels.kernel import U8, Kernel
 from skillpm.delta.kernels.status import kernel_status
@@ -35,7 +35,7 @@ def notices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(SETTINGS, "home", home)
     monkeypatch.setattr(SETTINGS, "say", said.append)
     monkeypatch.setattr(SETTINGS, "announced", False)
-    monkeypatch.delenv("SKILLPM_KERNELS", raising=False)
+    monkeypatch.setattr(SETTINGS, "demanded", "auto")
     return said
 
 
@@ -134,10 +134,22 @@ def test_an_exposed_folder_is_neither_read_nor_written(
     before = _entry().read_bytes()
     expose()
     assert kernel_folder() is None
+    assert kernel_status().entries is None
     assert _run() == 45
     assert len(notices) == 2
     assert not (tmp_path / "marker").exists()
     assert _entry().read_bytes() == before
+
+
+@pytest.mark.parametrize("level", [0, 1, 2], ids=["version", "folder", "home"])
+def test_the_status_names_the_folder_that_is_not_private(notices: list[str], level: int) -> None:
+    _run()
+    assert unsafe_folder() is None
+    place = (_place(), *_place().parents)[level]
+    place.chmod(0o777)
+    assert unsafe_folder() == place
+    assert kernel_status().folder == str(place)
+    assert notices
 
 
 def test_an_entry_of_another_owner_is_not_read(notices: list[str], tmp_path: Path) -> None:
@@ -156,7 +168,7 @@ def test_a_folder_that_cannot_be_written_only_costs_time(notices: list[str]) -> 
     (SETTINGS.home / FOLDER).write_text("a file", encoding="utf-8")
     assert _run() == 45
     assert len(notices) == 1
-    assert not is_safe()
+    assert unsafe_folder() == SETTINGS.home / FOLDER
 
 
 def test_without_a_home_kernels_compile_in_memory(
@@ -182,7 +194,7 @@ def test_the_status_counts_compiled_functions(notices: list[str]) -> None:
 def test_a_missing_home_is_made_when_a_kernel_is_stored(notices: list[str]) -> None:
     assert SETTINGS.home is not None
     SETTINGS.home.rmdir()
-    assert is_safe()
+    assert unsafe_folder() is None
     assert _run() == 45
     assert _entry().is_file()
     assert notices

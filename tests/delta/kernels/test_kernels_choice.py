@@ -3,10 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from skillpm.delta.kernels.choice import SETTINGS, VARIABLE, compiled, requested
+from skillpm.delta.kernels.choice import SETTINGS, VARIABLE, compiled, requested, use_home
 from skillpm.errors import UsageError
 
 _LOADED = "import sys; from skillpm.delta.kernels import choice; "
@@ -54,9 +55,25 @@ def test_demanding_numba_where_it_cannot_be_imported_is_an_error() -> None:
 
 
 def test_an_unknown_value_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SETTINGS, "demanded", None)
     monkeypatch.setenv(VARIABLE, "fast")
     with pytest.raises(UsageError, match="SKILLPM_KERNELS is 'fast', expected `auto`"):
         compiled(1)
     monkeypatch.setenv(VARIABLE, "")
     assert requested() == "auto"
-    assert SETTINGS.handled >= 0
+
+
+def test_the_variable_is_read_once_and_again_by_each_session(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(SETTINGS, "demanded", None)
+    monkeypatch.setattr(SETTINGS, "home", None)
+    monkeypatch.setenv(VARIABLE, "numpy")
+    assert requested() == "numpy"
+    monkeypatch.setenv(VARIABLE, "auto")
+    assert requested() == "numpy"
+    use_home(tmp_path)
+    assert (requested(), SETTINGS.home) == ("auto", tmp_path)
+    monkeypatch.setenv(VARIABLE, "fast")
+    with pytest.raises(UsageError, match="SKILLPM_KERNELS is 'fast'"):
+        use_home(tmp_path)

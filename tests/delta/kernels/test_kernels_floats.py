@@ -1,6 +1,5 @@
 """Kernels of conversion, rounding, sums and sketches give the bits of their reference in numpy."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from skillpm.delta.codecs.shared.base import add_and_round
 from skillpm.delta.kernels import floats as kernels
-from skillpm.delta.kernels.choice import NUMBA, NUMPY, VARIABLE
+from skillpm.delta.kernels.choice import NUMBA, NUMPY, SETTINGS
 from skillpm.delta.tensors.countsketch import BLOCK, Sketcher
 from skillpm.delta.tensors.rounding import FORMATS, Floats, from_float64, round_sum, to_float64
 from skillpm.delta.tensors.words import Words
@@ -30,7 +29,7 @@ WORD: dict[str, np.dtype[Any]] = {
 
 @contextmanager
 def implementation(name: str) -> Iterator[None]:
-    with mock.patch.dict(os.environ, {VARIABLE: name}):
+    with mock.patch.object(SETTINGS, "demanded", name):
         yield
 
 

@@ -1,6 +1,5 @@
 """Kernels of the codec `bitmap` give the bytes of their reference, and refuse what it refuses."""
 
-import os
 from unittest import mock
 
 import numpy as np
@@ -9,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skillpm.delta.codecs.bitmap import Changes, group_changes, ungroup_changes
-from skillpm.delta.kernels.choice import NUMBA, NUMPY, VARIABLE
+from skillpm.delta.kernels.choice import NUMBA, NUMPY, SETTINGS
 from skillpm.delta.tensors.words import Bytes, Words
 from skillpm.errors import IntegrityError
 
@@ -17,13 +16,13 @@ widths = st.sampled_from(("<u1", "<u2", "<u4", "<u8"))
 
 
 def _grouped(name: str, folded: Words, contexts: Bytes) -> Changes:
-    with mock.patch.dict(os.environ, {VARIABLE: name}):
+    with mock.patch.object(SETTINGS, "demanded", name):
         return group_changes(folded, contexts)
 
 
 def _ungrouped(name: str, bitmap: Bytes, values: Words, contexts: Bytes) -> Words | None:
     """Return the differences; None if they are refused."""
-    with mock.patch.dict(os.environ, {VARIABLE: name}):
+    with mock.patch.object(SETTINGS, "demanded", name):
         try:
             return ungroup_changes(bitmap, values, contexts)
         except IntegrityError:

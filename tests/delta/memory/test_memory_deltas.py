@@ -1,6 +1,9 @@
 """`skillpm.delta.encode` and `apply`: exact deltas of dictionaries of tensors, in memory."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,6 +101,44 @@ def test_everything_can_be_added_or_removed() -> None:
         "b": [0, 1, 2],
     }
     assert apply(tensors, encode(tensors, {})) == {}
+
+
+def test_tensors_added_to_nothing_are_of_the_library_that_they_were_encoded_from() -> None:
+    after = model(1)
+    assert_same(apply({}, encode({}, after)), after)
+    arrays_only: dict[str, Any] = apply({}, encode({}, {"a": np.ones(2)}))
+    assert isinstance(arrays_only["a"], np.ndarray)
+
+
+def test_tensors_added_to_others_are_of_the_library_of_the_first_of_those() -> None:
+    old, new = torch.zeros(2), torch.ones(3)
+    delta = encode({"w": old}, {"w": old, "new": new})
+    before: dict[str, Any] = {"w": old.numpy()}
+    result = apply(before, delta)
+    assert isinstance(result["new"], np.ndarray)
+    assert result["new"].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_process_imports_torch_only_for_a_delta_of_torch_tensors(tmp_path: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+import skillpm.delta
+sys.modules.update(dict.fromkeys(sys.argv[2:]))
+tensors = skillpm.delta.apply({}, Path(sys.argv[1]).read_bytes())
+print(type(tensors["w"]).__name__, "torch" in sys.modules)
+"""
+    kinds = {"torch": torch.ones(2), "numpy": np.ones(2)}
+    for name, tensor in kinds.items():
+        (tmp_path / name).write_bytes(encode({}, {"w": tensor}))
+
+    def applied(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-c", script, *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert applied("torch").stdout == "Tensor True\n"
+    assert applied("numpy").stdout == "ndarray False\n"
+    assert "UsageError: the delta has torch tensors" in applied("torch", "torch").stderr
 
 
 def test_a_delta_without_a_change_returns_the_same_tensors() -> None:

@@ -6,6 +6,10 @@ import pytest
 from plain_models import plain_tensors, write_plain, write_tuned
 from skillpm_world import World
 
+from skillpm.archive.reader import PackFile
+from skillpm.delta.tensors.ports import ReadAt
+from skillpm.spec.digests import Digest
+
 
 @pytest.fixture
 def made(world: World, tmp_path: Path) -> Path:
@@ -26,3 +30,21 @@ def test_verify_without_a_base_reports_that_nothing_was_recomputed(
     whole = world.ask("verify", made, "--base", tmp_path / "base")
     assert (whole["verified"], whole["recomputed"]) == (True, True)
     assert whole["checked"] == ["digests", "documents", "base", "payload"]
+
+
+@pytest.mark.parametrize("with_base", [False, True])
+def test_verify_opens_each_layer_once(
+    world: World, made: Path, monkeypatch: pytest.MonkeyPatch, *, with_base: bool
+) -> None:
+    opened: list[Digest] = []
+    open_layer = PackFile.open_layer
+
+    def counted(pack: PackFile, digest: Digest) -> ReadAt:
+        opened.append(digest)
+        return open_layer(pack, digest)
+
+    monkeypatch.setattr(PackFile, "open_layer", counted)
+    base = ("--base", world.folder / "base") if with_base else ()
+    assert world.ask("verify", made, *base)["verified"] == with_base
+    assert opened
+    assert len(opened) == len(set(opened))

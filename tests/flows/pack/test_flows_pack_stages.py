@@ -1,5 +1,6 @@
 """The stages of `pack` are frozen values, each made by one function of earlier ones."""
 
+import re
 from dataclasses import FrozenInstanceError, dataclass, replace
 from itertools import permutations
 from pathlib import Path
@@ -14,7 +15,7 @@ from skillpm.checkpoint.leaves import identify
 from skillpm.checkpoint.model import open_checkpoint
 from skillpm.delta.encoding.schemes import GraftLLM, Lossless, Scheme
 from skillpm.delta.encoding.torch_svd import decompose
-from skillpm.errors import GraftError, IntegrityError
+from skillpm.errors import GraftError, IntegrityError, SpecError
 from skillpm.flows.pack.attachments import Attachment, Attachments, collect_attachments
 from skillpm.flows.pack.encoded_delta import EncodedDelta, encode_delta
 from skillpm.flows.pack.fit_auto import fit
@@ -26,7 +27,7 @@ from skillpm.flows.pack.scheme import EncodingTarget, settle_scheme
 from skillpm.flows.session.session import Session
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
-from skillpm.spec.oci import CARD_TYPE, DELTA_TYPE
+from skillpm.spec.oci import CARD_TYPE, DELTA_TYPE, SINGLE_TYPES
 from skillpm.spec.versions import Version
 
 LAYER = (CARD_TYPE, b"# A card", "README.md")
@@ -114,6 +115,23 @@ def test_a_card_of_the_request_is_attached(stages: Stages) -> None:
     assert [(kind, data) for kind, data, _ in attachments.layers] == [
         (CARD_TYPE, b"# Another card")
     ]
+
+
+@pytest.mark.parametrize("media_type", SINGLE_TYPES)
+def test_two_layers_of_a_type_that_a_pack_has_once_are_refused(
+    stages: Stages, tmp_path: Path, media_type: str
+) -> None:
+    layers = tuple((media_type, data, "x") for data in (b"one", b"two"))
+
+    def attach_two(_session: Session, _models: ModelPair) -> Attachment:
+        return Attachment(layers)
+
+    with pytest.raises(SpecError, match=re.escape(f"2 layers of type `{media_type}` are")):
+        pack(stages.session, stages.request, Lossless(), (attach_two,))
+    both = replace(stages, attachments=replace(stages.attachments, layers=layers))
+    with pytest.raises(SpecError, match=re.escape(f"one layer of type `{media_type}`")):
+        both.write(Lossless(), tmp_path / "written")
+    assert list(tmp_path.rglob("*.skillpack")) == []
 
 
 def test_an_encoded_delta_decodes_to_the_tuned_model(stages: Stages, tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from tiny_adapters import CASES, make
 from skillpm.architecture.layout import ModelLayout
 from skillpm.flows.packs import layout_cache
 from skillpm.flows.packs.layout_cache import CachedLayout
+from skillpm.spec import json
 from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.sealed import seal
 
 CONFIG = b'{"model_type":"llama"}'
 SPECS = {"w": TensorSpec("w", "F32", (4, 2))}
@@ -51,14 +53,15 @@ def test_an_answer_of_another_library_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cached(tmp_path).put(LAYOUT)
-    monkeypatch.setattr(layout_cache, "version", lambda _name: "0.0.1")
+    monkeypatch.setattr(layout_cache, "installed", lambda _name: "0.0.1")
     assert cached(tmp_path).get() is None
 
 
 def test_a_damaged_answer_is_not_used(tmp_path: Path) -> None:
     cached(tmp_path).put(LAYOUT)
     (path,) = (tmp_path / "cache" / "layouts").iterdir()
-    for damage in (b"", b"{", b"[]", b'{"modules":{"w":"linear"}}'):
+    plain = {"modules": {"w": "linear"}}
+    for damage in (b"", b"{", b"[]", seal(plain), json.canonical(LAYOUT.model_dump(mode="json"))):
         path.write_bytes(damage)
         assert cached(tmp_path).get() is None
 

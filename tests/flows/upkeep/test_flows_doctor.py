@@ -1,11 +1,14 @@
 """The checks of `skillpm doctor`."""
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 from plain_models import plain_tensors, write_plain, write_tuned
 from skillpm_world import World, run_here
 
+from skillpm.delta.kernels.cache import version_name
 from skillpm.delta.kernels.choice import SETTINGS
 
 
@@ -28,6 +31,10 @@ def test_doctor_reports_a_damaged_journal_as_not_completable(world: World, made:
         assert "complete or undo" not in (checks["journal"]["hint"] or "")
 
 
+def remove(place: Path) -> None:
+    shutil.rmtree(place) if place.is_dir() else place.unlink()
+
+
 def _kernels(world: World) -> dict[str, str]:
     checks: list[dict[str, str]] = world.ask("doctor")["checks"]
     return next(check for check in checks if check["check"] == "kernels")
@@ -43,17 +50,43 @@ def test_doctor_reports_what_runs_the_inner_loops(
     assert _kernels(world)["message"] == "numpy, as SKILLPM_KERNELS demands"
 
 
-def test_doctor_warns_of_a_folder_of_compiled_code_that_others_can_write(
+@pytest.mark.parametrize("name", [".", version_name()], ids=["all versions", "this version"])
+@pytest.mark.parametrize("why", ["mode", "owner", "kind"])
+def test_doctor_warns_of_a_folder_of_compiled_code_that_is_not_private(
+    world: World, monkeypatch: pytest.MonkeyPatch, name: str, why: str
+) -> None:
+    monkeypatch.delenv("SKILLPM_KERNELS", raising=False)
+    if why == "owner" and os.geteuid() != 0:
+        pytest.skip("only root can give a folder away")
+    world.home.mkdir()
+    (world.home / "kernels").mkdir(mode=0o700)
+    folder = world.home / "kernels" / name
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if why == "mode":
+        folder.chmod(0o755)
+    elif why == "owner":
+        os.chown(folder, 1234, -1)
+    else:
+        folder.rmdir()
+        folder.touch()
+    check = _kernels(world)
+    assert check["status"] == "warn"
+    assert check["message"].endswith(f"compiled again by every command: `{folder}` is not private")
+    remedy = f"`chmod 700 {folder}`" if why == "mode" else f"remove `{folder}`"
+    assert check["hint"].startswith(remedy)
+    folder.chmod(0o700) if why == "mode" else remove(folder)
+    assert _kernels(world)["status"] == "ok"
+
+
+def test_doctor_sends_readers_of_an_exposed_home_to_its_own_check(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SKILLPM_KERNELS", raising=False)
-    folder = world.home / "kernels"
-    folder.mkdir(parents=True)
-    folder.chmod(0o777)
-    check = _kernels(world)
-    assert check["status"] == "warn"
-    assert "compiled again by every command" in check["message"]
-    assert str(folder) in check["hint"]
+    world.home.mkdir()
+    world.home.chmod(0o777)
+    checks = {check["check"]: check for check in world.ask("doctor")["checks"]}
+    assert checks["kernels"]["hint"] == "the check `access` names the folder to change"
+    assert checks["access"]["hint"] == f"`chmod go-w {world.home}`"
 
 
 @pytest.mark.parametrize(
