@@ -8,7 +8,8 @@ from calibration_worlds import LETTERS, causal_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from skillpm.calibration.fisher import Fisher, gather
+from skillpm.calibration.fisher import Fisher
+from skillpm.calibration.gather import gather
 from skillpm.running import folder as model_folder
 from skillpm.running.folder import is_too_large, memory
 from skillpm.running.runner import Batch, Runner, answers_of

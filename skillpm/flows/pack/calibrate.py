@@ -5,8 +5,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillpm.calibration.fisher import Fisher, gather
+from skillpm.calibration.fisher import Fisher
 from skillpm.calibration.fisher_cache import FOLDER, FisherCache, run_determinants
+from skillpm.calibration.gather import gather
 from skillpm.calibration.texts import read_texts
 from skillpm.checkpoint.model import CONFIG, Checkpoint
 from skillpm.delta.auto.decoded import DecodedTensors
