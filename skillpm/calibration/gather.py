@@ -84,13 +84,13 @@ class _Folding:
     def attached(self, batches: list[Batch]) -> Iterator["_Folding"]:
         """Attach hooks to the model in the block."""
         model = self._runner.model
+        _freeze(model)
         named = {n: value for n, value in model.named_parameters() if n in self._names}
         layers = self._layers(named, batches)
         inside = {id(layer.weight) for layer in layers}
         tensor_of = {id(value): self._names[name] for name, value in named.items()}
         with ExitStack() as hooks:
             hooks.callback(_freeze, model)
-            _freeze(model)
             for value in named.values():
                 if id(value) not in inside:
                     self._has_matrices |= value.ndim > 1
