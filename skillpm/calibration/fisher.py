@@ -2,10 +2,12 @@
 
 For a matrix W [m, n], the Fisher is approximated as R ⊗ C / tr R, with R = E[g gᵀ] [m, m] and C =
 E[gᵀ g] [n, n] of gradients g [m, n] of sampled labels (true Fisher: Kunstner et al. 2019, arXiv
-1905.12558). Terms are added as soon as they are computed, and freed. Sums are memory-mapped files
-that the system can page out. A side longer than `WIDEST` has a diagonal factor.
+1905.12558). Terms are added as soon as they are computed, and freed. Sums are memory-mapped files:
+the process holds their pages only while it adds to them. A side longer than `WIDEST` has a diagonal
+factor.
 """
 
+import mmap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import prod
@@ -44,6 +46,7 @@ class Fisher:
     batches: int = 0
     count: int = 0
     _sums: dict[str, Kronecker] = field(default_factory=dict)
+    _maps: dict[str, list[mmap.mmap]] = field(default_factory=dict)
 
     @property
     def sums(self) -> Iterable[tuple[str, Kronecker]]:
@@ -60,6 +63,7 @@ class Fisher:
         """Forget all sums."""
         self.batches = self.count = 0
         self._sums.clear()
+        self._maps.clear()
 
     def put(self, tensor: str, sums: Kronecker) -> None:
         """Set the sums of a tensor."""
@@ -68,6 +72,7 @@ class Fisher:
         if held.rows is not None and sums.rows is not None:
             held.rows.copy_(sums.rows)
         held.columns.copy_(sums.columns)
+        self._release(tensor)
 
     def load(self, tensor: str) -> Kronecker | None:
         """Return the mean factors of a tensor; None if it got no gradient."""
@@ -78,7 +83,9 @@ class Fisher:
             return Kronecker(None, sums.columns / self.count)
         trace = sums.rows.sum() if sums.rows.ndim == 1 else sums.rows.diagonal().sum()
         share = trace.clamp_min(torch.finfo(torch.float32).tiny)
-        return Kronecker(_whole(sums.rows) / self.count, _whole(sums.columns) / share)
+        found = Kronecker(_whole(sums.rows) / self.count, _whole(sums.columns) / share)
+        self._release(tensor)
+        return found
 
     def add_gradient(self, tensor: str, gradient: torch.Tensor) -> None:
         """Add one gradient [m, n] of independent labels; their cross terms cancel in the mean."""
@@ -88,6 +95,7 @@ class Fisher:
         if sums.rows is not None:
             _add_outer(sums.rows, matrix)
         _add_outer(sums.columns, matrix.T)
+        self._release(tensor)
 
     def add_products(self, tensor: str, left: torch.Tensor, right: torch.Tensor) -> None:
         """Add the gradients left_t ⊗ right_t of single tokens, from [tokens, m] and [tokens, n].
@@ -99,6 +107,7 @@ class Fisher:
         lengths = [torch.linalg.vector_norm(side, dim=1, keepdim=True) for side in (left, right)]
         for total, side, weights in zip(sums, (left, right), reversed(lengths), strict=True):
             _add_outer(total, (side * weights).T)
+        self._release(tensor)
 
     def add_lookups(
         self, tensor: str, rows: int, ids: torch.Tensor, gradients: torch.Tensor
@@ -109,6 +118,7 @@ class Fisher:
         diagonal = held if held.ndim == 1 else held.diagonal()
         diagonal.index_add_(0, ids.cpu(), gradients.square().sum(1).cpu())
         _add_outer(columns, gradients.T)
+        self._release(tensor)
 
     def _matrix(self, tensor: str, shape: _Shape) -> tuple[torch.Tensor, torch.Tensor]:
         """The sums of a matrix."""
@@ -120,17 +130,23 @@ class Fisher:
         """Make the sums of a tensor: zeros in memory-mapped files."""
         number = len(self._sums)
         held = Kronecker(
-            None if rows is None else self._zeros(f"{number}-rows", rows),
-            self._zeros(f"{number}-columns", columns),
+            None if rows is None else self._zeros(tensor, f"{number}-rows", rows),
+            self._zeros(tensor, f"{number}-columns", columns),
         )
         self._sums[tensor] = held
         return held
 
-    def _zeros(self, name: str, shape: _Shape) -> torch.Tensor:
-        path = self.folder / name
-        path.unlink(missing_ok=True)
-        size = prod(shape)
-        return torch.from_file(str(path), shared=True, size=size, dtype=torch.float32).view(shape)
+    def _zeros(self, tensor: str, name: str, shape: _Shape) -> torch.Tensor:
+        with (self.folder / name).open("w+b") as file:
+            file.truncate(4 * prod(shape))
+            mapped = mmap.mmap(file.fileno(), 0)
+        self._maps.setdefault(tensor, []).append(mapped)
+        return torch.frombuffer(mapped, dtype=torch.float32).view(shape)
+
+    def _release(self, tensor: str) -> None:
+        """Let the system keep the pages of a tensor's sums, as the cache of their files."""
+        for mapped in self._maps[tensor] if hasattr(mmap, "MADV_DONTNEED") else ():
+            mapped.madvise(mmap.MADV_DONTNEED)  # the files have what was written
 
 
 def _add_outer(total: torch.Tensor, matrix: torch.Tensor) -> None:
@@ -140,7 +156,10 @@ def _add_outer(total: torch.Tensor, matrix: torch.Tensor) -> None:
         return
     for first in range(0, len(matrix), _BLOCK):
         block = slice(first, first + _BLOCK)
-        total[block, first:].add_((matrix[block] @ matrix[first:].T).cpu())
+        if matrix.device.type == "cpu":
+            total[block, first:].addmm_(matrix[block], matrix[first:].T)
+        else:
+            total[block, first:].add_((matrix[block] @ matrix[first:].T).cpu())
 
 
 def _whole(factor: torch.Tensor) -> torch.Tensor:

@@ -76,9 +76,7 @@ class _Folding:
 
     def parts(self, batch: Batch) -> list[Batch]:
         """Single sequences, which take less memory; the batch if matrices need gradients."""
-        if self._has_matrices:
-            return [batch]
-        return [Batch(*pair) for pair in zip(batch.ids.split(1), batch.mask.split(1), strict=True)]
+        return [batch] if self._has_matrices else batch.rows()
 
     @contextmanager
     def attached(self, batches: list[Batch]) -> Iterator["_Folding"]:

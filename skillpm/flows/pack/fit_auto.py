@@ -13,7 +13,7 @@ from skillpm.delta.auto.points import RECORD_BYTES
 from skillpm.delta.auto.refine import SizeRatios, refined
 from skillpm.delta.auto.scheme import Auto
 from skillpm.delta.auto.weights import Unweighted
-from skillpm.delta.encoding.torch_device import ComputeDevice
+from skillpm.delta.encoding.torch_device import ComputeDevice, torch_threads
 from skillpm.errors import GraftError
 from skillpm.flows.pack.attachments import Attachments
 from skillpm.flows.pack.encoded_delta import Layers, work_on
@@ -68,9 +68,10 @@ def _fit(
     cache = SurveyCache.of(session, models, weighting.key, device.name)
     cache.sweep(session.now)
     job = work_on(session, models, "surveying")
-    survey = ModelSurvey.of(
-        job, models.differing, weighting, device=device, saved=cache.load, save=cache.save
-    )
+    with torch_threads(1):  # two tensors at once are faster than two threads on one
+        survey = ModelSurvey.of(
+            job, models.differing, weighting, device=device, saved=cache.load, save=cache.save
+        )
     trials = Trials(
         session, models, attachments, folder, weighting, survey, target.settings, device
     )
@@ -178,22 +179,24 @@ def _measured(
 
     Also returns the share of the gain in loss that it keeps; None if there is no gain.
     """
-    base, tuned = calibration.base, calibration.tuned_loss
+    base = calibration.base
     fidelity = calibration.fidelity(trial.layers.open(trials.models))
-    kept = fidelity.gain_kept(base, tuned)
+    kept = fidelity.gain_kept(base)
     facts: dict[str, Any] = {
         "divergence": _rounded(fidelity.divergence),
         "of": _rounded(base.divergence),
     }
     text = f"divergence {fidelity.divergence:.4g}, of the base {base.divergence:.4g}"
+    tuned = fidelity.tuned.mean_loss
     if fidelity.loss is not None and base.loss is not None and tuned is not None:
         facts["loss"] = _rounded(fidelity.loss)
         facts["loss_base"], facts["loss_tuned"] = _rounded(base.loss), _rounded(tuned)
         text += f"; loss {fidelity.loss:.4f}, of the base {base.loss:.4f}, tuned {tuned:.4f}"
     if kept is not None:
-        text += f"; {100 * kept:.1f} % of the gain kept"
+        text += f"; {100 * kept.share:.1f} % ± {100 * kept.error:.1f} of the gain kept"
     trials.session.say(f"on held-out text with {trial.size} bytes: {text}")
-    return replace(trial, scheme=trial.scheme.with_settings(facts)), fidelity, kept
+    share = None if kept is None else kept.share
+    return replace(trial, scheme=trial.scheme.with_settings(facts)), fidelity, share
 
 
 def _rounded(value: float) -> float:
