@@ -145,7 +145,7 @@ class _Folding:
 
 def _freeze(model: Module) -> None:
     for value in model.parameters():
-        value.requires_grad_(requires_grad=False)
+        value.requires_grad_(False)  # noqa: FBT003 - torch's types have no keyword
 
 
 def _is_layer(module: Module) -> bool:

@@ -4,6 +4,7 @@ A distribution of a causal LM takes 4 bytes for each token of the vocabulary. Wh
 those of the output embedding, the input of that layer is kept instead, and its weight.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any, Self
@@ -14,11 +15,14 @@ import torch
 from torch.nn import Linear
 
 from skillpm.running.runner import Batch, Runner
+from skillpm.spec.effect import PackEffect, Scores
 
 _CHUNK = 64
 """Tokens whose distributions are compared at once."""
 _CHECKED = 8
 """Tokens whose logits are compared with those of the output embedding."""
+LEAST_GAIN = 1e-3
+"""A smaller gain in loss, in nats per token, is not measured reliably."""
 _Z = 1.96
 """Standard errors in half a 95 % interval."""
 Sums = npt.NDArray[np.float64]
@@ -47,16 +51,42 @@ class SequenceSums:
         return float(self.loss.sum() / self.tokens.sum()) if self.tokens.any() else None
 
 
-def share_kept(base: Sums, tuned: Sums, candidate: Sums) -> tuple[float, float]:
+def effect_of(
+    base: SequenceSums,
+    tuned: SequenceSums,
+    pack: SequenceSums,
+    scores: Mapping[str, Scores] | None = None,
+) -> PackEffect:
+    """The effect of a pack, from sums over the same sequences.
+
+    `scores` are the values of metrics, if any were measured.
+    """
+    before, after = base.mean_loss, tuned.mean_loss
+    kept = error = None
+    if before is not None and after is not None and before - after > LEAST_GAIN:
+        kept, error = share_kept(base.loss, tuned.loss, pack.loss)
+    return PackEffect(
+        divergence=pack.mean_divergence,
+        base_divergence=base.mean_divergence,
+        loss=pack.mean_loss,
+        base_loss=before,
+        tuned_loss=after,
+        gain_kept=kept,
+        gain_error=error,
+        scores=scores or {},
+    )
+
+
+def share_kept(base: Sums, tuned: Sums, candidate: Sums) -> tuple[float, float | None]:
     """The share of the sum of base - tuned that a candidate keeps, and half its 95 % interval.
 
     All are sums of losses over the same sequences. The error is that of a ratio of means, to first
-    order; it is infinite for a single sequence.
+    order; None for a single sequence.
     """
     gains, kept = base - tuned, base - candidate
     share = float(kept.sum() / gains.sum())
     if len(gains) == 1:
-        return share, float("inf")
+        return share, None
     spread = float(np.square(kept - share * gains).sum()) * len(gains) / (len(gains) - 1)
     return share, _Z * sqrt(spread) / abs(float(gains.sum()))
 

@@ -1,4 +1,4 @@
-"""`pack --calibration`: Fisher factors from most of the text, divergence on the held-out rest."""
+"""`pack --calibration`: Fisher factors from most of the text, and what a pack keeps on the rest."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,51 +18,13 @@ from skillpm.errors import GraftError
 from skillpm.flows.pack.model_pair import ModelPair
 from skillpm.flows.session.session import Session
 from skillpm.flows.upkeep.expiry import sweep_cache
-from skillpm.running.answers import ReferenceAnswers, SequenceSums, share_kept
+from skillpm.running.answers import ReferenceAnswers, SequenceSums, effect_of
 from skillpm.running.runner import Batch, Runner
 from skillpm.spec.digests import Digest
+from skillpm.spec.effect import PackEffect
 
 if TYPE_CHECKING:
     from skillpm.delta.decoding.open_pack import OpenPack
-
-LEAST_GAIN = 1e-3
-"""A smaller gain in loss, in nats per token, is not measured reliably on held-out text."""
-
-
-@dataclass(frozen=True)
-class GainKept:
-    """The share of the tuned model's gain in loss that is kept, and half its 95 % interval."""
-
-    share: float
-    error: float
-
-
-@dataclass(frozen=True)
-class Fidelity:
-    """How the base, or the base with a pack, performs on held-out text.
-
-    `sums` compare it with the tuned model, whose own sums are `tuned`.
-    """
-
-    sums: SequenceSums
-    tuned: SequenceSums
-
-    @property
-    def divergence(self) -> float:
-        """The mean divergence from the tuned model."""
-        return self.sums.mean_divergence
-
-    @property
-    def loss(self) -> float | None:
-        """The mean loss in nats per token; None for an encoder, which predicts no token."""
-        return self.sums.mean_loss
-
-    def gain_kept(self, base: "Fidelity") -> GainKept | None:
-        """What is kept of the tuned model's gain; None if it does not gain."""
-        before, after = base.loss, self.tuned.mean_loss
-        if before is None or after is None or before - after <= LEAST_GAIN:
-            return None
-        return GainKept(*share_kept(base.sums.loss, self.tuned.loss, self.sums.loss))
 
 
 @dataclass
@@ -82,22 +44,31 @@ class Calibration:
     def _tuned(self) -> ReferenceAnswers:
         """The tuned model's answers to the held-out batches.
 
-        `fidelity` gets them before it places other weights.
+        `_compare` gets them before it places other weights.
         """
         return ReferenceAnswers.of(self.runner, self.held_out)
 
     @cached_property
-    def base(self) -> Fidelity:
-        """The fidelity of the base alone."""
-        return self.fidelity()
+    def _base(self) -> SequenceSums:
+        """The sums of the base alone."""
+        return self._compare(None)
 
-    def fidelity(self, pack: "OpenPack | None" = None) -> Fidelity:
-        """Measure the base, or the base with a pack, on the held-out batches."""
+    @property
+    def base_divergence(self) -> float:
+        """The divergence of the base alone from the tuned model."""
         with torch_threads(self.workers):
-            tuned = self._tuned
-            names = {pair.tensor for pair in self.models.differing if pair.tuned}
-            self.runner.place(DecodedTensors.of(self.models.reference.source, names, pack))
-            return Fidelity(tuned.compare(self.runner), tuned.own)
+            return self._base.mean_divergence
+
+    def effect(self, pack: "OpenPack") -> PackEffect:
+        """Measure the base with a pack on the held-out batches."""
+        with torch_threads(self.workers):
+            return effect_of(self._base, self._tuned.own, self._compare(pack))
+
+    def _compare(self, pack: "OpenPack | None") -> SequenceSums:
+        tuned = self._tuned
+        names = {pair.tensor for pair in self.models.differing if pair.tuned}
+        self.runner.place(DecodedTensors.of(self.models.reference.source, names, pack))
+        return tuned.compare(self.runner)
 
 
 def calibrate(
