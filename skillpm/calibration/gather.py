@@ -55,7 +55,9 @@ def gather(
             if number >= fisher.batches:
                 draw = torch.Generator().manual_seed(SEED + number)
                 for part in folding.parts(batch):
-                    runner.sampled_loss(part, draw).backward()
+                    loss = runner.sampled_loss(part, draw)
+                    if loss.requires_grad:
+                        loss.backward()
                 fisher.batches, fisher.count = number + 1, fisher.count + runner.count(batch)
                 if fisher.batches % every == 0 or fisher.batches == len(batches):
                     save(fisher)
@@ -145,7 +147,7 @@ class _Folding:
 
 def _freeze(model: Module) -> None:
     for value in model.parameters():
-        value.requires_grad_(False)  # noqa: FBT003 - torch's types have no keyword
+        value.requires_grad_(False)
 
 
 def _is_layer(module: Module) -> bool:
@@ -193,6 +195,8 @@ def _with_other_gradients(runner: Runner, sample: Batch, layers: list[Module]) -
 
     A model may use a weight without calling its layer. Costs one pass over the sample.
     """
+    if not layers:
+        return set()
     weights = {id(layer.weight): layer.weight for layer in layers}
     draw = torch.Generator().manual_seed(SEED)
     found = {key: _projection(value, draw) for key, value in weights.items()}  # type: ignore[arg-type]

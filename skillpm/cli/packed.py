@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from skillpm.cli.documents import PackDocument
-from skillpm.cli.effects import effect_lines
+from skillpm.cli.effects import effect_documents, effect_lines
 from skillpm.cli.output import clean, compression_text, emit_lines, emit_table, error_text
 
 if TYPE_CHECKING:
