@@ -159,7 +159,7 @@ def _attachments(options: PackOptions) -> "tuple[Attach, ...]":
     """The functions that measure both models and attach the result to the pack."""
     attachments: list[Attach] = []
     if options.probes:
-        attachments.append(_probes(options.probes, options.device))
+        attachments.append(_probes(options.probes, options))
     if options.router:
         attachments.append(_router(options.router, options))
     elif options.router_background:
@@ -167,7 +167,7 @@ def _attachments(options: PackOptions) -> "tuple[Attach, ...]":
     return tuple(attachments)
 
 
-def _probes(path: Path, device: str | None) -> "Attach":
+def _probes(path: Path, options: PackOptions) -> "Attach":
     """Read the probes now, so that an error in the file is found before the delta is encoded."""
     from skillpm.spec.probes import FILE_LIMIT, parse_probes
 
@@ -176,7 +176,8 @@ def _probes(path: Path, device: str | None) -> "Attach":
     probes = parse_probes(data, f"`{path}`")
     with needs_hf("`--probes` runs the model"):
         from skillpm.flows.evaluate.attach_probes import attach_probes
-    return partial(attach_probes, probes=probes, data=data, device=device or "cpu")
+    device, lossy = options.device or "cpu", _is_auto(options) or options.scheme == "graftllm"
+    return partial(attach_probes, probes=probes, data=data, device=device, lossy=lossy)
 
 
 def _router(examples: Path, options: PackOptions) -> "Attach":
@@ -196,7 +197,7 @@ def _scheme(options: PackOptions) -> "Scheme | EncodingTarget":
         for name in ("alpha", "energy", "columns")
         if (value := getattr(options, name)) is not None
     }
-    is_auto = options.scheme == "auto" or options.budget is not None or options.keep is not None
+    is_auto = _is_auto(options)
     if graftllm and (is_auto or options.scheme != "graftllm"):
         raise UsageError(
             f"`--{min(graftllm)}` needs the scheme `graftllm`", hint="add `--scheme graftllm`"
@@ -221,6 +222,10 @@ def _scheme(options: PackOptions) -> "Scheme | EncodingTarget":
     if options.effort not in (None, *EFFORTS):
         raise UsageError(f"`--effort` is `{options.effort}`, expected one of {', '.join(EFFORTS)}")
     return Lossless(options.effort or NORMAL)
+
+
+def _is_auto(options: PackOptions) -> bool:
+    return options.scheme == "auto" or options.budget is not None or options.keep is not None
 
 
 def _check_unused(options: PackOptions) -> None:

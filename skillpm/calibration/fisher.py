@@ -1,37 +1,27 @@
-"""Kronecker factors of the true Fisher, accumulated one gradient at a time.
+"""Sums of Kronecker factors of the true Fisher.
 
 For a matrix W [m, n], the Fisher is approximated as R ⊗ C / tr R, with R = E[g gᵀ] [m, m] and C =
 E[gᵀ g] [n, n] of gradients g [m, n] of sampled labels (true Fisher: Kunstner et al. 2019, arXiv
-1905.12558). Labels are drawn independently, so cross terms between tokens cancel in the mean, and
-the gradient of a whole batch can be used. This also covers weights that are not the matrix of a
-layer with inputs and outputs: tied embeddings, pooled answers, weights of any module.
-
-A gradient is added to its factors and freed as soon as it is computed. Factors are memory-mapped
-files that the system can page out, so memory holds one gradient. A side longer than `WIDEST` has a
-diagonal factor.
+1905.12558). Terms are added as soon as they are computed, and freed. Sums are memory-mapped files:
+the process holds their pages only while it adds to them. A side longer than `WIDEST` has a diagonal
+factor.
 """
 
-from collections.abc import Callable, Iterable
+import mmap
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
 import torch
-from torch.utils.hooks import RemovableHandle
 
 from skillpm.delta.auto.weights import Kronecker
-from skillpm.parallel import Advance, no_advance
-from skillpm.running.runner import Batch, Runner
 
 WIDEST = 8192
 """The longest side with a full factor: 8192² in float32 is 256 MiB."""
-SEED = 0
-"""The seed for sampling the labels of the first batch; each later batch has the next seed."""
-PARTS = 4
-"""The most times that the sums are saved while they are gathered."""
+_BLOCK = 512
+"""The rows of a factor that one product computes. Only entries from its diagonal on are summed."""
 _Shape = tuple[int, ...]
-Save = Callable[["Fisher"], None]
-"""Saves the sums over the first batches."""
 
 
 def factor_shapes(shape: _Shape) -> tuple[_Shape | None, _Shape]:
@@ -56,6 +46,7 @@ class Fisher:
     batches: int = 0
     count: int = 0
     _sums: dict[str, Kronecker] = field(default_factory=dict)
+    _maps: dict[str, list[mmap.mmap]] = field(default_factory=dict)
 
     @property
     def sums(self) -> Iterable[tuple[str, Kronecker]]:
@@ -72,6 +63,7 @@ class Fisher:
         """Forget all sums."""
         self.batches = self.count = 0
         self._sums.clear()
+        self._maps.clear()
 
     def put(self, tensor: str, sums: Kronecker) -> None:
         """Set the sums of a tensor."""
@@ -80,6 +72,7 @@ class Fisher:
         if held.rows is not None and sums.rows is not None:
             held.rows.copy_(sums.rows)
         held.columns.copy_(sums.columns)
+        self._release(tensor)
 
     def load(self, tensor: str) -> Kronecker | None:
         """Return the mean factors of a tensor; None if it got no gradient."""
@@ -90,86 +83,85 @@ class Fisher:
             return Kronecker(None, sums.columns / self.count)
         trace = sums.rows.sum() if sums.rows.ndim == 1 else sums.rows.diagonal().sum()
         share = trace.clamp_min(torch.finfo(torch.float32).tiny)
-        return Kronecker(sums.rows / self.count, sums.columns / share)
+        found = Kronecker(_whole(sums.rows) / self.count, _whole(sums.columns) / share)
+        self._release(tensor)
+        return found
 
-    def fold(self, tensor: str, gradient: torch.Tensor) -> None:
-        """Add one gradient."""
+    def add_gradient(self, tensor: str, gradient: torch.Tensor) -> None:
+        """Add one gradient [m, n] of independent labels; their cross terms cancel in the mean."""
         rows, columns = factor_shapes(tuple(gradient.shape))
         matrix = gradient.reshape(1 if rows is None else gradient.shape[0], -1).float()
         sums = self._sums.get(tensor) or self._held(tensor, rows, columns)
         if sums.rows is not None:
-            sums.rows.add_(_outer(matrix, sums.rows.ndim).cpu())
-        sums.columns.add_(_outer(matrix.T, sums.columns.ndim).cpu())
+            _add_outer(sums.rows, matrix)
+        _add_outer(sums.columns, matrix.T)
+        self._release(tensor)
+
+    def add_products(self, tensor: str, left: torch.Tensor, right: torch.Tensor) -> None:
+        """Add the gradients left_t ⊗ right_t of single tokens, from [tokens, m] and [tokens, n].
+
+        R gets left_t left_tᵀ |right_t|², and C gets right_t right_tᵀ |left_t|².
+        """
+        left, right = left.float(), right.float()
+        sums = self._matrix(tensor, (left.shape[1], right.shape[1]))
+        lengths = [torch.linalg.vector_norm(side, dim=1, keepdim=True) for side in (left, right)]
+        for total, side, weights in zip(sums, (left, right), reversed(lengths), strict=True):
+            _add_outer(total, (side * weights).T)
+        self._release(tensor)
+
+    def add_lookups(
+        self, tensor: str, rows: int, ids: torch.Tensor, gradients: torch.Tensor
+    ) -> None:
+        """Add the gradients of an embedding of `rows` rows: gradients [tokens, n] of rows `ids`."""
+        gradients = gradients.float()
+        held, columns = self._matrix(tensor, (rows, gradients.shape[1]))
+        diagonal = held if held.ndim == 1 else held.diagonal()
+        diagonal.index_add_(0, ids.cpu(), gradients.square().sum(1).cpu())
+        _add_outer(columns, gradients.T)
+        self._release(tensor)
+
+    def _matrix(self, tensor: str, shape: _Shape) -> tuple[torch.Tensor, torch.Tensor]:
+        """The sums of a matrix."""
+        sums = self._sums.get(tensor) or self._held(tensor, *factor_shapes(shape))
+        assert sums.rows is not None  # noqa: S101 - for the type checker; a matrix has rows
+        return sums.rows, sums.columns
 
     def _held(self, tensor: str, rows: _Shape | None, columns: _Shape) -> Kronecker:
         """Make the sums of a tensor: zeros in memory-mapped files."""
         number = len(self._sums)
         held = Kronecker(
-            None if rows is None else self._zeros(f"{number}-rows", rows),
-            self._zeros(f"{number}-columns", columns),
+            None if rows is None else self._zeros(tensor, f"{number}-rows", rows),
+            self._zeros(tensor, f"{number}-columns", columns),
         )
         self._sums[tensor] = held
         return held
 
-    def _zeros(self, name: str, shape: _Shape) -> torch.Tensor:
-        path = self.folder / name
-        path.unlink(missing_ok=True)
-        size = prod(shape)
-        return torch.from_file(str(path), shared=True, size=size, dtype=torch.float32).view(shape)
+    def _zeros(self, tensor: str, name: str, shape: _Shape) -> torch.Tensor:
+        with (self.folder / name).open("w+b") as file:
+            file.truncate(4 * prod(shape))
+            mapped = mmap.mmap(file.fileno(), 0)
+        self._maps.setdefault(tensor, []).append(mapped)
+        return torch.frombuffer(mapped, dtype=torch.float32).view(shape)
+
+    def _release(self, tensor: str) -> None:
+        """Let the system keep the pages of a tensor's sums, as the cache of their files."""
+        for mapped in self._maps[tensor] if hasattr(mmap, "MADV_DONTNEED") else ():
+            mapped.madvise(mmap.MADV_DONTNEED)  # the files have what was written
 
 
-def _outer(matrix: torch.Tensor, dimensions: int) -> torch.Tensor:
-    """Return matrix · matrixᵀ, or its diagonal."""
-    return matrix.square().sum(1) if dimensions == 1 else matrix @ matrix.T
+def _add_outer(total: torch.Tensor, matrix: torch.Tensor) -> None:
+    """Add matrix [d, k] · matrixᵀ to a factor, from the diagonal on; to a vector, its diagonal."""
+    if total.ndim == 1:
+        total.add_(matrix.square().sum(1).cpu())
+        return
+    for first in range(0, len(matrix), _BLOCK):
+        block = slice(first, first + _BLOCK)
+        if matrix.device.type == "cpu":
+            total[block, first:].addmm_(matrix[block], matrix[first:].T)
+        else:
+            total[block, first:].add_((matrix[block] @ matrix[first:].T).cpu())
 
 
-def gather(
-    runner: Runner,
-    batches: list[Batch],
-    tensors: set[str],
-    fisher: Fisher,
-    *,
-    save: Save = lambda _fisher: None,
-    advance: Advance = no_advance,
-) -> None:
-    """Add the factors of all `tensors` that get a gradient, over the batches not yet in `fisher`.
-
-    `save` is called after every quarter of the batches. An interruption does not change the sums,
-    because each batch has its own seed. Costs a forward and a backward pass per batch, and the
-    products g gᵀ and gᵀ g of each gradient.
-    """
-    hooks = _hook_parameters(runner, tensors, fisher)
-    every = max(1, -(-len(batches) // PARTS))
-    for number, batch in enumerate(batches):
-        if number >= fisher.batches:
-            draw = torch.Generator().manual_seed(SEED + number)
-            runner.sampled_loss(batch, draw).backward()
-            fisher.batches, fisher.count = number + 1, fisher.count + runner.count(batch)
-            if fisher.batches % every == 0 or fisher.batches == len(batches):
-                save(fisher)
-        advance(batch.ids.numel())
-    for hook in hooks:
-        hook.remove()
-    for value in runner.model.parameters():
-        value.requires_grad_(requires_grad=False)
-
-
-def _hook_parameters(runner: Runner, tensors: set[str], fisher: Fisher) -> list[RemovableHandle]:
-    """Fold the gradient of each of the `tensors` as soon as it is complete, and free it."""
-    names = runner.names(tensors)
-    hooks = []
-    for parameter, value in runner.model.named_parameters():
-        tensor = names.get(parameter)
-        value.requires_grad_(tensor in tensors)
-        if tensor in tensors:
-            hooks.append(value.register_post_accumulate_grad_hook(_folding(fisher, tensor)))
-    return hooks
-
-
-def _folding(fisher: Fisher, tensor: str) -> Callable[[torch.Tensor], None]:
-    def hook(parameter: torch.Tensor) -> None:
-        if parameter.grad is not None:
-            fisher.fold(tensor, parameter.grad)
-            parameter.grad = None
-
-    return hook
+def _whole(factor: torch.Tensor) -> torch.Tensor:
+    """A factor with the entries below its diagonal; a vector unchanged."""
+    return factor if factor.ndim == 1 else factor.triu() + factor.triu(1).T

@@ -20,7 +20,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from skillpm.calibration.fisher import SEED, WIDEST, Fisher, factor_shapes
+from skillpm.calibration.fisher import WIDEST, Fisher, factor_shapes
+from skillpm.calibration.gather import SEED
 from skillpm.delta.auto.weights import Kronecker
 from skillpm.errors import SkillpmError
 from skillpm.files.access import HomeFolder, open_below

@@ -6,6 +6,8 @@ sizes are in bytes. A key marked `NotRequired` is left out, not null, where it d
 
 from typing import NotRequired, TypedDict
 
+from skillpm.cli.effects import EffectDocument
+
 
 class SkillDocument(TypedDict):
     """A release: an entry of a lock, of a generation or of a registry."""
@@ -140,7 +142,10 @@ class OmittedFileDocument(TypedDict):
 
 
 class PackDocument(TypedDict):
-    """The result of `pack`. `ratio` is `delta_bytes` over `payload_bytes`."""
+    """The result of `pack`. `ratio` is `delta_bytes` over `payload_bytes`.
+
+    `effects` is empty for an exact pack.
+    """
 
     skill: str
     version: str
@@ -155,6 +160,7 @@ class PackDocument(TypedDict):
     result_root: str
     left_out: list[OmittedFileDocument]
     rounding: float | None
+    effects: list[EffectDocument]
 
 
 class LeftOutDocument(TypedDict):

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from skillpm.cli.documents import PackDocument
+from skillpm.cli.effects import effect_documents, effect_lines
 from skillpm.cli.output import clean, compression_text, emit_lines, emit_table, error_text
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ def show_packed(packed: "Packed") -> None:
         f"packed {packed.manifest.ref} into {clean(packed.path)}\n"
         f"  {compression_text(compression, size=packed.file_bytes)}\n"
         f"  {_exactness(packed)}\n"
-        f"  {packed.digest}"
+        + "".join(f"  {line}\n" for line in effect_lines(packed.manifest))
+        + f"  {packed.digest}"
     )
     if packed.left_out:
         emit_lines("\nnot carried by the pack:")
@@ -55,4 +57,5 @@ def pack_document(packed: "Packed") -> PackDocument:
         "result_root": str(packed.manifest.result_root),
         "left_out": [{"path": file.path, "reason": file.reason} for file in packed.left_out],
         "rounding": packed.rounding,
+        "effects": effect_documents(packed.manifest),
     }

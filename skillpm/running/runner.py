@@ -37,10 +37,8 @@ TOKENS = 256
 """The largest number of tokens in a sequence."""
 BATCH = 4
 """The number of sequences in a batch."""
-_SAMPLED_ROWS = 128
+_SAMPLED_ROWS = 64
 """Distributions from which labels are drawn at once; all of a batch would fill memory."""
-ModelAnswers = list[torch.Tensor]
-"""The answers to some batches, on the CPU."""
 logging.set_verbosity_error()
 logging.disable_progress_bar()
 
@@ -51,6 +49,11 @@ class Batch:
 
     ids: torch.Tensor
     mask: torch.Tensor
+
+    def rows(self) -> "list[Batch]":
+        """A batch for each sequence."""
+        pairs = zip(self.ids.split(1), self.mask.split(1), strict=True)
+        return [Batch(*pair) for pair in pairs]
 
     @property
     def tokens(self) -> int:
@@ -134,8 +137,9 @@ class Runner:
     def batches(self, texts: Iterable[str]) -> list[Batch]:
         """Tokenize texts into batches.
 
-        For a causal LM, the tokens of all texts are concatenated and cut into sequences of equal
-        length. For an encoder, each text is one padded sequence of at most `TOKENS` tokens.
+        For a causal LM, the tokens of all texts are concatenated and cut into at least two
+        sequences of equal length. For an encoder, each text is one padded sequence of at most
+        `TOKENS` tokens.
         """
         if self.causal:
             return self._stream(texts)
@@ -148,7 +152,7 @@ class Runner:
 
     def _stream(self, texts: Iterable[str]) -> list[Batch]:
         stream = torch.tensor([token for text in texts for token in self._ids(text)])
-        length = min(TOKENS, len(stream))
+        length = min(TOKENS, len(stream) // 2)
         count = len(stream) // max(1, length)
         rows = stream[: count * length].view(count, length)
         parts = (rows[at : at + BATCH] for at in range(0, count, BATCH))
@@ -184,10 +188,7 @@ class Runner:
         if not self.causal:
             noise = torch.randn(answer.shape, generator=draw).to(answer)
             return (answer * noise).sum()
-        labels = [
-            torch.multinomial(part.exp().cpu(), 1, generator=draw)
-            for part in answer.detach().split(_SAMPLED_ROWS)
-        ]
+        labels = [_sampled(part, draw) for part in answer.detach().split(_SAMPLED_ROWS)]
         return -answer.gather(1, torch.cat(labels).to(answer.device)).sum()
 
     def count(self, batch: Batch) -> int:
@@ -210,6 +211,13 @@ class Runner:
         return checkpoint_names((name for name, _ in self.model.named_parameters()), tensors)
 
 
+def _sampled(log_probabilities: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
+    """Labels [k, 1] drawn from distributions [k, vocabulary]. The inverse of their sums is fast."""
+    sums = log_probabilities.exp().cpu().cumsum(1)
+    places = torch.rand((len(sums), 1), generator=draw) * sums[:, -1:]
+    return torch.searchsorted(sums, places).clamp_max_(sums.shape[1] - 1)
+
+
 def checkpoint_names(parameters: Iterable[str], tensors: Iterable[str]) -> dict[str, str]:
     """The checkpoint's tensor name for each parameter that has one.
 
@@ -230,61 +238,3 @@ def checkpoint_names(parameters: Iterable[str], tensors: Iterable[str]) -> dict[
         if name:
             names[parameter] = name
     return names
-
-
-@dataclass
-class _TokenLoss:
-    """The summed loss of next tokens, in nats."""
-
-    total: float = 0.0
-    count: int = 0
-
-    def add(self, batch: Batch, answer: torch.Tensor) -> None:
-        """Add a batch's log-probabilities [texts · tokens, vocabulary]."""
-        labels, seen = batch.ids[:, 1:], batch.mask[:, 1:].bool()
-        before = answer.view(*batch.ids.shape, -1)[:, :-1]
-        chosen = before.gather(2, labels.unsqueeze(2)).squeeze(2)
-        self.total -= float(chosen[seen].double().sum())
-        self.count += int(seen.sum())
-
-    @property
-    def mean(self) -> float | None:
-        """The mean over all tokens; None for an encoder, or without a next token."""
-        return self.total / self.count if self.count else None
-
-
-@torch.no_grad()
-def compare_answers(
-    runner: Runner, batches: list[Batch], answers: ModelAnswers
-) -> tuple[float, float | None]:
-    """The mean divergence from another model's answers to the same batches, and the token loss.
-
-    The loss is as `answers_of` returns it. Both need one run of the model.
-    """
-    total, count, loss = 0.0, 0, _TokenLoss()
-    for batch, stored in zip(batches, answers, strict=True):
-        answer = runner.answer(batch)
-        reference = stored.to(answer)
-        if runner.causal:
-            total += float((reference.exp() * (reference - answer)).sum())
-            loss.add(batch, answer)
-        else:
-            total += float((reference - answer).square().sum())
-        count += runner.count(batch)
-    return total / max(1, count), loss.mean
-
-
-@torch.no_grad()
-def answers_of(runner: Runner, batches: list[Batch]) -> tuple[ModelAnswers, float | None]:
-    """A model's answers, on the CPU, and its mean loss of each next token, in nats.
-
-    Distributions are float16, to save memory. The loss is None for an encoder, or without a next
-    token.
-    """
-    kind, answers, loss = torch.float16 if runner.causal else torch.float32, [], _TokenLoss()
-    for batch in batches:
-        answer = runner.answer(batch)
-        answers.append(answer.to(kind).cpu())
-        if runner.causal:
-            loss.add(batch, answer)
-    return answers, loss.mean

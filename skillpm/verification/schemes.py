@@ -22,10 +22,12 @@ Tensors = Mapping[str, DecodedTensor]
 _SETTINGS = "compression.settings"
 LOSSES = ("loss", "loss_base", "loss_tuned")
 """Losses on held-out text, in nats per token: of the pack, the base and the tuned model."""
+GAIN = ("gain_kept", "gain_error")
+"""The share of the gain in loss that the pack keeps there, and half its 95 % interval."""
 _OWN_KEYS = {
     "lossless": frozenset({"adapter", "effort"}),
     "graftllm": frozenset({"alpha", "energy", "rank", "mlp_rank", "columns", "group"}),
-    "auto": frozenset({"budget", "keep", "curve", "divergence", "of", *LOSSES}),
+    "auto": frozenset({"budget", "keep", "curve", "divergence", "of", *LOSSES, *GAIN}),
 }
 """The settings that only one scheme has."""
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 from calibration_worlds import LETTERS, causal_model
 
-from skillpm.calibration.fisher import PARTS, Fisher, factor_shapes, gather
+from skillpm.calibration.fisher import Fisher, factor_shapes
 from skillpm.calibration.fisher_cache import FisherCache, run_determinants
+from skillpm.calibration.gather import PARTS, gather
 from skillpm.delta.auto.weights import Kronecker
 from skillpm.running.runner import Batch, Runner
 
@@ -23,7 +24,7 @@ def a_fisher(folder: Path, seed: int = 0) -> Fisher:
     fisher, draw = Fisher(folder), torch.Generator().manual_seed(seed)
     for tensor, shape in SHAPES.items():
         for _ in range(2):
-            fisher.fold(tensor, torch.randn(shape, generator=draw))
+            fisher.add_gradient(tensor, torch.randn(shape, generator=draw))
     fisher.batches, fisher.count = 2, 64
     return fisher
 
@@ -66,7 +67,7 @@ def test_a_restored_sum_is_continued_without_changing_the_saved_one(
     cache.save(a_fisher(tmp_path / "a"))
     first, second = an_empty_fisher(tmp_path / "b"), an_empty_fisher(tmp_path / "c")
     cache.restore(first)
-    first.fold("matrix", torch.ones(3, 4))
+    first.add_gradient("matrix", torch.ones(3, 4))
     cache.restore(second)
     assert not same(first.load("matrix"), second.load("matrix"))
 
@@ -148,10 +149,12 @@ def test_gathering_continues_after_the_saved_batches_with_the_same_sums(tmp_path
     gather(runner, batches, tensors, whole, save=lambda fisher: saved.append(fisher.batches))
     assert len(saved) == PARTS
     gather(runner, batches[:4], tensors, halves)
-    forwards: list[object] = []
-    runner.model.register_forward_hook(lambda *_: forwards.append(0))
+    seen: list[int] = []
+    layer = runner.model.model.layers[0].mlp.down_proj
+    layer.register_forward_hook(lambda _layer, _inputs, output: seen.append(output[..., 0].numel()))
     gather(runner, batches, tensors, halves)
-    assert len(forwards) == 4
+    probe = 6
+    assert sum(seen) == probe + sum(batch.tokens for batch in batches[4:])
     assert halves.count == whole.count
     assert all(same(whole.load(tensor), halves.load(tensor)) for tensor in tensors)
     assert run_determinants(runner, batches) != run_determinants(runner, batches[:4])

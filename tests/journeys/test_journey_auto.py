@@ -84,6 +84,9 @@ def test_pack_calibration_keeps_the_divergence_below_its_limit(
     settings = world.ask("inspect", pack["path"])["manifest"]["compression"]["settings"]
     assert settings["divergence"] <= 0.1 * settings["of"]
     assert settings["tokens"] > 0
+    (effect,) = pack["effects"]
+    assert effect["text"] == "held-out text"
+    assert effect["divergence"] == settings["divergence"]
     gain = settings["loss_base"] - settings["loss_tuned"]
     if gain > 1e-3:  # the tuned model may not gain on this text
         assert settings["loss_base"] - settings["loss"] >= 0.9 * gain - 1e-5
@@ -180,3 +183,41 @@ def test_a_pack_made_on_cuda_verifies_and_records_the_device(world: World, model
     exact = world.ask(*asked, "--budget", "300%", "-o", world.folder / "b.skillpack")
     exact_root = world.ask("inspect", exact["path"])["manifest"]["result_root"]
     assert exact_root == world.ask("identify", tuned)["root"]
+
+
+@pytest.mark.parametrize("options", [("--budget", "60%"), ("--scheme", "graftllm")])
+def test_packing_leaves_the_number_of_threads_of_torch(
+    world: World, models: Any, options: tuple[str, str]
+) -> None:
+    import torch
+
+    base, tuned = models.tuned("mlp")
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        world.ask("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", *options)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_calibration_text_that_cannot_be_split_is_refused(
+    world: World, models: Any, tmp_path: Path
+) -> None:
+    base, tuned = models.pair("fp32")
+    tuned = with_tokenizer(tuned, tmp_path / "calibrated")
+    short = tmp_path / "short.txt"
+    short.write_text("a")
+    asked = ("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--budget", "60%")
+    said = world.fail(*asked, "--calibration", short, code=1, kind="graft")
+    assert "the calibration text is too short" in said
+
+
+def test_an_exact_calibrated_pack_states_no_effect(
+    world: World, models: Any, tmp_path: Path, texts: Path
+) -> None:
+    base, tuned = models.pair("fp32")
+    tuned = with_tokenizer(tuned, tmp_path / "calibrated")
+    asked = ("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--calibration", texts)
+    found = world.ask(*asked, "--budget", "300%")
+    assert (found["relative_error"], found["effects"]) == (0, [])

@@ -213,3 +213,56 @@ def test_probe_of_an_empty_environment_reports_it(world: World, learners: Learne
     found = world.run("probe")
     assert (found.code, found.out) == (0, "")
     assert "no skills are installed" in found.err
+
+
+def test_a_lossy_pack_states_its_effect_on_the_probes(world: World, learners: Learners) -> None:
+    base, tuned = learners.math
+    probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
+    asked = ("pack", base, tuned, "--name", "acme/math", "--version", "1.0.0", "--probes", probes)
+    found = world.ask(*asked, "--budget", "45%")
+    (effect,) = found["effects"]
+    assert found["relative_error"] > 0
+    assert effect["text"] == "probes"
+    assert 0 < effect["divergence"] < effect["base_divergence"]
+    assert effect["tuned_loss"] < effect["loss"] + 0.05 < effect["base_loss"]
+    assert 0.5 < effect["gain_kept"] < 1.1
+    manifest = world.ask("inspect", found["path"])["manifest"]
+    recorded = {one["metric"]: one for one in manifest["capabilities"]}
+    for metric, scores in effect["scores"].items():
+        assert scores["tuned"] == recorded[metric]["value"]
+        assert scores["base"] == recorded[metric]["base_value"]
+    assert manifest["compression"]["settings"]["probes"]["divergence"] == effect["divergence"]
+    size, budget = Path(found["path"]).stat().st_size, 0.45 * found["delta_bytes"]
+    assert size <= budget
+    world.ask("verify", found["path"], "--base", base)
+    said = world.run(*asked, "--budget", "45%", "-o", world.folder / "again.skillpack").out
+    assert "probes: divergence" in said
+    assert "% of the gain kept; exact_match" in said
+
+
+def test_the_recorded_score_of_a_lossy_pack_is_that_of_its_graft(
+    world: World, learners: Learners
+) -> None:
+    probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
+    found = world.ask(
+        "pack", *learners.math, "--name", "acme/math", "--version", "1.0.0",
+        "--probes", probes, "--budget", "45%",
+    )  # fmt: skip
+    world.init(learners.base)
+    world.ask("install", found["path"])
+    code = world.run("probe").code
+    measured = {one["metric"]: one["now"] for one in world.ask("probe", code=code)["results"]}
+    (effect,) = found["effects"]
+    for metric, scores in effect["scores"].items():
+        assert scores["pack"] == pytest.approx(measured[metric], rel=1e-3)
+
+
+def test_an_exact_pack_states_no_effect(world: World, learners: Learners) -> None:
+    probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
+    asked = ("pack", *learners.math, "--name", "acme/math", "--version", "1.0.0")
+    assert world.ask(*asked, "--probes", probes)["effects"] == []
+    exact = world.ask(
+        *asked, "--probes", probes, "--budget", "400%", "-o", world.folder / "b.skillpack"
+    )
+    assert exact["relative_error"] == 0
+    assert exact["effects"] == []

@@ -8,10 +8,11 @@ from calibration_worlds import LETTERS, causal_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from skillpm.calibration.fisher import Fisher, gather
+from skillpm.calibration.fisher import Fisher
+from skillpm.calibration.gather import gather
 from skillpm.running import folder as model_folder
 from skillpm.running.folder import is_too_large, memory
-from skillpm.running.runner import Batch, Runner, answers_of
+from skillpm.running.runner import Batch, Runner
 from skillpm.running.streamed import StreamedModel, load_streamed
 
 
@@ -40,6 +41,11 @@ def some_batches() -> list[Batch]:
     draw = torch.Generator().manual_seed(0)
     ids = torch.randint(0, LETTERS, (3, 2, 6), generator=draw)
     return [Batch(part, torch.ones_like(part)) for part in ids]
+
+
+@torch.no_grad()
+def answers(runner: Runner) -> list[torch.Tensor]:
+    return [runner.answer(batch) for batch in some_batches()]
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -80,7 +86,7 @@ def test_layers_have_weights_only_while_they_run(tmp_path: Path) -> None:
     layer = streamed.model.model.layers[0].mlp.down_proj
     during: list[int] = []
     layer.register_forward_hook(lambda *_: during.append(layer.weight.untyped_storage().nbytes()))
-    left, right = (answers_of(runner, some_batches())[0] for runner in (whole, streamed))
+    left, right = (answers(runner) for runner in (whole, streamed))
     assert during == [layer.weight.numel() * 4] * 3
     assert layer.weight.untyped_storage().nbytes() == 4
     for one, other in zip(left, right, strict=True):
@@ -95,7 +101,7 @@ def test_placed_weights_replace_those_of_the_files(tmp_path: Path, prefix: str) 
     weights = {name: torch.randn(shape) for name, shape in shapes.items()}
     for runner in (whole, streamed):
         runner.place(weights)
-    left, right = (answers_of(runner, some_batches())[0] for runner in (whole, streamed))
+    left, right = (answers(runner) for runner in (whole, streamed))
     torch.testing.assert_close(left[0], right[0])
 
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Self
 
-import torch
-
 from skillpm.delta.auto.allocate import Allocation, Frontier
 from skillpm.delta.auto.metric import ErrorMetric, Weighting
 from skillpm.delta.auto.points import CandidatePoint, TensorSurvey
@@ -56,9 +54,9 @@ class ModelSurvey:
     ) -> Self:
         """Survey all tensors, several at once; `saved` and `save` keep results between commands.
 
-        While one thread waits for the device, others read.
+        While one thread waits for the device, others read. Callers let torch use one thread for
+        one operation.
         """
-        torch.set_num_threads(1)  # two tensors at once are faster than two threads on one
         work = _Work(job, weighting, device, saved, save)
         chosen = [pair for pair in pairs if encodable(pair)]
         surveyed = parallel_map(work.survey, batches(chosen, device), workers=job.workers)

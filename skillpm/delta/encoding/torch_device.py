@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Self
 
 import numpy as np
@@ -22,6 +23,35 @@ _HINT = "`--device cpu` works on every machine"
 _WORDS = {"BF16": np.int16, "F16": np.int16, "F32": np.int32, "F64": np.int64}
 _VALUES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32, "F64": torch.float64}
 """The dtypes that are subtracted on an accelerator; numpy subtracts the others."""
+
+
+class _ThreadLimit:
+    """The number of threads that torch had before the outermost block of `torch_threads`."""
+
+    lock = Lock()
+    depth = 0
+    before = 1
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use at most `count` threads for one operation in the block, then as many as before.
+
+    The number belongs to the process. Blocks of several threads may overlap: the first one sets the
+    limit, and the last one restores the number.
+    """
+    with _ThreadLimit.lock:
+        if not _ThreadLimit.depth:
+            _ThreadLimit.before = torch.get_num_threads()
+            torch.set_num_threads(min(_ThreadLimit.before, count))
+        _ThreadLimit.depth += 1
+    try:
+        yield
+    finally:
+        with _ThreadLimit.lock:
+            _ThreadLimit.depth -= 1
+            if not _ThreadLimit.depth:
+                torch.set_num_threads(_ThreadLimit.before)
 
 
 @dataclass(frozen=True)

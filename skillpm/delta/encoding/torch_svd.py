@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from skillpm.delta.codecs.svd import SingularFactors
-from skillpm.delta.encoding.torch_device import CPU, ComputeDevice
+from skillpm.delta.encoding.torch_device import CPU, ComputeDevice, torch_threads
 from skillpm.delta.tensors.rounding import Floats
 
 
@@ -17,8 +17,7 @@ def decompose(delta: Floats, device: ComputeDevice = CPU) -> SingularFactors:
 
     Raises `GraftError` if the memory of the device is too small.
     """
-    torch.set_num_threads(1)
-    with device.memory_errors():
+    with torch_threads(1), device.memory_errors():
         matrix = device.place(torch.from_numpy(np.ascontiguousarray(delta, dtype=np.float32)))
         factors = torch.linalg.svd(matrix, full_matrices=False)
     return SingularFactors(*(part.cpu().numpy().astype(np.float64) for part in factors))

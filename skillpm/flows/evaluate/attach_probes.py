@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.errors import GraftError
+from skillpm.flows.evaluate.pack_effect import ProbesEffect, probe_batches
 from skillpm.flows.evaluate.stage import load_runner
 from skillpm.flows.pack.attachments import Attachment, side_files
 from skillpm.flows.pack.model_pair import ModelPair
@@ -11,6 +12,7 @@ from skillpm.flows.session.session import Session
 from skillpm.parallel import Advance
 from skillpm.probing.measure import mean, measure, round_to_six_digits
 from skillpm.probing.model_host import ModelHost
+from skillpm.running.answers import ReferenceAnswers
 from skillpm.running.runner import Runner
 from skillpm.spec.capabilities import CAPABILITY
 from skillpm.spec.digests import Digest
@@ -22,20 +24,20 @@ FILE = "probes.jsonl"
 
 
 def attach_probes(
-    session: Session, models: ModelPair, /, *, probes: Probes, data: bytes, device: str
+    session: Session, models: ModelPair, /, *, probes: Probes, data: bytes, device: str, lossy: bool
 ) -> Attachment:
     """Measure the reference model and the tuned model, and return the layer with the results.
 
     `data` is the content of the probe file. Costs two passes over the items. If the tuned model is
-    not better than the reference, a note reports it. Raises `GraftError` if a model cannot be run.
+    not better than the reference, a note reports it. A `lossy` pack is measured too, after it is
+    encoded, unless it changes files that the running base would have to load. Raises `GraftError`
+    if a model cannot be run.
     """
     reference = models.reference
     host = ModelHost(load_runner(reference.base, device), reference.base)
-    below = {
-        name
-        for pack in reference.layered_on
-        for name in (entry.tensor for entry in pack.manifest.footprint)
-    }
+    below = frozenset(
+        entry.tensor for pack in reference.layered_on for entry in pack.manifest.footprint
+    )
     if not host.fits(reference.source, below):
         raise GraftError(
             "probes cannot be run: the packs of `--over` change the shape of tensors of the base",
@@ -43,7 +45,8 @@ def attach_probes(
         )
     advance = session.progress("probe items", 2 * probes.count)
     before = _values(host.show(reference.source, below), probes, advance)
-    after = _values(_tuned(models, host, below, device), probes, advance)
+    runner = _tuned(models, host, below, device)
+    after = _values(runner, probes, advance)
     capabilities = []
     for name, value in after.items():
         if METRICS[name].gain(value, before[name]) <= 0:
@@ -52,7 +55,16 @@ def attach_probes(
                 f"{before[name]:g} for its base"
             )
         capabilities.append(_capability(name, value, before[name], len(probes.items[name]), data))
-    return Attachment(((PROBES_TYPE, data, FILE),), tuple(capabilities))
+    effect = None
+    if lossy and runner is host.runner:
+        answers = ReferenceAnswers.of(runner, probe_batches(runner, probes))
+        effect = ProbesEffect(session, models, host, below, probes, answers, (before, after))
+    elif lossy:
+        session.say(
+            "note: the pack is not measured on the probes: it changes files of the model, so only "
+            "its graft can be run; `skillpm probe` does that"
+        )
+    return Attachment(((PROBES_TYPE, data, FILE),), tuple(capabilities), effect)
 
 
 def _capability(metric: str, value: float, base: float, samples: int, data: bytes) -> Capability:
@@ -74,7 +86,7 @@ def _values(runner: Runner, probes: Probes, advance: Advance) -> Mapping[str, fl
     return values
 
 
-def _tuned(models: ModelPair, host: ModelHost, below: set[str], device: str) -> Runner:
+def _tuned(models: ModelPair, host: ModelHost, below: frozenset[str], device: str) -> Runner:
     """Return the tuned model: on the running base if it fits, else loaded from its own folder."""
     renamed = any(pair.tuned and pair.read_name != pair.tensor for pair in models.pairs)
     touched = below | {pair.tensor for pair in models.differing}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from skillpm.checkpoint.folder import other_weights_in, small_files, small_files_in
 from skillpm.checkpoint.model import Checkpoint
+from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.errors import SpecError
 from skillpm.flows.pack.encode_files import (
     Files,
@@ -25,6 +26,7 @@ from skillpm.flows.packs.config_diff import needed_patch
 from skillpm.flows.packs.side_files import PackSideFiles, apply_side_files
 from skillpm.flows.session.session import Session
 from skillpm.spec import json
+from skillpm.spec.effect import PackEffect
 from skillpm.spec.manifest import Capability
 from skillpm.spec.oci import CARD_TYPE, SINGLE_TYPES
 from skillpm.spec.pack import read_side_file
@@ -62,12 +64,20 @@ AttachedLayer = tuple[str, bytes, str]
 """The media type of a layer, its data and its title."""
 
 
+MeasurePack = Callable[[OpenPack], PackEffect]
+"""Runs the base with a pack, and compares it with the tuned model."""
+
+
 @dataclass(frozen=True)
 class Attachment:
-    """What one function attaches to a pack: layers, and the capabilities that it measured."""
+    """What one function attaches to a pack: layers, and the capabilities that it measured.
+
+    `effect` measures the pack when it is encoded, if the attachment can.
+    """
 
     layers: tuple[AttachedLayer, ...] = ()
     capabilities: tuple[Capability, ...] = ()
+    effect: MeasurePack | None = None
 
 
 Attach = Callable[[Session, ModelPair], Attachment]
@@ -76,12 +86,16 @@ Attach = Callable[[Session, ModelPair], Attachment]
 
 @dataclass(frozen=True)
 class Attachments:
-    """All content of a pack except its tensors, and the files that the pack leaves out."""
+    """All content of a pack except its tensors, and the files that the pack leaves out.
+
+    `effect` measures the encoded pack on its probes.
+    """
 
     side: tuple[SidePart, ...]
     layers: tuple[AttachedLayer, ...]
     capabilities: tuple[Capability, ...]
     left_out: tuple[OmittedFile, ...]
+    effect: MeasurePack | None = None
 
 
 def collect_attachments(
@@ -106,6 +120,7 @@ def collect_attachments(
         layers,
         tuple(value for attachment in attached for value in attachment.capabilities),
         left_out,
+        next((found.effect for found in attached if found.effect), None),
     )
 
 

@@ -1,97 +1,74 @@
-"""`pack --calibration`: Fisher factors from most of the text, divergence on the held-out rest."""
+"""`pack --calibration`: Fisher factors from most of the text, and what a pack keeps on the rest."""
 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillpm.calibration.fisher import Fisher, gather
+from skillpm.calibration.fisher import Fisher
 from skillpm.calibration.fisher_cache import FOLDER, FisherCache, run_determinants
+from skillpm.calibration.gather import gather
+from skillpm.calibration.sample import split_texts
 from skillpm.calibration.texts import read_texts
 from skillpm.checkpoint.model import CONFIG, Checkpoint
 from skillpm.delta.auto.decoded import DecodedTensors
 from skillpm.delta.auto.weights import Calibrated
+from skillpm.delta.encoding.torch_device import torch_threads
 from skillpm.errors import GraftError
 from skillpm.flows.pack.model_pair import ModelPair
 from skillpm.flows.session.session import Session
 from skillpm.flows.upkeep.expiry import sweep_cache
-from skillpm.running.runner import (
-    Batch,
-    ModelAnswers,
-    Runner,
-    answers_of,
-    compare_answers,
-)
+from skillpm.running.answers import ReferenceAnswers, SequenceSums, effect_of
+from skillpm.running.runner import Batch, Runner
 from skillpm.spec.digests import Digest
+from skillpm.spec.effect import PackEffect
 
 if TYPE_CHECKING:
     from skillpm.delta.decoding.open_pack import OpenPack
 
-_LEAST_GAIN = 1e-3
-"""A smaller gain in loss, in nats per token, is not measured reliably on held-out text."""
-HELD_OUT = 4
-"""Every fourth batch is held out, to measure the divergence of a pack."""
-MOST_TOKENS = 1 << 17
-"""The most tokens for the Fisher factors. More text takes longer and does not improve them."""
-MOST_HELD_OUT = 1 << 13
-"""The most tokens in held-out batches."""
-
-
-@dataclass(frozen=True)
-class Fidelity:
-    """How the base, or the base with a pack, performs on held-out text.
-
-    `divergence` is that from the tuned model. `loss` is the mean loss in nats per token. It is None
-    for an encoder, which predicts no token.
-    """
-
-    divergence: float
-    loss: float | None
-
-    def gain_kept(self, base: "Fidelity", tuned: float | None) -> float | None:
-        """The share of the tuned model's gain in loss over the base that is kept.
-
-        None if the tuned model does not gain.
-        """
-        if self.loss is None or base.loss is None or tuned is None:
-            return None
-        gain = base.loss - tuned
-        return (base.loss - self.loss) / gain if gain > _LEAST_GAIN else None
-
 
 @dataclass
 class Calibration:
-    """A runner of the tuned model, the weighting from its Fisher factors, and held-out batches."""
+    """A runner of the tuned model, the weighting from its Fisher factors, and held-out batches.
+
+    `workers` is the number of threads that run the model.
+    """
 
     runner: Runner
     models: ModelPair
     weighting: Calibrated
     held_out: list[Batch]
+    workers: int
 
     @cached_property
-    def _tuned(self) -> tuple[ModelAnswers, float | None]:
-        """The tuned model's answers to the held-out batches, and its loss.
+    def _tuned(self) -> ReferenceAnswers:
+        """The tuned model's answers to the held-out batches.
 
-        `fidelity` gets them before it places other weights.
+        `_compare` gets them before it places other weights.
         """
-        return answers_of(self.runner, self.held_out)
+        return ReferenceAnswers.of(self.runner, self.held_out)
+
+    @cached_property
+    def _base(self) -> SequenceSums:
+        """The sums of the base alone."""
+        return self._compare(None)
 
     @property
-    def tuned_loss(self) -> float | None:
-        """The tuned model's loss."""
-        return self._tuned[1]
+    def base_divergence(self) -> float:
+        """The divergence of the base alone from the tuned model."""
+        with torch_threads(self.workers):
+            return self._base.mean_divergence
 
-    @cached_property
-    def base(self) -> Fidelity:
-        """The fidelity of the base alone."""
-        return self.fidelity()
+    def effect(self, pack: "OpenPack") -> PackEffect:
+        """Measure the base with a pack on the held-out batches."""
+        with torch_threads(self.workers):
+            return effect_of(self._base, self._tuned.own, self._compare(pack))
 
-    def fidelity(self, pack: "OpenPack | None" = None) -> Fidelity:
-        """Measure the base, or the base with a pack, on the held-out batches."""
-        answers, _ = self._tuned
+    def _compare(self, pack: "OpenPack | None") -> SequenceSums:
+        tuned = self._tuned
         names = {pair.tensor for pair in self.models.differing if pair.tuned}
         self.runner.place(DecodedTensors.of(self.models.reference.source, names, pack))
-        return Fidelity(*compare_answers(self.runner, self.held_out, answers))
+        return tuned.compare(self.runner)
 
 
 def calibrate(
@@ -103,22 +80,22 @@ def calibrate(
     """
     texts = read_texts(path)
     runner = Runner.load(_folder(models), device, may_stream=True)
-    batches = _within(runner.batches(texts), MOST_TOKENS + MOST_HELD_OUT)
-    held_out = _within(batches[::HELD_OUT], MOST_HELD_OUT)
-    seen = [batch for number, batch in enumerate(batches) if number % HELD_OUT] or batches
+    seen, held_out = split_texts(runner, texts)
     text = str(Digest.of(path.read_bytes()))
-    cache = _cache(session, models, {"text": text, **run_determinants(runner, seen)})
-    advance = session.progress("calibrating", sum(batch.ids.numel() for batch in seen))
     place = folder / "fisher"
     place.mkdir()
     fisher = Fisher(place)
-    cache.restore(fisher)
-    gather(runner, seen, set(cache.shapes), fisher, save=cache.save, advance=advance)
+    with torch_threads(session.workers):
+        cache = _cache(session, models, {"text": text, **run_determinants(runner, seen)})
+        advance = session.progress("calibrating", sum(batch.ids.numel() for batch in seen))
+        cache.restore(fisher)
+        gather(runner, seen, set(cache.shapes), fisher, save=cache.save, advance=advance)
     facts: dict[str, object] = {
         "calibration": text,
         "tokens": sum(batch.tokens for batch in seen),
     }
-    return Calibration(runner, models, Calibrated(fisher.load, facts, cache.key), held_out)
+    weighting = Calibrated(fisher.load, facts, cache.key)
+    return Calibration(runner, models, weighting, held_out, session.workers)
 
 
 def _cache(session: Session, models: ModelPair, run: dict[str, Any]) -> FisherCache:
@@ -148,10 +125,3 @@ def _folder(models: ModelPair) -> Path:
             hint="merge the adapter first, or omit `--calibration`",
         )
     return tuned.folder
-
-
-def _within(batches: list[Batch], tokens: int) -> list[Batch]:
-    """Batches at regular intervals, with about `tokens` tokens in all."""
-    total = sum(batch.tokens for batch in batches)
-    every = max(1, -(-total // tokens))
-    return batches[::every]

@@ -25,6 +25,7 @@ from skillpm.flows.pack.layer_cache import KeptLayer, LayerCache
 from skillpm.flows.pack.model_pair import ModelPair
 from skillpm.flows.session.session import Session
 from skillpm.spec.digests import Digest
+from skillpm.spec.effect import PackEffect
 from skillpm.spec.manifest import FootprintEntry
 from skillpm.spec.merkle import Identity
 from skillpm.store.blobs import HashingSink
@@ -78,12 +79,19 @@ class EncodedDelta:
     """The delta as layers, and what they decode to: leaf, error and sketch of each tensor.
 
     `rounding` is the error of `--cast` relative to the norm of the delta; None without a cast.
+    `probed` is the effect on the probes, if it was measured.
     """
 
     scheme: Scheme
     layers: Layers
     measured: Mapping[str, MeasuredTensor]
     rounding: float | None = None
+    probed: PackEffect | None = None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the layers decode to the tuned model."""
+        return not any(tensor.error for tensor in self.measured.values())
 
 
 def encode_delta(

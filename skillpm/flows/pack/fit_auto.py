@@ -4,7 +4,7 @@ The target is a number of bytes, or a share of the delta to keep.
 """
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skillpm.delta.auto.allocate import Allocation
 from skillpm.delta.auto.metric import Weighting
@@ -13,7 +13,7 @@ from skillpm.delta.auto.points import RECORD_BYTES
 from skillpm.delta.auto.refine import SizeRatios, refined
 from skillpm.delta.auto.scheme import Auto
 from skillpm.delta.auto.weights import Unweighted
-from skillpm.delta.encoding.torch_device import ComputeDevice
+from skillpm.delta.encoding.torch_device import ComputeDevice, torch_threads
 from skillpm.errors import GraftError
 from skillpm.flows.pack.attachments import Attachments
 from skillpm.flows.pack.encoded_delta import Layers, work_on
@@ -26,7 +26,8 @@ from skillpm.flows.session.session import Session
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from skillpm.flows.pack.calibrate import Calibration, Fidelity
+    from skillpm.flows.pack.calibrate import Calibration
+    from skillpm.spec.effect import PackEffect
 
 NEAR = 0.995
 """The search ends if the file has between 99.5 % and 100 % of the budget."""
@@ -68,16 +69,19 @@ def _fit(
     cache = SurveyCache.of(session, models, weighting.key, device.name)
     cache.sweep(session.now)
     job = work_on(session, models, "surveying")
-    survey = ModelSurvey.of(
-        job, models.differing, weighting, device=device, saved=cache.load, save=cache.save
-    )
+    with torch_threads(1):  # two tensors at once are faster than two threads on one
+        survey = ModelSurvey.of(
+            job, models.differing, weighting, device=device, saved=cache.load, save=cache.save
+        )
     trials = Trials(
         session, models, attachments, folder, weighting, survey, target.settings, device
     )
     share = 1.0 - (target.keep or 0.0)
     if target.budget is not None:
         trial = _fit_bytes(trials, target.budget.bytes_of(models.delta_bytes))
-        return trial if calibration is None else _measured(trials, trial, calibration)[0]
+        if calibration is None or trial.scheme.is_exact:
+            return trial
+        return _measured(trials, trial, calibration)[0]
     if calibration is None:
         return trials.run(survey.for_distortion(share))
     return _fit_fidelity(trials, share, calibration)
@@ -144,15 +148,15 @@ def _fit_fidelity(trials: Trials, share: float, calibration: "Calibration") -> T
     the tuned model has a lower loss than the base, at most `share` of that gain is lost. Raises
     `GraftError` if no trial reaches them.
     """
-    cap = share * calibration.base.divergence
+    cap = share * calibration.base_divergence
     best: Trial | None = None
     aim, low, high = share, 0.0, 0.0
     reached = float("inf")
     while trials.count < _TRIALS:
         trial = trials.run(trials.survey.for_distortion(aim))
-        trial, fidelity, kept = _measured(trials, trial, calibration)
-        lost = 0.0 if kept is None else 1.0 - kept
-        missed = max(fidelity.divergence / cap if cap else 0.0, lost / share)
+        trial, effect = _measured(trials, trial, calibration)
+        lost = 0.0 if effect.gain_kept is None else 1.0 - effect.gain_kept
+        missed = max(effect.divergence / cap if cap else 0.0, lost / share)
         reached = min(reached, missed)
         if missed <= 1 and (best is None or aim > low):
             best, low = trial, aim
@@ -173,29 +177,8 @@ def _fit_fidelity(trials: Trials, share: float, calibration: "Calibration") -> T
 
 def _measured(
     trials: Trials, trial: Trial, calibration: "Calibration"
-) -> "tuple[Trial, Fidelity, float | None]":
-    """Measure a trial on held-out text, and record the result in its settings.
-
-    Also returns the share of the gain in loss that it keeps; None if there is no gain.
-    """
-    base, tuned = calibration.base, calibration.tuned_loss
-    fidelity = calibration.fidelity(trial.layers.open(trials.models))
-    kept = fidelity.gain_kept(base, tuned)
-    facts: dict[str, Any] = {
-        "divergence": _rounded(fidelity.divergence),
-        "of": _rounded(base.divergence),
-    }
-    text = f"divergence {fidelity.divergence:.4g}, of the base {base.divergence:.4g}"
-    if fidelity.loss is not None and base.loss is not None and tuned is not None:
-        facts["loss"] = _rounded(fidelity.loss)
-        facts["loss_base"], facts["loss_tuned"] = _rounded(base.loss), _rounded(tuned)
-        text += f"; loss {fidelity.loss:.4f}, of the base {base.loss:.4f}, tuned {tuned:.4f}"
-    if kept is not None:
-        text += f"; {100 * kept:.1f} % of the gain kept"
-    trials.session.say(f"on held-out text with {trial.size} bytes: {text}")
-    return replace(trial, scheme=trial.scheme.with_settings(facts)), fidelity, kept
-
-
-def _rounded(value: float) -> float:
-    """Round to six digits."""
-    return float(f"{value:.6g}")
+) -> "tuple[Trial, PackEffect]":
+    """Measure a trial on held-out text, and record the result in its settings."""
+    effect = calibration.effect(trial.layers.open(trials.models))
+    scheme = trial.scheme.with_settings(effect.settings)
+    return replace(trial, scheme=scheme), effect

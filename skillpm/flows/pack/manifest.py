@@ -19,6 +19,7 @@ from skillpm.flows.packs.base_parts import base_parts
 from skillpm.flows.packs.protocol import AnyPack
 from skillpm.spec.agreement import check_facts
 from skillpm.spec.digests import Digest
+from skillpm.spec.effect import PROBES
 from skillpm.spec.manifest import (
     BaseRef,
     Compression,
@@ -159,6 +160,8 @@ def _compression(
     payload = sum(path.stat().st_size for path in delta.layers.files.values())
     dense = sum(entry.spec.nbytes for entry in footprint if entry.change != "removed")
     settings: dict[str, Any] = dict(delta.scheme.settings)
+    if delta.probed is not None:
+        settings[PROBES] = delta.probed.settings
     if models.renaming != Renaming():
         settings["renamed"] = {"base": models.renaming.base, "tuned": models.renaming.tuned}
     casts = sorted({pair.cast for pair in models.differing if pair.cast})

@@ -1,16 +1,21 @@
 """`pack`: encode the difference between a tuned model and its base as a SkillPack."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skillpm.delta.encoding.schemes import Scheme
 from skillpm.files.output import check_output
-from skillpm.flows.pack.attachments import Attach, OmittedFile, collect_attachments
-from skillpm.flows.pack.encoded_delta import encode_delta
+from skillpm.flows.pack.attachments import (
+    Attach,
+    Attachments,
+    OmittedFile,
+    collect_attachments,
+)
+from skillpm.flows.pack.encoded_delta import EncodedDelta, encode_delta
 from skillpm.flows.pack.layer_cache import LayerCache
 from skillpm.flows.pack.manifest import build_manifest
-from skillpm.flows.pack.model_pair import PackRequest, pair_models
+from skillpm.flows.pack.model_pair import ModelPair, PackRequest, pair_models
 from skillpm.flows.pack.pack_file import write_file
 from skillpm.flows.pack.scheme import EncodingTarget, settle_scheme
 from skillpm.flows.session.cleanup import clean_up
@@ -53,8 +58,15 @@ def pack(
     attachments = collect_attachments(session, models, attach)
     with scratch(session.home, "pack") as folder, disk_errors(folder):
         settled = settle_scheme(session, models, attachments, scheme, folder)
-        delta = encode_delta(session, models, settled, folder)
+        delta = _probed(models, attachments, encode_delta(session, models, settled, folder))
         manifest = build_manifest(session.created, models, attachments, delta)
         written = write_file(session, request.path, manifest, attachments, delta)
     LayerCache(session.home, models).discard()
     return Packed(manifest, request.path, *written, attachments.left_out, delta.rounding)
+
+
+def _probed(models: ModelPair, attachments: Attachments, delta: EncodedDelta) -> EncodedDelta:
+    """The delta with its effect on the probes; an exact one needs no measurement."""
+    if attachments.effect is None or delta.is_exact:
+        return delta
+    return replace(delta, probed=attachments.effect(delta.layers.open(models)))

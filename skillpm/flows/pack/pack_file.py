@@ -17,8 +17,10 @@ from skillpm.spec.manifest import Manifest
 from skillpm.spec.pack import annotations_of, check_pack
 from skillpm.store.scratch import staged_beside
 
-SLACK = 192
-"""The most bytes by which the final manifest can be longer than that of a trial."""
+SLACK = 256
+"""The most bytes by which the final manifest can be longer than that of a trial, without probes."""
+EFFECT_BYTES = 768
+"""The most bytes of the effect on probes."""
 
 
 def write_file(
@@ -44,7 +46,8 @@ def file_size(
     delta = EncodedDelta(scheme, layers, measured)
     manifest = draft_manifest(session.created, models, attachments, delta)
     image, blobs = _image(manifest, attachments, layers)
-    return archive_size(image.canonical(), str(manifest.version), blobs) + SLACK
+    slack = SLACK + (0 if attachments.effect is None else EFFECT_BYTES)
+    return archive_size(image.canonical(), str(manifest.version), blobs) + slack
 
 
 def _image(

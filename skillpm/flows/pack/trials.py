@@ -13,7 +13,7 @@ from skillpm.delta.auto.model_survey import ModelSurvey
 from skillpm.delta.auto.points import EncodingChoice
 from skillpm.delta.auto.scheme import Auto
 from skillpm.delta.coding.payload import PayloadReader
-from skillpm.delta.encoding.torch_device import ComputeDevice
+from skillpm.delta.encoding.torch_device import ComputeDevice, torch_threads
 from skillpm.flows.pack.attachments import Attachments
 from skillpm.flows.pack.encoded_delta import Layers, encode_layers
 from skillpm.flows.pack.model_pair import ModelPair
@@ -70,7 +70,8 @@ class Trials:
         facts = {**self.facts, "curve": self.survey.curve()}
         scheme = Auto(self.weighting, allocation, facts, self._encoded, self.device)
         folder = self.folder / f"trial-{self.count}"
-        layers = encode_layers(self.session, self.models, scheme, folder)
+        with torch_threads(1):
+            layers = encode_layers(self.session, self.models, scheme, folder)
         for tensor, encoded in layers.encoded.items():
             self._files[tensor, scheme.choice(tensor)] = layers.files[encoded.layer]
         size = file_size(self.session, self.models, self.attachments, scheme, layers)
