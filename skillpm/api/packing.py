@@ -1,7 +1,7 @@
 """Building a pack: the options of `pack`, and the modules that each of them imports."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from skillpm.delta.encoding.effort import Effort
     from skillpm.delta.encoding.schemes import Scheme
     from skillpm.flows.pack.attachments import Attach
+    from skillpm.flows.pack.estimate_values import PackEstimate, Sampler
     from skillpm.flows.pack.model_pair import PackRequest
     from skillpm.flows.pack.pack import Packed
     from skillpm.flows.pack.scheme import Calibrator, EncodingTarget
@@ -116,6 +117,39 @@ def build_pack(client: Client, options: PackOptions) -> "Packed":
     from skillpm.flows.pack.pack import pack
 
     return pack(client.session, _request(options), scheme, _attachments(options))
+
+
+def estimate_pack(client: Client, options: PackOptions) -> "PackEstimate":
+    """Estimate what `build_pack` would take, from samples of both models. Writes nothing.
+
+    Raises the errors that `build_pack` raises before it encodes.
+    """
+    from skillpm.flows.pack.sampled_run import Spent
+
+    begun = Spent.now()
+    _check_device(options)
+    scheme = _scheme(options)
+    attachments = _attachments(options)
+    from skillpm.flows.pack.estimate import estimate_pack as estimate
+
+    sampler = _sampler(options, scheme)
+    estimated = estimate(client.session, _request(options), sampler, begun=begun)
+    if not attachments:
+        return estimated
+    note = "without the time of `--probes` and `--router`, which run both models"
+    return replace(estimated, notes=(*estimated.notes, note))
+
+
+def _sampler(options: PackOptions, scheme: "Scheme | EncodingTarget") -> "Sampler":
+    from skillpm.flows.pack.scheme import EncodingTarget
+
+    if isinstance(scheme, EncodingTarget):
+        from skillpm.flows.pack.estimate_auto import AutoSampler
+
+        return AutoSampler(scheme)
+    from skillpm.flows.pack.estimate_fixed import FixedSampler
+
+    return FixedSampler(scheme)
 
 
 def _check_device(options: PackOptions) -> None:

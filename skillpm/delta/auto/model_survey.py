@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Self
 
-import torch
-
 from skillpm.delta.auto.allocate import Allocation, Frontier
 from skillpm.delta.auto.metric import ErrorMetric, Weighting
 from skillpm.delta.auto.points import CandidatePoint, TensorSurvey
@@ -14,7 +12,7 @@ from skillpm.delta.auto.rows import TensorRows, is_large
 from skillpm.delta.auto.survey import survey_tensors
 from skillpm.delta.codecs.grid import rows_of
 from skillpm.delta.encoding.encode import EncodingJob
-from skillpm.delta.encoding.torch_device import CPU, ComputeDevice
+from skillpm.delta.encoding.torch_device import CPU, ComputeDevice, use_one_thread
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.streams import pair_chunks
 from skillpm.parallel import parallel_map
@@ -58,7 +56,7 @@ class ModelSurvey:
 
         While one thread waits for the device, others read.
         """
-        torch.set_num_threads(1)  # two tensors at once are faster than two threads on one
+        use_one_thread()
         work = _Work(job, weighting, device, saved, save)
         chosen = [pair for pair in pairs if encodable(pair)]
         surveyed = parallel_map(work.survey, batches(chosen, device), workers=job.workers)

@@ -90,7 +90,7 @@ def pair_models(session: Session, request: PackRequest) -> ModelPair:
     pairs, renaming = pair_up(reference.source.specs, tuned.source.specs, cast=request.cast)
     differing = tuple(pair for pair in pairs if _differs(pair, reference.identity, tuned))
     if not differing:
-        raise _nothing_to_pack(request, base, found)
+        raise nothing_to_pack(request, base, found)
     return ModelPair(
         request,
         reference,
@@ -113,7 +113,7 @@ def _differs(pair: Pair, reference: Identity, tuned: TunedModel) -> bool:
     return reference.leaves[pair.tensor] != leaf
 
 
-def _nothing_to_pack(
+def nothing_to_pack(
     request: PackRequest, base: Checkpoint, tuned: Checkpoint | Adapter
 ) -> GraftError:
     """The error if no tensor differs; it names the differing parts, if any."""
