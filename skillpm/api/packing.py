@@ -132,7 +132,7 @@ def estimate_pack(client: Client, options: PackOptions) -> "PackEstimate":
     attachments = _attachments(options)
     from skillpm.flows.pack.estimate import estimate_pack as estimate
 
-    sampler = _sampler(options, scheme)
+    sampler = _sampler(scheme)
     estimated = estimate(client.session, _request(options), sampler, begun=begun)
     if not attachments:
         return estimated
@@ -140,7 +140,7 @@ def estimate_pack(client: Client, options: PackOptions) -> "PackEstimate":
     return replace(estimated, notes=(*estimated.notes, note))
 
 
-def _sampler(options: PackOptions, scheme: "Scheme | EncodingTarget") -> "Sampler":
+def _sampler(scheme: "Scheme | EncodingTarget") -> "Sampler":
     from skillpm.flows.pack.scheme import EncodingTarget
 
     if isinstance(scheme, EncodingTarget):

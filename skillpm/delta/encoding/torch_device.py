@@ -91,5 +91,5 @@ CPU = ComputeDevice()
 
 
 def use_one_thread() -> None:
-    """Have each operation use one thread: two tensors at once are faster than two threads on one."""
+    """Use one thread for each operation: two tensors at once are faster than two threads on one."""
     torch.set_num_threads(1)

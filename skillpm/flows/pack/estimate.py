@@ -6,7 +6,7 @@ Nothing is written: no file, no cache entry, no compiled code.
 import time
 from collections.abc import Mapping
 
-from skillpm.delta.kernels.choice import expect, without_saving
+from skillpm.delta.kernels.choice import without_saving
 from skillpm.files.output import check_output
 from skillpm.flows.pack.attachments import collect_attachments
 from skillpm.flows.pack.estimate_values import (
@@ -17,7 +17,7 @@ from skillpm.flows.pack.estimate_values import (
 )
 from skillpm.flows.pack.model_pair import ModelPair, PackRequest
 from skillpm.flows.pack.sampled_run import Sampling, Spent, peak_bytes, resident_bytes
-from skillpm.flows.pack.samples import group_tensors, spec_of
+from skillpm.flows.pack.samples import group_tensors
 from skillpm.flows.pack.unhashed import pair_unhashed
 from skillpm.flows.session.session import Session
 from skillpm.spec.merkle import LeafHasher
@@ -40,8 +40,7 @@ def estimate_pack(
     models, sampling = unhashed.models, Sampling(session.workers)
     with without_saving():
         attachments = collect_attachments(session, models, ())
-        groups = group_tensors(models.differing)
-        expect(sum(spec_of(pair).elements for group in groups for pair in group.pairs))
+        groups = group_tensors(models.differing, sampler.group_entries)
         asked = SampleRequest(session, models, attachments, groups, sampling)
         starting = _start(asked, sampler, begun)
         floor = resident_bytes()

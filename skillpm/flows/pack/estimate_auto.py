@@ -18,10 +18,11 @@ from skillpm.delta.auto.survey import survey_tensor
 from skillpm.delta.auto.weights import Unweighted
 from skillpm.delta.codecs.grid import rows_of
 from skillpm.delta.encoding.torch_device import ComputeDevice, use_one_thread
+from skillpm.delta.kernels.choice import expect
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.streams import pair_chunks
+from skillpm.flows.pack.estimate_adapter import applying_seconds, with_applying
 from skillpm.flows.pack.estimate_fixed import (
-    CHECKING,
     ENCODING,
     WARM_UP,
     sample_all,
@@ -58,8 +59,14 @@ class AutoSampler:
     target: EncodingTarget
     weighting: Weighting = field(default_factory=Unweighted)
 
+    @property
+    def group_entries(self) -> int:
+        """The entries of each group that are sampled."""
+        return ENTRIES
+
     def warm_up(self, asked: SampleRequest) -> None:
         """Survey and encode a few entries, so that libraries and kernels are loaded."""
+        expect(asked.entries)
         device = ComputeDevice.find(self.target.device)
         for group in asked.groups[:2]:
             pair = group.sampled[0]
@@ -71,14 +78,14 @@ class AutoSampler:
 
     def __call__(self, asked: SampleRequest, /) -> SampledPack:
         """Survey samples of all groups, allocate the target's bytes, and encode the samples."""
-        device = ComputeDevice.find(self.target.device)
+        device, applying = ComputeDevice.find(self.target.device), applying_seconds(asked)
         surveys = self._survey_all(asked, device)
         survey = _model_survey(asked, surveys)
         allocation = self._allocate(asked, survey)
         scheme = self._scheme(allocation, {**self.target.settings, "curve": survey.curve()}, device)
         found = sample_all(asked, scheme, is_cut)
         stored = stored_of(asked.groups, found)
-        stages = stages_of(asked.groups, found)
+        stages = with_applying(stages_of(asked.groups, found), applying)
         size = self._file_size(asked, scheme, stored)
         if self.target.budget is not None and not scheme.is_exact:
             stages[ENCODING] *= 1 + AGAIN
@@ -87,7 +94,7 @@ class AutoSampler:
         )
         return SampledPack(
             scheme,
-            {SURVEYING: surveying, ENCODING: stages[ENCODING], CHECKING: stages[CHECKING]},
+            {SURVEYING: surveying + applying, **stages},
             stored,
             held_bytes=_held(asked),
             sampled_bytes=sum(tensor.sampled_bytes for tensor in found.values()),

@@ -13,7 +13,7 @@ from skillpm.flows.pack.encoded_delta import EncodedTensor, Layers
 from skillpm.flows.pack.model_pair import ModelPair, PackRequest
 from skillpm.flows.pack.pack_file import file_size
 from skillpm.flows.pack.sampled_run import Sampling
-from skillpm.flows.pack.samples import TensorGroup
+from skillpm.flows.pack.samples import TensorGroup, spec_of
 from skillpm.flows.session.session import Session
 from skillpm.spec.digests import Digest
 
@@ -95,8 +95,13 @@ class SampleRequest:
     groups: Sequence[TensorGroup]
     sampling: Sampling
 
+    @property
+    def entries(self) -> int:
+        """The entries of all tensors that differ."""
+        return sum(spec_of(group.pairs[0]).elements * len(group.pairs) for group in self.groups)
+
     def size_of(self, scheme: Scheme, stored: Mapping[str, tuple[str, float]]) -> int:
-        """The bytes of a pack file with these tensors: the manifest, side files and container too."""
+        """The bytes of a pack file with these tensors, a manifest, side files and a container."""
         models, base = self.models, self.models.reference.base.identity
         encoded = {
             name: EncodedTensor(codec, Digest.of(block_of(name).encode()), round(size))
@@ -120,6 +125,11 @@ class SampleRequest:
 
 class Sampler(Protocol):
     """Runs samples of a pack by one scheme, or by the search for one."""
+
+    @property
+    def group_entries(self) -> int:
+        """The entries of each group of tensors that are sampled."""
+        ...
 
     def warm_up(self, asked: SampleRequest, /) -> None:
         """Have libraries and kernels loaded, which `pack` does once."""

@@ -20,8 +20,8 @@ from skillpm.spec.merkle import LeafHasher
 
 ENTRIES = CHUNK
 """The most entries of a tensor that are sampled: those of a chunk, which is encoded at once."""
-_OF_GROUP, _MOST = 1 << 21, 16
-"""The most entries of a group that are sampled, unless one tensor has more; the most tensors."""
+_MOST = 16
+"""The most tensors of a group that are sampled."""
 _GROUPS = 64
 """With more groups, tensors are grouped by their kind of module instead of their names."""
 _BLOCKS = 8
@@ -44,13 +44,16 @@ class TensorGroup:
             yield pair, self.sampled[min(len(self.sampled) - 1, int(place / each))]
 
 
-def group_tensors(pairs: Iterable[Pair]) -> list[TensorGroup]:
-    """Group the pairs that have a tuned tensor, and choose the sampled ones evenly."""
+def group_tensors(pairs: Iterable[Pair], entries: int) -> list[TensorGroup]:
+    """Group the pairs that have a tuned tensor, and choose the sampled ones evenly.
+
+    About `entries` of a group are sampled, and at least one tensor.
+    """
     kept = [pair for pair in pairs if pair.tuned]
     groups = _grouped(kept, lambda name: _NUMBER.sub("*", name))
     if len(groups) > _GROUPS:
         groups = _grouped(kept, kind_of)
-    return [TensorGroup(tuple(group), tuple(_chosen(group))) for group in groups]
+    return [TensorGroup(tuple(group), tuple(_chosen(group, entries))) for group in groups]
 
 
 def _grouped(pairs: Sequence[Pair], alias: Callable[[str], str]) -> list[list[Pair]]:
@@ -62,9 +65,9 @@ def _grouped(pairs: Sequence[Pair], alias: Callable[[str], str]) -> list[list[Pa
     return list(groups.values())
 
 
-def _chosen(group: Sequence[Pair]) -> Iterator[Pair]:
+def _chosen(group: Sequence[Pair], entries: int) -> Iterator[Pair]:
     each = max(1, min(ENTRIES, spec_of(group[0]).elements))
-    count = max(1, min(len(group), _MOST, _OF_GROUP // each))
+    count = max(1, min(len(group), _MOST, entries // each))
     for number in range(count):
         yield group[(2 * number + 1) * len(group) // (2 * count)]
 

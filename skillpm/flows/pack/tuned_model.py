@@ -107,7 +107,8 @@ def fit_adapter(
 ) -> FittedAdapter:
     """Match an adapter with the reference; computes no tensor.
 
-    `keep` saves in the home what the model class answers. Raises `GraftError` if it cannot be applied exactly.
+    `keep` saves in the home what the model class answers. Raises `GraftError` if the adapter cannot
+    be applied exactly.
     """
     text = reference.files(CONFIG)
     config = json.parse_object(text, f"the base's `{CONFIG}`", foreign=True) if text else {}

@@ -35,8 +35,8 @@ def ask_layout(
 ) -> ModelLayout | None:
     """The layout of the model that an adapter is applied to; None if its class is not available.
 
-    An answer is kept in the cache of the skillpm home, unless `keep` is false. Raises `GraftError` if the adapter cannot be
-    interpreted without the class.
+    An answer is kept in the cache of the skillpm home, unless `keep` is false. Raises `GraftError`
+    if the adapter cannot be interpreted without the class.
     """
     reason = "`transformers` is not installed" if not has_transformers() else "no `config.json`"
     if config is not None and has_transformers():
