@@ -1,7 +1,7 @@
 """The class `Client`: options, callbacks, and a session that opens when it is first used."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,11 +11,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from skillpm.api.options import Options
-from skillpm.api.session import ignore_progress, open_session
+from skillpm.api.session import ignore_plan, ignore_progress, open_session
 
 if TYPE_CHECKING:
     from skillpm.flows.session.session import Session
-    from skillpm.parallel import Advance
+    from skillpm.parallel import Advance, PlannedStage
 
 
 def _ignore(_text: str) -> None:
@@ -27,12 +27,14 @@ class Callbacks:
     """How the API talks to its caller; by default it is silent and asks nothing.
 
     `say` receives notes and warnings, `progress` a label and a total in bytes or items. `confirm`
-    asks the user a question, and returns None if it cannot.
+    asks the user a question, and returns None if it cannot. `plan` receives the stages that follow,
+    whose labels `progress` gets.
     """
 
     say: Callable[[str], None] = _ignore
     progress: "Callable[[str, int], Advance]" = ignore_progress
     confirm: Callable[[str], bool | None] = _ignore
+    plan: "Callable[[Sequence[PlannedStage]], None]" = ignore_plan
 
 
 class Closing(ABC):
@@ -87,6 +89,7 @@ class Client(Closing):
             say=self._callbacks.say,
             progress=self._callbacks.progress,
             confirm=self._callbacks.confirm,
+            plan=self._callbacks.plan,
             timeout=self._timeout,
         )
 

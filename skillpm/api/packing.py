@@ -1,7 +1,7 @@
 """Building a pack: the options of `pack`, and the modules that each of them imports."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from skillpm.delta.encoding.effort import Effort
     from skillpm.delta.encoding.schemes import Scheme
     from skillpm.flows.pack.attachments import Attach
-    from skillpm.flows.pack.estimate_values import PackEstimate, Sampler
     from skillpm.flows.pack.model_pair import PackRequest
     from skillpm.flows.pack.pack import Packed
     from skillpm.flows.pack.scheme import Calibrator, EncodingTarget
@@ -112,47 +111,14 @@ def build_pack(client: Client, options: PackOptions) -> "Packed":
     Raises `UsageError` for options that cannot be used together, `GraftError` if there is nothing
     to pack or a tensor cannot be packed, `IntegrityError` for damaged input.
     """
-    _check_device(options)
-    scheme = _scheme(options)
+    check_device(options)
+    scheme = scheme_of(options)
     from skillpm.flows.pack.pack import pack
 
-    return pack(client.session, _request(options), scheme, _attachments(options))
+    return pack(client.session, pack_request(options), scheme, attachments_of(options))
 
 
-def estimate_pack(client: Client, options: PackOptions) -> "PackEstimate":
-    """Estimate what `build_pack` would take, from samples of both models. Writes nothing.
-
-    Raises the errors that `build_pack` raises before it encodes.
-    """
-    from skillpm.flows.pack.sampled_run import Spent
-
-    begun = Spent.now()
-    _check_device(options)
-    scheme = _scheme(options)
-    attachments = _attachments(options)
-    from skillpm.flows.pack.estimate import estimate_pack as estimate
-
-    sampler = _sampler(scheme)
-    estimated = estimate(client.session, _request(options), sampler, begun=begun)
-    if not attachments:
-        return estimated
-    note = "without the time of `--probes` and `--router`, which run both models"
-    return replace(estimated, notes=(*estimated.notes, note))
-
-
-def _sampler(scheme: "Scheme | EncodingTarget") -> "Sampler":
-    from skillpm.flows.pack.scheme import EncodingTarget
-
-    if isinstance(scheme, EncodingTarget):
-        from skillpm.flows.pack.estimate_auto import AutoSampler
-
-        return AutoSampler(scheme)
-    from skillpm.flows.pack.estimate_fixed import FixedSampler
-
-    return FixedSampler(scheme)
-
-
-def _check_device(options: PackOptions) -> None:
+def check_device(options: PackOptions) -> None:
     """Raise `UsageError` or `GraftError` for a device that does not exist, before work starts."""
     if options.device not in (None, "cpu"):
         from skillpm.delta.encoding.torch_device import ComputeDevice
@@ -160,7 +126,8 @@ def _check_device(options: PackOptions) -> None:
         ComputeDevice.find(options.device)
 
 
-def _request(options: PackOptions) -> "PackRequest":
+def pack_request(options: PackOptions) -> "PackRequest":
+    """What to pack. Raises `UsageError` for a version that no tag can have."""
     from skillpm.audit.licences import normal_licence
     from skillpm.flows.pack.model_pair import PackRequest
 
@@ -189,7 +156,7 @@ def _request(options: PackOptions) -> "PackRequest":
     )
 
 
-def _attachments(options: PackOptions) -> "tuple[Attach, ...]":
+def attachments_of(options: PackOptions) -> "tuple[Attach, ...]":
     """The functions that measure both models and attach the result to the pack."""
     attachments: list[Attach] = []
     if options.probes:
@@ -224,7 +191,8 @@ def _router(examples: Path, options: PackOptions) -> "Attach":
     )
 
 
-def _scheme(options: PackOptions) -> "Scheme | EncodingTarget":
+def scheme_of(options: PackOptions) -> "Scheme | EncodingTarget":
+    """The scheme, or the target of `auto`. Raises `UsageError` for options that do not fit."""
     graftllm = {
         name: value
         for name in ("alpha", "energy", "columns")

@@ -18,7 +18,7 @@ from skillpm.spec.config import Chosen
 if TYPE_CHECKING:
     from skillpm.environment.project import ProjectFolder
     from skillpm.flows.session.session import Session
-    from skillpm.parallel import Advance
+    from skillpm.parallel import Advance, PlannedStage
     from skillpm.spec.location import RegistryLocation
     from skillpm.spec.lockfile import LockedSkill, Lockfile
     from skillpm.spec.nearness import SignatureSurvey
@@ -33,6 +33,10 @@ def ignore_progress(_label: str, _total: int) -> "Advance":
     return lambda _count: None
 
 
+def ignore_plan(_stages: "Sequence[PlannedStage]") -> None:
+    """A plan callback that shows nothing."""
+
+
 def open_session(
     options: Options,
     on_close: OnClose,
@@ -40,13 +44,14 @@ def open_session(
     say: Callable[[str], None] = lambda _text: None,
     progress: "Callable[[str, int], Advance]" = ignore_progress,
     confirm: Callable[[str], bool | None] = lambda _question: None,
+    plan: "Callable[[Sequence[PlannedStage]], None]" = ignore_plan,
     timeout: float = inf,
 ) -> "Session":
     """Open a session for these options.
 
     `say` receives notes and warnings, `progress` a label and a total in bytes or items. `confirm`
-    asks the user a question, and returns None if it cannot. `timeout` limits a dependency
-    resolution, in seconds. Raises `UsageError` for bad options, `SpecError` for bad config files.
+    asks the user a question, and returns None if it cannot. `plan` receives the stages that follow.
+    `timeout` limits a dependency resolution, in seconds. Raises `UsageError` for bad options, `SpecError` for bad config files.
     """
     from skillpm.flows.session.session import Session
     from skillpm.resolver.deadline import Deadline
@@ -65,7 +70,7 @@ def open_session(
         created=_source_date() or now,
         workers=int(str(chosen["workers"].value or 1)),
         lock_timeout=float(str(chosen["lock-timeout"].value or 0)),
-        say=say, progress=progress, confirm=confirm,
+        say=say, progress=progress, confirm=confirm, plan=plan,
         connect=connector(on_close, home, offline=offline),
         fallback=registry,
         tidy_registry=partial(tidy_registry, home / "registry"),

@@ -164,7 +164,7 @@ def command_client(state: State, *, timeout: float = inf) -> Client:
     on_close = click.get_current_context().call_on_close
     on_close(bars.close)
     notify_by(state.say_delay)
-    callbacks = Callbacks(state.say, bars.start, partial(_confirm, state))
+    callbacks = Callbacks(state.say, bars.start, partial(_confirm, state), bars.plan)
     client = Client(state.options, callbacks, timeout=timeout)
     on_close(client.close)
     return client

@@ -179,7 +179,9 @@ def _measured(
     Also returns the share of the gain in loss that it keeps; None if there is no gain.
     """
     base, tuned = calibration.base, calibration.tuned_loss
+    advance = trials.session.progress("comparing", 1)
     fidelity = calibration.fidelity(trial.layers.open(trials.models))
+    advance(1)
     kept = fidelity.gain_kept(base, tuned)
     facts: dict[str, Any] = {
         "divergence": _rounded(fidelity.divergence),
