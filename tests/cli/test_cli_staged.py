@@ -124,7 +124,9 @@ class Watched(Bars):
         assert task.total == 1
 
 
-@pytest.mark.parametrize("options", [(), ("--budget", "14kB"), ("--keep", "0.9"), ("--scheme", "graftllm")], ids=str)
+@pytest.mark.parametrize(
+    "options", [(), ("--budget", "14kB"), ("--keep", "0.9"), ("--scheme", "graftllm")], ids=str
+)
 def test_pack_shows_one_bar_that_never_goes_backwards(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Sequence[str]
 ) -> None:

@@ -38,6 +38,7 @@ class CalibratedSampler:
 
     def warm_up(self, asked: SampleRequest) -> None:
         """Have libraries and kernels loaded."""
+        read_texts(self.text)
         tuned_folder(asked.models)
         self._auto.warm_up(asked)
 

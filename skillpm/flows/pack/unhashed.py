@@ -6,6 +6,7 @@ all of them if the models are small, else a few pieces of each tensor.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from skillpm.adapters.adapter import Adapter
 from skillpm.architecture.ask import ask_facts
@@ -160,13 +161,13 @@ def _differ(base: Checkpoint, other: Checkpoint) -> bool:
     )
 
 
-def _changes(tuned: Source, base: Source, tensor: str) -> bool:
-    """Whether a tensor differs. Computes it up to the first chunk that does."""
+def _changes(tuned: Source, base: Source, tensor: str, *, chunks: int | None = None) -> bool:
+    """Whether a tensor differs in its first `chunks`. Computes it up to the first that does."""
     before = base.specs.get(tensor)
     if before is None or before.shape != tuned.specs[tensor].shape:
         return True
-    chunks = zip(tuned.chunks(tensor), base.chunks(tensor), strict=True)
-    return any(new != old for new, old in chunks)
+    pairs = zip(tuned.chunks(tensor), base.chunks(tensor), strict=True)
+    return any(new != old for new, old in islice(pairs, chunks))
 
 
 def _differing(reference: Reference, tuned: TunedModel, pairs: list[Pair]) -> tuple[Pair, ...]:
@@ -174,22 +175,23 @@ def _differing(reference: Reference, tuned: TunedModel, pairs: list[Pair]) -> tu
     if tuned.adapter is not None:
         touched = set(tuned.adapter.tensors.touched)
         return tuple(pair for pair in pairs if pair.tensor in touched)
-    source, rewritten = tuned.source, set[str]()
-    if isinstance(reference.source, Composition):
-        rewritten = set(reference.source.rewritten)
     whole = _size(reference.base) <= COMPARED
     for each in (whole, True):
-        found = tuple(
-            pair
-            for pair in pairs
-            if pair.tensor in rewritten
-            or pair.change != "changed"
-            or pair.cast
-            or (isinstance(source, Checkpoint) and differ(reference.base, source, pair, whole=each))
-        )
+        found = tuple(pair for pair in pairs if _differs(reference, tuned.source, pair, whole=each))
         if found:
             break
     return found
+
+
+def _differs(reference: Reference, tuned: Source, pair: Pair, *, whole: bool) -> bool:
+    """Whether a pair differs. One that is cast or renamed on top of packs counts as different."""
+    if pair.change != "changed" or pair.cast or not isinstance(tuned, Checkpoint):
+        return True
+    source = reference.source
+    if isinstance(source, Composition) and pair.tensor in source.rewritten:
+        is_renamed = pair.read_name != pair.tensor
+        return is_renamed or _changes(tuned, source, pair.tensor, chunks=None if whole else 1)
+    return differ(reference.base, tuned, pair, whole=whole)
 
 
 def differ(base: Checkpoint, tuned: Checkpoint, pair: Pair, *, whole: bool) -> bool:

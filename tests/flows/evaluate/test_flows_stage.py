@@ -151,7 +151,8 @@ def test_guard_probe_and_tune_report_their_progress(world: World, learners: Lear
     def stages_during(run: Callable[[Session], object]) -> list[list[Any]]:
         watched, options = Watched(), Options(folder=world.project)
         with ExitStack() as closing:
-            run(open_session(options, closing.callback, callbacks=Callbacks(progress=watched.start)))
+            callbacks = Callbacks(progress=watched.start)
+            run(open_session(options, closing.callback, callbacks=callbacks))
         return [one for one in watched.stages if one[0] != "hashing base"]
 
     request = InstallRequest(files=(open_pack(math),), guard=partial(guard, device="cpu"))
