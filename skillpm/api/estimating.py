@@ -29,7 +29,7 @@ def estimate_options(
     scheme, attachments = scheme_of(options), attachments_of(options)
     from skillpm.flows.pack.estimate import estimate_pack
 
-    sampler = _sampler(options, scheme)
+    sampler = sampler_of(options, scheme)
     estimate = estimate_pack(client.session, pack_request(options), sampler, begun=begun)
     if not attachments:
         return estimate
@@ -37,7 +37,8 @@ def estimate_options(
     return replace(estimate, notes=(*estimate.notes, note))
 
 
-def _sampler(options: PackOptions, scheme: "Scheme | EncodingTarget") -> "Sampler":
+def sampler_of(options: PackOptions, scheme: "Scheme | EncodingTarget") -> "Sampler":
+    """What runs samples for these options. `scheme` is theirs."""
     from skillpm.flows.pack.scheme import EncodingTarget
 
     if not isinstance(scheme, EncodingTarget):

@@ -18,7 +18,7 @@ from skillpm.flows.pack.estimate_values import (
 from skillpm.flows.pack.model_pair import ModelPair, PackRequest
 from skillpm.flows.pack.sampled_run import Sampling, Spent, peak_bytes, resident_bytes
 from skillpm.flows.pack.samples import group_tensors
-from skillpm.flows.pack.unhashed import pair_unhashed
+from skillpm.flows.pack.unhashed import UnhashedModels, pair_unhashed
 from skillpm.flows.session.session import Session
 from skillpm.spec.merkle import LeafHasher
 
@@ -36,7 +36,13 @@ def estimate_pack(
     the decoding of some rows of a few tensors of each kind. Writes nothing.
     """
     check_output(request.path)
-    unhashed = pair_unhashed(session, request)
+    return estimate_models(session, pair_unhashed(session, request), sampler, begun=begun)
+
+
+def estimate_models(
+    session: Session, unhashed: UnhashedModels, sampler: Sampler, *, begun: Spent
+) -> PackEstimate:
+    """Estimate what `pack` would take for models that are open, and may have any shapes."""
     models, sampling = unhashed.models, Sampling(session.workers)
     with without_saving():
         attachments = collect_attachments(session, models, ())
@@ -50,7 +56,7 @@ def estimate_pack(
     stages = {label: speed * count for label, count in unhashed.hashed.items()}
     stages |= {**sampled.stages, WRITING: 2 * speed * size}
     return PackEstimate(
-        request,
+        models.request,
         sampled.scheme.name,
         session.workers,
         (StageEstimate(STARTING, starting.seconds, starting.processor), *_timed(stages, sampling)),

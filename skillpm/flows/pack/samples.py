@@ -8,9 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod, sqrt
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.tensors.module_kinds import kind_of
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.ports import CHUNK, Source
@@ -111,6 +110,15 @@ class Sample:
         return spec_of(self.pair).elements
 
 
+@runtime_checkable
+class RangedSource(Source, Protocol):
+    """A source of which any bytes of a tensor can be read, such as a checkpoint."""
+
+    def read_bytes(self, name: str, start: int, stop: int) -> bytes:
+        """The bytes of a tensor from `start` until before `stop`."""
+        ...
+
+
 @dataclass(frozen=True)
 class _Cut:
     """Which part of a tensor is read: blocks of rows, and the first `columns` of each."""
@@ -145,18 +153,15 @@ class _Cut:
         return [(min(start, last), min(stop, last)) for start, stop in self.rows]
 
     def read(self, source: Source, spec: TensorSpec) -> bytes:
-        """The bytes of the part. A source that is not a checkpoint is read from its start."""
+        """The bytes of the part. A source without ranges is read whole."""
         width = prod(spec.shape[1:]) * spec.itemsize
         kept = min(width, self.columns * spec.itemsize)
         found = bytearray()
-        whole = None if isinstance(source, Checkpoint) else b"".join(source.chunks(spec.name))
+        ranged = source if isinstance(source, RangedSource) else None
+        whole = b"" if ranged else b"".join(source.chunks(spec.name))
         for start, stop in self._within(spec):
             first, last = start * width, stop * width
-            if isinstance(source, Checkpoint):
-                rows = source.read_bytes(spec.name, first, last)
-            else:
-                assert whole is not None  # noqa: S101 - for the type checker
-                rows = whole[first:last]
+            rows = ranged.read_bytes(spec.name, first, last) if ranged else whole[first:last]
             if kept == width:
                 found += rows
             else:

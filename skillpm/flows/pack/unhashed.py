@@ -60,7 +60,7 @@ def pair_unhashed(session: Session, request: PackRequest) -> UnhashedModels:
         if named is not None:
             hashed["hashing the adapter's base"] = _size(named)
     else:
-        tuned = TunedModel(found, _placeholder(found), files_of(found), found.folder)
+        tuned = TunedModel(found, placeholder(found), files_of(found), found.folder)
         hashed["hashing tuned"] = _size(found)
     pairs, renaming = pair_up(reference.source.specs, tuned.source.specs, cast=request.cast)
     differing = _differing(reference, tuned, pairs)
@@ -77,7 +77,8 @@ def _size(model: Checkpoint) -> int:
     return sum(spec.nbytes for spec in model.specs.values())
 
 
-def _placeholder(source: Source) -> Identity:
+def placeholder(source: Source) -> Identity:
+    """An identity whose leaves are not those of the tensors, but as long."""
     leaves = {name: Digest.of(name.encode()) for name in source.specs}
     return Identity(source.specs, leaves)
 
@@ -87,7 +88,7 @@ def _open_reference(base: Checkpoint, layered_on: list[AnyPack]) -> Reference:
 
     Raises `IntegrityError` if a pack was built for a base with other names or shapes.
     """
-    verified = VerifiedCheckpoint.of(base, _placeholder(base))
+    verified = VerifiedCheckpoint.of(base, placeholder(base))
     before = files_of(base)
     if not layered_on:
         return Reference(verified, base, verified.identity, (), before)
@@ -99,7 +100,7 @@ def _open_reference(base: Checkpoint, layered_on: list[AnyPack]) -> Reference:
     return Reference(
         verified,
         composition,
-        _placeholder(composition),
+        placeholder(composition),
         tuple(layered_on),
         lambda name: side[name] if name in side else before(name),
     )
@@ -146,7 +147,7 @@ def _apply(
     adapted = fitted.adapted
     if not any(_changes(adapted, reference.source, tensor) for tensor in adapted.touched):
         raise unchanged_error(adapter)
-    identity = _placeholder(adapted)
+    identity = placeholder(adapted)
     return adapted_model(adapter, reference, fitted, identity, name), named
 
 
