@@ -3,9 +3,10 @@
 `python -m benchmarks.llm [costs|scale|adapter|codecs|fidelity|estimates]… [--tune sql]` measures
 the named parts, by default all: commands on the fine-tune; commands on its layers repeated to 1 GB;
 a LoRA beside PEFT and mergekit; codecs beside zipnn; what packs keep of the fine-tune; estimates of
-`pack --dry-run` beside packs. Missing fine-tunes are trained first. Every command is recorded when it ends, so an interrupted run continues;
-`--again` starts over. Results belong to the code and the models that made them. Only ratios within
-one run are comparable. Needs `make llm`, 8 GB on disk and, for fidelity, 8 GB of memory.
+`pack --dry-run` beside packs. Missing fine-tunes are trained first. Every command is recorded when
+it ends, so an interrupted run continues; `--again` starts over. Results belong to the code and the
+models that made them. Only ratios within one run are comparable. Needs `make llm`, 8 GB on disk
+and, for fidelity, 8 GB of memory.
 """
 
 from __future__ import annotations
