@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skillpm.api.client import Callbacks, Client
+from skillpm.api.callbacks import Callbacks
+from skillpm.api.client import Client
 from skillpm.api.options import Options, color_of
 from skillpm.cli.output import can_ask, confirm, say
 from skillpm.cli.types import FiniteRange, LocalPath

@@ -128,7 +128,7 @@ def scaled(points: Sequence[tuple[float, float]], entries: float) -> float:
     linear, cubic = before / least, seconds / most
     slope = max(0.0, (cubic - linear) / (most**0.5 - least**0.5))
     each = max(0.0, cubic - slope * most**0.5)
-    return entries * (each + slope * entries**0.5)
+    return float(entries * (each + slope * entries**0.5))
 
 
 def resident_bytes() -> int:
