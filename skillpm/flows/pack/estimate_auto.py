@@ -40,7 +40,7 @@ AIMED = 0.9975
 """The share of the budget that a file takes: the search aims at the middle of its limits."""
 AGAIN = 0.5
 """The share of the tensors' encoding time that trials after the first take, for a budget."""
-LARGE_BYTES, MATRIX_BYTES = 10, 90
+LARGE_BYTES, MATRIX_BYTES = 6, 90
 """The memory for an entry of a tensor that is read in blocks, and of one that is decomposed."""
 
 

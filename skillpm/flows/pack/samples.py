@@ -135,11 +135,7 @@ class _Cut:
             return cls(((0, min(height, entries)),), 1)
         columns = max(1, round(width * sqrt(share))) if is_square else width
         count = max(1, min(height, entries // columns))
-        blocks = min(_BLOCKS, count)
-        starts = [
-            number * (height - count // blocks) // max(1, blocks - 1) for number in range(blocks)
-        ]
-        return cls(tuple((start, start + count // blocks) for start in starts), columns)
+        return cls(tuple(_blocks(height, count)), columns)
 
     def spec(self, spec: TensorSpec) -> TensorSpec:
         """The spec of the part of a tensor, which may have fewer rows than the other model's."""
@@ -168,6 +164,15 @@ class _Cut:
                 for row in range(0, len(rows), width):
                     found += rows[row : row + kept]
         return bytes(found)
+
+
+def _blocks(height: int, count: int) -> Iterator[tuple[int, int]]:
+    """Blocks of `count` rows in all, from the first to the last of `height` rows."""
+    blocks = min(_BLOCKS, count)
+    for number in range(blocks):
+        size = count // blocks + (number < count % blocks)
+        start = number * (height - size) // max(1, blocks - 1)
+        yield start, start + size
 
 
 def read_sample(
