@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from skillpm.api.audit_values import AuditFinding, AuditReport
     from skillpm.api.deprecated import Workspace, open  # noqa: A004 - the name of version 0.1
     from skillpm.api.model_values import ModelIdentity, Pack, VerifiedPack
-    from skillpm.api.models import identify, inspect, pack, verify
+    from skillpm.api.models import estimate_pack, identify, inspect, pack, verify
     from skillpm.api.project import Project, init_project, open_project
     from skillpm.api.values import Change, GraftResult, InstalledSkill, RouteDecision
     from skillpm.errors import (
@@ -50,6 +50,7 @@ __all__ = [
     "VerifiedPack",
     "Workspace",
     "__version__",
+    "estimate_pack",
     "identify",
     "init_project",
     "inspect",
@@ -63,7 +64,7 @@ _MODULES = {
     "skillpm.api.audit_values": ("AuditFinding", "AuditReport"),
     "skillpm.api.deprecated": ("Workspace", "open"),
     "skillpm.api.model_values": ("ModelIdentity", "Pack", "VerifiedPack"),
-    "skillpm.api.models": ("identify", "inspect", "pack", "verify"),
+    "skillpm.api.models": ("estimate_pack", "identify", "inspect", "pack", "verify"),
     "skillpm.api.project": ("Project", "init_project", "open_project"),
     "skillpm.api.values": ("Change", "GraftResult", "InstalledSkill", "RouteDecision"),
     "skillpm.errors": (

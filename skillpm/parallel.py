@@ -1,9 +1,10 @@
 """Runs work in threads, and counts its progress."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -15,6 +16,18 @@ BATCH_ITEMS = 64
 
 Advance = Callable[[int], None]
 """Is called with the amount of work just finished, mostly bytes of tensors, from any thread."""
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage of a command: its label in the progress bar, and about how many seconds it takes."""
+
+    label: str
+    seconds: float
+
+
+def no_plan(_stages: Sequence[PlannedStage]) -> None:
+    """Ignore a plan."""
 
 
 def no_advance(_amount: int) -> None:

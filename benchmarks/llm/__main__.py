@@ -1,11 +1,12 @@
 """Figures 1, 2, 5 and 6 of a real LLM: what packs of SmolLM2-135M's fine-tune cost.
 
-`python -m benchmarks.llm [costs|scale|adapter|codecs|fidelity]… [--tune sql]` measures the named
-parts, by default all: commands on the fine-tune; commands on its layers repeated to 1 GB; a LoRA
-beside PEFT and mergekit; codecs beside zipnn; what packs keep of the fine-tune. Missing fine-tunes
-are trained first. Every command is recorded when it ends, so an interrupted run continues;
-`--again` starts over. Results belong to the code and the models that made them. Only ratios within
-one run are comparable. Needs `make llm`, 8 GB on disk and, for fidelity, 8 GB of memory.
+`python -m benchmarks.llm [costs|scale|adapter|codecs|fidelity|estimates]… [--tune sql]` measures
+the named parts, by default all: commands on the fine-tune; commands on its layers repeated to 1 GB;
+a LoRA beside PEFT and mergekit; codecs beside zipnn; what packs keep of the fine-tune; estimates of
+`pack --dry-run` beside packs. Missing fine-tunes are trained first. Every command is recorded when
+it ends, so an interrupted run continues; `--again` starts over. Results belong to the code and the
+models that made them. Only ratios within one run are comparable. Needs `make llm`, 8 GB on disk
+and, for fidelity, 8 GB of memory.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ import hashlib
 import os
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.llm import adapter, commands, costs
+from benchmarks.llm import adapter, commands, costs, estimates
 from benchmarks.llm.places import CACHE, WEIGHTS, calibration, code_digest, digest_of, model
 from benchmarks.llm.runs import Runs
 from benchmarks.llm.settings import LORA, TUNINGS
 from benchmarks.tools.running import run
 from benchmarks.tools.table import add_output, publish
 
-PARTS = ("costs", "scale", "adapter", "codecs", "fidelity")
+PARTS = ("costs", "scale", "adapter", "codecs", "fidelity", "estimates")
 LARGE = 10**9
 
 
@@ -119,6 +120,23 @@ class Bench:
             "benchmarks.llm.fidelity", "--cache", self.cache, "--only", self.tune, *options
         )
 
+    def estimates(self) -> None:
+        """What `pack --dry-run` estimates beside what `pack` takes, for every scheme."""
+        walk, name, workers = self.walk, self.tune, max(self.course.workers)
+        walk.folder.mkdir(parents=True, exist_ok=True)
+        walk.lossless()  # has kernels compiled
+        estimates.measure(walk, self.runs, name, estimates.SCHEMES, workers)
+        text = ("--calibration", str(walk.calibration))
+        calibrated = {key: (*value, *text) for key, value in estimates.CALIBRATED.items()}
+        if not self.arguments.no_calibration:
+            estimates.measure(walk, self.runs, name, calibrated, workers)
+        commands.make_models(self.cache, LORA.name)
+        adapted = replace(walk, tuned=model(self.cache, LORA.name))
+        estimates.measure(adapted, self.runs, name, {estimates.ADAPTER: ()}, workers)
+        schemes = [*estimates.SCHEMES, *calibrated, estimates.ADAPTER]
+        found = estimates.ratio_table(self.runs, name, schemes, workers)
+        publish(found, self.arguments.append)
+
     def _python(self, module: str, *arguments: object) -> None:
         append = self.arguments.append
         extra = () if append is None else ("--append", str(append))
@@ -141,6 +159,9 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=LARGE, help="size of the repeated model")
     parser.add_argument("--mergekit", help="the `mergekit-yaml` of a separate environment")
     parser.add_argument("--before", metavar="PROGRAM", help="the `skillpm` of another checkout")
+    parser.add_argument(
+        "--no-calibration", action="store_true", help="estimates: leave out calibrated packs"
+    )
     parser.add_argument("--again", action="store_true", help="measure everything again")
     parser.add_argument("--cache", type=Path, default=CACHE)
     add_output(parser)

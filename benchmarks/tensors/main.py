@@ -1,4 +1,4 @@
-"""Figure 5: the time to pack one tensor by each scheme, and the estimate for an 8B model.
+"""The time to pack one synthetic tensor by each scheme.
 
 `python -m benchmarks.tensors [--schemes auto …] [--width 4096 --inner 14336]`. A delta whose
 singular values fall as i^-0.8 is added to a bf16 Gaussian base. Each scheme packs it on one thread,
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 TRIALS = 2
 """Number of encodings until a budget is met."""
 STEPS = ("decompose", "survey", "code", "entropy", "check")
-BLOCKS = 32
-EMBEDDING = 128256
 SCHEMES = ("lossless", "graftllm", "auto", "auto, calibrated")
 
 
@@ -80,7 +78,7 @@ def flops() -> float:
 
 
 def time_schemes(arguments: argparse.Namespace) -> None:
-    """The table of both tensors by scheme, and the estimate that follows from it."""
+    """The table of both tensors by scheme."""
     shapes = {
         "attention": ("model.layers.0.self_attn.q_proj.weight", arguments.width),
         "mlp": ("model.layers.0.mlp.down_proj.weight", arguments.inner),
@@ -88,7 +86,6 @@ def time_schemes(arguments: argparse.Namespace) -> None:
     }
     heads = ("scheme", "became", "% of delta", *STEPS, "in all")
     table = Table("Seconds of a tensor by scheme", ("tensor", *heads))
-    spent: dict[str, dict[str, float]] = {}
     for kind, (name, inner) in shapes.items():
         tensor = synthetic(name, arguments.width, inner)
         for scheme in arguments.schemes:
@@ -98,27 +95,11 @@ def time_schemes(arguments: argparse.Namespace) -> None:
             found = packed(tensor, scheme)
             seconds = [found.seconds[step] for step in STEPS]
             total = whole(found.seconds, auto=scheme.startswith("auto"))
-            spent.setdefault(scheme, {})[kind] = total
             share = f"{found.size / tensor.spec.nbytes:.2%}"
             cells = [f"{one:.1f}" if one else "-" for one in [*seconds, total]]
             table.row(f"{arguments.width} × {inner}", scheme, found.codec, share, *cells)
             print(" · ".join(table.rows[-1]), file=sys.stderr, flush=True)
     publish(table, arguments.append)
-    publish(_estimated(spent, arguments), arguments.append)
-
-
-def _estimated(spent: dict[str, dict[str, float]], arguments: argparse.Namespace) -> Table:
-    """An 8B Llama: 4 + 3 matrices in each of 32 blocks, embedding and head scaled by entries."""
-    table = Table(
-        "An 8B Llama on two cores, by scheme",
-        ("scheme", "attention s", "MLP s", "embedding and head s", "in all s"),
-    )
-    for scheme, found in spent.items():
-        blocks = BLOCKS * 4 * found["attention"], BLOCKS * 3 * found["mlp"]
-        ends = 2 * EMBEDDING / arguments.inner * found.get("embedding", found["mlp"])
-        parts = [one / 2 for one in (*blocks, ends)]
-        table.row(scheme, *(f"{one:,.0f}" for one in [*parts, sum(parts)]))
-    return table
 
 
 def main() -> None:

@@ -1,38 +1,20 @@
 """The class `Client`: options, callbacks, and a session that opens when it is first used."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from skillpm.api.callbacks import Callbacks
 from skillpm.api.options import Options
-from skillpm.api.session import ignore_progress, open_session
+from skillpm.api.session import open_session
 
 if TYPE_CHECKING:
     from skillpm.flows.session.session import Session
-    from skillpm.parallel import Advance
-
-
-def _ignore(_text: str) -> None:
-    return None
-
-
-@dataclass(frozen=True)
-class Callbacks:
-    """How the API talks to its caller; by default it is silent and asks nothing.
-
-    `say` receives notes and warnings, `progress` a label and a total in bytes or items. `confirm`
-    asks the user a question, and returns None if it cannot.
-    """
-
-    say: Callable[[str], None] = _ignore
-    progress: "Callable[[str, int], Advance]" = ignore_progress
-    confirm: Callable[[str], bool | None] = _ignore
 
 
 class Closing(ABC):
@@ -84,9 +66,7 @@ class Client(Closing):
         return open_session(
             self.options,
             self._closing.callback,
-            say=self._callbacks.say,
-            progress=self._callbacks.progress,
-            confirm=self._callbacks.confirm,
+            callbacks=self._callbacks,
             timeout=self._timeout,
         )
 

@@ -9,11 +9,14 @@ from skillpm.api.model_values import ModelIdentity, Pack, VerifiedPack
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from skillpm.api.results import PackEstimate
+
 
 class PackKeywords(TypedDict, total=False):
     """Further options of `pack`, named as those of `skillpm pack`. Files are paths."""
 
     scheme: str
+    effort: str
     device: str
     requires: "Iterable[str]"
     conflicts: "Iterable[str]"
@@ -29,6 +32,15 @@ class PackKeywords(TypedDict, total=False):
     card: str | Path
     cast: bool
     tuned_is: str
+
+
+class EstimateKeywords(PackKeywords, total=False):
+    """Further options of `estimate_pack`: those of `pack`."""
+
+    output: str | Path | None
+    budget: str | int | None
+    keep: float | None
+    calibration: str | Path | None
 
 
 def pack(  # noqa: PLR0913 - keyword options, as the command's
@@ -63,6 +75,27 @@ def pack(  # noqa: PLR0913 - keyword options, as the command's
     with client_or_default(None) as client:
         written = build_pack(client, options)
     return inspect(written.path)
+
+
+def estimate_pack(
+    base: str | Path,
+    tuned: str | Path,
+    *,
+    name: str,
+    version: str,
+    **options: Unpack[EstimateKeywords],
+) -> "PackEstimate":
+    """Estimate the time, the memory and the file size of `pack` with the same options.
+
+    Encodes and decodes some rows of a few tensors of each kind. Writes nothing. Raises the errors
+    that `pack` raises before it encodes.
+    """
+    from skillpm.api.estimating import estimate_options
+    from skillpm.api.packing import parse_options
+
+    values = {"base": base, "tuned": tuned, "skill": name, "version": version, **options}
+    with client_or_default(None) as client:
+        return estimate_options(client, parse_options(values))
 
 
 def inspect(path: str | Path) -> Pack:

@@ -111,14 +111,14 @@ def build_pack(client: Client, options: PackOptions) -> "Packed":
     Raises `UsageError` for options that cannot be used together, `GraftError` if there is nothing
     to pack or a tensor cannot be packed, `IntegrityError` for damaged input.
     """
-    _check_device(options)
-    scheme = _scheme(options)
+    check_device(options)
+    scheme = scheme_of(options)
     from skillpm.flows.pack.pack import pack
 
-    return pack(client.session, _request(options), scheme, _attachments(options))
+    return pack(client.session, pack_request(options), scheme, attachments_of(options))
 
 
-def _check_device(options: PackOptions) -> None:
+def check_device(options: PackOptions) -> None:
     """Raise `UsageError` or `GraftError` for a device that does not exist, before work starts."""
     if options.device not in (None, "cpu"):
         from skillpm.delta.encoding.torch_device import ComputeDevice
@@ -126,7 +126,8 @@ def _check_device(options: PackOptions) -> None:
         ComputeDevice.find(options.device)
 
 
-def _request(options: PackOptions) -> "PackRequest":
+def pack_request(options: PackOptions) -> "PackRequest":
+    """What to pack. Raises `UsageError` for a version that no tag can have."""
     from skillpm.audit.licences import normal_licence
     from skillpm.flows.pack.model_pair import PackRequest
 
@@ -155,7 +156,7 @@ def _request(options: PackOptions) -> "PackRequest":
     )
 
 
-def _attachments(options: PackOptions) -> "tuple[Attach, ...]":
+def attachments_of(options: PackOptions) -> "tuple[Attach, ...]":
     """The functions that measure both models and attach the result to the pack."""
     attachments: list[Attach] = []
     if options.probes:
@@ -191,7 +192,8 @@ def _router(examples: Path, options: PackOptions) -> "Attach":
     )
 
 
-def _scheme(options: PackOptions) -> "Scheme | EncodingTarget":
+def scheme_of(options: PackOptions) -> "Scheme | EncodingTarget":
+    """The scheme, or the target of `auto`. Raises `UsageError` for options that do not fit."""
     graftllm = {
         name: value
         for name in ("alpha", "energy", "columns")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from skillpm.flows.inspect.listing import ComparedSet, Diff, History, Listing
     from skillpm.flows.inspect.outdated import Outdated, OutdatedReport
     from skillpm.flows.inspect.relations import Edges, Relations
+    from skillpm.flows.pack.estimate_values import PackEstimate
     from skillpm.flows.pack.pack import Packed
     from skillpm.flows.packs.publish import PublishedPack
     from skillpm.flows.upkeep.cache import CacheInfo, CacheVerified
@@ -41,6 +42,7 @@ __all__ = [
     "LowRankResult",
     "Outdated",
     "OutdatedReport",
+    "PackEstimate",
     "Packed",
     "ProbeResult",
     "Probed",
@@ -65,6 +67,7 @@ _MODULES = {
     "inspect.listing": ("ComparedSet", "Diff", "History", "Listing"),
     "inspect.outdated": ("Outdated", "OutdatedReport"),
     "inspect.relations": ("Edges", "Relations"),
+    "pack.estimate_values": ("PackEstimate",),
     "pack.pack": ("Packed",),
     "packs.publish": ("PublishedPack",),
     "upkeep.cache": ("CacheInfo", "CacheVerified"),

@@ -9,6 +9,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skillpm.api.callbacks import SILENT, Callbacks
 from skillpm.api.options import Options, resolve
 from skillpm.api.registries import connector, tidy_registry
 from skillpm.delta.kernels.choice import use_home
@@ -18,7 +19,6 @@ from skillpm.spec.config import Chosen
 if TYPE_CHECKING:
     from skillpm.environment.project import ProjectFolder
     from skillpm.flows.session.session import Session
-    from skillpm.parallel import Advance
     from skillpm.spec.location import RegistryLocation
     from skillpm.spec.lockfile import LockedSkill, Lockfile
     from skillpm.spec.nearness import SignatureSurvey
@@ -28,25 +28,17 @@ OnClose = Callable[[Callable[[], object]], object]
 """Registers a function to call when the session ends; `ExitStack.callback` is one."""
 
 
-def ignore_progress(_label: str, _total: int) -> "Advance":
-    """A progress callback that shows nothing."""
-    return lambda _count: None
-
-
 def open_session(
     options: Options,
     on_close: OnClose,
     *,
-    say: Callable[[str], None] = lambda _text: None,
-    progress: "Callable[[str, int], Advance]" = ignore_progress,
-    confirm: Callable[[str], bool | None] = lambda _question: None,
+    callbacks: Callbacks = SILENT,
     timeout: float = inf,
 ) -> "Session":
     """Open a session for these options.
 
-    `say` receives notes and warnings, `progress` a label and a total in bytes or items. `confirm`
-    asks the user a question, and returns None if it cannot. `timeout` limits a dependency
-    resolution, in seconds. Raises `UsageError` for bad options, `SpecError` for bad config files.
+    `timeout` limits a dependency resolution, in seconds. Raises `UsageError` for bad options,
+    `SpecError` for bad config files.
     """
     from skillpm.flows.session.session import Session
     from skillpm.resolver.deadline import Deadline
@@ -65,7 +57,8 @@ def open_session(
         created=_source_date() or now,
         workers=int(str(chosen["workers"].value or 1)),
         lock_timeout=float(str(chosen["lock-timeout"].value or 0)),
-        say=say, progress=progress, confirm=confirm,
+        say=callbacks.say, progress=callbacks.progress, confirm=callbacks.confirm,
+        plan=callbacks.plan,
         connect=connector(on_close, home, offline=offline),
         fallback=registry,
         tidy_registry=partial(tidy_registry, home / "registry"),

@@ -49,6 +49,11 @@ class Shard:
         for position in range(start, stop, step):
             yield self.file.read(position, min(position + step, stop))
 
+    def read_bytes(self, placed: Placed, start: int, stop: int) -> bytes:
+        """The bytes of one of the file's tensors from `start` until before `stop`."""
+        first = self.header.data_start + placed.start
+        return self.file.read(first + start, first + stop)
+
     def header_bytes(self) -> bytes:
         """All bytes before the tensors. Raises `IntegrityError` if the header has changed."""
         data = self.file.read(0, self.header.data_start)
@@ -119,6 +124,11 @@ class Checkpoint:
         """The tensor's bytes in the same pieces without a check, for a caller that hashes them."""
         shard, placed = self._where[name]
         return shard.chunks(placed)
+
+    def read_bytes(self, name: str, start: int, stop: int) -> bytes:
+        """Some of the tensor's bytes, from `start` until before `stop`, without a check."""
+        shard, placed = self._where[name]
+        return shard.read_bytes(placed, start, stop)
 
     def check_leaf(self, name: str, expected: Digest, actual: Digest) -> None:
         """Raise `IntegrityError` unless the `actual` leaf of a tensor is the `expected` one."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from skillpm.cli.documents import DifferenceDocument, IdentityDocument
+from skillpm.cli.estimated import estimate_document, show_estimate
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
 from skillpm.cli.packed import pack_document, show_packed
 from skillpm.cli.params import BUDGET, REQUIREMENT, SKILL, VERSION
@@ -258,8 +259,9 @@ class PackFlags(TypedDict):
     metavar="FILE",
     help="Inputs that the base should answer; needs --router.",
 )
+@click.option("--dry-run", is_flag=True, help="Estimate time, memory and file size; write nothing.")
 @click.pass_obj
-def pack(state: State, /, *, base_path: Path, **options: Unpack[PackFlags]) -> None:
+def pack(state: State, /, *, base_path: Path, dry_run: bool, **options: Unpack[PackFlags]) -> None:
     r"""Build a SkillPack from a base and a tuned model.
 
     The pack holds the difference between the two. By default it is lossless: base + pack equals
@@ -270,13 +272,22 @@ def pack(state: State, /, *, base_path: Path, **options: Unpack[PackFlags]) -> N
     Examples:
       skillpm pack ./base ./tuned --name acme/math --version 1.0.0
       skillpm pack ./base ./tuned --name acme/math --version 1.1.0 --budget 5%
+      skillpm pack ./base ./tuned --name acme/math --version 1.1.0 --budget 5% --dry-run
       skillpm pack ./base ./tuned --name acme/math --version 1.2.0 --keep 0.99 \
           --calibration questions.jsonl
     """
+    from skillpm.api.estimating import estimate_options
     from skillpm.api.packing import PackOptions, build_pack
 
-    started = time.monotonic()
-    packed = build_pack(command_client(state), PackOptions(base=base_path, **options))
+    started, chosen = time.monotonic(), PackOptions(base=base_path, **options)
+    if dry_run:
+        estimate = estimate_options(command_client(state), chosen, whole_process=True)
+        if state.json:
+            emit_json(estimate_document(estimate))
+            return
+        show_estimate(estimate)
+        return
+    packed = build_pack(command_client(state), chosen)
     if state.json:
         seconds = round(time.monotonic() - started, 3)
         emit_json({**pack_document(packed), "seconds": seconds})

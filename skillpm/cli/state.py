@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skillpm.api.client import Callbacks, Client
+from skillpm.api.callbacks import Callbacks
+from skillpm.api.client import Client
 from skillpm.api.options import Options, color_of
 from skillpm.cli.output import can_ask, confirm, say
 from skillpm.cli.types import FiniteRange, LocalPath
@@ -164,7 +165,9 @@ def command_client(state: State, *, timeout: float = inf) -> Client:
     on_close = click.get_current_context().call_on_close
     on_close(bars.close)
     notify_by(state.say_delay)
-    callbacks = Callbacks(state.say, partial(_start_stage, bars), partial(_confirm, state))
+    callbacks = Callbacks(
+        state.say, partial(_start_stage, bars), partial(_confirm, state), bars.plan
+    )
     client = Client(state.options, callbacks, timeout=timeout)
     on_close(client.close)
     return client

@@ -22,7 +22,7 @@ def test_tensor_is_packed_and_every_step_is_timed(scheme: str) -> None:
     assert whole(found.seconds, auto=scheme.startswith("auto")) > 0
 
 
-def test_model_of_8b_parameters_is_estimated_from_both_tensors(
+def test_tensors_of_every_shape_are_timed_and_decompositions_compared(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     asked = argparse.Namespace(width=64, inner=96, schemes=["graftllm"], append=None)
@@ -30,5 +30,4 @@ def test_model_of_8b_parameters_is_estimated_from_both_tensors(
     compare_svd(synthetic("a.weight", 128, 128), None)
     shown = capsys.readouterr().out
     assert "topk" in shown
-    assert "An 8B Llama on two cores" in shown
     assert "rel. error at rank 64" in shown

@@ -103,12 +103,13 @@ def measure_pack(
     """Decode every tensor of the pack against its base and compare it with the tuned model."""
     kept = [pair for pair in pairs if pair.tuned]
     measured = parallel_map(
-        lambda pair: _measure(job, pair, pack), kept, workers=job.workers, size=_size
+        lambda pair: measure_tensor(job, pair, pack), kept, workers=job.workers, size=_size
     )
     return {pair.tensor: tensor for pair, tensor in zip(kept, measured, strict=True)}
 
 
-def _measure(job: EncodingJob, pair: Pair, pack: OpenPack) -> MeasuredTensor:
+def measure_tensor(job: EncodingJob, pair: Pair, pack: OpenPack) -> MeasuredTensor:
+    """Decode one tensor of the pack and compare it with the tuned model."""
     assert pair.tuned is not None  # noqa: S101 - for the type checker; callers pass no removal
     known = job.tuned.measured(pair, pack) if isinstance(job.tuned, Adapted) else None
     if known is None:

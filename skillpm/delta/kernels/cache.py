@@ -134,7 +134,9 @@ class CompiledCode:
         return None
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
-        """Store a compiled function."""
+        """Store a compiled function, unless `without_saving` is in effect."""
+        if not SETTINGS.saves:
+            return
         dumps = import_module("numba.core.serialize").dumps
         data: bytes = dumps(compiled._reduce())  # noqa: SLF001 - as numba's own cache does
         with suppress(SkillpmError, OSError):

@@ -8,7 +8,8 @@ work to gain from kernels. This module imports neither library.
 import importlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -31,7 +32,8 @@ class KernelSettings:
 
     `demanded` is the value of `SKILLPM_KERNELS`; None until it is read. `handled` is the number of
     elements that numpy has handled. Without a home, kernels compile in memory. `announced` is
-    whether this process has said that it compiles.
+    whether this process has said that it compiles. `saves` is whether compiled code is written to
+    the home.
     """
 
     home: Path | None = None
@@ -39,6 +41,7 @@ class KernelSettings:
     say: Callable[[str], None] = no_notice
     handled: int = 0
     announced: bool = False
+    saves: bool = True
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -52,6 +55,21 @@ def use_home(home: Path) -> None:
     """
     SETTINGS.demanded = _read_variable()
     SETTINGS.home = home
+
+
+@contextmanager
+def without_saving() -> Iterator[None]:
+    """Write no compiled code in the block; what is in the home is still loaded."""
+    before, SETTINGS.saves = SETTINGS.saves, False
+    try:
+        yield
+    finally:
+        SETTINGS.saves = before
+
+
+def expect(elements: int) -> None:
+    """Choose the implementation as if this many elements had been handled."""
+    SETTINGS.handled += elements
 
 
 def notify_by(say: Callable[[str], None]) -> None:

@@ -79,7 +79,7 @@ def calibrate(
     The sums of Fisher factors are saved in the home, so that a killed command continues.
     """
     texts = read_texts(path)
-    runner = Runner.load(_folder(models), device, may_stream=True)
+    runner = Runner.load(tuned_folder(models), device, may_stream=True)
     seen, held_out = split_texts(runner, texts)
     text = str(Digest.of(path.read_bytes()))
     place = folder / "fisher"
@@ -117,7 +117,8 @@ def _cache(session: Session, models: ModelPair, run: dict[str, Any]) -> FisherCa
     return cache
 
 
-def _folder(models: ModelPair) -> Path:
+def tuned_folder(models: ModelPair) -> Path:
+    """The folder of the tuned model. Raises `GraftError` for an adapter."""
     tuned = models.tuned
     if not isinstance(tuned, Checkpoint) or tuned.folder is None:
         raise GraftError(

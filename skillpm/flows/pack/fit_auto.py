@@ -93,7 +93,7 @@ def _fit_bytes(trials: Trials, budget: int) -> Trial:
     Raises `GraftError` if no trial is small enough.
     """
     ran: list[Trial] = []
-    following: Allocation | None = trials.survey.for_bytes(_first_aim(trials, budget))
+    following: Allocation | None = trials.survey.for_bytes(first_aim(budget, len(trials.entries)))
     ratios = SizeRatios()
     while following is not None and trials.count < _TRIALS:
         trial = trials.run(following)
@@ -105,23 +105,23 @@ def _fit_bytes(trials: Trials, budget: int) -> Trial:
         following = _next(trials, trial, ratios, budget)
     fitting = [trial for trial in ran if trial.size <= budget]
     if not fitting:
-        raise _too_small(budget, min(ran, key=lambda trial: trial.size))
+        smallest = min(ran, key=lambda trial: trial.size)
+        raise too_small(budget, smallest.size, smallest.size - smallest.layers.size)
     return max(fitting, key=lambda trial: trial.size)
 
 
-def _too_small(budget: int, smallest: Trial) -> GraftError:
-    others = smallest.size - smallest.layers.size
+def too_small(budget: int, smallest: int, others: int) -> GraftError:
+    """The error for a budget that no trial meets; `others` bytes of the smallest are no tensors."""
     return GraftError(
-        f"a budget of {budget} bytes is too small: the smallest trial has {smallest.size} bytes, "
+        f"a budget of {budget} bytes is too small: the smallest trial has {smallest} bytes, "
         f"of which {others} are manifest, side files and container",
-        hint=f"try `--budget {2 * smallest.size}B`, or `--keep 0.9` to see the size at 90 % "
-        "fidelity",
+        hint=f"try `--budget {2 * smallest}B`, or `--keep 0.9` to see the size at 90 % fidelity",
     )
 
 
-def _first_aim(trials: Trials, budget: int) -> float:
+def first_aim(budget: int, tensors: int) -> float:
     """The bytes for tensors in a file of `budget` bytes. Used before a trial measures the rest."""
-    return max(1.0, _MIDDLE * budget - _FIXED - _EACH * len(trials.entries))
+    return max(1.0, _MIDDLE * budget - _FIXED - _EACH * tensors)
 
 
 def _next(trials: Trials, trial: Trial, ratios: SizeRatios, budget: int) -> Allocation | None:
@@ -179,6 +179,8 @@ def _measured(
     trials: Trials, trial: Trial, calibration: "Calibration"
 ) -> "tuple[Trial, PackEffect]":
     """Measure a trial on held-out text, and record the result in its settings."""
+    advance = trials.session.progress("comparing", 1)
     effect = calibration.effect(trial.layers.open(trials.models))
+    advance(1)
     scheme = trial.scheme.with_settings(effect.settings)
     return replace(trial, scheme=scheme), effect

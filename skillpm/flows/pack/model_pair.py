@@ -11,6 +11,7 @@ from skillpm.delta.encoding.encode import cast_leaf
 from skillpm.delta.tensors.pairing import Pair, Renaming, pair_up
 from skillpm.delta.tensors.ports import Source
 from skillpm.errors import GraftError
+from skillpm.flows.pack.first_stages import plan_hashing
 from skillpm.flows.pack.reference import Reference, find_layers, open_reference
 from skillpm.flows.pack.tuned_model import AppliedAdapter, TunedModel, find_tuned, open_tuned
 from skillpm.flows.packs.base_parts import differing_parts
@@ -84,13 +85,14 @@ def pair_models(session: Session, request: PackRequest) -> ModelPair:
     be packed, `IntegrityError` if a pack of `--over` or an adapter belongs to another base.
     """
     base, found = open_model(request.base), find_tuned(request.tuned, request.tuned_is)
+    plan_hashing(session, base, found, layered=bool(request.over))
     layered_on = find_layers(session, base, request.base, request.over)
     reference = open_reference(session, base, layered_on)
     tuned = open_tuned(session, found, reference)
     pairs, renaming = pair_up(reference.source.specs, tuned.source.specs, cast=request.cast)
     differing = tuple(pair for pair in pairs if _differs(pair, reference.identity, tuned))
     if not differing:
-        raise _nothing_to_pack(request, base, found)
+        raise nothing_to_pack(request, base, found)
     return ModelPair(
         request,
         reference,
@@ -113,7 +115,7 @@ def _differs(pair: Pair, reference: Identity, tuned: TunedModel) -> bool:
     return reference.leaves[pair.tensor] != leaf
 
 
-def _nothing_to_pack(
+def nothing_to_pack(
     request: PackRequest, base: Checkpoint, tuned: Checkpoint | Adapter
 ) -> GraftError:
     """The error if no tensor differs; it names the differing parts, if any."""

@@ -17,10 +17,22 @@ def check_named_base(
 ) -> str | None:
     """Return the name of the adapter's base, for the manifest, and check that it is this base.
 
-    The name is a path or the name of a Hugging Face model, which is looked up in the local cache
-    only. A path is shortened to its last part, because a manifest is read on other machines.
     If the model is not on this machine, a note says that it is not checked. Raises `IntegrityError`
     if it is another model.
+    """
+    name, model = find_named_base(session, adapter, reference)
+    if model is not None:
+        _check_same(session, adapter, reference, adapted, model)
+    return name
+
+
+def find_named_base(
+    session: Session, adapter: Adapter, reference: Reference
+) -> tuple[str | None, Checkpoint | None]:
+    """The name of the adapter's base, and the model; None for what is not known.
+
+    The name is a path or the name of a Hugging Face model, which is looked up in the local cache
+    only. A path is shortened to its last part, because a manifest is read on other machines.
     """
     name = adapter.config.base_model_name_or_path
     if not name:
@@ -28,7 +40,7 @@ def check_named_base(
             "note: the adapter names no base model, so skillpm cannot check that it was trained "
             "on this base"
         )
-        return None
+        return None, None
     path = Path(name).expanduser()
     model = _model_at(path) or _cached(name, adapter.config.revision)
     if model is None:
@@ -36,15 +48,15 @@ def check_named_base(
             f"note: the adapter names the base `{name}`, which is not on this machine, so skillpm "
             f"cannot check that `{reference.base.path}` is the same model"
         )
-        return path.name if path.is_absolute() or name.startswith((".", "~")) else name
-    _check_same(session, adapter, reference, adapted, model)
-    return name if model.path != path else path.name
+        is_path = path.is_absolute() or name.startswith((".", "~"))
+        return path.name if is_path else name, None
+    return name if model.path != path else path.name, model
 
 
 def _check_same(
     session: Session, adapter: Adapter, reference: Reference, adapted: Adapted, model: Checkpoint
 ) -> None:
-    if _files(model) == _files(reference.base):
+    if has_same_files(model, reference.base):
         named = reference.base.identity
     else:
         named = session.identify(model, "hashing the adapter's base", cached=False)
@@ -58,6 +70,11 @@ def _check_same(
         + ("; all tensors that the adapter changes are the same in both" if near else ""),
         hint=f"use the base that the adapter names: `skillpm pack {model.path} {adapter.path} …`",
     )
+
+
+def has_same_files(model: Checkpoint, other: Checkpoint) -> bool:
+    """Whether two models are read from the same files, so that hashing one hashes both."""
+    return _files(model) == _files(other)
 
 
 def _files(model: Checkpoint) -> list[FileKey]:

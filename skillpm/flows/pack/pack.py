@@ -18,6 +18,7 @@ from skillpm.flows.pack.manifest import build_manifest
 from skillpm.flows.pack.model_pair import ModelPair, PackRequest, pair_models
 from skillpm.flows.pack.pack_file import write_file
 from skillpm.flows.pack.scheme import EncodingTarget, settle_scheme
+from skillpm.flows.pack.stage_plan import plan_encoding
 from skillpm.flows.session.cleanup import clean_up
 from skillpm.flows.session.session import Session
 from skillpm.spec.digests import Digest
@@ -55,6 +56,7 @@ def pack(
     clean_up(session)
     check_output(request.path)
     models = pair_models(session, request)
+    plan_encoding(session, models, scheme, attach)
     attachments = collect_attachments(session, models, attach)
     with scratch(session.home, "pack") as folder, disk_errors(folder):
         settled = settle_scheme(session, models, attachments, scheme, folder)

@@ -8,7 +8,7 @@ from typing import Any
 from skillpm.adapters.adapter import Adapter, holds_adapter, holds_model, open_adapter
 from skillpm.adapters.config import CONFIG as ADAPTER
 from skillpm.adapters.experts import ExpertSum
-from skillpm.adapters.fit import KnownNames, fit, merge_keys
+from skillpm.adapters.fit import FittedAdapter, KnownNames, fit, merge_keys
 from skillpm.architecture.ask import ask_facts
 from skillpm.architecture.entries import TIE
 from skillpm.checkpoint.model import CONFIG, Checkpoint
@@ -92,6 +92,24 @@ def open_tuned(session: Session, found: Checkpoint | Adapter, reference: Referen
 
 
 def _apply_adapter(session: Session, adapter: Adapter, reference: Reference) -> TunedModel:
+    fitted = fit_adapter(session, adapter, reference)
+    named = check_named_base(session, adapter, reference, fitted.adapted)
+    for note in fitted.notes:
+        session.say(f"note: {note}")
+    identity = _identify(session, reference.identity, fitted.adapted)
+    if identity.leaves == reference.identity.leaves:
+        raise unchanged_error(adapter)
+    return adapted_model(adapter, reference, fitted, identity, named)
+
+
+def fit_adapter(
+    session: Session, adapter: Adapter, reference: Reference, *, keep: bool = True
+) -> FittedAdapter:
+    """Match an adapter with the reference; computes no tensor.
+
+    `keep` saves in the home what the model class answers. Raises `GraftError` if the adapter cannot
+    be applied exactly.
+    """
     text = reference.files(CONFIG)
     config = json.parse_object(text, f"the base's `{CONFIG}`", foreign=True) if text else {}
     if config.get("quantization_config"):
@@ -100,22 +118,31 @@ def _apply_adapter(session: Session, adapter: Adapter, reference: Reference) -> 
             "weights is unknown",
             hint="use the base in full precision",
         )
-    layout = ask_layout(adapter, reference.source, text, home=session.home)
-    fitted = fit(adapter, reference.source, config, known=layout or _known_names(adapter, config))
-    named = check_named_base(session, adapter, reference, fitted.adapted)
-    for note in fitted.notes:
-        session.say(f"note: {note}")
-    identity = _identify(session, reference.identity, fitted.adapted)
-    if identity.leaves == reference.identity.leaves:
-        raise GraftError(
-            f"`{adapter.path}` changes no tensor of its base: there is nothing to pack",
-            hint="check that the adapter was trained: a new LoRA is zero and changes nothing",
-        )
+    layout = ask_layout(adapter, reference.source, text, home=session.home, keep=keep)
+    return fit(adapter, reference.source, config, known=layout or _known_names(adapter, config))
+
+
+def adapted_model(
+    adapter: Adapter,
+    reference: Reference,
+    fitted: FittedAdapter,
+    identity: Identity,
+    named: str | None,
+) -> TunedModel:
+    """The tuned model that an adapter gives; `named` is the base that the adapter names."""
     files = _files(adapter, reference.files, dict(fitted.config))
     settings = _settings(adapter, fitted.adapted)
     method = _METHODS[adapter.config.use_dora]
     applied = AppliedAdapter(fitted.adapted, settings, method, named)
     return TunedModel(fitted.adapted, identity, files, adapter.path, applied)
+
+
+def unchanged_error(adapter: Adapter) -> GraftError:
+    """The error for an adapter that changes nothing."""
+    return GraftError(
+        f"`{adapter.path}` changes no tensor of its base: there is nothing to pack",
+        hint="check that the adapter was trained: a new LoRA is zero and changes nothing",
+    )
 
 
 def _known_names(adapter: Adapter, config: Mapping[str, Any]) -> KnownNames:

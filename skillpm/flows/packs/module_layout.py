@@ -31,12 +31,12 @@ def has_transformers() -> bool:
 
 
 def ask_layout(
-    adapter: Adapter, base: Source, config: bytes | None, *, home: Path
+    adapter: Adapter, base: Source, config: bytes | None, *, home: Path, keep: bool = True
 ) -> ModelLayout | None:
     """The layout of the model that an adapter is applied to; None if its class is not available.
 
-    An answer is kept in the cache of the skillpm home. Raises `GraftError` if the adapter cannot be
-    interpreted without the class.
+    An answer is kept in the cache of the skillpm home, unless `keep` is false. Raises `GraftError`
+    if the adapter cannot be interpreted without the class.
     """
     reason = "`transformers` is not installed" if not has_transformers() else "no `config.json`"
     if config is not None and has_transformers():
@@ -48,7 +48,7 @@ def ask_layout(
             "resized": bool(adapter.keys.dense),
         }
         try:
-            return _cached_layout(config, base, asked, home)
+            return _cached_layout(config, base, asked, home, keep=keep)
         except ForeignWorkError as problem:
             reason = str(problem)
     if adapter.config.target_parameters:
@@ -61,13 +61,14 @@ def ask_layout(
 
 
 def _cached_layout(
-    config: bytes, base: Source, asked: Mapping[str, Any], home: Path
+    config: bytes, base: Source, asked: Mapping[str, Any], home: Path, *, keep: bool
 ) -> ModelLayout:
     cached = CachedLayout.of(home, config, base.specs, asked)
     layout = cached.get()
     if layout is None:
         layout = foreign_files().layout(config, base.specs, asked)
-        cached.put(layout)
+        if keep:
+            cached.put(layout)
     return layout
 
 

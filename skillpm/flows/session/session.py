@@ -12,7 +12,7 @@ from skillpm.checkpoint.model import Checkpoint, VerifiedCheckpoint, open_checkp
 from skillpm.environment.project import ProjectFolder
 from skillpm.files.ownership import is_owner_only
 from skillpm.index.protocol import Index
-from skillpm.parallel import Advance
+from skillpm.parallel import Advance, PlannedStage, no_plan
 from skillpm.resolver.deadline import NO_DEADLINE, Deadline
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.lockfile import LockedSkill, Lockfile
@@ -48,7 +48,8 @@ class Session:
     registry. `start_deadline` starts the time limit of a resolution when it is called.
     `verify_packs` verifies packs for `install`; it is injected because it imports the tensor
     libraries. `survey` compares the router signatures of a lock. `confirm` asks the user a
-    yes-or-no question; it returns None if there is no terminal to ask on.
+    yes-or-no question; it returns None if there is no terminal to ask on. `plan` names the stages
+    that follow, for one progress bar over all of them.
     """
 
     home: Path
@@ -69,6 +70,7 @@ class Session:
     verify_packs: "PackVerifier | None" = None
     survey: Callable[[Store, Lockfile], SignatureSurvey] = lambda _store, _lock: SignatureSurvey()
     confirm: Callable[[str], bool | None] = lambda _question: None
+    plan: Callable[[Sequence[PlannedStage]], None] = no_plan
 
     @cached_property
     def store(self) -> Store:

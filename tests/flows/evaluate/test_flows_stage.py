@@ -14,6 +14,7 @@ from tiny_learners import LETTERS, MATH_PROBES, Learners, write_probes
 from tiny_models import copy_model, rewrite
 from transformers import AutoModel, LlamaConfig, RobertaConfig, XGLMConfig
 
+from skillpm.api.callbacks import Callbacks
 from skillpm.api.options import Options
 from skillpm.api.session import open_session
 from skillpm.archive.reader import open_pack
@@ -36,9 +37,7 @@ from skillpm.spec.names import SkillName
 def session(world: World) -> Iterator[Session]:
     """A session in this project."""
     with ExitStack() as closing:
-        yield open_session(
-            Options(folder=world.project), closing.callback, progress=lambda *_: lambda _: None
-        )
+        yield open_session(Options(folder=world.project), closing.callback)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +151,8 @@ def test_guard_probe_and_tune_report_their_progress(world: World, learners: Lear
     def stages_during(run: Callable[[Session], object]) -> list[list[Any]]:
         watched, options = Watched(), Options(folder=world.project)
         with ExitStack() as closing:
-            run(open_session(options, closing.callback, progress=watched.start))
+            callbacks = Callbacks(progress=watched.start)
+            run(open_session(options, closing.callback, callbacks=callbacks))
         return [one for one in watched.stages if one[0] != "hashing base"]
 
     request = InstallRequest(files=(open_pack(math),), guard=partial(guard, device="cpu"))

@@ -1,0 +1,181 @@
+"""How long a calibration takes on this machine: from the operations of a model and their speed.
+
+A token costs 2 operations for each parameter forward and 4 backward (Kaplan et al. 2020, arXiv
+2001.08361, section 2.1). Of a causal LM, weights need no gradient, which saves half of the backward
+pass; each token costs the products δ δᵀ and x xᵀ of each layer, and its answer costs time for each
+word of the vocabulary. Of an encoder, each batch costs the products g gᵀ and gᵀ g of each gradient.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer
+
+from skillpm.calibration.fisher import WIDEST
+from skillpm.delta.encoding.torch_device import torch_threads
+from skillpm.errors import GraftError
+from skillpm.running.folder import checked_config, is_causal, is_too_large, not_runnable
+from skillpm.running.runner import BATCH, TOKENS
+
+_SIDE, _TIMES = 1024, 3
+_ROWS = 64
+"""Rows of a matrix product and of answers that are timed."""
+_SAMPLE = 1 << 18
+"""The characters of the texts whose tokens are counted."""
+FORWARD, BACKWARD = 2, 4
+_LOGITS = 6
+"""Arrays of a batch's logits in float32 that are in memory at once, with their gradients."""
+
+
+@dataclass(frozen=True)
+class MachineSpeed:
+    """Operations per second of a matrix product, and seconds for an answer's word."""
+
+    operations: float
+    forward_word: float
+    training_word: float
+
+    @classmethod
+    def measure(cls, vocabulary: int) -> "MachineSpeed":
+        """Time a matrix product, and the answers of a few tokens, in processor seconds."""
+        left, right = torch.randn(_SIDE, _SIDE), torch.randn(_SIDE, _SIDE)
+        logits = torch.randn(_ROWS, vocabulary, requires_grad=True)
+        with torch_threads(1):
+            seconds = min(_seconds(lambda: left @ right) for _ in range(_TIMES))
+            with torch.no_grad():
+                forward = min(_seconds(lambda: _compare(logits)) for _ in range(_TIMES))
+            training = min(_seconds(lambda: _train(logits)) for _ in range(_TIMES))
+        words = _ROWS * vocabulary
+        return cls(2 * _SIDE**3 / seconds, forward / words, training / words)
+
+
+def _seconds(run: Any) -> float:
+    started = time.thread_time()
+    run()
+    return time.thread_time() - started
+
+
+def _compare(logits: torch.Tensor) -> float:
+    """What the divergence of an answer from another one takes."""
+    answer = torch.log_softmax(logits, dim=-1)
+    reference = answer.half().float()
+    return float((reference.exp() * (reference - answer)).sum())
+
+
+def _train(logits: torch.Tensor) -> None:
+    """What sampled labels and their gradient take."""
+    answer = torch.log_softmax(logits, dim=-1)
+    labels = torch.multinomial(answer.detach().exp(), 1)
+    (-answer.gather(1, labels).sum()).backward()
+
+
+@dataclass(frozen=True)
+class ModelRun:
+    """What runs: the shapes of matrices that a token passes, and of those that get a gradient.
+
+    `embedding` is the number of parameters that a token only looks up.
+    """
+
+    shapes: tuple[tuple[int, ...], ...]
+    changed: tuple[tuple[int, ...], ...]
+    vocabulary: int
+    causal: bool
+    streamed: bool
+
+    def training_seconds(self, speed: MachineSpeed, tokens: int) -> float:
+        """The seconds to gather Fisher factors over some tokens."""
+        backward = BACKWARD // 2 if self.causal else BACKWARD
+        passes = FORWARD + backward + (FORWARD if self.streamed else 0)
+        batches = max(1, -(-tokens // (BATCH * TOKENS)))
+        products = (
+            2 * tokens * sum(map(_factors, self.changed))
+            if self.causal
+            else batches * sum(map(_outer, self.changed))
+        )
+        operations = passes * self._parameters * tokens + products
+        words = tokens * self.vocabulary if self.causal else 0
+        return operations / speed.operations + words * speed.training_word
+
+    def forward_seconds(self, speed: MachineSpeed, tokens: int) -> float:
+        """The seconds to answer some tokens and to compare the answers."""
+        words = tokens * self.vocabulary if self.causal else 0
+        operations = FORWARD * self._parameters * tokens
+        return operations / speed.operations + words * speed.forward_word
+
+    @property
+    def _parameters(self) -> int:
+        return sum(prod(shape) for shape in self.shapes if len(shape) > 1)
+
+    def memory_bytes(self, weights: int, layers: int) -> int:
+        """The memory of the model in float32, a gradient or the answers, and Fisher factors.
+
+        `weights` is the number of all parameters. Of a streamed model, one of its layers is held.
+        """
+        held = 4 * weights
+        if self.streamed:
+            ends = self.vocabulary * min(self.shapes[0], default=0) * 2
+            held = 4 * (ends + 2 * weights // max(1, layers))
+        work = max((prod(shape) for shape in self.shapes), default=0)
+        if self.causal:  # one sequence at a time, and no gradient of a weight
+            work = _LOGITS * TOKENS * self.vocabulary
+        return held + 4 * work + 4 * sum(map(_factors, self.changed))
+
+
+def _outer(shape: tuple[int, ...]) -> int:
+    """The operations of the products g gᵀ and gᵀ g."""
+    rows, columns = shape[0], prod(shape[1:])
+    if len(shape) == 1:
+        return rows
+    entries = rows * columns
+    return sum(2 * entries * (side if side <= WIDEST else 1) for side in (rows, columns))
+
+
+def _factors(shape: tuple[int, ...]) -> int:
+    """The entries of both Fisher factors."""
+    sides = (shape[0], prod(shape[1:])) if len(shape) > 1 else (shape[0],)
+    return sum(side * side if side <= WIDEST else side for side in sides)
+
+
+@dataclass(frozen=True)
+class TextLength:
+    """A model's config facts, and the tokens of a calibration text."""
+
+    tokens: int
+    vocabulary: int
+    causal: bool
+    streamed: bool
+    layers: int
+
+    @classmethod
+    def of(cls, folder: Path, texts: Iterable[str], device: str) -> "TextLength":
+        """Count tokens in a sample of the texts.
+
+        Raises `GraftError` if no tokenizer can be loaded.
+        """
+        config = checked_config(folder)
+        try:
+            tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        except (OSError, ValueError, KeyError) as problem:
+            hint = "a model folder needs config.json and the tokenizer's files"
+            raise not_runnable(folder, problem, hint) from problem
+        if config.is_encoder_decoder:
+            raise GraftError(f"`{folder}` is an encoder-decoder, which cannot be run yet")
+        whole = list(texts)
+        seen, characters = 0, 0
+        for text in whole:
+            seen += len(tokenizer(text, truncation=False)["input_ids"])
+            characters += len(text)
+            if characters >= _SAMPLE:
+                break
+        every = sum(map(len, whole))
+        causal = is_causal(config)
+        streamed = causal and device == "cpu" and is_too_large(config, folder)
+        text_config = config.get_text_config()
+        vocabulary = int(getattr(text_config, "vocab_size", 0) or 0)
+        layers = int(getattr(text_config, "num_hidden_layers", 1) or 1)
+        return cls(round(seen * every / max(1, characters)), vocabulary, causal, streamed, layers)
