@@ -13,6 +13,7 @@ float64.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -189,7 +190,11 @@ class LowRankDecoder:
         self.update = _read(spec, reader, settings)
         self._width = setting(settings, "width", 1, _WIDTH_LIMIT)
         self._depth = setting(settings, "depth", 1, 2)
-        self._applied = AppliedUpdate(spec, self.update, width=self._width, depth=self._depth)
+
+    @cached_property
+    def _applied(self) -> AppliedUpdate:
+        """The update, ready to be multiplied. Raises `IntegrityError` if that is not exact."""
+        return AppliedUpdate(self._spec, self.update, width=self._width, depth=self._depth)
 
     def applies(self, update: Update) -> bool:
         """Whether the decoder computes what `AppliedUpdate.fitting` does with this update."""
