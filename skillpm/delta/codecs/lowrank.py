@@ -13,7 +13,6 @@ float64.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -190,11 +189,18 @@ class LowRankDecoder:
         self.update = _read(spec, reader, settings)
         self._width = setting(settings, "width", 1, _WIDTH_LIMIT)
         self._depth = setting(settings, "depth", 1, 2)
+        self._prepared: AppliedUpdate | None = None
 
-    @cached_property
+    @property
     def _applied(self) -> AppliedUpdate:
-        """The update, ready to be multiplied. Raises `IntegrityError` if that is not exact."""
-        return AppliedUpdate(self._spec, self.update, width=self._width, depth=self._depth)
+        """The update, prepared when it is first multiplied.
+
+        Raises `IntegrityError` if the product would not be exact.
+        """
+        if self._prepared is None:
+            slices = {"width": self._width, "depth": self._depth}
+            self._prepared = AppliedUpdate(self._spec, self.update, **slices)
+        return self._prepared
 
     def applies(self, update: Update) -> bool:
         """Whether the decoder computes what `AppliedUpdate.fitting` does with this update."""

@@ -56,9 +56,7 @@ def _frame(data: bytes | memoryview, strategy: int) -> bytes:
 
 
 class _KeptCompressors(threading.local):
-    """The compressors of a thread for small data, by size and strategy: making one costs more
-    than a small frame.
-    """
+    """The compressors of a thread, by size and strategy; each costs more than a small frame."""
 
     def __init__(self) -> None:
         self.compressors: dict[tuple[int, int], zstandard.ZstdCompressor] = {}

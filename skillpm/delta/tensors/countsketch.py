@@ -21,12 +21,13 @@ from skillpm.spec.overlap import BUCKETS
 
 BLOCK = 1 << 16
 _TAG = b"skillpm.sketch.v1\0"
+_COUNTERS = [number.to_bytes(8, "little") for number in range(BLOCK // 256)]
 
 
 def _bits(seed: bytes, count: int) -> Floats:
     """Return `count` signs, +1 or -1: the bits of SHA-256(seed, counter)."""
-    blocks = range(-(-count // 256))
-    data = b"".join(hashlib.sha256(seed + n.to_bytes(8, "little")).digest() for n in blocks)
+    counters = _COUNTERS[: -(-count // 256)]
+    data = b"".join([hashlib.sha256(seed + counter).digest() for counter in counters])
     bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8), count=count)
     return 1.0 - 2.0 * bits.astype(np.float64)
 

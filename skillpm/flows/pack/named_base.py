@@ -44,7 +44,10 @@ def check_named_base(
 def _check_same(
     session: Session, adapter: Adapter, reference: Reference, adapted: Adapted, model: Checkpoint
 ) -> None:
-    if _files(model) == _files(reference.base):
+    same_files = _files(model) == _files(reference.base)
+    if same_files and not reference.layered_on:
+        return
+    if same_files:
         named = reference.base.identity
     else:
         named = session.identify(model, "hashing the adapter's base", cached=False)
