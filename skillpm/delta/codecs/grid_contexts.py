@@ -29,10 +29,14 @@ from skillpm.delta.codecs.shared.classes import (
 from skillpm.delta.codecs.shared.coded import Sections, decode_classes, join, naming, narrow
 from skillpm.delta.coding.integers import (
     CONTEXTS,
-    decode_integers,
+    Folded,
+    decode_folded,
     encode_integers,
     integer_bits,
+    unfold,
 )
+from skillpm.delta.kernels import grid as kernels
+from skillpm.delta.kernels.choice import compiled
 from skillpm.delta.tensors.words import Bytes, Words, chunk_spans
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
@@ -57,6 +61,12 @@ class Octaves:
 
     def contexts(self, classes: Contexts, exponents: Bytes) -> Contexts:
         """Return the contexts [n] of entries with these classes [n] and exponents [n]."""
+        if compiled(classes.size):
+            combined = classes.copy()
+            kernels.octave_contexts(
+                exponents, self.anchor, self.floor, self.cells, CONTEXTS // self.cells, combined
+            )
+            return combined
         octaves = np.minimum(exponents, np.uint8(self.anchor))
         np.subtract(np.uint8(self.anchor), octaves, out=octaves)
         np.minimum(octaves, np.uint8(CONTEXTS // self.cells - 1), out=octaves)
@@ -180,7 +190,11 @@ class GridCodes:
 
     def chunk(self, number: int, reference: Words | None) -> Narrow:
         """Return the integers [n] of a chunk, from the reference's words [n] if they are needed."""
+        return narrow(unfold(self.folded(number, reference)))
+
+    def folded(self, number: int, reference: Words | None) -> Folded | Bytes:
+        """Return what `chunk` does, folded; as uint8 if all values are small."""
         exponents = None if reference is None else exponents_of(reference, self._spec.dtype)
         contexts = self._contexts.of(self._spans[number], self._width, exponents)
         with naming(self._what):
-            return narrow(decode_integers(self._streams[number], contexts))
+            return decode_folded(self._streams[number], contexts)
