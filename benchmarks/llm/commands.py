@@ -65,9 +65,13 @@ class Walk:
         empty_home(self.home)
 
     def pack(self, file: Path, *options: str, workers: int) -> Cost:
-        """Pack the tuned model into `file`."""
+        """Pack the tuned model into `file`, with an empty home."""
         self.forget()
         file.unlink(missing_ok=True)
+        return self.pack_here(file, *options, workers=workers)
+
+    def pack_here(self, file: Path, *options: str, workers: int) -> Cost:
+        """Pack the tuned model into `file`, which does not exist, with the home as it is."""
         named = ("--name", "acme/llm", "--version", "1.0.0", "-o", str(file))
         ran = self.skillpm(
             "pack", str(self.base), str(self.tuned), *named, *options, workers=workers

@@ -44,7 +44,8 @@ def run(*command: str, cwd: Path | None = None, home: Path | None = None) -> Ran
     The kernel includes the parent's peak in a child's peak, so benchmarks that report memory keep
     their own process small and make their data in another process.
     """
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("SKILLPM_")}
+    left_out = ("SKILLPM_", "PYTHONDONTWRITEBYTECODE")  # an installed skillpm is compiled
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(left_out)}
     environment = {**kept, "SKILLPM_HOME": str(home)} if home else kept
     started = time.perf_counter()
     process = subprocess.Popen(

@@ -1,6 +1,7 @@
 """Compute the identity of a model: hash all tensors in parallel, with a cache by file."""
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def _name(key: FileKey) -> str:
     return f"{Digest.of(json.canonical(list(key))).hex}.json"
 
 
-def identify(
+def identify(  # noqa: PLR0913 - keyword options
     model: Checkpoint,
     cache: LeafCache | None = None,
     *,
@@ -68,12 +69,15 @@ def identify(
     now_ns: int = 0,
     workers: int = 2,
     advance: Advance = no_advance,
+    leaves: Mapping[str, Digest] | None = None,
 ) -> Identity:
     """The identity of a model. Costs one read and SHA-256 of the files that are not in the cache.
 
-    A cache that is not `trusted` is not read, and its entries are replaced.
+    A cache that is not `trusted` is not read, and its entries are replaced. `leaves` are those of
+    tensors that were hashed since `now_ns`; they are not read again.
     """
-    leaves: dict[str, Digest] = {}
+    before = leaves or {}
+    leaves = {}
     with thread_pool(workers) as pool:
         for shard in model.shards.values():
             key = shard.file.key()
@@ -83,9 +87,11 @@ def identify(
                 leaves |= known
                 advance(shard.header.data_bytes)
                 continue
-            groups = batches(names, lambda name: model.specs[name].nbytes)
+            waiting = [name for name in names if name not in before]
+            groups = batches(waiting, lambda name: model.specs[name].nbytes)
             hashed = map_batches(pool, lambda name: _leaf(model, name, advance), groups)
-            fresh = dict(zip(names, hashed, strict=True))
+            new = dict(zip(waiting, hashed, strict=True))
+            fresh = {name: before[name] if name in before else new[name] for name in names}
             leaves |= fresh
             if cache and _settled(shard, key, now_ns):
                 cache.put(key, fresh)

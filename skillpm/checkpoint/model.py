@@ -1,7 +1,8 @@
 """Open a model: a folder, as transformers reads it, or one safetensors file."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -142,19 +143,46 @@ class Checkpoint:
 
 @dataclass
 class VerifiedCheckpoint(Checkpoint):
-    """A model whose leaves are known: each tensor is hashed as it is read (law 5).
+    """A model that is hashed as it is read (law 5). A tensor keeps the leaf that it has first.
 
     Reading raises `IntegrityError` after the last bytes of a tensor that has changed since.
     """
 
-    identity: Identity = field(kw_only=True)
+    _leaves: dict[str, Digest] = field(kw_only=True, repr=False)
+    _identify: Callable[[Mapping[str, Digest]], Identity] = field(kw_only=True, repr=False)
 
     @classmethod
     def of(cls, model: Checkpoint, identity: Identity) -> Self:
         """The model, held to this identity."""
         return cls(
-            model.path, model.folder, model.shards, model.index, model.index_name, identity=identity
-        )
+            model.path, model.folder, model.shards, model.index, model.index_name,
+            _leaves=dict(identity.leaves), _identify=lambda _leaves: identity,
+        )  # fmt: skip
+
+    @classmethod
+    def first_read(
+        cls, model: Checkpoint, identify: Callable[[Mapping[str, Digest]], Identity]
+    ) -> Self:
+        """The model, held to the leaves of its first read, so that one read can do all the work.
+
+        `identify` hashes the tensors that were not read before `identity` is asked for. Its
+        argument are the leaves of the others.
+        """
+        return cls(
+            model.path, model.folder, model.shards, model.index, model.index_name,
+            _leaves={}, _identify=identify,
+        )  # fmt: skip
+
+    @cached_property
+    def identity(self) -> Identity:
+        """The identity of the model. After `first_read`, costs a read of the tensors not yet read.
+
+        Raises the errors of reading.
+        """
+        identity = self._identify(dict(self._leaves))
+        for name, leaf in identity.leaves.items():
+            self.check_leaf(name, self._leaves.setdefault(name, leaf), leaf)
+        return identity
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """The tensor's bytes in pieces of 2^20 words, hashed on the way."""
@@ -163,7 +191,8 @@ class VerifiedCheckpoint(Checkpoint):
         for data in self.raw_chunks(name):
             hasher.update(data)
             yield data
-        self.check_leaf(name, self.identity.leaves[name], hasher.digest())
+        leaf = hasher.digest()
+        self.check_leaf(name, self._leaves.setdefault(name, leaf), leaf)
 
 
 def open_checkpoint(path: Path) -> Checkpoint:

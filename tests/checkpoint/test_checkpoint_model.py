@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from skillpm.checkpoint.leaves import identify
 from skillpm.checkpoint.model import VerifiedCheckpoint, open_checkpoint, read_small
 from skillpm.delta.tensors.ports import CHUNK
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
+from skillpm.spec.digests import Digest
+from skillpm.spec.merkle import Identity
 
 A: Tensors = {"a": ("F32", [2], b"abcdefgh")}
 B: Tensors = {"b": ("U8", [3], b"xyz")}
@@ -224,6 +227,31 @@ def test_model_changed_after_identification_is_an_integrity_error(tmp_path: Path
     )
     with pytest.raises(IntegrityError, match="has changed"):
         list(VerifiedCheckpoint.of(other, identity).chunks("a"))
+
+
+def test_checkpoint_is_held_to_its_first_read(tmp_path: Path) -> None:
+    path = write_file(tmp_path / "m.safetensors", {**A, "b": ("U8", [2], b"xy")})
+    model = open_checkpoint(path)
+    asked: list[dict[str, Digest]] = []
+
+    def rest(leaves: Mapping[str, Digest]) -> Identity:
+        asked.append(dict(leaves))
+        return identify(model, leaves=leaves)
+
+    read = VerifiedCheckpoint.first_read(model, rest)
+    assert b"".join(read.chunks("a")) == A["a"][2]
+    assert read.identity == identify(model) == read.identity
+    assert asked == [{"a": identify(model).leaves["a"]}]
+
+
+def test_tensor_that_changes_after_its_first_read_is_an_integrity_error(tmp_path: Path) -> None:
+    path = write_file(tmp_path / "m.safetensors", {**A, "b": ("U8", [2], b"xy")})
+    model = open_checkpoint(path)
+    read = VerifiedCheckpoint.first_read(model, lambda leaves: identify(model, leaves=leaves))
+    list(read.chunks("a"))
+    path.write_bytes(path.read_bytes().replace(A["a"][2], bytes(len(A["a"][2]))))
+    with pytest.raises(IntegrityError, match="has changed"):
+        list(read.chunks("a"))
 
 
 def test_small_files_exclude_weights_and_hidden_files(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ Error: measured by the encoder. Decoding is elementwise float64, with one roundi
 3b).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 
 from skillpm.delta.codecs.grid_contexts import GridCodes, encode_codes
 from skillpm.delta.codecs.shared.boxes import Box, flat_of
-from skillpm.delta.codecs.shared.classes import Narrow
+from skillpm.delta.codecs.shared.classes import Codes, Narrow
 from skillpm.delta.codecs.shared.coded import Sections, join, narrow
 from skillpm.delta.codecs.shared.delta_decoder import ReferenceDecoder
 from skillpm.delta.codecs.shared.estimate import matrix_bits, scale_bits
@@ -31,7 +31,10 @@ from skillpm.delta.codecs.shared.parts import (
 )
 from skillpm.delta.codecs.shared.protocol import Codec
 from skillpm.delta.codecs.shared.scales import Logs
+from skillpm.delta.coding.integers import Folded, unfold
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
+from skillpm.delta.kernels import grid as kernels
+from skillpm.delta.kernels.choice import compiled
 from skillpm.delta.tensors.rounding import Floats
 from skillpm.delta.tensors.words import Bytes, Words, chunk_spans
 from skillpm.errors import IntegrityError
@@ -40,6 +43,10 @@ from skillpm.spec.dtypes import TensorSpec
 NAME = "grid"
 LEVELS = 4
 """The magnitudes that have a centroid."""
+_PIECE = 1 << 16
+_NO_SCALES = np.zeros(0)
+_CODE_OF_FOLDED = unfold(np.arange(256, dtype=np.uint32)).astype(np.int8).view(np.uint8)
+"""The integer that each folded integer stands for, as an int8 seen as uint8."""
 
 
 @dataclass(frozen=True)
@@ -111,16 +118,21 @@ def _table(levels: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class _Values:
-    """Maps integers to entries; the decoder and `decoded_delta` share it."""
+    """Maps integers to entries; the decoder and `decoded_delta` share it.
+
+    `table` [256] is indexed by an int8 as uint8, `by_folded` [256] by a folded integer.
+    """
 
     levels: Floats
     table: Floats
+    by_folded: Floats
     rows: Floats | None
     columns: Floats | None
 
     @classmethod
     def of(cls, levels: Floats, rows: Floats | None, columns: Floats | None) -> "_Values":
-        return cls(levels, _table(levels), rows, columns)
+        table = _table(levels)
+        return cls(levels, table, table[_CODE_OF_FOLDED], rows, columns)
 
     def block(self, codes: Narrow, box: Box) -> Floats:
         """Return the entries of a box: level · column, then · row, each product rounded once."""
@@ -157,12 +169,48 @@ class DecodedGrid:
     def chunk(self, number: int, reference: Words | None) -> Floats:
         """Decode the entries [n] of a chunk, from the reference's words [n] if they are needed."""
         start, stop = self._spans[number]
-        codes = self._codes.chunk(number, reference)
+        folded = self._codes.folded(number, reference)
+        if not _is_compiled(folded):
+            return self._flat(unfold(folded), start)
+        flat = np.empty(stop - start)
+        self._fill(folded, start, flat)
+        return flat
+
+    def pieces(self, number: int, reference: Words | None) -> Iterator[tuple[int, Floats]]:
+        """Yield `chunk` in pieces that fit a core's cache: the position in the chunk, the entries.
+
+        The next piece overwrites the entries.
+        """
+        start, stop = self._spans[number]
+        folded = self._codes.folded(number, reference)
+        if not _is_compiled(folded):
+            yield 0, self._flat(unfold(folded), start)
+            return
+        room = np.empty(min(_PIECE, stop - start))
+        for at in range(0, stop - start, _PIECE):
+            piece = folded[at : at + _PIECE]
+            self._fill(piece, start + at, room[: piece.size])
+            yield at, room[: piece.size]
+
+    def _flat(self, codes: Codes, start: int) -> Floats:
+        small = narrow(codes)
 
         def block(box: Box) -> Floats:
-            return self._values.block(codes[box.start - start : box.stop - start], box)
+            return self._values.block(small[box.start - start : box.stop - start], box)
 
-        return flat_of(start, stop, self._width, block)
+        return flat_of(start, start + codes.size, self._width, block)
+
+    def _fill(self, folded: Folded | Bytes, start: int, out: Floats) -> None:
+        values = self._values
+        rows, columns = (
+            _NO_SCALES if scales is None else scales for scales in (values.rows, values.columns)
+        )
+        kernels.entries(folded, values.by_folded, rows, columns, start, self._width, out)
+
+
+def _is_compiled(folded: Folded | Bytes) -> bool:
+    """Whether a kernel maps these integers to entries."""
+    return folded.dtype == np.uint8 and compiled(folded.size)
 
 
 def _read_levels(data: bytes, what: str) -> Floats:
@@ -191,6 +239,9 @@ class GridDecoder(ReferenceDecoder):
 
     def _delta(self, chunk: int, reference: Words | None) -> Floats:
         return self._grid.chunk(chunk, reference)
+
+    def _pieces(self, chunk: int, reference: Words) -> Iterator[tuple[int, Floats]]:
+        return self._grid.pieces(chunk, reference)
 
 
 CODEC = Codec(NAME, GridDecoder)

@@ -27,9 +27,11 @@ from skillpm.delta.codecs.shared.classes import (
 from skillpm.delta.codecs.shared.coded import Sections, decode_classes, join, naming, narrow
 from skillpm.delta.codecs.shared.octaves import Octaves, upper_end
 from skillpm.delta.coding.integers import (
-    decode_integers,
+    Folded,
+    decode_folded,
     encode_integers,
     integer_bits,
+    unfold,
 )
 from skillpm.delta.tensors.words import Bytes, Words, chunk_spans
 from skillpm.spec.dtypes import TensorSpec
@@ -132,7 +134,11 @@ class GridCodes:
 
     def chunk(self, number: int, reference: Words | None) -> Narrow:
         """Return the integers [n] of a chunk, from the reference's words [n] if they are needed."""
+        return narrow(unfold(self.folded(number, reference)))
+
+    def folded(self, number: int, reference: Words | None) -> Folded | Bytes:
+        """Return what `chunk` does, folded; as uint8 if all values are small."""
         exponents = None if reference is None else exponents_of(reference, self._spec.dtype)
         contexts = self._contexts.of(self._spans[number], self._width, exponents)
         with naming(self._what):
-            return narrow(decode_integers(self._streams[number], contexts))
+            return decode_folded(self._streams[number], contexts)

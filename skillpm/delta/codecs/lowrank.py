@@ -189,7 +189,18 @@ class LowRankDecoder:
         self.update = _read(spec, reader, settings)
         self._width = setting(settings, "width", 1, _WIDTH_LIMIT)
         self._depth = setting(settings, "depth", 1, 2)
-        self._applied = AppliedUpdate(spec, self.update, width=self._width, depth=self._depth)
+        self._prepared: AppliedUpdate | None = None
+
+    @property
+    def _applied(self) -> AppliedUpdate:
+        """The update, prepared when it is first multiplied.
+
+        Raises `IntegrityError` if the product would not be exact.
+        """
+        if self._prepared is None:
+            slices = {"width": self._width, "depth": self._depth}
+            self._prepared = AppliedUpdate(self._spec, self.update, **slices)
+        return self._prepared
 
     def applies(self, update: Update) -> bool:
         """Whether the decoder computes what `AppliedUpdate.fitting` does with this update."""

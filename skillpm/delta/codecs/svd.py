@@ -21,9 +21,10 @@ import numpy.typing as npt
 from skillpm.delta.codecs.shared.base import setting, whole_numbers
 from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
 from skillpm.delta.codecs.shared.forms import FloatFactors
-from skillpm.delta.codecs.shared.products import EXPONENT_LIMIT, Product, fit_exponents
+from skillpm.delta.codecs.shared.products import EXPONENT_LIMIT, Product, fit_tops, tops_of
 from skillpm.delta.codecs.shared.protocol import Codec
 from skillpm.delta.codecs.shared.quantise import (
+    BATCH,
     Quantised,
     dequantise,
     group_count,
@@ -87,8 +88,7 @@ def encode(
     for part in columns:
         span = slice(start, start + part.count)
         left, right = (
-            quantise(rows[span].astype(np.float64), part.bits, group)
-            for rows in (factors.left.T, factors.right)
+            quantise(rows[span], part.bits, group) for rows in (factors.left.T, factors.right)
         )
         groups.append(ColumnGroup(part, left, right))
         start += part.count
@@ -107,8 +107,7 @@ def write(
     right = _write_side(
         spec.name, "v", [(block.columns, block.right) for block in groups], group, writer
     )
-    left *= narrow.astype(np.float64)[:, None]
-    exponents = fit_exponents(left, right)
+    exponents = fit_tops(left * narrow.astype(np.float64), right)
     record = Record(
         NAME,
         {
@@ -129,12 +128,21 @@ def _write_side(
     group: int,
     writer: PayloadWriter,
 ) -> Floats:
-    """Write the blocks of one factor; return the factor [r, length] as the decoder will read it."""
+    """Write the blocks of one factor; return the largest magnitude in each column [r].
+
+    The magnitudes are those of the values that the decoder will read.
+    """
     for number, (part, block) in enumerate(blocks):
         writer.put(tensor, f"{side}{number}q", pack_bits(block.codes, part.bits))
         writer.put(tensor, f"{side}{number}s", block.scales.astype("<f2").tobytes())
         writer.put(tensor, f"{side}{number}z", block.zeros.tobytes())
-    return np.concatenate([dequantise(block, group) for _, block in blocks])
+    return np.concatenate([_tops(block, group) for _, block in blocks])
+
+
+def _tops(block: Quantised, group: int) -> Floats:
+    starts = range(0, block.codes.shape[0], BATCH)
+    parts = (block.columns(slice(start, start + BATCH)) for start in starts)
+    return np.concatenate([tops_of(dequantise(part, group)) for part in parts])
 
 
 class SvdDecoder(DeltaDecoder):

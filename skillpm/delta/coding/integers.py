@@ -69,7 +69,11 @@ def decode_integers(data: bytes, contexts: Bytes) -> Ints:
 
     Memory is bounded by the size of `contexts`. Raises `IntegrityError` if the stream is damaged.
     """
-    folded = decode_folded(data, contexts)
+    return unfold(decode_folded(data, contexts))
+
+
+def unfold(folded: Folded | Bytes) -> Ints:
+    """Return the integers [n] of folded values [n]."""
     if folded.dtype == np.uint8:
         return _NUMBERS[folded]
     return _unfold(folded.astype(np.uint32, copy=False))

@@ -1,5 +1,6 @@
 """Parts of a payload: raw bytes, or one zstd frame if that is smaller."""
 
+import threading
 from collections.abc import Mapping, Sequence
 
 import zstandard
@@ -15,6 +16,8 @@ _LEAST_BLOCK = 1 << 11
 _WORTH = 0.98
 """A large part is stored raw unless its sample shrinks at least to this share."""
 _ENTROPY = {"strategy": zstandard.STRATEGY_FAST, "min_match": 7, "hash_log": 6}
+_KEPT_LIMIT = 8
+"""The most compressors that a thread keeps; each takes up to some 100 KB."""
 _STRATEGIES: tuple[dict[str, int], ...] = (_ENTROPY, {})
 """Two parameter sets that write the same format.
 
@@ -31,17 +34,39 @@ def compress(data: bytes | memoryview) -> bytes | None:
     """
     middle = max(0, len(data) - PROBE) // 2
     sample = data[middle : middle + PROBE]
-    sizes = [(len(_frame(sample, strategy)), number) for number, strategy in enumerate(_STRATEGIES)]
-    smallest, number = min(sizes)
-    if len(data) > 4 * PROBE and smallest > _WORTH * PROBE:
+    frames = [_frame(sample, number) for number in range(len(_STRATEGIES))]
+    smallest = min(frames, key=len)
+    if len(data) > 4 * PROBE and len(smallest) > _WORTH * PROBE:
         return None
-    frame = _frame(data, _STRATEGIES[number])
+    is_whole = len(sample) == len(data)
+    frame = smallest if is_whole else _frame(data, frames.index(smallest))
     return frame if len(frame) < len(data) else None
 
 
-def _frame(data: bytes | memoryview, strategy: dict[str, int]) -> bytes:
-    settings = _settings(len(data), strategy)
-    return zstandard.ZstdCompressor(compression_params=settings).compress(data)
+def _frame(data: bytes | memoryview, strategy: int) -> bytes:
+    if len(data) > PROBE:
+        return _compressor(len(data), strategy).compress(data)
+    key = (len(data), strategy)
+    kept = _KEPT.compressors
+    if key not in kept:
+        if len(kept) == _KEPT_LIMIT:
+            kept.clear()
+        kept[key] = _compressor(*key)
+    return kept[key].compress(data)
+
+
+class _KeptCompressors(threading.local):
+    """The compressors of a thread, by size and strategy; each costs more than a small frame."""
+
+    def __init__(self) -> None:
+        self.compressors: dict[tuple[int, int], zstandard.ZstdCompressor] = {}
+
+
+_KEPT = _KeptCompressors()
+
+
+def _compressor(size: int, strategy: int) -> zstandard.ZstdCompressor:
+    return zstandard.ZstdCompressor(compression_params=_settings(size, _STRATEGIES[strategy]))
 
 
 def _settings(size: int, strategy: Mapping[str, int]) -> zstandard.ZstdCompressionParameters:

@@ -6,8 +6,8 @@ the delta that the merging method computes, rounded once to the storage dtype (l
 the delta is Σ wᵢΔᵢ, added in the order of skill names. A composition is a source itself, so a pack
 can be encoded against it (`--over`).
 
-Cost: `sum` streams. Each worker of another method holds the tensor's deltas whole: 8 bytes per
-element for each task vector, and a few arrays more.
+Cost: `sum` streams. Another method reads the task vectors several times; each worker holds them in
+memory if they are small (`merge`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -195,44 +195,49 @@ class Composition:
     def _merged(self, name: str) -> Iterator[Words]:
         """Yield float64(base) plus the merged task vectors, rounded once."""
         spec = self.specs[name]
-        bases = list(reference_chunks(self._base, spec))
-        finite = [is_finite(base, spec.dtype) for base in bases]
+        is_special = any(
+            not is_finite(base, spec.dtype).all() for base in reference_chunks(self._base, spec)
+        )
         vectors = [
-            self._vector(leader, members, spec, finite)
+            self._vector(leader, members, spec, is_special=is_special)
             for leader, members in self.vectors(name).items()
         ]
-        delta = merge(vectors, self.merging, name)
-        for base, (start, stop) in zip(bases, chunk_spans(spec), strict=True):
+        bases = reference_chunks(self._base, spec)
+        for base, delta in zip(bases, merge(vectors, self.merging, name), strict=True):
             with np.errstate(over="ignore", invalid="ignore"):  # `round_sum` raises for both
-                total = to_float64(base, spec.dtype) + delta[start:stop]
+                total = to_float64(base, spec.dtype) + delta
             yield round_sum(base, total, spec.dtype, name)
 
     def _vector(
-        self,
-        leader: SkillName,
-        members: tuple[SkillName, ...],
-        spec: TensorSpec,
-        finite: list[Mask],
-    ) -> Vector:
-        """Return one task vector, whole [n]; zero where the base is NaN or Inf.
+        self, leader: SkillName, members: tuple[SkillName, ...], spec: TensorSpec, *,
+        is_special: bool,
+    ) -> Vector:  # fmt: skip
+        """Return one task vector. Several packs are added up, each at its weight.
 
-        The base's bits stay there. Several packs are added up, each at its weight. Raises
-        `GraftError` for overflow and NaN.
+        `is_special`: the base has NaN or Inf. The vector is zero there, so the base's bits stay.
         """
-        delta = np.empty(word_count(spec))
         weights = [self._applied[skill].weight for skill in members]
         alone = len(members) == 1
-        streams = [self._deltas(skill, spec.name) for skill in members]
-        for keep, span, *parts in zip(finite, chunk_spans(spec), *streams, strict=True):
-            with np.errstate(over="ignore", invalid="ignore"):  # raises for both below
-                total = parts[0] if alone else add_up(np.zeros_like(parts[0]), weights, parts)
-            piece = delta[slice(*span)]
-            piece[:] = np.where(keep, total, 0.0)
-            if not np.isfinite(piece).all():
-                raise GraftError(
-                    f"`{spec.name}` overflows {spec.dtype} or becomes NaN in the graft"
-                )
-        return Vector(str(leader), weights[0] if alone else 1.0, delta)
+
+        def blocks() -> Iterator[Floats]:
+            streams = [self._deltas(skill, spec.name) for skill in members]
+            keeps = self._finite(spec) if is_special else (None for _ in chunk_spans(spec))
+            for keep, *parts in zip(keeps, *streams, strict=True):
+                with np.errstate(over="ignore", invalid="ignore"):  # raises for both below
+                    total = parts[0] if alone else add_up(np.zeros_like(parts[0]), weights, parts)
+                if keep is not None:
+                    total = np.where(keep, total, 0.0)
+                if not np.isfinite(total).all():
+                    raise GraftError(
+                        f"`{spec.name}` overflows {spec.dtype} or becomes NaN in the graft"
+                    )
+                yield total
+
+        return Vector(str(leader), weights[0] if alone else 1.0, word_count(spec), blocks)
+
+    def _finite(self, spec: TensorSpec) -> Iterator[Mask]:
+        """Yield which elements of the base are finite, chunk by chunk."""
+        return (is_finite(base, spec.dtype) for base in reference_chunks(self._base, spec))
 
     def _deltas(self, skill: SkillName, name: str) -> Iterator[Floats]:
         """Yield a pack's Δ̂ of one tensor, chunk by chunk, float64 [n]."""

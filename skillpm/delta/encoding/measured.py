@@ -7,7 +7,7 @@ from math import isfinite
 import numpy as np
 
 from skillpm.delta.tensors.countsketch import BLOCK, Sketcher
-from skillpm.delta.tensors.rounding import Floats, to_float64
+from skillpm.delta.tensors.rounding import Floats, exact_values
 from skillpm.delta.tensors.words import Words
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
@@ -48,16 +48,24 @@ class TensorMeter:
         exact = words is tuned or np.array_equal(words, tuned)
         for span in _spans(words.size):
             with np.errstate(invalid="ignore", over="ignore"):
-                base = to_float64(reference[span], self._dtype)
-                result = to_float64(words[span], self._dtype)
-                delta = result - base
-                self._sketcher.add(delta)
+                base = exact_values(reference[span], self._dtype)
+                result = exact_values(words[span], self._dtype)
+                delta = np.subtract(result, base, dtype=np.float64)
                 if exact:
-                    self._norm += square(delta)
+                    self._norm += self._sketched(delta)
                     continue
-                target = to_float64(tuned[span], self._dtype)
-                self._norm += square(target - base)
-                self._error += square(target - result)
+                self._sketched(delta)
+                target = exact_values(tuned[span], self._dtype)
+                self._norm += square(np.subtract(target, base, dtype=np.float64))
+                self._error += square(np.subtract(target, result, dtype=np.float64))
+
+    def _sketched(self, delta: Floats) -> float:
+        """Add a delta [n] to the sketch; return the sum of squares of its finite values."""
+        assert self._sketcher is not None  # noqa: S101 - for the type checker
+        total = _sum_of_squares(delta)
+        finite = isfinite(total)
+        self._sketcher.add(delta, finite=finite)
+        return total if finite else square(delta)
 
     def result(self) -> MeasuredTensor:
         """Return what was measured."""
@@ -72,5 +80,10 @@ def _spans(size: int) -> Iterator[slice]:
 
 def square(values: Floats) -> float:
     """Return the sum of squares [n] of the finite values."""
-    total = float(np.sum(values * values))
+    total = _sum_of_squares(values)
     return total if isfinite(total) else float(np.sum(values * values, where=np.isfinite(values)))
+
+
+def _sum_of_squares(values: Floats) -> float:
+    """Return the sum of squares [n]: finite only if all values are."""
+    return float(np.sum(values * values))

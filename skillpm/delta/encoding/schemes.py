@@ -5,11 +5,12 @@
 the authors give for 4096-wide modules, are scaled to the matrix.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from skillpm.delta.codecs import svd, topk, whole
 from skillpm.delta.codecs.svd import Columns, SingularFactors, matrix_shape
@@ -22,6 +23,8 @@ from skillpm.delta.tensors.streams import Chunk
 from skillpm.delta.tensors.words import Words
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import BITS, TensorSpec, is_float
+
+Matrix = npt.NDArray[np.floating]
 
 WIDTH = 4096
 """The module width of the authors' settings."""
@@ -89,6 +92,14 @@ class Lossless:
         return {"scheme": self.name, "effort": self.effort}
 
 
+class Factorise(Protocol):
+    """A singular value decomposition."""
+
+    def __call__(self, delta: Matrix, *, rank: int | None = None) -> SingularFactors:
+        """Return the thin SVD of a matrix [m, n]: all σ, and at least the first `rank` vectors."""
+        ...
+
+
 @dataclass(frozen=True)
 class GraftLLM:
     """Top-α pruning of embeddings and head, SVD in mixed precision elsewhere, vectors exact.
@@ -99,7 +110,7 @@ class GraftLLM:
     1400). `device`: the name of the device of `factorise`.
     """
 
-    factorise: Callable[[Floats], SingularFactors] = field(repr=False)
+    factorise: Factorise = field(repr=False)
     alpha: float = 0.1
     energy: float = 0.95
     rank: float = 1000 / WIDTH
@@ -129,11 +140,11 @@ class GraftLLM:
         if codec == topk.NAME:
             keep = round(self.alpha * spec.elements)
             return topk.encode_chunks(spec, lambda: _deltas_of(pair, chunks), keep, writer)
-        delta = _delta_of(pair, chunks)
-        if np.abs(delta).max() * np.sqrt(delta.size) > FORMATS["F32"].largest:
-            raise GraftError(f"the delta of `{pair.tensor}` is too large to factorise in float32")
-        factors = self.factorise(delta.reshape(matrix_shape(spec)))
-        columns = self.columns_for(factors, spec, mlp=kind == "mlp")
+        mlp = kind == "mlp"
+        delta = _delta_of(pair, chunks).reshape(matrix_shape(spec))
+        factors = self.factorise(delta, rank=self._rank_limit(spec, mlp=mlp))
+        del delta  # 940 MB for the largest matrix of a 70B model
+        columns = self.columns_for(factors, spec, mlp=mlp)
         rank = sum(part.count for part in columns)
         truncated = SingularFactors(
             factors.left[:, :rank], factors.sigma[:rank], factors.right[:rank]
@@ -149,13 +160,16 @@ class GraftLLM:
     ) -> list[Columns]:
         """Return the column groups of a matrix; their counts scale with its shorter side."""
         shorter = min(matrix_shape(spec))
-        share = self.mlp_rank if mlp else self.rank
-        rank = max(1, round(share * shorter))
+        rank = self._rank_limit(spec, mlp=mlp)
         if mlp:
             squares = np.cumsum(factors.sigma**2)
             needed = int(np.searchsorted(squares, self.energy * squares[-1])) + 1
             rank = min(rank, needed)
         return split_rank(rank, shorter, self.columns)
+
+    def _rank_limit(self, spec: TensorSpec, *, mlp: bool) -> int:
+        share = self.mlp_rank if mlp else self.rank
+        return max(1, round(share * min(matrix_shape(spec))))
 
 
 def lossy_codec(spec: TensorSpec) -> str | None:
@@ -178,11 +192,17 @@ def split_rank(rank: int, shorter: int, columns: str) -> list[Columns]:
     return [group for group in groups if group.count]
 
 
-def _delta_of(pair: Pair, chunks: Iterable[Chunk]) -> Floats:
-    """Return float64(tuned) - float64(base) of the whole tensor, flat [n]."""
-    delta = np.empty(_spec(pair).elements)
-    end = 0
+def _delta_of(pair: Pair, chunks: Iterable[Chunk]) -> npt.NDArray[np.float32]:
+    """Return float32(float64(tuned) - float64(base)) of the whole tensor, flat [n].
+
+    Raises `GraftError` if its norm may overflow float32.
+    """
+    delta = np.empty(_spec(pair).elements, dtype=np.float32)
+    end, largest = 0, 0.0
     for part in _deltas_of(pair, chunks):
+        largest = max(largest, float(np.abs(part).max(initial=0.0)))
+        if largest * np.sqrt(delta.size) > FORMATS["F32"].largest:
+            raise GraftError(f"the delta of `{pair.tensor}` is too large to factorise in float32")
         delta[end : end + part.size] = part
         end += part.size
     return delta

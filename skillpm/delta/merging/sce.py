@@ -8,63 +8,95 @@ coefficients of the models that remain there.
 """
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
+from skillpm.delta.merging.selection import Largest, Ranked, edges
 from skillpm.delta.merging.ties import same_sign
-from skillpm.delta.merging.vectors import Mask, Vectors, exact_sum, largest, share
+from skillpm.delta.merging.vectors import Blocks, ExactSum, Vectors, in_step, share
 from skillpm.delta.tensors.rounding import Floats
 from skillpm.spec.merging import Merging
 
 
-def merge(vectors: Vectors, merging: Merging, tensor: str) -> Floats:  # noqa: ARG001 - methods share a signature
-    """Return λ · Σ ηᵢwᵢδᵢ / Σ ηᵢ over the vectors that have the majority's sign, [n].
+def merge(vectors: Vectors, merging: Merging, tensor: str) -> Iterator[Floats]:  # noqa: ARG001 - methods share a signature
+    """Yield λ · Σ ηᵢwᵢδᵢ / Σ ηᵢ over the vectors that have the majority's sign, in blocks [n].
 
     Zero where no vector has it. λ is `scale`. Select: of the elements at which the δᵢ differ, the
     share `density` with the largest variance; all elements if the δᵢ are equal. Calculate: ηᵢ = Σₚ
     δᵢₚ² / Σⱼ Σₚ δⱼₚ² over the selection. Erase: elements where the sign of wᵢδᵢ is not that of Σ
     wⱼδⱼ. Weights scale what is added and do not change the coefficients.
     """
-    mask = _selected(vectors, merging.number("density"))
-    coefficients = _coefficients(vectors, mask)
-    votes = np.zeros_like(vectors[0].delta)
-    for vector in vectors:
-        votes += np.where(mask, vector.weighted, 0.0)
+    selected = _Selected(vectors, merging.number("density"))
+    coefficients = _coefficients(selected)
+    for blocks in selected.blocks():
+        weighted = [vector.weighted(block) for vector, block in zip(vectors, blocks, strict=True)]
+        yield _agreeing_mean(weighted, coefficients) * merging.number("scale")
+
+
+def _agreeing_mean(weighted: Blocks, coefficients: list[float]) -> Floats:
+    """Return the mean, by coefficients, of the values that have the sign of their sum [n]."""
+    votes = np.zeros_like(weighted[0])
+    for values in weighted:
+        votes += values
     total, divisor = np.zeros_like(votes), np.zeros_like(votes)
-    for vector, coefficient in zip(vectors, coefficients, strict=True):
-        weighted = np.where(mask, vector.weighted, 0.0)
-        agree = same_sign(weighted, votes)
-        total += np.where(agree, weighted * coefficient, 0.0)
+    for values, coefficient in zip(weighted, coefficients, strict=True):
+        agree = same_sign(values, votes)
+        total += np.where(agree, values * coefficient, 0.0)
         divisor += np.where(agree, coefficient, 0.0)
-    return total / np.where(divisor > 0.0, divisor, 1.0) * merging.number("scale")
+    return total / np.where(divisor > 0.0, divisor, 1.0)
 
 
-def _exponent(vectors: Vectors) -> int:
-    """Return a power of two above all magnitudes; divided by it, no square overflows."""
-    return math.frexp(max(float(np.abs(vector.delta).max(initial=0.0)) for vector in vectors))[1]
+class _Selected:
+    """The task vectors, zero outside of the selected elements.
+
+    `exponent` is a power of two above all magnitudes; divided by it, no square overflows.
+    """
+
+    def __init__(self, vectors: Vectors, density: float) -> None:
+        self._vectors, self.size = vectors, vectors[0].size
+        top = max(float(np.abs(block).max()) for blocks in in_step(vectors) for block in blocks)
+        self.exponent = math.frexp(top)[1]
+        varying = sum(int(np.count_nonzero(spread)) for (spread,) in self._spreads())
+        self._count = share(varying, density) if varying else self.size
+        self._edge: Ranked | None = edges(self._spreads, self.size, [self._count])[0]
+
+    def _spreads(self) -> Iterator[Blocks]:
+        return ([self._spread(blocks)] for blocks in in_step(self._vectors))
+
+    def _spread(self, blocks: Blocks) -> Floats:
+        """Return N times the variance of the scaled elements [n], which has the same order."""
+        scaled = [np.ldexp(block, -self.exponent) for block in blocks]
+        mean = np.zeros_like(scaled[0])
+        for values in scaled:
+            mean += values
+        mean /= len(scaled)
+        spread = np.zeros_like(mean)
+        for values in scaled:
+            spread += (values - mean) * (values - mean)
+        return spread
+
+    def blocks(self) -> Iterator[Blocks]:
+        """Read all vectors in step."""
+        largest = Largest(self._count, self._edge)
+        for blocks in in_step(self._vectors):
+            mask = largest.mask(self._spread(blocks))
+            yield [np.where(mask, block, 0.0) for block in blocks]
+
+    def squares(self) -> Iterator[Blocks]:
+        """Read the squares of all scaled vectors in step."""
+        for blocks in self.blocks():
+            scaled = [np.ldexp(block, -self.exponent) for block in blocks]
+            yield [values * values for values in scaled]
 
 
-def _selected(vectors: Vectors, density: float) -> Mask:
-    """Return the mask [n] of the selected elements."""
-    exponent = _exponent(vectors)
-    scaled = [np.ldexp(vector.delta, -exponent) for vector in vectors]
-    mean = np.zeros_like(scaled[0])
-    for vector in scaled:
-        mean += vector
-    mean /= len(vectors)
-    spread = np.zeros_like(mean)  # N times the variance, which has the same order
-    for vector in scaled:
-        spread += (vector - mean) * (vector - mean)
-    varying = int(np.count_nonzero(spread))
-    return largest(spread, share(varying, density) if varying else spread.size)
-
-
-def _coefficients(vectors: Vectors, mask: Mask) -> list[float]:
+def _coefficients(selected: _Selected) -> list[float]:
     """Return η of each vector."""
-    exponent = _exponent(vectors)
-    squares = []
-    for vector in vectors:
-        scaled = np.where(mask, np.ldexp(vector.delta, -exponent), 0.0)
-        squares.append(exact_sum(scaled * scaled))
-    total = math.fsum(squares)
-    return [square / total if total else 1.0 / len(vectors) for square in squares]
+    tops = [[float(values.max()) for values in squares] for squares in selected.squares()]
+    sums = [ExactSum(max(stream), selected.size) for stream in zip(*tops, strict=True)]
+    for squares in selected.squares():
+        for exact, values in zip(sums, squares, strict=True):
+            exact.add(values)
+    totals = [exact.total for exact in sums]
+    total = math.fsum(totals)
+    return [square / total if total else 1.0 / len(totals) for square in totals]

@@ -21,12 +21,13 @@ from skillpm.spec.overlap import BUCKETS
 
 BLOCK = 1 << 16
 _TAG = b"skillpm.sketch.v1\0"
+_COUNTERS = [number.to_bytes(8, "little") for number in range(BLOCK // 256)]
 
 
 def _bits(seed: bytes, count: int) -> Floats:
     """Return `count` signs, +1 or -1: the bits of SHA-256(seed, counter)."""
-    blocks = range(-(-count // 256))
-    data = b"".join(hashlib.sha256(seed + n.to_bytes(8, "little")).digest() for n in blocks)
+    counters = _COUNTERS[: -(-count // 256)]
+    data = b"".join([hashlib.sha256(seed + counter).digest() for counter in counters])
     bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8), count=count)
     return 1.0 - 2.0 * bits.astype(np.float64)
 
@@ -41,17 +42,22 @@ class Sketcher:
     def __init__(self, tensor: str) -> None:
         self._seed = _TAG + tensor.encode() + b"\0"
         self._signs: Floats = np.zeros((0, BUCKETS))
+        self._rows: Floats = np.zeros((0, BUCKETS))
         self._blocks = 0
         self.buckets: Floats = np.zeros(BUCKETS)
 
-    def add(self, delta: Floats) -> None:
-        """Add the next elements [n]. A value that is not finite counts as zero."""
+    def add(self, delta: Floats, *, finite: bool = False) -> None:
+        """Add the next elements [n]. A value that is not finite counts as zero.
+
+        `finite`: the caller knows that all values are finite, which saves a pass.
+        """
         for start in range(0, delta.size, BLOCK):
             sign = _bits(self._seed + self._blocks.to_bytes(8, "little"), 1)
-            self.buckets += sign * self._block_sum(delta[start : start + BLOCK])
+            block = self._block_sum(delta[start : start + BLOCK], finite=finite)
+            self.buckets += sign * block
             self._blocks += 1
 
-    def _block_sum(self, delta: Floats) -> Floats:
+    def _block_sum(self, delta: Floats, *, finite: bool) -> Floats:
         """Return the sums over the rows of delta * signs, at most `BLOCK` elements of delta.
 
         Rows of zeros are left out: they only add zeros to the tree of additions.
@@ -62,9 +68,14 @@ class Sketcher:
             rows = np.empty((levels + 2) * BUCKETS)
             kernels.sketch_block(delta, signs.reshape(-1), rows, BUCKETS)
             return rows[-BUCKETS:]
-        piece = np.zeros(signs.size)
-        piece[: delta.size] = np.where(np.isfinite(delta), delta, 0.0)
-        return _row_sum(piece.reshape(-1, BUCKETS) * signs)
+        if self._rows.size < signs.size:
+            self._rows = np.empty(signs.shape)
+        rows = self._rows[: signs.shape[0]]
+        flat, flat_signs = rows.reshape(-1), signs.reshape(-1)
+        values = delta if finite else np.where(np.isfinite(delta), delta, 0.0)
+        np.multiply(values, flat_signs[: delta.size], out=flat[: delta.size])
+        np.multiply(0.0, flat_signs[delta.size :], out=flat[delta.size :])
+        return _row_sum(rows)
 
     def _table(self, rows: int) -> Floats:
         """Return the first rows [rows, 256] of the table of signs."""
@@ -75,13 +86,13 @@ class Sketcher:
 
 
 def _row_sum(rows: Floats) -> Floats:
-    """Sum 2^n rows [2^n, buckets] by a tree of elementwise additions.
+    """Sum 2^n rows [2^n, buckets] by a tree of elementwise additions, in place.
 
     The order of additions in numpy's own reduction may differ between machines (law 3b).
     """
     while rows.shape[0] > 1:
         half = rows.shape[0] // 2
-        rows = rows[:half] + rows[half:]
+        rows = np.add(rows[:half], rows[half:], out=rows[:half])
     total: Floats = rows[0]
     return total
 

@@ -36,7 +36,8 @@ _KERNELS = frozenset({"BF16", "F16", "F32"})
 CHEAP = 9
 """numpy takes about a nanosecond more per element here: 2^9 elements count as one of a slow kernel,
 so that a small LoRA is applied without loading numba, which takes half a second and 130 MB."""
-_MIDDLE = np.uint16(0x8000)
+_HALF = np.uint32(0x8000)
+"""Half of the bits that bfloat16 does not have, in a float32."""
 _OVERFLOW = float.fromhex("0x1.ffp127")
 """The lowest magnitude that rounds to infinity in bfloat16."""
 _SMALL = {"F8_E4M3": (3, 7, 0x7F), "F8_E5M2": (2, 15, 0x7C)}
@@ -73,9 +74,27 @@ def to_float64(words: Words, dtype: str) -> Floats:
         if dtype == "F16":
             return words.view(np.float16).astype(np.float64)
         if dtype == "BF16":
-            wide = words.astype(np.uint32) << np.uint32(16)
-            return wide.view(np.float32).astype(np.float64)
+            return _to_float32(words).astype(np.float64)
         return _TABLES[dtype][words]
+
+
+def exact_values(words: Words, dtype: str) -> npt.NDArray[np.floating]:
+    """Return what `to_float64` does, or the same numbers as float32 where that costs less.
+
+    Operations on them need `dtype=np.float64`.
+    """
+    if dtype == "BF16" and not (_is_flat(words) and compiled(words.size >> CHEAP)):
+        return _to_float32(words)
+    if dtype == "F32":
+        return words.view(np.float32)
+    return to_float64(words, dtype)
+
+
+def _to_float32(words: Words) -> npt.NDArray[np.float32]:
+    """Return the exact values [n] of bfloat16 words [n]."""
+    wide = words.astype(np.uint32)
+    wide <<= np.uint32(16)
+    return wide.view(np.float32)
 
 
 def rounded(values: Floats, dtype: str) -> Floats:
@@ -183,7 +202,8 @@ def _to_bfloat16(values: Floats) -> Words | None:
     """Round values [n] to bfloat16 by way of float32; None if one overflows or is NaN.
 
     Two roundings equal one, except if the first lands halfway between two bfloat16 numbers. Those
-    values, about one in 65,536, are rounded from float64. This halves the memory traffic.
+    values, about one in 65,536, are rounded from float64, so the second rounding adds half and
+    truncates. This halves the memory traffic.
     """
     # A value that is infinite in float32 is infinite in bfloat16.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -191,13 +211,10 @@ def _to_bfloat16(values: Floats) -> Words | None:
     if not max(single.max(initial=0.0), -single.min(initial=0.0)) < _OVERFLOW:
         return None
     bits = single.view(np.uint32)
-    middle = bits.astype(np.uint16) == _MIDDLE
-    up = bits >> np.uint32(16)
-    up &= np.uint32(1)
-    up += np.uint32(0x7FFF)
-    up += bits
-    up >>= np.uint32(16)
-    words: Words = up.astype("<u2")
+    bits += _HALF
+    middle = bits.astype(np.uint16) == 0
+    bits >>= np.uint32(16)
+    words: Words = bits.astype("<u2")
     if middle.any():
         at = np.flatnonzero(middle)
         nearest = rounded(values.reshape(-1)[at], "BF16").astype(np.float32).view(np.uint32)

@@ -87,7 +87,8 @@ def pair_models(session: Session, request: PackRequest) -> ModelPair:
     base, found = open_model(request.base), find_tuned(request.tuned, request.tuned_is)
     plan_hashing(session, base, found, layered=bool(request.over))
     layered_on = find_layers(session, base, request.base, request.over)
-    reference = open_reference(session, base, layered_on)
+    is_adapter = isinstance(found, Adapter)  # it is applied by one read of the base
+    reference = open_reference(session, base, layered_on, on_first_read=is_adapter)
     tuned = open_tuned(session, found, reference)
     pairs, renaming = pair_up(reference.source.specs, tuned.source.specs, cast=request.cast)
     differing = tuple(pair for pair in pairs if _differs(pair, reference.identity, tuned))

@@ -56,7 +56,10 @@ def find_named_base(
 def _check_same(
     session: Session, adapter: Adapter, reference: Reference, adapted: Adapted, model: Checkpoint
 ) -> None:
-    if has_same_files(model, reference.base):
+    same_files = has_same_files(model, reference.base)
+    if same_files and not reference.layered_on:
+        return
+    if same_files:
         named = reference.base.identity
     else:
         named = session.identify(model, "hashing the adapter's base", cached=False)

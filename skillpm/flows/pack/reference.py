@@ -17,19 +17,27 @@ from skillpm.flows.packs.side_files import apply_side_files, files_of
 from skillpm.flows.session.session import Session
 from skillpm.spec.merkle import Identity
 
+_LABEL = "hashing base"
+
 
 @dataclass(frozen=True)
 class Reference:
     """The base, or its graft with the packs `layered_on`: tensors, identity, small files.
 
     `base` is the base itself. `files` reads a small file by name; None if there is none.
+    `composed` is the identity of the graft; None without packs.
     """
 
     base: VerifiedCheckpoint
     source: Source
-    identity: Identity
     layered_on: tuple[AnyPack, ...]
     files: Callable[[str], bytes | None]
+    composed: Identity | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """The identity of `source`."""
+        return self.composed or self.base.identity
 
 
 def find_layers(
@@ -47,15 +55,22 @@ def find_layers(
     return with_layers(session, [find_pack(session, ref) for ref in over])
 
 
-def open_reference(session: Session, base: Checkpoint, layered_on: list[AnyPack]) -> Reference:
+def open_reference(
+    session: Session, base: Checkpoint, layered_on: list[AnyPack], *, on_first_read: bool = False
+) -> Reference:
     """Hash the base, and compose it with the packs that the new one is layered on.
 
-    Raises `IntegrityError` if a pack of `layered_on` was built for another base.
+    With `on_first_read`, a base without such packs is hashed when it is read. Raises
+    `IntegrityError` if a pack of `layered_on` was built for another base.
     """
-    verified = session.hash_model(base, "hashing base", cached=False)
-    identity, before = verified.identity, files_of(base)
+    before = files_of(base)
+    if on_first_read and not layered_on:
+        unread = session.hash_on_first_read(base, _LABEL)
+        return Reference(unread, unread, (), before)
+    verified = session.hash_model(base, _LABEL, cached=False)
     if not layered_on:
-        return Reference(verified, verified, identity, (), before)
+        return Reference(verified, verified, (), before)
+    identity = verified.identity
     for pack in layered_on:
         if pack.manifest.base.root != identity.root:
             raise IntegrityError(
@@ -70,7 +85,7 @@ def open_reference(session: Session, base: Checkpoint, layered_on: list[AnyPack]
     return Reference(
         verified,
         composition,
-        composed,
         tuple(layered_on),
         lambda name: side[name] if name in side else before(name),
+        composed,
     )

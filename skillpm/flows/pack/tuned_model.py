@@ -96,7 +96,7 @@ def _apply_adapter(session: Session, adapter: Adapter, reference: Reference) -> 
     named = check_named_base(session, adapter, reference, fitted.adapted)
     for note in fitted.notes:
         session.say(f"note: {note}")
-    identity = _identify(session, reference.identity, fitted.adapted)
+    identity = _identify(session, reference, fitted.adapted)
     if identity.leaves == reference.identity.leaves:
         raise unchanged_error(adapter)
     return adapted_model(adapter, reference, fitted, identity, named)
@@ -176,8 +176,11 @@ def _has_tie_key(part: Any) -> bool:
     return isinstance(part, dict) and TIE in part
 
 
-def _identify(session: Session, base: Identity, adapted: Adapted) -> Identity:
-    """The identity of the base with the adapter. Computes only the tensors that change."""
+def _identify(session: Session, reference: Reference, adapted: Adapted) -> Identity:
+    """The identity of the reference with the adapter. Computes only the tensors that change.
+
+    Asks for the reference's identity last: a base that is hashed on its first read is read once.
+    """
     touched, specs = adapted.touched, adapted.specs
     advance = session.progress("applying the adapter", sum(specs[n].nbytes for n in touched))
 
@@ -187,7 +190,8 @@ def _identify(session: Session, base: Identity, adapted: Adapted) -> Identity:
         return digest
 
     leaves = parallel_map(leaf, touched, workers=session.workers)
-    return Identity(specs, {**base.leaves, **dict(zip(touched, leaves, strict=True))})
+    changed = dict(zip(touched, leaves, strict=True))
+    return Identity(specs, {**reference.identity.leaves, **changed})
 
 
 def _files(adapter: Adapter, before: Files, config: dict[str, object]) -> Files:

@@ -1,6 +1,6 @@
 """The settings of one command: folders, the registry, the time, and how to report progress."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -14,6 +14,7 @@ from skillpm.files.ownership import is_owner_only
 from skillpm.index.protocol import Index
 from skillpm.parallel import Advance, PlannedStage, no_plan
 from skillpm.resolver.deadline import NO_DEADLINE, Deadline
+from skillpm.spec.digests import Digest
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.merkle import Identity
@@ -102,13 +103,22 @@ class Session:
         files = (shard.file.path for shard in model.shards.values())
         return is_owner_only(self.cache.folder) and all(map(is_owner_only, files))
 
-    def identify(self, model: Checkpoint, label: str, *, cached: bool = True) -> Identity:
+    def identify(
+        self,
+        model: Checkpoint,
+        label: str,
+        *,
+        cached: bool = True,
+        leaves: Mapping[str, Digest] | None = None,
+    ) -> Identity:
         """A model's identity, with progress.
 
         With `cached`, leaves from the cache are used if only the current user can write the cache
-        and the model. Otherwise every byte is read (law 5).
+        and the model. Otherwise every byte is read (law 5), except for tensors of which this
+        command has read all bytes; `leaves` are theirs.
         """
-        total = sum(spec.nbytes for spec in model.specs.values())
+        known = leaves or {}
+        total = sum(spec.nbytes for name, spec in model.specs.items() if name not in known)
         return identify(
             model,
             self.cache,
@@ -116,6 +126,7 @@ class Session:
             now_ns=int(self.now.timestamp() * 1e9),
             workers=self.workers,
             advance=self.progress(label, total),
+            leaves=known,
         )
 
     def hash_model(
@@ -123,6 +134,14 @@ class Session:
     ) -> VerifiedCheckpoint:
         """The model, held from now on to the identity that `identify` returns."""
         return VerifiedCheckpoint.of(model, self.identify(model, label, cached=cached))
+
+    def hash_on_first_read(self, model: Checkpoint, label: str) -> VerifiedCheckpoint:
+        """The model, held to what is read first; its identity hashes only the other tensors."""
+
+        def identify(leaves: Mapping[str, Digest]) -> Identity:
+            return self.identify(model, label, cached=False, leaves=leaves)
+
+        return VerifiedCheckpoint.first_read(model, identify)
 
 
 def open_model(path: Path) -> Checkpoint:

@@ -19,6 +19,7 @@ from skillpm.delta.auto.profile import Spectrum
 from skillpm.delta.auto.rows import TensorRows
 from skillpm.delta.auto.survey import survey_tensor, survey_tensors
 from skillpm.delta.codecs.shared.protocol import CodedTensor
+from skillpm.delta.encoding import torch_svd
 from skillpm.delta.encoding.torch_device import CPU, ComputeDevice
 from skillpm.delta.encoding.torch_svd import decompose
 from skillpm.delta.tensors.pairing import Pair
@@ -117,6 +118,17 @@ def test_singular_factors_of_a_device_give_the_matrix(device: ComputeDevice) -> 
     factors = decompose(decaying(), device)
     product = (factors.left * factors.sigma) @ factors.right
     assert np.allclose(product, decaying(), atol=1e-5)
+
+
+def test_first_factors_of_a_device_agree_with_all_of_them(
+    device: ComputeDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = decompose(decaying())
+    monkeypatch.setattr(torch_svd, "_DIRECT", 0)
+    factors = decompose(decaying(), device, rank=3)
+    assert np.allclose(factors.sigma, whole.sigma, atol=1e-5)
+    expected = (whole.left[:, :3] * whole.sigma[:3]) @ whole.right[:3]
+    assert np.allclose((factors.left * factors.sigma[:3]) @ factors.right, expected, atol=1e-5)
 
 
 def test_the_simulated_device_computes_what_packing_asks_of_a_device() -> None:

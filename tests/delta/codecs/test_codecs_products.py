@@ -13,9 +13,10 @@ from skillpm.delta.codecs.shared.products import (
     EXACT,
     GRID_BITS,
     Product,
-    fit_exponents,
+    fit_tops,
     place,
     product_bound,
+    tops_of,
 )
 from skillpm.errors import IntegrityError
 
@@ -32,18 +33,18 @@ def _factors(
 
 
 def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    exponents = fit_exponents(left, right)
+    exponents = fit_tops(tops_of(left), tops_of(right))
     made = Product.of(left.copy(), right.copy(), exponents, "t")
     return made.flat(0, left.shape[1] * right.shape[1]).reshape(left.shape[1], -1)
 
 
 @given(SIDES, SIDES, SIDES, SEEDS, st.integers(-60, 60), st.integers(-60, 60))
-def test_fit_exponents_returns_the_finest_exact_exponents(
+def test_fit_tops_returns_the_finest_exact_exponents(
     rank: int, height: int, width: int, seed: int, up: int, down: int
 ) -> None:
     left, right = _factors(rank, height, width, seed, 0.1)
     left, right = np.ldexp(left, up), np.ldexp(right, down)
-    one, two = fit_exponents(left, right)
+    one, two = fit_tops(tops_of(left), tops_of(right))
     assert product_bound(place(left.copy(), one), place(right.copy(), two)) <= EXACT
     finer = product_bound(place(left.copy(), one - 1), place(right.copy(), two - 1))
     at_the_limit = np.frexp(np.abs(left).max())[1] - one == GRID_BITS
@@ -56,7 +57,7 @@ def test_product_equals_that_of_the_placed_integers(
     rank: int, height: int, width: int, seed: int
 ) -> None:
     left, right = _factors(rank, height, width, seed, 0.3)
-    exponents = fit_exponents(left, right)
+    exponents = fit_tops(tops_of(left), tops_of(right))
     a, b = place(left.copy(), exponents[0]), place(right.copy(), exponents[1])
     exact = [[sum(int(x) * int(y) for x, y in zip(p, q, strict=True)) for q in b.T] for p in a.T]
     assert (_product(left, right) == np.ldexp(np.array(exact, float), sum(exponents))).all()
@@ -91,7 +92,7 @@ def test_product_has_no_negative_zero() -> None:
 @given(st.data())
 def test_any_span_of_a_product_equals_that_of_the_whole(data: st.DataObject) -> None:
     left, right = _factors(3, data.draw(SIDES), data.draw(SIDES), 5, 0.1)
-    exponents = fit_exponents(left, right)
+    exponents = fit_tops(tops_of(left), tops_of(right))
     product = Product.of(left, right, exponents, "t")
     size = left.shape[1] * right.shape[1]
     start = data.draw(st.integers(0, size - 1))
@@ -118,7 +119,7 @@ def test_factors_with_nan_are_refused() -> None:
 
 def test_tiny_factors_use_the_finest_grid() -> None:
     tiny = np.full((1, 2), 2.0**-1020)
-    assert fit_exponents(tiny, np.ones((1, 2)))[0] == -1000
+    assert fit_tops(tops_of(tiny), np.ones(1))[0] == -1000
 
 
 _PROGRAM = """

@@ -10,7 +10,8 @@ from delta_worlds import Model, encode_pack, graftllm, numbers, read_all
 from skillpm.delta.codecs import lossless
 from skillpm.delta.decoding.compose import Composition, WeightedPack
 from skillpm.delta.decoding.open_pack import OpenPack
-from skillpm.delta.merging import dare
+from skillpm.delta.merging import dare, methods
+from skillpm.delta.merging import vectors as merging_vectors
 from skillpm.delta.merging.methods import METHODS, merge
 from skillpm.delta.merging.vectors import Vector
 from skillpm.delta.tensors import words as bits
@@ -38,6 +39,10 @@ def _packs(dtype: str, count: int = 3) -> tuple[Model, list[OpenPack]]:
     return base, [encode_pack(base, _model(dtype, n + 1), f"acme/p{n}") for n in range(count)]
 
 
+def _merged(vectors: list[Vector], merging: Merging) -> np.ndarray:
+    return np.concatenate(list(merge(vectors, merging, ATTENTION)))
+
+
 def _read(base: Model, applied: list[WeightedPack], merging: Merging) -> bytes:
     return read_all(Composition(base, applied, merging=merging), ATTENTION)
 
@@ -49,10 +54,10 @@ def test_merged_tensor_is_base_plus_merged_deltas_rounded_once(method: str, dtyp
     weights, start = (1.0, 0.5, -0.25), _values(dtype, 0)
     merging = Merging(method, {"density": 0.5})
     vectors = [
-        Vector(f"acme/p{n}", weight, _values(dtype, n + 1) - start)
+        Vector.of(f"acme/p{n}", weight, _values(dtype, n + 1) - start)
         for n, weight in enumerate(weights)
     ]
-    expected = from_float64(start + merge(vectors, merging, ATTENTION), dtype)[0]
+    expected = from_float64(start + _merged(vectors, merging), dtype)[0]
     applied = [WeightedPack(pack, weight) for pack, weight in zip(packs, weights, strict=True)]
     assert _read(base, applied, merging) == expected.tobytes()
 
@@ -76,7 +81,7 @@ def test_chunk_boundaries_do_not_affect_the_result(
         return {method: _read(base, applied, Merging(method)) for method in BOTH}
 
     whole = found()
-    for room in (bits, dare, lossless, delta_worlds):
+    for room in (bits, dare, lossless, delta_worlds, merging_vectors):
         monkeypatch.setattr(room, "CHUNK", 128)
     assert len(bits.chunk_spans(_model("F32", 0).specs[ATTENTION])) == 2
     assert found() == whole
@@ -165,10 +170,10 @@ def test_lossy_packs_are_merged_by_their_decoded_deltas(method: str) -> None:
         tuned = Model({ATTENTION: numbers("F32", (12, 20), _values("F32", n + 1))})
         packs.append(encode_pack(base, tuned, f"acme/p{n}", scheme=graftllm()))
     vectors = [
-        Vector(str(p.skill), 1.0, np.concatenate([d for *_, d in p.decode(ATTENTION, base)]))
+        Vector.of(str(p.skill), 1.0, np.concatenate([d for *_, d in p.decode(ATTENTION, base)]))
         for p in packs
     ]
-    total = _values("F32", 0) + merge(vectors, Merging(method), ATTENTION)
+    total = _values("F32", 0) + _merged(vectors, Merging(method))
     expected = from_float64(total, "F32")[0].tobytes()
     assert _read(base, [WeightedPack(pack) for pack in packs], Merging(method)) == expected
 
@@ -208,3 +213,16 @@ def test_nonfinite_elements_of_the_base_are_kept(method: str) -> None:
     assert found[:8] == words.tobytes()[:8]
     assert found[12:] == words.tobytes()[12:]
     assert np.frombuffer(found, "<f4")[2] > 1.0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_vectors_that_are_not_held_give_the_same_graft(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, packs = _packs("BF16")
+    applied = [
+        WeightedPack(pack, weight) for pack, weight in zip(packs, (1.0, 0.5, 2.0), strict=True)
+    ]
+    held = _read(base, applied, Merging(method))
+    monkeypatch.setattr(methods, "HELD", 0)
+    assert _read(base, applied, Merging(method)) == held

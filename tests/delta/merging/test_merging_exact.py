@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skillpm.delta.merging import selection
 from skillpm.delta.merging.exponential import exp, tanh
-from skillpm.delta.merging.vectors import exact_sum, largest, normalised, ranked, share
+from skillpm.delta.merging.selection import Largest, edges, ranked
+from skillpm.delta.merging.vectors import ExactSum, Stream, share
 
 BOUND = Fraction(1, 2**50)
 numbers = st.floats(1e-30, 30.0) | st.floats(-30.0, -1e-30)
@@ -56,14 +58,22 @@ def test_exp_and_tanh_saturate_at_extreme_values() -> None:
     assert math.copysign(1.0, tanh(ends)[3]) == -1.0
 
 
-@given(sizes, st.randoms(use_true_random=False))
+def _sum(values: list[float] | np.ndarray, pieces: int = 1) -> float:
+    array = np.array(values)
+    exact = ExactSum(float(array.max()), array.size)
+    for piece in np.array_split(array, pieces):
+        exact.add(piece)
+    return exact.total
+
+
+@given(sizes, st.randoms(use_true_random=False), st.integers(1, 5))
 def test_exact_sum_is_order_independent_and_nearly_exact(
-    values: list[float], order: random.Random
+    values: list[float], order: random.Random, pieces: int
 ) -> None:
-    found = exact_sum(np.array(values))
+    found = _sum(values)
     shuffled = list(values)
     order.shuffle(shuffled)
-    assert exact_sum(np.array(shuffled)) == found
+    assert _sum(shuffled, pieces) == found
     exact = math.fsum(values)
     assert abs(found - exact) <= 2**-50 * exact + 5e-324
 
@@ -71,23 +81,41 @@ def test_exact_sum_is_order_independent_and_nearly_exact(
 def test_exact_sum_keeps_many_small_elements_beside_a_large_one() -> None:
     values = np.full(1 << 20, 2.0**-60)
     values[77] = 1.0
-    assert exact_sum(values) == math.fsum(values)
-    assert exact_sum(np.zeros(3)) == 0.0
+    assert _sum(values) == math.fsum(values)
+    assert _sum(np.zeros(3)) == 0.0
 
 
-@given(st.lists(st.integers(-3, 3), min_size=1, max_size=30), st.integers(1, 40))
-def test_largest_selects_like_a_stable_sort(values: list[int], count: int) -> None:
-    mask = largest(np.array(values, dtype=np.float64), count)
+def _stream(values: np.ndarray, size: int) -> Stream:
+    return lambda: ([values[at : at + size]] for at in range(0, values.size, size))
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=30), st.integers(1, 40), st.integers(1, 9))
+def test_largest_selects_like_a_stable_sort(values: list[int], count: int, block: int) -> None:
+    array = np.array(values, dtype=np.float64)
+    stream = _stream(array, block)
+    largest = Largest(count, edges(stream, array.size, [count])[0])
+    mask = np.concatenate([largest.mask(blocks[0]) for blocks in stream()])
     order = sorted(range(len(values)), key=lambda n: (-values[n], n))
     assert sorted(np.flatnonzero(mask).tolist()) == sorted(order[:count])
 
 
-def test_ranked_and_share_of_small_tensors() -> None:
-    assert [ranked(np.array([3.0, 1.0, 2.0]), rank) for rank in range(3)] == [1.0, 2.0, 3.0]
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(st.lists(finite, min_size=1, max_size=60), st.data())
+def test_ranked_finds_what_sorting_does(values: list[float], data: st.DataObject) -> None:
+    array, ordered = np.array(values), sorted(values)
+    ranks = data.draw(st.lists(st.integers(0, len(values) - 1), min_size=1, max_size=3))
+    collected, digit = data.draw(st.sampled_from([(0, 7), (4, 12), (1000, 20)]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selection, "_COLLECTED", collected)
+        patch.setattr(selection, "_DIGIT", digit)
+        found = ranked(_stream(array, 16), array.size, [ranks])[0]
+    assert [one.value for one in found] == [ordered[rank] for rank in ranks]
+    above = [sum(value > ordered[rank] for value in values) for rank in ranks]
+    assert [one.greater for one in found] == above
+
+
+def test_shares_of_small_tensors() -> None:
     assert [share(10, density) for density in (0.01, 0.2, 0.55, 1.0)] == [1, 2, 6, 10]
     assert share(0, 0.5) == 0
-
-
-@pytest.mark.parametrize("values", [[5.0, 5.0], [0.0]])
-def test_normalized_equal_values_are_one(values: list[float]) -> None:
-    assert normalised(np.array(values)).tolist() == [1.0] * len(values)

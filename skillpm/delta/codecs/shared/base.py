@@ -8,11 +8,11 @@ import numpy as np
 
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter
 from skillpm.delta.tensors import rounding
-from skillpm.delta.tensors.rounding import Floats, to_float64
+from skillpm.delta.tensors.rounding import Floats, exact_values
 from skillpm.delta.tensors.words import Bytes, Words
 from skillpm.errors import GraftError, IntegrityError
 
-_PIECE = 1 << 15
+_PIECE = 1 << 16
 """Elements processed at a time, so that they fit a core's cache."""
 _SHOWN = 60
 """The most characters of a value in an error message."""
@@ -39,10 +39,13 @@ def add_and_round(reference: Words, delta: Floats, dtype: str, tensor: str) -> W
     Raises the errors of `round_sum`.
     """
     words = np.empty_like(reference)
+    total = np.empty(min(_PIECE, reference.size))
     for start in range(0, reference.size, _PIECE):
         piece = reference[start : start + _PIECE]
+        total = total[: piece.size]
         with np.errstate(over="ignore", invalid="ignore"):  # `round_sum` raises for both
-            total = to_float64(piece, dtype) + delta[start : start + _PIECE]
+            values = exact_values(piece, dtype)
+            np.add(values, delta[start : start + _PIECE], out=total, dtype=np.float64)
         words[start : start + _PIECE] = round_sum(piece, total, dtype, tensor)
     return words
 

@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from skillpm.delta.codecs.shared.boxes import boxes
 from skillpm.delta.coding.integers import CONTEXTS, encode_integers, integer_bits
+from skillpm.delta.kernels import grid as kernels
+from skillpm.delta.kernels.choice import compiled
 
 Codes = npt.NDArray[np.int32]
 Narrow = npt.NDArray[np.signedinteger]
@@ -37,6 +39,9 @@ class Classes:
         """Return the contexts [stop - start] of the entries start..stop of the flattened matrix."""
         contexts = np.zeros(stop - start, dtype=np.uint8)
         rows, columns = _capped(self.rows), _capped(self.columns)
+        if compiled(contexts.size):
+            kernels.class_contexts(rows, columns, start, width, CONTEXTS - 1, contexts)
+            return contexts
         for box in boxes(start, stop, width):
             grid = contexts[box.start - start : box.stop - start].reshape(box.shape)
             if columns.size:

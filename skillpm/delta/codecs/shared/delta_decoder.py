@@ -1,6 +1,9 @@
 """The base classes of decoders whose payload is a delta."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import numpy as np
 
 from skillpm.delta.codecs.shared.base import add_and_round
 from skillpm.delta.codecs.shared.forms import LiveForm
@@ -22,8 +25,18 @@ class AddingDecoder(ABC):
 
     def decode_chunk(self, chunk: int, reference: Words, delta: Floats | None = None) -> Words:
         """Return float64(reference) + Δ̂, rounded once. Raises `GraftError` if a sum overflows."""
-        added = self._delta(chunk, reference) if delta is None else delta
-        return add_and_round(reference, added, self._spec.dtype, self._spec.name)
+        dtype, name = self._spec.dtype, self._spec.name
+        if delta is not None:
+            return add_and_round(reference, delta, dtype, name)
+        words = np.empty_like(reference)
+        for at, piece in self._pieces(chunk, reference):
+            span = slice(at, at + piece.size)
+            words[span] = add_and_round(reference[span], piece, dtype, name)
+        return words
+
+    def _pieces(self, chunk: int, reference: Words) -> Iterator[tuple[int, Floats]]:
+        """Yield Δ̂ of a chunk in pieces: the position in the chunk, and the piece."""
+        yield 0, self._delta(chunk, reference)
 
     def live_form(self) -> LiveForm | None:
         """Return None: only the sum with the base's weight can run."""

@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 from skillpm.delta.codecs.shared.classes import Contexts
 from skillpm.delta.coding.integers import CONTEXTS
+from skillpm.delta.kernels import grid as kernels
+from skillpm.delta.kernels.choice import compiled
 from skillpm.delta.tensors.words import Bytes
 from skillpm.errors import IntegrityError
 
@@ -29,6 +31,12 @@ class Octaves:
 
     def contexts(self, classes: Contexts, exponents: Bytes, limit: int = CONTEXTS) -> Contexts:
         """Return the contexts [n] of entries with these classes [n] and exponents [n]."""
+        if compiled(classes.size):
+            combined = classes.copy()
+            kernels.octave_contexts(
+                exponents, self.anchor, self.floor, self.cells, limit // self.cells, combined
+            )
+            return combined
         octaves = np.minimum(exponents, np.uint8(self.anchor))
         np.subtract(np.uint8(self.anchor), octaves, out=octaves)
         np.minimum(octaves, np.uint8(limit // self.cells - 1), out=octaves)

@@ -3,7 +3,7 @@
 Both factors are rounded once onto power-of-two grids, whose exponents are stored. They are then
 integers with Σₖ max|L·ₖ|·max|R·ₖ| ≤ 2⁵³, so their product is exact in any order of additions.
 
-Bound: with the grids of `fit_exponents`, an entry of a product of rank r moves by less than
+Bound: with the grids of `fit_tops`, an entry of a product of rank r moves by less than
 max(2⁻²², √r·2⁻²³·⁵) · r · max|L| · max|R|. The bound assumes that all errors add up; measured
 errors stay within 2⁻¹⁸ of the product's largest entry.
 """
@@ -52,13 +52,11 @@ def place(values: Floats, exponent: int) -> Floats:
     return np.rint(values, out=values)
 
 
-def fit_exponents(left: Floats, right: Floats) -> tuple[int, int]:
-    """Return the finest exponents, from `GRID_BITS` bits down, at which the product is exact."""
-    return fit_tops(tops_of(left), tops_of(right))
-
-
 def fit_tops(left: Floats, right: Floats) -> tuple[int, int]:
-    """Return `fit_exponents` from the largest magnitudes alone; rounding keeps their order."""
+    """Return the finest exponents, from `GRID_BITS` bits down, at which the product is exact.
+
+    The largest magnitudes [r] of both factors decide it: rounding keeps their order.
+    """
     tops = [int(np.frexp(side.max(initial=0.0))[1]) for side in (left, right)]
     for bits in range(GRID_BITS, 0, -1):
         exponents = (max(tops[0] - bits, -EXPONENT_LIMIT), max(tops[1] - bits, -EXPONENT_LIMIT))

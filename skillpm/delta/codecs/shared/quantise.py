@@ -12,6 +12,8 @@ import numpy.typing as npt
 from skillpm.delta.tensors.rounding import Floats
 
 Codes = npt.NDArray[np.uint8]
+BATCH = 64
+"""Columns that are computed at a time, to bound memory."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,17 @@ class Quantised:
     scales: npt.NDArray[np.float16]
     zeros: Codes
 
+    def columns(self, span: slice) -> "Quantised":
+        """Return some of the columns."""
+        return Quantised(self.codes[span], self.scales[span], self.zeros[span])
+
 
 def group_count(length: int, group: int) -> int:
     """Return the number of groups in a column."""
     return -(-length // group)
 
 
-def _grouped(block: Floats, group: int) -> Floats:
+def _grouped(block: npt.NDArray[np.floating], group: int) -> Floats:
     columns, length = block.shape
     group = min(group, length)
     groups = group_count(length, group)
@@ -37,8 +43,21 @@ def _grouped(block: Floats, group: int) -> Floats:
     return padded.reshape(columns, groups, group)
 
 
-def quantise(block: Floats, bits: int, group: int) -> Quantised:
-    """Round to nearest; the grid of a group spans its min and max, and always includes zero."""
+def quantise(block: npt.NDArray[np.floating], bits: int, group: int) -> Quantised:
+    """Round to nearest; the grid of a group spans its min and max, and always includes zero.
+
+    Computes in float64, a few columns at a time.
+    """
+    starts = range(0, block.shape[0], BATCH)
+    parts = [_quantise(block[start : start + BATCH], bits, group) for start in starts]
+    return Quantised(
+        np.concatenate([part.codes for part in parts]),
+        np.concatenate([part.scales for part in parts]),
+        np.concatenate([part.zeros for part in parts]),
+    )
+
+
+def _quantise(block: npt.NDArray[np.floating], bits: int, group: int) -> Quantised:
     top = (1 << bits) - 1
     groups = _grouped(block, group)
     low = np.minimum(groups.min(axis=2), 0.0)
