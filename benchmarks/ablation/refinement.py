@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks.llm.settings import CONTEXT
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -20,11 +18,11 @@ ROWS = 2
 """Rows of text in a step."""
 
 
-def text_rows(tokenizer: Any, text: Path, count: int) -> torch.Tensor:
-    """Rows at equal distances of the concatenated text, [count, CONTEXT] of int64."""
+def text_rows(tokenizer: Any, text: Path, count: int, width: int) -> torch.Tensor:
+    """Rows at equal distances of the concatenated text, [count, width] of int64."""
     lines = text.read_text(encoding="utf-8").splitlines()
     tokens = [token for line in lines for token in tokenizer(json.loads(line)["text"])["input_ids"]]
-    rows = torch.tensor(tokens[: len(tokens) // CONTEXT * CONTEXT]).view(-1, CONTEXT)
+    rows = torch.tensor(tokens[: len(tokens) // width * width]).view(-1, width)
     return rows[torch.linspace(0, len(rows) - 1, count).long()]
 
 

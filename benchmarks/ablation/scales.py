@@ -12,6 +12,7 @@ processor time.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,8 @@ class Experiment:
             tokens=arguments.tokens,
         )
         tokenizer = AutoTokenizer.from_pretrained(base)
-        rows = text_rows(tokenizer, calibration(cache, task), ROWS * arguments.steps)
+        text = calibration(cache, task)
+        rows = text_rows(tokenizer, text, ROWS * arguments.steps, arguments.tokens)
         evaluator = DocumentEvaluator(base=base, tuned=tuned, rows=chosen)
         return cls(base, tuned, evaluator, rows, arguments.rate, arguments.by)
 
@@ -78,13 +80,15 @@ class Experiment:
         )
         measured = self.evaluator.measure(state)
         made.row("1", "1.000", "0", *cells(measured))
-        for name, choose in (("least squares", self.squares), ("refined", self.refined)):
+        print(*made.rows[-1], file=sys.stderr, flush=True)
+        for name, choose in (("refined", self.refined), ("least squares", self.squares)):
             started = time.process_time()
             factors = choose(found, state)
             seconds = f"{time.process_time() - started:.0f}"
             scaled = {tensor: one.weights(factors[tensor]) for tensor, one in found.items()}
             measured = self.evaluator.measure({**state, **scaled})
             made.row(name, spread(factors), seconds, *cells(measured))
+            print(*made.rows[-1], file=sys.stderr, flush=True)
         return made
 
     def squares(self, found: dict[str, ScaledTensor], _state: Tensors) -> Tensors:
@@ -103,7 +107,7 @@ class Experiment:
         teacher = Teacher.of(self.evaluator.loaded(self.tuned), self.rows)
         refinement = Refinement(found, self.evaluator.loaded(state))
         losses = refinement.fit(teacher, self.rate)
-        print("KL of each step:", " ".join(f"{loss:.2e}" for loss in losses), flush=True)
+        print("KL of each step:", *(f"{loss:.2e}" for loss in losses), file=sys.stderr, flush=True)
         return refinement.factors
 
 
@@ -134,7 +138,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10, help=f"of {ROWS} rows of text")
     parser.add_argument("--rate", type=float, default=0.03, help="Adam's first learning rate")
     parser.add_argument("--documents", type=int, default=32)
-    parser.add_argument("--tokens", type=int, default=256, help="tokens of each document")
+    parser.add_argument("--tokens", type=int, default=256, help="of each document and row of text")
     parser.add_argument("--cache", type=Path, default=CACHE)
     add_output(parser)
     arguments = parser.parse_args()

@@ -163,7 +163,7 @@ def test_text_is_cut_into_rows_of_equal_length(cache: Path) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model(cache, "base"))
-    rows = text_rows(tokenizer, calibration(cache, TASK), 3)
+    rows = text_rows(tokenizer, calibration(cache, TASK), 3, 256)
     assert rows.shape == (3, 256)
 
 
