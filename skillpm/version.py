@@ -1,6 +1,6 @@
 """The version of skillpm, and those of installed libraries."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def installed(library: str) -> str | None:

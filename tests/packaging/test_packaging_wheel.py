@@ -13,7 +13,7 @@ import pytest
 from skillpm_world import World
 
 REPOSITORY = Path(__file__).parents[2]
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 PACKAGES = {"skillpm", "skillpm_registry", f"skillpm_graft-{VERSION}.dist-info"}
 MIGRATIONS = "skillpm_registry/_migrations"
 

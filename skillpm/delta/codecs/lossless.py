@@ -62,7 +62,7 @@ _SORT_FROM = 1 << 12
 _SPARSE = frozenset("sy")
 _SORTED = frozenset("xy")
 _MODELLED = frozenset("rf")
-_MODES = frozenset("zsdxyrf")
+MODES = frozenset("zsdxyrf")
 _WORTH = 0.98
 """Mode `r` must be smaller than this share of the other mode."""
 _WORDS_A_BYTE = 512
@@ -248,7 +248,7 @@ def _checked(
 ) -> tuple[str, dict[int, int]]:
     """Check the settings; return the modes, and the number of changed words by sparse chunk."""
     modes, counts = settings.get("modes"), settings.get("counts")
-    if not isinstance(modes, str) or len(modes) != len(spans) or set(modes) - _MODES:
+    if not isinstance(modes, str) or len(modes) != len(spans) or set(modes) - MODES:
         raise IntegrityError(
             f"`{spec.name}`: the modes of its chunks are unknown or do not fit its shape"
         )
