@@ -130,7 +130,7 @@ def eight_b(base: Path, tuned: Path, layers: int, *, ends: bool) -> UnhashedMode
     options = parse_options(_named(base, tuned))
     pairs, _ = pair_up(before.specs, after.specs, cast=False)
     models = ModelPair(
-        pack_request(options), Reference(verified, before, identity, (), files), after,
+        pack_request(options), Reference(verified, before, (), files, identity), after,
         placeholder(after), tuple(pairs), tuple(pairs), Renaming(), files, ask_facts({}),
     )  # fmt: skip
     size = sum(spec.nbytes for spec in before.specs.values())

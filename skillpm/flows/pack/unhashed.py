@@ -91,7 +91,7 @@ def _open_reference(base: Checkpoint, layered_on: list[AnyPack]) -> Reference:
     verified = VerifiedCheckpoint.of(base, placeholder(base))
     before = files_of(base)
     if not layered_on:
-        return Reference(verified, base, verified.identity, (), before)
+        return Reference(verified, base, (), before)
     for pack in layered_on:
         _check_fits(pack, base)
     check_set([pack.manifest for pack in layered_on], {})
@@ -100,9 +100,9 @@ def _open_reference(base: Checkpoint, layered_on: list[AnyPack]) -> Reference:
     return Reference(
         verified,
         composition,
-        placeholder(composition),
         tuple(layered_on),
         lambda name: side[name] if name in side else before(name),
+        placeholder(composition),
     )
 
 
