@@ -118,17 +118,14 @@ class Sampling:
 def scaled(points: Sequence[tuple[float, float]], entries: float) -> float:
     """The seconds of a whole tensor from those of parts of it, as (entries, seconds).
 
-    With one part, seconds are in proportion to the entries. With two, the smaller first, they are
-    a·entries + b·entries^1.5, as the second term grows for decompositions of matrices.
+    With one part, seconds are in proportion to the entries. With two, the smaller first, they grow
+    by as much for each further entry as from one part to the other.
     """
     (most, seconds) = points[-1]
     if len(points) == 1 or entries <= most:
         return seconds * entries / most
     (least, before) = points[0]
-    linear, cubic = before / least, seconds / most
-    slope = max(0.0, (cubic - linear) / (most**0.5 - least**0.5))
-    each = max(0.0, cubic - slope * most**0.5)
-    return float(entries * (each + slope * entries**0.5))
+    return seconds + max(0.0, seconds - before) / (most - least) * (entries - most)
 
 
 def resident_bytes() -> int:
