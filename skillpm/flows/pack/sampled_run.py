@@ -15,6 +15,7 @@ from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.delta.encoding.encode import EncodingJob, measure_tensor
 from skillpm.delta.encoding.schemes import Scheme
 from skillpm.delta.tensors.streams import pair_chunks
+from skillpm.flows.pack.child_processes import ChildUsage
 from skillpm.flows.pack.model_pair import ModelPair
 from skillpm.flows.pack.samples import Sample
 from skillpm.parallel import no_advance, parallel_map
@@ -36,7 +37,7 @@ class Spent:
     def now(cls) -> "Spent":
         """The readings of both clocks; only differences have a meaning."""
         times = os.times()
-        return cls(time.monotonic(), sum(times[:4]))
+        return cls(time.monotonic(), sum(times[:4]) + ChildUsage.now().processor)
 
     def since(self, earlier: "Spent") -> "Spent":
         """What was spent between two readings."""
@@ -137,9 +138,10 @@ def resident_bytes() -> int:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process had at once."""
+    """The most memory that this process had at once, or one that it started and that runs."""
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    own = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return max(own, ChildUsage.now().peak_bytes)
 
 
 def total(each: Iterable[Mapping[str, float]]) -> dict[str, float]:
