@@ -44,7 +44,11 @@ def sampler_of(options: PackOptions, scheme: "Scheme | EncodingTarget") -> "Samp
     if not isinstance(scheme, EncodingTarget):
         from skillpm.flows.pack.estimate_fixed import FixedSampler
 
-        return FixedSampler(scheme)
+        if scheme.name != "graftllm":
+            return FixedSampler(scheme)
+        from skillpm.delta.auto.decomposition_speed import svd_seconds
+
+        return FixedSampler(scheme, svd_seconds)
     from skillpm.flows.pack.estimate_auto import AutoSampler
 
     if options.calibration is None:

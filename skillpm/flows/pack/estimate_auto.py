@@ -4,11 +4,12 @@ A tensor that is not sampled takes the candidates of the sampled one that stands
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 
 from skillpm.delta.auto.allocate import Allocation
+from skillpm.delta.auto.decomposition_speed import spectrum_seconds
 from skillpm.delta.auto.metric import Weighting
 from skillpm.delta.auto.model_survey import ModelSurvey, encodable
 from skillpm.delta.auto.points import CandidatePoint, TensorSurvey
@@ -40,6 +41,8 @@ AIMED = 0.9975
 """The share of the budget that a file takes: the search aims at the middle of its limits."""
 AGAIN = 0.5
 """The share of the tensors' encoding time that trials after the first take, for a budget."""
+FULL = 3.0
+"""Whitening by full factors takes this many times a decomposition, with their own."""
 LARGE_BYTES, MATRIX_BYTES = 6, 90
 """The memory for an entry of a tensor that is read in blocks, and of one that is decomposed."""
 
@@ -83,7 +86,8 @@ class AutoSampler:
         survey = _model_survey(asked, surveys)
         allocation = self._allocate(asked, survey)
         scheme = self._scheme(allocation, {**self.target.settings, "curve": survey.curve()}, device)
-        found = sample_all(asked, scheme, is_cut)
+        speed = cache(spectrum_seconds)
+        found = sample_all(asked, scheme, is_cut, partial(self._decomposed, speed))
         stored = stored_of(asked.groups, found)
         stages = with_applying(stages_of(asked.groups, found), applying)
         size = self._file_size(asked, scheme, stored)
@@ -117,14 +121,24 @@ class AutoSampler:
         if encodable(pair) is None:
             return SampledSurvey(None, 0.0)
         entries = spec_of(pair).elements
-        shares = (4, 1) if is_cut(pair) and entries > ENTRIES else (1,)
+        shares = (4, 1) if entries > ENTRIES else (1,)
         times: list[tuple[float, float]] = []
         for share in shares:
             started = time.thread_time()
             size, found = self._survey_part(asked, pair, ENTRIES // share, device)
             times.append((float(max(1, size)), time.thread_time() - started))
         ratio = entries / times[-1][0]
-        return SampledSurvey(found and _resized(found, ratio), scaled(times, max(1, entries)))
+        seconds = scaled(times, max(1, entries))
+        if is_cut(pair) and entries > ENTRIES:
+            seconds += self._decomposed(spectrum_seconds, pair, "svd-ec")
+        return SampledSurvey(found and _resized(found, ratio), seconds)
+
+    def _decomposed(self, speed: Callable[[int, int], float], pair: Pair, codec: str) -> float:
+        """The seconds to decompose a tensor; more if it is whitened by full factors."""
+        if not is_cut(pair) or not codec.startswith("svd"):
+            return 0.0
+        rows, columns = rows_of(spec_of(pair))
+        return (1.0 if isinstance(self.weighting, Unweighted) else FULL) * speed(rows, columns)
 
     def _survey_part(
         self, asked: SampleRequest, pair: Pair, entries: int, device: ComputeDevice

@@ -1,7 +1,7 @@
 """Estimates of the schemes that need no search: `lossless` and `graftllm`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skillpm.delta.codecs import lowrank, svd
 from skillpm.delta.encoding.lora_source import Factored
@@ -22,6 +22,8 @@ from skillpm.flows.pack.samples import ENTRIES, TensorGroup, read_sample, spec_o
 ENCODING, CHECKING = "encoding", "checking"
 WARM_UP = 1 << 14
 """The most entries of a tensor by which libraries and kernels are loaded."""
+Decomposed = Callable[[Pair, str], float]
+"""The processor seconds to decompose a large tensor that became a codec; 0 if it is not."""
 FACTORED_BYTES = 72
 """The memory for an entry of a matrix that `graftllm` factorises: its delta, factors, copies."""
 
@@ -39,9 +41,13 @@ class SampledTensor:
 
 @dataclass(frozen=True)
 class FixedSampler:
-    """Samples a pack by a scheme that is given."""
+    """Samples a pack by a scheme that is given.
+
+    `decompose` returns the seconds to decompose a matrix of [rows, columns], if the scheme does.
+    """
 
     scheme: Scheme
+    decompose: Callable[[int, int], float] | None = None
 
     @property
     def group_entries(self) -> int:
@@ -62,7 +68,7 @@ class FixedSampler:
     def __call__(self, asked: SampleRequest, /) -> SampledPack:
         """Encode and decode samples of all groups, the largest first."""
         applying, factored = applying_seconds(asked), factored_scheme(asked, self.scheme)
-        found = sample_all(asked, factored or self.scheme, self._is_factored)
+        found = sample_all(asked, factored or self.scheme, self._is_factored, self._decomposed)
         stages = stages_of(asked.groups, found)
         if factored is None:
             stages = with_applying(stages, applying)
@@ -82,17 +88,34 @@ class FixedSampler:
         is_lossy = isinstance(self.scheme, GraftLLM) and pair.change == "changed"
         return is_lossy and lossy_codec(spec_of(pair)) == svd.NAME
 
+    def _decomposed(self, pair: Pair, _codec: str) -> float:
+        if not self._is_factored(pair) or self.decompose is None:
+            return 0.0
+        spec = spec_of(pair)
+        return self.decompose(spec.shape[0], spec.elements // spec.shape[0])
+
 
 def sample_all(
-    asked: SampleRequest, scheme: Scheme, is_square: Callable[[Pair], bool]
+    asked: SampleRequest,
+    scheme: Scheme,
+    is_square: Callable[[Pair], bool],
+    decomposed: Decomposed = lambda _pair, _codec: 0.0,
 ) -> dict[str, SampledTensor]:
-    """All sampled tensors, by name. `is_square` says which tensors a scheme decomposes."""
+    """All sampled tensors, by name.
+
+    `is_square` says which tensors a scheme may decompose, `decomposed` how long that takes if a
+    tensor is larger than a sample.
+    """
     pairs = [pair for group in asked.groups for pair in group.sampled]
     pairs.sort(key=lambda pair: -min(ENTRIES, spec_of(pair).elements))
     found = asked.sampling.map(
         lambda pair: _sample(asked, pair, scheme, is_square=is_square(pair)), pairs
     )
-    return {pair.tensor: tensor for pair, tensor in zip(pairs, found, strict=True)}
+    sampled = {}
+    for pair, tensor in zip(pairs, found, strict=True):
+        more = decomposed(pair, tensor.codec) if spec_of(pair).elements > ENTRIES else 0.0
+        sampled[pair.tensor] = replace(tensor, encoding=tensor.encoding + more)
+    return sampled
 
 
 def _sample(asked: SampleRequest, pair: Pair, scheme: Scheme, *, is_square: bool) -> SampledTensor:

@@ -15,6 +15,7 @@ from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.delta.encoding.encode import EncodingJob, measure_tensor
 from skillpm.delta.encoding.schemes import Scheme
 from skillpm.delta.tensors.streams import pair_chunks
+from skillpm.flows.pack.child_processes import ChildUsage
 from skillpm.flows.pack.model_pair import ModelPair
 from skillpm.flows.pack.samples import Sample
 from skillpm.parallel import no_advance, parallel_map
@@ -36,7 +37,7 @@ class Spent:
     def now(cls) -> "Spent":
         """The readings of both clocks; only differences have a meaning."""
         times = os.times()
-        return cls(time.monotonic(), sum(times[:4]))
+        return cls(time.monotonic(), sum(times[:4]) + ChildUsage.now().processor)
 
     def since(self, earlier: "Spent") -> "Spent":
         """What was spent between two readings."""
@@ -118,17 +119,14 @@ class Sampling:
 def scaled(points: Sequence[tuple[float, float]], entries: float) -> float:
     """The seconds of a whole tensor from those of parts of it, as (entries, seconds).
 
-    With one part, seconds are in proportion to the entries. With two, the smaller first, they are
-    a·entries + b·entries^1.5, as the second term grows for decompositions of matrices.
+    With one part, seconds are in proportion to the entries. With two, the smaller first, they grow
+    by as much for each further entry as from one part to the other.
     """
     (most, seconds) = points[-1]
     if len(points) == 1 or entries <= most:
         return seconds * entries / most
     (least, before) = points[0]
-    linear, cubic = before / least, seconds / most
-    slope = max(0.0, (cubic - linear) / (most**0.5 - least**0.5))
-    each = max(0.0, cubic - slope * most**0.5)
-    return float(entries * (each + slope * entries**0.5))
+    return seconds + max(0.0, seconds - before) / (most - least) * (entries - most)
 
 
 def resident_bytes() -> int:
@@ -140,9 +138,10 @@ def resident_bytes() -> int:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process had at once."""
+    """The most memory that this process had at once, or one that it started and that runs."""
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    own = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return max(own, ChildUsage.now().peak_bytes)
 
 
 def total(each: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -116,12 +116,12 @@ def test_a_small_tensor_is_sampled_whole(models: ModelPair) -> None:
     ("points", "entries", "seconds"),
     [
         ([(10, 2.0)], 100, 20.0),
-        ([(4, 4 * 3 + 8.0), (16, 16 * 3 + 64.0)], 64, 64 * 3 + 512.0),
-        ([(4, 4.0), (16, 8.0)], 64, 32.0),
+        ([(10, 2.0), (20, 3.0)], 100, 11.0),
+        ([(10, 3.0), (20, 2.0)], 100, 2.0),
         ([(4, 1.0), (16, 7.0)], 16, 7.0),
     ],
 )
-def test_seconds_grow_with_entries_and_their_power(
+def test_seconds_grow_with_entries(
     points: list[tuple[float, float]], entries: float, seconds: float
 ) -> None:
     assert scaled(points, entries) == pytest.approx(seconds)
