@@ -5,8 +5,8 @@ Decodes a pack of a tune, and multiplies the delta of every matrix by a factor: 
 least weighted squares, and a factor that Adam refines on the calibration text for the least
 KL(tuned ‖ candidate). `--by rank` refines a factor for each rank of `svd-ec`, `--by row` one for
 each row of every matrix, whose bytes are not counted. Prints KL and gain kept on held-out
-documents, as `benchmarks.llm.fidelity` does. On SmolLM2-135M, ten steps take two minutes of
-processor time.
+documents, as `benchmarks.llm.fidelity` does. Takes several minutes of processor time for a pack of
+SmolLM2-135M.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ import torch
 from llm_worlds import TASK, TUNE, make_cache
 from safetensors.torch import load_file
 
+import skillpm
+from benchmarks.ablation import dependent, trellis
 from benchmarks.ablation.factored_delta import (
     By,
     DenseDelta,
@@ -21,7 +23,6 @@ from benchmarks.ablation.refinement import Refinement, Teacher, least_squares, t
 from benchmarks.ablation.scales import Experiment
 from benchmarks.finetunes import causal
 from benchmarks.llm.places import WEIGHTS, calibration, model
-from benchmarks.tools.running import SKILLPM, run
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.model import open_checkpoint
 from skillpm.delta.auto.decoded import tensors_of
@@ -78,12 +79,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pack(cache: Path) -> Path:
     """A lossy pack of the fine-tune."""
-    file, home = cache / "lossy.skillpack", cache / "home"
-    base, tuned = (str(model(cache, name)) for name in ("base", TUNE))
-    named = ("--name", "acme/lossy", "--version", "1.0.0", "-o", str(file))
-    home.mkdir()
-    run(SKILLPM, "pack", base, tuned, *named, "--keep", "0.6", cwd=cache, home=home)
-    return file
+    file = cache / "lossy.skillpack"
+    base, tuned = (model(cache, name) for name in ("base", TUNE))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SKILLPM_HOME", str(cache / "home"))
+        patch.setenv("SKILLPM_KERNELS", "numpy")  # nothing to compile
+        packed = skillpm.pack(
+            base, tuned, name="acme/lossy", version="1.0.0", output=file, keep=0.6
+        )
+    return packed.path
 
 
 def test_only_the_integers_of_factors_are_counted() -> None:
@@ -184,5 +188,46 @@ def test_all_candidates_of_a_pack_are_measured(cache: Path, pack: Path) -> None:
         cache=cache, tune=TUNE, documents=6, tokens=16, steps=1, rate=0.05, by="tensor"
     )
     made = Experiment.of(arguments).table(pack)
-    assert [row[0] for row in made.rows] == ["1", "least squares", "refined"]
-    assert len({row[3] for row in made.rows}) == 3
+    assert [row[0] for row in made.rows] == ["1", "refined", "least squares"]
+    assert made.rows[1][3] != made.rows[0][3]
+
+
+def gaussian() -> np.ndarray:
+    """Columns of standard deviations 2 and 4, in steps."""
+    return np.random.default_rng(5).normal(size=(300, 24)) * np.repeat([2.0, 4.0], 12)
+
+
+def test_levels_of_a_trellis_follow_the_states() -> None:
+    coded = trellis.decode(np.array([[1, 0], [1, 3], [-2, 2]]))
+    assert coded.quantisers.tolist() == [[0, 0], [0, 0], [1, 0]]
+    assert coded.values.tolist() == [[2.0, 0.0], [2.0, 6.0], [-3.0, 4.0]]
+
+
+def test_a_trellis_without_a_price_is_nearer_than_one_quantiser() -> None:
+    values = gaussian()
+    bits = np.zeros((1, 2, 2 * trellis.TOP + 1))
+    coded = trellis.encode(values, bits, np.zeros(24, dtype=np.int64), 0.0)
+    error = np.square(values - coded.values).mean()
+    assert trellis.decode(coded.levels).values.tolist() == coded.values.tolist()
+    assert error < 0.9 * np.square(values - 2 * np.rint(values / 2)).mean()
+
+
+def test_a_trellis_saves_bits_of_gaussian_columns() -> None:
+    values = gaussian()
+    line = [dependent.curve_point([values], finer) for finer in (0.5, 0.7, 1.0, 1.4, 2.0)]
+    bits, error = dependent.dependent(values)
+    assert 0.85 < bits / dependent.bits_at(line, error) < 0.98
+
+
+def test_bits_between_two_steps_are_interpolated() -> None:
+    line = [(8.0, 1.0), (4.0, 4.0), (2.0, 16.0)]
+    assert dependent.bits_at(line, 2.0) == pytest.approx(6.0)
+    assert dependent.bits_at(line, 16.0) == pytest.approx(2.0)
+    assert np.isnan(dependent.bits_at(line, 17.0))
+
+
+def test_factors_of_a_delta_restore_it() -> None:
+    delta, step = torch.randn(12, 8), 1e-3
+    left, right = (torch.from_numpy(side).float() for side in dependent.factors_of(delta, step))
+    sigma = torch.linalg.svdvals(delta)
+    torch.testing.assert_close((left / sigma) @ right.T * step**2, delta, rtol=1e-3, atol=1e-3)
