@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from skillpm.cli.documents import EstimateDocument
+from skillpm.cli.estimate_documents import EstimateDocument
 from skillpm.cli.output import clean, emit_lines, size_text
 from skillpm.spec.words import counted
 
