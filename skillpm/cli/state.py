@@ -153,9 +153,9 @@ def verified_packs(state: State) -> "VerifiedPacks":
 
 def command_client(state: State, *, timeout: float = inf) -> Client:
     """The client of a command, closed at its end. `timeout` limits a resolution, in seconds."""
-    from skillpm.cli.heap import keep_freed_memory
     from skillpm.cli.progress import Bars
     from skillpm.delta.kernels.choice import notify_by
+    from skillpm.delta.tensors.heap import keep_freed_memory
 
     keep_freed_memory()
     on_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"

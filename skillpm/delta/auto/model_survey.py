@@ -13,7 +13,6 @@ from skillpm.delta.auto.survey import survey_tensors
 from skillpm.delta.codecs.grid import rows_of
 from skillpm.delta.encoding.encode import EncodingJob
 from skillpm.delta.encoding.torch_device import CPU, ComputeDevice
-from skillpm.delta.tensors.heap import release_freed_memory
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.streams import pair_chunks
 from skillpm.parallel import parallel_map
@@ -142,7 +141,6 @@ class _Work:
             known[pair.tensor] = survey
             if survey is not None:
                 self.save(pair.tensor, survey)
-        release_freed_memory()
         self.job.advance(sum(_spec(pair).nbytes for pair in batch))
         return {tensor: survey for tensor, survey in known.items() if survey is not None}
 

@@ -14,7 +14,6 @@ from skillpm.delta.codecs.grid import rows_of
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.encoding.schemes import Lossless
 from skillpm.delta.encoding.torch_device import CPU, ComputeDevice
-from skillpm.delta.tensors.heap import release_freed_memory
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.streams import Chunk
 
@@ -75,5 +74,4 @@ class Auto:
             return Lossless().encode(pair, chunks, writer)
         metric = self.weighting.metric(pair.tensor, rows_of(spec))
         coded = encode_choice(TensorRows(spec, lambda: chunks, self.device), metric, choice)
-        release_freed_memory()
         return zero.encode(spec, writer) if coded is None else coded.write(spec, writer)
