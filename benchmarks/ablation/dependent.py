@@ -41,8 +41,9 @@ Point = tuple[float, float]
 
 def classes_of(values: Floats) -> Ints:
     """The octave of the mean magnitude of each column, from 0."""
-    octaves = np.rint(np.log2(np.abs(values).mean(0))).astype(np.int64)
-    return octaves - octaves.min()
+    octaves: Ints = np.rint(np.log2(np.abs(values).mean(0))).astype(np.int64)
+    octaves -= octaves.min()
+    return octaves
 
 
 def scalar(values: Floats) -> Point:

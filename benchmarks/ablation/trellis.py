@@ -42,7 +42,8 @@ def decode(levels: Ints) -> Coded:
     for place, row in enumerate(levels):
         quantisers[place] = state & 1
         state = NEXT[state, row & 1]
-    return Coded(levels, quantisers, 2.0 * levels - quantisers * np.sign(levels))
+    values: Floats = 2.0 * levels - quantisers * np.sign(levels)
+    return Coded(levels, quantisers, values)
 
 
 def encode(values: Floats, bits: Floats, classes: Ints, price: float) -> Coded:

@@ -23,7 +23,7 @@ from skillpm.running.runner import Batch, Runner
 
 SEED = 0
 """The seed for sampling the labels of the first batch; each later batch has the next seed."""
-PARTS = 4
+PARTS = 2
 """The most times that the sums are saved while they are gathered."""
 _PROBED = 8
 """The tokens on which the gradients of layers are compared with their products."""
@@ -44,7 +44,7 @@ def gather(
 ) -> None:
     """Add the factors of all `tensors` that get a gradient, over the batches not yet in `fisher`.
 
-    `save` is called after every quarter of the batches. An interruption does not change the sums,
+    `save` is called after half of the batches, and after all. An interruption does not change the sums,
     because each batch has its own seed. Costs a forward and a backward pass per batch, and the
     products of each layer.
     """

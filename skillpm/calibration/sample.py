@@ -11,7 +11,7 @@ HELD_OUT = 4
 """Every fourth sequence is held out, to measure what a pack keeps."""
 MOST_TOKENS = 1 << 12
 """The most tokens for the Fisher factors (ADR 43)."""
-MOST_HELD_OUT = 1 << 12
+MOST_HELD_OUT = 1 << 11
 """The most tokens that are held out (ADR 43)."""
 
 

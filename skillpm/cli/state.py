@@ -175,7 +175,7 @@ def command_client(state: State, *, timeout: float = inf) -> Client:
 
 def _start_stage(bars: "Bars", label: str, total: int) -> Callable[[int], None]:
     """Start a progress bar. Work on tensors starts with one, so the heap is prepared for it."""
-    from skillpm.cli.heap import keep_freed_memory
+    from skillpm.delta.tensors.heap import keep_freed_memory
 
     keep_freed_memory()
     return bars.start(label, total)

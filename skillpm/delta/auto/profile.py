@@ -164,7 +164,7 @@ class Spectrum:
         cls, whitened: torch.Tensor, metric: ErrorMetric, vectors: "ScaledVectors"
     ) -> "Spectrum":
         """Return the spectrum of a whitened delta [m, n] from its vectors."""
-        energy = float(whitened.double().square().sum())
+        energy = float(whitened.square().sum(dtype=torch.float64))
         left, sigma, right = vectors
         feedback = has_feedback(whitened.shape)
         rows = Scale.of(metric.rows, whitened.shape[0], feedback=feedback)

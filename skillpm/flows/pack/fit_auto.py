@@ -14,6 +14,7 @@ from skillpm.delta.auto.refine import SizeRatios, refined
 from skillpm.delta.auto.scheme import Auto
 from skillpm.delta.auto.weights import Unweighted
 from skillpm.delta.encoding.torch_device import ComputeDevice, torch_threads
+from skillpm.delta.tensors.heap import large_tensors_apart
 from skillpm.errors import GraftError
 from skillpm.flows.pack.attachments import Attachments
 from skillpm.flows.pack.encoded_delta import Layers, work_on
@@ -69,7 +70,10 @@ def _fit(
     cache = SurveyCache.of(session, models, weighting.key, device.name)
     cache.sweep(session.now)
     job = work_on(session, models, "surveying")
-    with torch_threads(1):  # two tensors at once are faster than two threads on one
+    with (
+        large_tensors_apart(),
+        torch_threads(1),
+    ):  # two tensors at once are faster than two threads on one
         survey = ModelSurvey.of(
             job, models.differing, weighting, device=device, saved=cache.load, save=cache.save
         )
