@@ -11,7 +11,7 @@ Error: measured by the encoder. Decoding is elementwise float64, with one roundi
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -200,7 +200,7 @@ class DecodedGrid:
 
         return flat_of(start, start + codes.size, self._width, block)
 
-    def _fill(self, folded: Folded | Bytes, start: int, out: Floats) -> None:
+    def _fill(self, folded: Bytes, start: int, out: Floats) -> None:
         values = self._values
         rows, columns = (
             _NO_SCALES if scales is None else scales for scales in (values.rows, values.columns)
@@ -208,7 +208,7 @@ class DecodedGrid:
         kernels.entries(folded, values.by_folded, rows, columns, start, self._width, out)
 
 
-def _is_compiled(folded: Folded | Bytes) -> bool:
+def _is_compiled(folded: Folded | Bytes) -> TypeGuard[Bytes]:
     """Whether a kernel maps these integers to entries."""
     return folded.dtype == np.uint8 and compiled(folded.size)
 

@@ -31,7 +31,14 @@ from skillpm.delta.codecs.shared.forms import AdapterFactors
 from skillpm.delta.codecs.shared.protocol import Codec, TensorDecoder
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.tensors.rounding import Floats, to_float64
-from skillpm.delta.tensors.words import Words, chunk_spans, from_planes, planes_of, word_dtype
+from skillpm.delta.tensors.words import (
+    Words,
+    chunk_spans,
+    from_planes,
+    negative_zero,
+    planes_of,
+    word_dtype,
+)
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import BITS, TensorSpec
 
@@ -117,16 +124,19 @@ class AppliedUpdate:
         if self._update.magnitudes is not None:
             return add_and_round(reference, self.delta(chunk, reference), self._dtype, tensor)
         words = np.empty_like(reference)
-        for at, piece in self._pieces(chunk):
+        # The sign of a zero in Δ matters only where the reference is -0.0.
+        signed_zeros = not (reference == negative_zero(reference.itemsize)).any()
+        for at, piece in self._pieces(chunk, signed_zeros=signed_zeros):
             span = slice(at, at + piece.size)
             words[span] = add_and_round(reference[span], piece, self._dtype, tensor)
         return words
 
-    def _pieces(self, chunk: int) -> Iterator[tuple[int, Floats]]:
+    def _pieces(self, chunk: int, *, signed_zeros: bool = False) -> Iterator[tuple[int, Floats]]:
         """Yield the product of a chunk in pieces: the position in the chunk, and the piece."""
         start, stop = self._spans[chunk]
         first, last = start // self._width, -(-stop // self._width)
-        for row, piece in self._product.pieces(first, last, self._update.scale):
+        scale = self._update.scale
+        for row, piece in self._product.pieces(first, last, scale, signed_zeros=signed_zeros):
             flat: Floats = piece.reshape(-1)
             at = (first + row) * self._width - start
             skipped = max(0, -at)

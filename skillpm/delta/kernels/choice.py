@@ -125,14 +125,19 @@ _IMPORTED: list[ModuleType | Exception] = []
 
 def numba_module() -> ModuleType | None:
     """Import numba once, and return it; None if that fails."""
-    with SETTINGS.lock:
-        if not _IMPORTED:
-            try:
-                _IMPORTED.append(importlib.import_module("numba"))
-            except Exception as problem:  # noqa: BLE001 - a broken numba fails in many ways
-                _IMPORTED.append(problem)
+    if not _IMPORTED:
+        with SETTINGS.lock:
+            _import_numba()
     module = _IMPORTED[0]
     return None if isinstance(module, Exception) else module
+
+
+def _import_numba() -> None:
+    if not _IMPORTED:
+        try:
+            _IMPORTED.append(importlib.import_module("numba"))
+        except Exception as problem:  # noqa: BLE001 - a broken numba fails in many ways
+            _IMPORTED.append(problem)
 
 
 def import_problem() -> str:

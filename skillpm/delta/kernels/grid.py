@@ -13,17 +13,18 @@ def class_contexts(rows: U8, columns: U8, start: int, width: int, most: int, out
 
     A side without classes is empty. A sum of two classes is below 256.
     """
-    row, column = start // width, start % width
-    for number in range(out.size):
-        context = 0
+    row, column, at = start // width, start % width, 0
+    while at < out.size:
+        count = min(width - column, out.size - at)
+        of_row = int(rows[row]) if rows.size else 0
         if columns.size:
-            context += int(columns[column])
-        if rows.size:
-            context += int(rows[row])
-        out[number] = min(context, most)
-        column += 1
-        if column == width:
-            row, column = row + 1, 0
+            for number in range(count):
+                out[at + number] = min(of_row + int(columns[column + number]), most)
+        else:
+            for number in range(count):
+                out[at + number] = min(of_row, most)
+        at += count
+        row, column = row + 1, 0
 
 
 @kernel

@@ -86,7 +86,12 @@ def _signs(words: Words) -> Words:
 
 
 def _top_bit(words: Words) -> np.unsignedinteger:
-    top: np.unsignedinteger = words.dtype.type(1 << (8 * words.itemsize - 1))
+    return negative_zero(words.itemsize)
+
+
+def negative_zero(itemsize: int) -> np.unsignedinteger:
+    """Return the word of -0.0 in a floating point dtype of `itemsize` bytes: only its top bit."""
+    top: np.unsignedinteger = _WORD[itemsize].type(1 << (8 * itemsize - 1))
     return top
 
 

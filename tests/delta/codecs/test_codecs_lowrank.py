@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skillpm.delta.codecs import lowrank
-from skillpm.delta.codecs.lowrank import Update, factor_of
+from skillpm.delta.codecs.lowrank import AppliedUpdate, Update, factor_of
 from skillpm.delta.codecs.shared.exact_product import EXACT, ExactProduct, Factor, width_for
 from skillpm.delta.coding.payload import PayloadReader
 from skillpm.delta.tensors.ports import CHUNK
@@ -75,6 +75,36 @@ def test_rows_are_independent_of_the_requested_span() -> None:
     whole = product.rows(0, 40)
     single = np.concatenate([product.rows(row, row + 1) for row in range(40)])
     assert (single == whole).all()
+
+
+@given(
+    st.sampled_from(["F32", "BF16", "F16"]),
+    st.integers(-70, 70),
+    st.sampled_from([1.0, -1.0]),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0.5, 12.0, 38.0]),
+)
+def test_powers_of_two_scale_the_product_exactly(
+    dtype: str,
+    power: int,
+    sign: float,
+    seed: int,
+    decades: float,
+) -> None:
+    limit = 4.0 if dtype == "F16" else decades
+    left = factor(spread((6, 5), seed, limit), dtype)
+    right = factor(spread((5, 7), seed + 1, limit), dtype)
+    scale = sign * 2.0**power
+    product = ExactProduct(left, right, "t", width=width_for(5), depth=2)
+    assert product.rows(0, 6, scale).tobytes() == (product.rows(0, 6) * scale + 0.0).tobytes()
+
+
+def test_negative_zeros_of_the_base_become_positive_where_the_update_is_zero() -> None:
+    spec = TensorSpec("t", "BF16", (2, 3))
+    a, b = factor(np.zeros((1, 3)), "F32"), factor(-np.ones((2, 1)), "F32")
+    applied = AppliedUpdate.fitting(spec, Update(a, b, -2.0, transposed=False))
+    reference = np.array([0x8000, 0, 0x3F80, 0x8000, 0xBF80, 0], dtype="<u2")
+    assert applied.words(0, reference, "t").tolist() == [0, 0, 0x3F80, 0, 0xBF80, 0]
 
 
 @given(st.integers(1, 1 << 16))

@@ -10,6 +10,7 @@ A bfloat16 factor rarely has bits in its second slice. Rows and columns without 
 out of the product, which changes no bit of the result.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from skillpm.errors import IntegrityError
 EXACT = 1 << 53
 """float64 represents all integers up to 2^53."""
 _BLOCK = 1 << 14
+_LARGEST_SCALE = 64
+"""The most bits of a scale that is multiplied into the left factor."""
 _PIECE = 1 << 17
 """Entries of a piece, so that all passes over it stay in a core's cache."""
 
@@ -75,7 +78,7 @@ class ExactProduct:
 
     def __init__(self, left: Factor, right: Factor, what: str, *, width: int, depth: int) -> None:
         self._left, self._what, self._width, self._depth = left, what, width, depth
-        self._columns = right.words.shape[1]
+        self._columns, self._right_dtype = right.words.shape[1], right.dtype
         tops = [_tops(left, what), _tops(right.flipped, what)]
         levels = [np.frexp(top)[1] for top in tops]
         balance = np.where((tops[0] > 0) & (tops[1] > 0), (levels[1] - levels[0]) // 2, 0)
@@ -93,15 +96,19 @@ class ExactProduct:
             total[start : start + piece.shape[0]] = piece
         return total
 
-    def pieces(self, first: int, last: int, scale: float = 1.0) -> Iterator[tuple[int, Floats]]:
+    def pieces(
+        self, first: int, last: int, scale: float = 1.0, *, signed_zeros: bool = False
+    ) -> Iterator[tuple[int, Floats]]:
         """Yield `rows` in pieces: the index of the first row, and the rows.
 
         The next piece overwrites the rows. A piece stays in a core's cache during all passes over
-        it.
+        it. With `signed_zeros`, the sign of a zero depends on the machine, which saves a pass.
         """
         values = self._left.rows(first, last) * self._balance
         parts, bounds = _slices(values, self._width, self._depth + 1)
         self._check(bounds)
+        if self._is_exact(scale):
+            parts, scale = [part * scale for part in parts], 1.0
         lefts = [self._side_by_side(parts, level) for level in range(self._depth + 1)]
         step = min(last - first, max(1, _PIECE // max(1, self._columns)))
         room, scratch = (np.empty((step, self._columns)) for _ in range(2))
@@ -116,10 +123,22 @@ class ExactProduct:
             )
             if lower_levels is not None:
                 piece += lower_levels
-            with np.errstate(over="ignore", invalid="ignore"):  # `round_sum` raises for both
-                piece *= scale
-            piece += 0.0
+            if scale != 1.0:
+                with np.errstate(over="ignore", invalid="ignore"):  # `round_sum` raises for both
+                    piece *= scale
+            if not signed_zeros:
+                piece += 0.0
             yield start, piece
+
+    def _is_exact(self, scale: float) -> bool:
+        """Whether the left factor can be scaled instead of the product, which is larger.
+
+        The product has the same bits then: the scale is a power of two, and no number leaves the
+        range of float64, because factors have at most the range of float32.
+        """
+        mantissa, exponent = math.frexp(abs(scale))
+        narrow = "F64" not in (self._left.dtype, self._right_dtype)
+        return mantissa == 0.5 and abs(exponent) <= _LARGEST_SCALE and narrow  # noqa: PLR2004 - frexp's mantissa of a power of two
 
     def _lower_levels(
         self, parts: list[Floats], lefts: list[Floats | None], scratch: Floats
