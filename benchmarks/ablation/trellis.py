@@ -42,7 +42,7 @@ def decode(levels: Ints) -> Coded:
     for place, row in enumerate(levels):
         quantisers[place] = state & 1
         state = NEXT[state, row & 1]
-    values: Floats = 2.0 * levels - quantisers * np.sign(levels)
+    values: Floats = (2 * levels - quantisers * np.sign(levels)).astype(np.float64)
     return Coded(levels, quantisers, values)
 
 

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from skillpm.delta.auto.metric import Weighting
     from skillpm.delta.codecs.svd import SingularFactors
     from skillpm.delta.coding.payload import Record
-    from skillpm.delta.tensors.rounding import Floats
     from skillpm.delta.tensors.streams import Chunk
 
 DECAY = 0.8
@@ -118,9 +117,9 @@ def pack_plain(tensor: Tensor, scheme: str) -> Packed:
     clock = Clock()
     writer = PayloadWriter(io.BytesIO())
 
-    def timed(delta: Floats) -> SingularFactors:
+    def timed(delta: factor.Matrix, *, rank: int | None = None) -> SingularFactors:
         with clock.step("decompose"):
-            return factor.decompose(delta)
+            return factor.decompose(delta, rank=rank)
 
     chosen = Lossless() if scheme == "lossless" else GraftLLM(timed)
     with clock.step("code"):

@@ -130,6 +130,8 @@ def check_gradients(delta: DenseDelta | LowRankDelta, count: int) -> None:
 def test_ranks_with_factors_of_one_give_the_decoded_delta() -> None:
     factors = coded_factors()
     left, right = (side.astype(np.int8) for side in (factors.left, factors.right))
+    assert factors.rows is not None
+    assert factors.columns is not None
     scales = (2.0 ** (logs / 4) for logs in (factors.ranks, factors.rows, factors.columns))
     delta = low_rank(IntegerFactors(left, right, *scales))
     expected = torch.from_numpy(factors.decoded_delta()).float()
@@ -194,7 +196,8 @@ def test_all_candidates_of_a_pack_are_measured(cache: Path, pack: Path) -> None:
 
 def gaussian() -> np.ndarray:
     """Columns of standard deviations 2 and 4, in steps."""
-    return np.random.default_rng(5).normal(size=(300, 24)) * np.repeat([2.0, 4.0], 12)
+    drawn: np.ndarray = np.random.default_rng(5).normal(size=(300, 24))
+    return drawn * np.repeat([2.0, 4.0], 12)
 
 
 def test_levels_of_a_trellis_follow_the_states() -> None:

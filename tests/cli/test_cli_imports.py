@@ -7,7 +7,7 @@ import pytest
 from plain_models import plain_tensors, write_plain, write_tuned
 from skillpm_world import PACKAGES, World, run_here
 
-from skillpm.cli import heap
+from skillpm.delta.tensors import heap
 
 HEAVY = {"numpy", "torch", "numba", "rich", "sqlalchemy", "transformers"}
 OF_WRITERS = {

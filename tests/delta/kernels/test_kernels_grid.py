@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skillpm.delta.codecs import grid
-from skillpm.delta.codecs.grid_contexts import Octaves
 from skillpm.delta.codecs.shared.classes import NONE, Classes
+from skillpm.delta.codecs.shared.octaves import Octaves
 from skillpm.delta.kernels.choice import NUMBA, NUMPY, VARIABLE
 from skillpm.delta.tensors import words as words_module
 from skillpm.spec.dtypes import TensorSpec
