@@ -197,7 +197,8 @@ def test_all_candidates_of_a_pack_are_measured(cache: Path, pack: Path) -> None:
 def gaussian() -> np.ndarray:
     """Columns of standard deviations 2 and 4, in steps."""
     drawn: np.ndarray = np.random.default_rng(5).normal(size=(300, 24))
-    return drawn * np.repeat([2.0, 4.0], 12)
+    drawn *= np.repeat([2.0, 4.0], 12)
+    return drawn
 
 
 def test_levels_of_a_trellis_follow_the_states() -> None:
