@@ -44,9 +44,9 @@ def gather(
 ) -> None:
     """Add the factors of all `tensors` that get a gradient, over the batches not yet in `fisher`.
 
-    `save` is called after half of the batches, and after all. An interruption does not change the sums,
-    because each batch has its own seed. Costs a forward and a backward pass per batch, and the
-    products of each layer.
+    `save` is called after half of the batches, and after all. An interruption does not change the
+    sums, because each batch has its own seed. Costs a forward and a backward pass per batch, and
+    the products of each layer.
     """
     names = runner.names(tensors)
     with _Folding(runner, names, fisher).attached(batches) as folding:
