@@ -8,7 +8,7 @@ factor.
 """
 
 import mmap
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -49,9 +49,11 @@ class Fisher:
     _maps: dict[str, list[mmap.mmap]] = field(default_factory=dict)
 
     @property
-    def sums(self) -> Iterable[tuple[str, Kronecker]]:
+    def sums(self) -> Iterator[tuple[str, Kronecker]]:
         """The tensors that got a gradient, with their sums, sorted by name."""
-        return sorted(self._sums.items())
+        for tensor in sorted(self._sums):
+            yield tensor, self._sums[tensor]
+            self._release(tensor)
 
     @property
     def size(self) -> int:

@@ -15,8 +15,10 @@ import torch
 from skillpm.delta.encoding.torch_device import ComputeDevice
 
 DAMPING = 0.5
-"""Added to the diagonal of a factor, as a share of its mean. It counters the noise of factors of
-some thousand tokens (ADR 43); GPTQ, with a hundred times as many, uses 0.01."""
+"""Added to the diagonal of a full factor, as a share of its mean. It counters the noise of factors
+of some thousand tokens (ADR 43); GPTQ, with a hundred times as many, uses 0.01."""
+DIAGONAL_DAMPING = 0.003
+"""The same for a diagonal factor, whose small entries are tokens that the text does not have."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,10 @@ class MetricFactor:
 
     @classmethod
     def of(cls, factor: torch.Tensor) -> "MetricFactor":
-        """Damp a factor by a share of its mean diagonal."""
+        """Damp a factor by a share of its mean diagonal: `DAMPING`, or `DIAGONAL_DAMPING`."""
         diagonal = factor if factor.ndim == 1 else factor.diagonal()
-        extra = DAMPING * diagonal.mean().clamp_min(torch.finfo(torch.float32).tiny)
+        share = DIAGONAL_DAMPING if factor.ndim == 1 else DAMPING
+        extra = share * diagonal.mean().clamp_min(torch.finfo(torch.float32).tiny)
         if factor.ndim == 1:
             return cls(factor + extra)
         return cls(factor + torch.eye(len(factor), device=factor.device) * extra)
