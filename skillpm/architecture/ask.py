@@ -14,8 +14,8 @@ from typing import Any
 from skillpm.architecture.entries import UNKNOWN, ArchitectureEntry, facts_of, model_types
 from skillpm.architecture.table import ArchitectureTable, parse_table, shipped_table
 from skillpm.errors import SpecError
+from skillpm.libraries import installed
 from skillpm.spec.manifest_parts import ArchitectureFacts
-from skillpm.version import installed
 
 SECONDS = 300.0
 """The time limit for importing transformers and answering, on a busy machine."""

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from skillpm.cli.staged import StagedProgress
-from skillpm.parallel import PlannedStage
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+    from skillpm.parallel import PlannedStage
 
 
 COUNTED = frozenset({"calibrating", "probe items", "router examples", "trials"})
@@ -105,7 +106,7 @@ class Bars:
         self._staged: StagedProgress | None = None
         self._tasks: dict[str, TaskID] = {}
 
-    def plan(self, stages: Sequence[PlannedStage]) -> None:
+    def plan(self, stages: "Sequence[PlannedStage]") -> None:
         """Show one bar over these stages; a second plan replaces those that have not started."""
         if not self._shown:
             return

@@ -2,8 +2,10 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from skillpm.parallel import PlannedStage
+if TYPE_CHECKING:
+    from skillpm.parallel import PlannedStage
 
 _TRUSTED = 0.2
 """From this share of a stage on, its own speed decides its time left, not the planned seconds."""
@@ -16,7 +18,7 @@ class StagedProgress:
     planned, or starts again after the last planned time, adds nothing. `clock` returns seconds.
     """
 
-    def __init__(self, stages: Sequence[PlannedStage], clock: Callable[[], float]) -> None:
+    def __init__(self, stages: "Sequence[PlannedStage]", clock: Callable[[], float]) -> None:
         self._stages = list(stages)
         self._clock = clock
         self._lock = threading.Lock()
@@ -27,7 +29,7 @@ class StagedProgress:
         self._spent = self._expected = self._shown = 0.0
         self.label = ""
 
-    def plan(self, stages: Sequence[PlannedStage]) -> None:
+    def plan(self, stages: "Sequence[PlannedStage]") -> None:
         """Replace the stages that have not started, when their size is known better."""
         with self._lock:
             self._stages[self._place + 1 :] = stages

@@ -134,7 +134,7 @@ def test_pack_shows_one_bar_that_never_goes_backwards(
     monkeypatch.setattr(bars, "_staged_columns", lambda *_: Progress(disable=True))
     monkeypatch.setattr(bars, "Bars", lambda **_: watched)
     base = write_plain(tmp_path / "b", plain_tensors())
-    world.pack((base, write_tuned(tmp_path / "t", "mlp")), "acme/one", "1.0.0", *options)
+    world.pack((base, write_tuned(tmp_path / "t", "mlp")), "acme/staged", "1.0.0", *options)
     assert watched.shares == sorted(watched.shares)
     assert watched.shares[-1] == pytest.approx(1)
     stages = list(dict.fromkeys(watched.labels))

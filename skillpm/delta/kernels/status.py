@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from skillpm.delta.kernels.cache import FOLDER, kernel_folder, unsafe_folder
 from skillpm.delta.kernels.choice import NUMBA, NUMPY, SETTINGS, import_problem, requested
-from skillpm.version import installed
+from skillpm.libraries import installed
 
 
 @dataclass(frozen=True)

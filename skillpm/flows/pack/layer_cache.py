@@ -22,10 +22,11 @@ from skillpm.files.ownership import is_owner_only
 from skillpm.flows.pack.model_pair import ModelPair
 from skillpm.flows.session.session import Session
 from skillpm.flows.upkeep.expiry import sweep_cache
+from skillpm.libraries import installed
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.store.sealed_documents import load_sealed, save_sealed
-from skillpm.version import __version__, installed
+from skillpm.version import __version__
 
 FOLDER = "layers"
 LEAST_BYTES = 1 << 20

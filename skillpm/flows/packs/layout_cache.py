@@ -7,11 +7,12 @@ from typing import Any
 
 from skillpm.architecture.layout import ModelLayout, read_layout
 from skillpm.errors import SkillpmError
+from skillpm.libraries import installed
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
 from skillpm.store.sealed_documents import load_sealed, save_sealed
-from skillpm.version import __version__, installed
+from skillpm.version import __version__
 
 FOLDER = "layouts"
 _LIBRARIES = ("transformers", "torch", "peft")

@@ -28,10 +28,11 @@ from skillpm.flows.session.permissions import exposed_places, written_places
 from skillpm.flows.session.session import Session
 from skillpm.journal.atomic import sync_file, sync_folder
 from skillpm.journal.owner import ProcessState
+from skillpm.libraries import installed
 from skillpm.spec.project import DEFAULT_REGISTRY
 from skillpm.spec.words import counted
 from skillpm.store.packs import is_complete, load_pack
-from skillpm.version import __version__, installed
+from skillpm.version import __version__
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 _LOW = 1_000_000_000
