@@ -9,17 +9,26 @@ steps of half their deviation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.peers.codecs import DECODERS, WholeDecoder, kept_places
 from benchmarks.peers.fit import fit
 from benchmarks.peers.recipe import measured
-from benchmarks.peers.scheme import Peer
-from skillpm.delta.coding.integers import decode_integers, encode_integers, integer_bits
+from benchmarks.peers.scheme import Encode, Peer
+from benchmarks.peers.streams import (
+    TRIES,
+    Codes,
+    Size,
+    bits_of,
+    entropy,
+    fitted,
+    put_codes,
+    read_codes,
+    rounded,
+)
 from skillpm.delta.coding.payload import Record
 
 if TYPE_CHECKING:
@@ -37,10 +46,9 @@ PART = "codes"
 LEVELS = 8
 """Codes that have their own level; a larger code c has c · T."""
 DIGITS = 5
-TRIES, FILES = 8, 4
-"""Estimates of one search, and files that are written to correct it."""
-Codes = npt.NDArray[np.int32]
-Size = Callable[[float], float]
+EMBEDDING_SHARE = 0.15
+"""The share of a budget for embeddings and head, in peers whose papers leave these dense."""
+_CUT = 12
 
 
 def codes_of(delta: Floats, threshold: float) -> Codes:
@@ -64,7 +72,7 @@ def encode_coded(
 ) -> Record:
     """Write the codes of a flat delta."""
     codes = codes_of(delta, threshold)
-    writer.put_plain(spec.name, PART, encode_integers(codes, _no_context(codes)))
+    put_codes(writer, spec, PART, codes)
     record = Record(CODED, {"levels": levels_of(delta, codes), "step": threshold})
     writer.describe(spec.name, record)
     return record
@@ -75,7 +83,7 @@ def encode_dropped_coded(
 ) -> Record:
     """Write the codes of the values that DARE keeps, each divided by `keep`."""
     step, codes = _survivors(spec, delta, keep, seed)
-    writer.put_plain(spec.name, PART, encode_integers(codes, _no_context(codes)))
+    put_codes(writer, spec, PART, codes)
     record = Record(DROPPED_CODED, {"keep": keep, "seed": seed, "step": step})
     writer.describe(spec.name, record)
     return record
@@ -84,12 +92,7 @@ def encode_dropped_coded(
 def _survivors(spec: TensorSpec, delta: Floats, keep: float, seed: int) -> tuple[float, Codes]:
     values = delta[kept_places(spec, keep, seed)] / keep
     step = float(values.std()) / 2 if values.size else 0.0
-    codes = np.rint(np.divide(values, step, out=np.zeros(values.size), where=step > 0))
-    return step, codes.astype(np.int32)
-
-
-def _no_context(codes: Codes) -> npt.NDArray[np.uint8]:
-    return np.zeros(codes.size, dtype=np.uint8)
+    return step, rounded(values, step)
 
 
 class Coded(WholeDecoder):
@@ -98,10 +101,8 @@ class Coded(WholeDecoder):
     def _decode(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
     ) -> Floats:
-        codes = _read(reader, spec, spec.elements)
-        levels = np.arange(LARGEST + 1) * settings["step"]
-        levels[1 : LEVELS + 1] = settings["levels"]
-        return np.asarray(np.sign(codes) * levels[np.abs(codes)])
+        codes = read_codes(reader, spec, PART, spec.elements)
+        return _values(codes, settings["levels"], settings["step"])
 
 
 class DroppedCoded(WholeDecoder):
@@ -112,27 +113,46 @@ class DroppedCoded(WholeDecoder):
     ) -> Floats:
         mask = kept_places(spec, settings["keep"], settings["seed"])
         delta = np.zeros(spec.elements)
-        delta[mask] = _read(reader, spec, int(mask.sum())) * settings["step"]
+        delta[mask] = read_codes(reader, spec, PART, int(mask.sum())) * settings["step"]
         return delta
-
-
-def _read(reader: PayloadReader, spec: TensorSpec, count: int) -> Codes:
-    data = reader.plain(spec.name, PART, limit=16 * count + 4096)
-    return decode_integers(data, np.zeros(count, dtype=np.uint8))
 
 
 DECODERS.update({CODED: Coded, DROPPED_CODED: DroppedCoded})
 
 
+@dataclass(frozen=True)
+class Magnitudes:
+    """How often each |Δ| occurs in a tensor; values are cut to eleven bits of mantissa."""
+
+    values: Floats
+    counts: Floats
+
+    @classmethod
+    def of(cls, delta: Floats) -> Magnitudes:
+        """Count the values of a flat delta."""
+        words = np.abs(delta).astype(np.float32).view(np.uint32) >> np.uint32(_CUT)
+        counts = np.bincount(words)
+        used = np.flatnonzero(counts)
+        values = (used.astype(np.uint32) << np.uint32(_CUT)).view(np.float32)
+        return cls(values.astype(np.float64), counts[used].astype(np.float64))
+
+    def bits(self, threshold: float) -> float:
+        """Estimate the bits of the codes at a threshold: sizes by their entropy, and signs."""
+        sizes = codes_of(self.values, threshold)
+        counts = np.bincount(sizes, weights=self.counts)
+        return entropy(counts) + float(counts[1:].sum())
+
+
 def magnitude(task: Task, budget: Budget) -> Peer:
     """The lowest threshold over all matrices that fits."""
-    names = [*task.named("linear"), *task.named("embedding")]
-    largest = max(float(np.abs(task.deltas[name]).max()) for name in names)
+    known = [
+        Magnitudes.of(task.deltas[n]) for n in (*task.named("linear"), *task.named("embedding"))
+    ]
+    largest = max(float(one.values.max()) for one in known)
 
     def bits(fineness: float) -> float:
         """The estimated bits at the threshold `largest / fineness`."""
-        found = (codes_of(task.deltas[name], largest / fineness) for name in names)
-        return sum(integer_bits(codes, _no_context(codes)) for codes in found)
+        return sum(one.bits(largest / fineness) for one in known)
 
     def peer(fineness: float) -> Peer:
         threshold = largest / fineness
@@ -144,7 +164,7 @@ def magnitude(task: Task, budget: Budget) -> Peer:
         return Peer("magnitude-coded", task, encode, encode, settings)
 
     size: Size = lambda fineness: measured(task, peer(fineness))  # noqa: E731
-    return peer(_fitted(bits, size, budget, low=1.0, high=4096.0))
+    return peer(fitted(bits, size, budget, low=1.0, high=4096.0))
 
 
 def dare(task: Task, budget: Budget) -> Peer:
@@ -154,7 +174,7 @@ def dare(task: Task, budget: Budget) -> Peer:
 
     def bits(keep: float) -> float:
         found = (_survivors(specs[n], task.deltas[n], keep, task.seed)[1] for n in names)
-        return sum(integer_bits(codes, _no_context(codes)) for codes in found)
+        return sum(map(bits_of, found))
 
     def peer(keep: float) -> Peer:
         def encode(spec: TensorSpec, delta: Floats, writer: PayloadWriter) -> Record:
@@ -163,20 +183,42 @@ def dare(task: Task, budget: Budget) -> Peer:
         return Peer("dare-coded", task, encode, encode, {"drop": 1 - keep})
 
     size: Size = lambda keep: measured(task, peer(keep))  # noqa: E731
-    return peer(_fitted(bits, size, budget, low=1e-4, high=1.0))
+    return peer(fitted(bits, size, budget, low=1e-4, high=1.0))
 
 
-def _fitted(bits: Size, size: Size, budget: Budget, *, low: float, high: float) -> float:
-    """The largest setting whose file fits: searched by estimates, corrected by files.
+def embedding_threshold(task: Task, size: float) -> float:
+    """The lowest threshold at which the embeddings and the head take at most `size` bytes.
 
-    Raises `ValueError` if no setting fits.
+    For peers whose papers leave these tensors dense: a dense embedding alone exceeds most budgets.
     """
-    aim = float(budget)
-    for _ in range(FILES):
-        setting = fit(lambda at: bits(at) / 8, aim, low=low, high=high, tries=TRIES)
-        excess = size(setting) - budget
-        if excess <= 0:
-            return setting
-        aim -= 1.02 * excess
-    message = f"no file of at most {budget} bytes was found"
-    raise ValueError(message)
+    known = [Magnitudes.of(task.deltas[name]) for name in task.named("embedding")]
+    if not known:
+        return 1.0
+    largest = max(float(one.values.max()) for one in known)
+
+    def taken(fineness: float) -> float:
+        return sum(one.bits(largest / fineness) for one in known) / 8
+
+    return largest / fit(taken, size, low=1.0, high=4096.0, tries=TRIES)
+
+
+def embedding(task: Task, size: float) -> Encode:
+    """Code the embeddings and the head in `size` bytes."""
+    threshold = embedding_threshold(task, size)
+
+    def encode(spec: TensorSpec, delta: Floats, writer: PayloadWriter) -> Record:
+        return encode_coded(spec, delta, threshold, writer)
+
+    return encode
+
+
+def decoded(delta: Floats, threshold: float) -> Floats:
+    """A flat delta as the decoder computes it."""
+    codes = codes_of(delta, threshold)
+    return _values(codes, levels_of(delta, codes), threshold)
+
+
+def _values(codes: Codes, levels: list[float], step: float) -> Floats:
+    sizes = np.arange(LARGEST + 1) * step
+    sizes[1 : LEVELS + 1] = levels
+    return np.asarray(np.sign(codes) * sizes[np.abs(codes)])
