@@ -231,5 +231,5 @@ def adamix(task: Task, budget: Budget) -> Peer:
     def size(fineness: float) -> float:
         return float(measured(task, Mixed(task, largest / fineness, threshold).rounded()))
 
-    fineness = fit(size, MARGIN * budget, low=1e2, high=1e9, tries=TRIES)
+    fineness = fit(size, MARGIN * budget, low=1e3, high=1e7, tries=TRIES)
     return Mixed(task, largest / fineness, threshold).calibrated()

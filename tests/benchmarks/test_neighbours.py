@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from benchmarks.peers import METHODS, Task
 from benchmarks.peers.adamix import columns_at, corrected, relative_errors
 from benchmarks.peers.coded import Magnitudes, codes_of, decoded
-from benchmarks.peers.deltadct import Setting, cut, joined, quantised, restored
+from benchmarks.peers.deltadct import Setting, basis, cut, joined, quantised, restored
 from benchmarks.peers.dqrelo import parts_of
 from benchmarks.peers.gptq import quantise_factors
 from benchmarks.peers.impart import Setting as Sparse
@@ -69,6 +69,12 @@ def test_error_falls_with_the_rank_of_the_residual() -> None:
         errors.append(np.square(delta - scale * np.sign(delta) - left @ right).sum())
     assert errors == sorted(errors, reverse=True)
     assert errors[0] < np.square(delta).sum()
+
+
+def test_cosines_are_orthonormal() -> None:
+    waves = basis(16)
+    assert np.allclose(waves @ waves.T, np.eye(16))
+    assert np.allclose(waves @ np.ones(16), [4, *[0] * 15])
 
 
 @pytest.mark.parametrize("side", [8, 16])
