@@ -22,14 +22,15 @@ import numpy as np
 
 from benchmarks.peers.calibrate import batches, load_model, walk
 from benchmarks.peers.codecs import DECODERS, WholeDecoder, halves
-from benchmarks.peers.coded import (
+from benchmarks.peers.fit import fit
+from benchmarks.peers.gptq import left_side, right_side
+from benchmarks.peers.magnitudes import (
     EMBEDDING_SHARE,
+    Threshold,
     decoded,
     embedding_threshold,
     encode_coded,
 )
-from benchmarks.peers.fit import fit
-from benchmarks.peers.gptq import left_side, right_side
 from benchmarks.peers.recipe import measured, place
 from benchmarks.peers.scheme import Encode, Peer
 from benchmarks.peers.streams import put_codes, read_codes
@@ -141,7 +142,7 @@ class Mixed:
 
     task: Task
     price: float
-    threshold: float
+    threshold: Threshold
 
     def columns(self, name: str) -> list[Columns]:
         """The column groups of one matrix."""
@@ -179,7 +180,7 @@ class Mixed:
         model = load_model(task, task.tuned)
         weights = dict(model.named_parameters())
         for name in task.named("embedding"):
-            place(task, weights[name], name, decoded(task.deltas[name], self.threshold))
+            place(task, weights[name], name, decoded(task.deltas[name], self.threshold, name))
         found: dict[str, list[ColumnGroup]] = {}
         linears = set(task.named("linear"))
         for names, inputs in walk(model, batches(task)):
@@ -231,5 +232,5 @@ def adamix(task: Task, budget: Budget) -> Peer:
     def size(fineness: float) -> float:
         return float(measured(task, Mixed(task, largest / fineness, threshold).rounded()))
 
-    fineness = fit(size, MARGIN * budget, low=1e3, high=1e7, tries=TRIES)
+    fineness = fit(size, MARGIN * budget, low=1.0, high=1e7, tries=TRIES)
     return Mixed(task, largest / fineness, threshold).calibrated()

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.peers.codecs import DECODERS, WholeDecoder
-from benchmarks.peers.coded import EMBEDDING_SHARE, embedding
 from benchmarks.peers.fit import fit_count
+from benchmarks.peers.magnitudes import EMBEDDING_SHARE, embedding
 from benchmarks.peers.recipe import measured
 from benchmarks.peers.scheme import Peer
 from benchmarks.peers.streams import put_codes, read_codes, rounded

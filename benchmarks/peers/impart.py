@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.peers.codecs import DECODERS, WholeDecoder, halves
-from benchmarks.peers.coded import EMBEDDING_SHARE, embedding
 from benchmarks.peers.fit import fit
+from benchmarks.peers.magnitudes import EMBEDDING_SHARE, embedding
 from benchmarks.peers.recipe import measured
 from benchmarks.peers.scheme import Peer
 from benchmarks.peers.streams import Size, fitted, put_codes, read_codes, rounded

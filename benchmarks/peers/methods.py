@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from benchmarks.peers import binary, budgeted, coded
+from benchmarks.peers import binary, budgeted, coded, magnitudes
 from benchmarks.peers.adamix import adamix
 from benchmarks.peers.chosen import best_alpha
 from benchmarks.peers.deltadct import delta_dct
@@ -83,7 +83,7 @@ METHODS: dict[str, Method] = {
     "bitdelta-distilled": _fixed(binary.distilled),
     "lora": _budgeted(budgeted.lora),
     "magnitude": _budgeted(budgeted.magnitude),
-    "magnitude-coded": _budgeted(coded.magnitude),
+    "magnitude-coded": _budgeted(magnitudes.magnitude),
     "dare": _budgeted(budgeted.dare),
     "dare-coded": _budgeted(coded.dare),
     "adamix": _budgeted(adamix),

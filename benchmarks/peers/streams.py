@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from skillpm.delta.tensors.rounding import Floats
     from skillpm.spec.dtypes import TensorSpec
 
-TRIES, FILES = 8, 4
+TRIES, FILES = 8, 6
 """Estimates of one search, and files that are written to correct it."""
 Codes = npt.NDArray[np.int32]
 Contexts = npt.NDArray[np.uint8]
@@ -83,9 +83,9 @@ def fitted(bits: Size, size: Size, budget: Budget, *, low: float, high: float) -
     aim = float(budget)
     for _ in range(FILES):
         setting = fit(lambda at: bits(at) / 8, aim, low=low, high=high, tries=TRIES)
-        excess = size(setting) - budget
-        if excess <= 0:
+        found = size(setting)
+        if found <= budget:
             return setting
-        aim -= 1.02 * excess
+        aim = max(aim - 1.02 * (found - budget), 0.9 * aim * budget / found)
     message = f"no file of at most {budget} bytes was found"
     raise ValueError(message)

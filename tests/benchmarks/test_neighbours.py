@@ -8,12 +8,12 @@ from safetensors.torch import load_file
 
 from benchmarks.peers import METHODS, Task
 from benchmarks.peers.adamix import columns_at, corrected, relative_errors
-from benchmarks.peers.coded import Magnitudes, codes_of, decoded
 from benchmarks.peers.deltadct import Setting, basis, cut, joined, quantised, restored
 from benchmarks.peers.dqrelo import parts_of
 from benchmarks.peers.gptq import quantise_factors
 from benchmarks.peers.impart import Setting as Sparse
 from benchmarks.peers.impart import expected_error, kept_shares
+from benchmarks.peers.magnitudes import Magnitudes, Threshold, codes_of, decoded, threshold_at
 from benchmarks.peers.streams import bits_of
 from benchmarks.peers.ultradelta import dropped_rates, levels_of, pruned
 from skillpm.delta.codecs.shared.quantise import dequantise
@@ -21,7 +21,7 @@ from skillpm.delta.codecs.svd import ColumnGroup
 from skillpm.delta.encoding.torch_svd import decompose
 
 NEIGHBOURS = ("adamix", "impart", "ultradelta", "delta-dct", "nnc")
-SMALL, LARGE = 6_000, 9_000
+SMALL, LARGE = 7_500, 10_000
 
 
 @pytest.fixture(scope="module")
@@ -154,17 +154,25 @@ def test_correction_of_u_reduces_the_error_over_the_inputs() -> None:
     assert error(corrected(delta, factors, columns, inputs)) < error(plain)
 
 
-def test_estimates_of_magnitudes_are_near_the_streams() -> None:
-    delta = np.random.default_rng(0).laplace(size=50_000)
-    for threshold in (0.5, 2.0, 4.0):
-        size = bits_of(codes_of(delta, threshold))
-        assert Magnitudes.of(delta).bits(threshold) == pytest.approx(size, rel=0.02)
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.7])
+def test_estimates_of_magnitudes_are_near_the_streams(share: float) -> None:
+    lattice = np.round(np.random.default_rng(0).laplace(size=200_000)) / 256
+    for delta in (np.random.default_rng(0).laplace(size=200_000), lattice):
+        known = Magnitudes.of(delta)
+        threshold = threshold_at([known], share)
+        codes = codes_of(delta, threshold, "name")
+        kept = np.count_nonzero(codes) / np.count_nonzero(delta)
+        assert kept == pytest.approx(share, rel=0.05)
+        assert known.bits(threshold) == pytest.approx(bits_of(codes), rel=0.05)
+        assert np.abs(delta[codes == 0]).max() <= np.abs(delta[codes != 0]).min() * 1.001
 
 
 def test_decoded_magnitudes_are_those_of_the_file(task: Task) -> None:
     found = METHODS["magnitude-coded"](task, SMALL)
     name = "model.layers.0.mlp.up_proj.weight"
-    near = decoded(task.deltas[name], found.settings["threshold"])
+    threshold = Threshold(found.settings["threshold"], found.settings["ties"])
+    near = decoded(task.deltas[name], threshold, name)
     base = load_file(task.base / "model.safetensors")[name].double()
     wanted = (base + torch.from_numpy(near).reshape(base.shape)).to(torch.bfloat16)
     assert torch.equal(found.state[name], wanted)
+    assert found.bytes <= SMALL
