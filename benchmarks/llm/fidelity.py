@@ -35,6 +35,7 @@ from benchmarks.llm.tables import REFERENCE, equal_kl, kept_table, lossless_tabl
 from benchmarks.peers import METHODS, Task
 from benchmarks.peers.results import Results, Row
 from benchmarks.peers.task import Budget, Candidate
+from benchmarks.peers.ultradelta import POWERS
 from benchmarks.tools.table import add_output, publish
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ FIXED = EXACT_NAMES | {"bitdelta", "dqrelo"}
 """Methods of a size of their own: both store a sign of every weight."""
 PACKS = frozenset({*OURS, "lossless", FAST})
 CHOSEN = (*EXACT, *OURS, "recipe-alpha", "adamix", "lora", "impart", "magnitude-coded", "nnc",
-          "delta-dct", "ultradelta", "dare-coded", "dqrelo", "bitdelta")  # fmt: skip
+          "delta-dct", *(f"ultradelta-{power}" for power in POWERS), "dare-coded", "dqrelo", "bitdelta")  # fmt: skip
 SEQUENCES = 32
 """Calibration rows of 256 tokens for the recipe."""
 

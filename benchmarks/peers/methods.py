@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.peers import binary, budgeted, coded, magnitudes
@@ -16,7 +17,7 @@ from benchmarks.peers.nnc import nnc
 from benchmarks.peers.recipe import DELTA_COME, GRAFTLLM, Recipe, fitted, scheme_of
 from benchmarks.peers.skillpack import write_skillpack
 from benchmarks.peers.task import Budget, Candidate, Clock, Task
-from benchmarks.peers.ultradelta import ultradelta
+from benchmarks.peers.ultradelta import POWERS, ultradelta
 
 if TYPE_CHECKING:
     from benchmarks.peers.scheme import Peer
@@ -88,7 +89,7 @@ METHODS: dict[str, Method] = {
     "dare-coded": _budgeted(coded.dare),
     "adamix": _budgeted(adamix),
     "impart": _budgeted(impart),
-    "ultradelta": _budgeted(ultradelta),
+    **{f"ultradelta-{power}": _budgeted(partial(ultradelta, power=power)) for power in POWERS},
     "delta-dct": _budgeted(delta_dct),
     "nnc": _budgeted(nnc),
     "dqrelo": lambda task, budget: finished(task, lambda: dqrelo(task, budget)),

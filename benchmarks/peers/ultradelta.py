@@ -6,8 +6,8 @@
 2. Distribution-aware compression: values are quantised uniformly between their extremes, and
    the same share of the values of each level is dropped at random.
 3. Rescaling by γ / (1 - s); γ comes from the trace norm. The authors' code takes γ as an argument
-   for each model; here γ = (1 - s)^(1 - `POWER`), and `POWER` was chosen on the development
-   fine-tune.
+   for each model, and the paper's formula was not at hand: here γ = (1 - s)^(1 - p), for each p of
+   `POWERS` a method of its own. The best p differs between fine-tunes.
 
 Grids are symmetric, so that a weight that did not change stays unchanged: between unequal extremes,
 as in the authors' code, zero is no level, and nine of ten weights of a light bf16 fine-tune would
@@ -41,7 +41,7 @@ PART = "levels"
 LEVELS = 7
 """Of each sign: 4 bits with zero."""
 STEP = 0.02
-POWER = 0.5
+POWERS = (0.2, 0.35, 0.5)
 Rates = dict[str, float]
 Small = npt.NDArray[np.int8]
 
@@ -109,8 +109,8 @@ class Levels(WholeDecoder):
 DECODERS[ULTRADELTA] = Levels
 
 
-def ultradelta(task: Task, budget: Budget) -> Peer:
-    """The least sparsity s that fits."""
+def ultradelta(task: Task, budget: Budget, power: float) -> Peer:
+    """The least sparsity s that fits, with γ = (1 - s)^(1 - power)."""
     names = [*task.named("linear"), *task.named("embedding")]
     levels = {name: levels_of(task.deltas[name]) for name in names}
     known = {name: (float(task.deltas[name].std()), task.deltas[name].size) for name in names}
@@ -124,7 +124,7 @@ def ultradelta(task: Task, budget: Budget) -> Peer:
 
     def peer(keep: float) -> Peer:
         rates = dropped_rates(known, 1 - keep)
-        rescaled = keep**-POWER
+        rescaled = keep**-power
 
         def encode(spec: TensorSpec, _delta: Floats, writer: PayloadWriter) -> Record:
             step, codes = levels[spec.name]
@@ -133,7 +133,7 @@ def ultradelta(task: Task, budget: Budget) -> Peer:
             writer.describe(spec.name, record)
             return record
 
-        return Peer(ULTRADELTA, task, encode, encode, {"sparsity": 1 - keep, "power": POWER})
+        return Peer(ULTRADELTA, task, encode, encode, {"sparsity": 1 - keep, "power": power})
 
     size: Size = lambda keep: measured(task, peer(keep))  # noqa: E731
     return peer(fitted(bits, size, budget, low=1e-3, high=1.0))

@@ -19,7 +19,7 @@ from skillpm.delta.codecs.shared.quantise import dequantise, quantise
 from skillpm.delta.codecs.svd import Columns
 
 COLUMNS = [Columns(4, 3), Columns(2, 13)]
-RECENT = ("adamix", "impart", "ultradelta", "delta-dct", "nnc")
+RECENT = ("adamix", "impart", "delta-dct", "nnc", *(name for name in METHODS if "ultra" in name))
 BUDGETED = ("lora", "magnitude", "magnitude-coded", "dare", "dare-coded", *RECENT)
 BUDGETS = dict.fromkeys(BUDGETED, 20_000)
 
