@@ -48,7 +48,8 @@ FIXED = EXACT_NAMES | {"bitdelta", "dqrelo"}
 """Methods of a size of their own: both store a sign of every weight."""
 PACKS = frozenset({*OURS, "lossless", FAST})
 CHOSEN = (*EXACT, *OURS, "recipe-alpha", "adamix", "lora", "impart", "magnitude-coded", "nnc",
-          "delta-dct", *(f"ultradelta-{power}" for power in POWERS), "dare-coded", "dqrelo", "bitdelta")  # fmt: skip
+          "delta-dct", *(f"ultradelta-{power}" for power in POWERS), "dare-coded", "dqrelo",
+          "bitdelta")  # fmt: skip
 SEQUENCES = 32
 """Calibration rows of 256 tokens for the recipe."""
 
