@@ -6,7 +6,7 @@ So no peer is charged for raw indices: zeros, positions and values cost their en
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +62,7 @@ def bits_of(codes: Codes, contexts: Contexts | None = None) -> float:
     return integer_bits(codes, no_context(codes.size) if contexts is None else contexts)
 
 
-def entropy(counts: Floats) -> float:
+def entropy(counts: npt.NDArray[Any]) -> float:
     """The bits of a stream in which symbols occur so often, tables not counted."""
     used = counts[counts > 0]
     return float(used @ np.log2(used.sum() / used)) if used.size else 0.0
