@@ -5,9 +5,9 @@ For each fine-tune, method and budget: bytes of the file, KL(tuned ‖ candidate
 loss gain kept on held-out documents, with 95 % bootstrap intervals over documents; for SQL also
 answers right by execution. The size of a pack is that of the whole `.skillpack`, the others' that
 of the leanest file (see `benchmarks.peers.files`). The last table gives the bytes that `auto` takes
-for the KL of each other row; give `auto` several budgets. `--before PROGRAM` adds the `skillpm` of another
-checkout. Missing fine-tunes are trained first. Rows are appended when they are measured, so an
-interrupted run continues; rows of packs belong to skillpm's source. Takes 8 GB of memory, and an
+for the KL of each other row; give `auto` several budgets. `--before PROGRAM` adds the `skillpm` of
+another checkout. Missing fine-tunes are trained first. Rows are appended when they are measured, so
+an interrupted run continues; rows of packs belong to skillpm's source. Takes 8 GB of memory, and an
 hour and a half of processor time a fine-tune.
 """
 
