@@ -4,9 +4,10 @@
 For each fine-tune, method and budget: bytes of the file, KL(tuned ‖ candidate) and the share of the
 loss gain kept on held-out documents, with 95 % bootstrap intervals over documents; for SQL also
 answers right by execution. The size of a pack is that of the whole `.skillpack`, the others' that
-of the leanest file (see `benchmarks.peers.files`). `--before PROGRAM` adds the `skillpm` of another
-checkout. Missing fine-tunes are trained first. Rows are appended when they are measured, so an
-interrupted run continues; rows of packs belong to skillpm's source. Takes 8 GB of memory, and an
+of the leanest file (see `benchmarks.peers.files`). The last table gives the bytes that `auto` takes
+for the KL of each other row; give `auto` several budgets. `--before PROGRAM` adds the `skillpm` of
+another checkout. Missing fine-tunes are trained first. Rows are appended when they are measured, so
+an interrupted run continues; rows of packs belong to skillpm's source. Takes 8 GB of memory, and an
 hour and a half of processor time a fine-tune.
 """
 
@@ -31,10 +32,11 @@ from benchmarks.llm.documents import DocumentEvaluator, first_documents
 from benchmarks.llm.packed import EXACT, FAST, LOSSLESS_BEFORE, OURS, before
 from benchmarks.llm.places import CACHE, WEIGHTS, calibration, code_digest, digest_of, model
 from benchmarks.llm.settings import REPORTED, TUNINGS
-from benchmarks.llm.tables import REFERENCE, equal_kl, kept_table, lossless_table
+from benchmarks.llm.tables import REFERENCE, equal_kl, kept_table, lossless_table, needed
 from benchmarks.peers import METHODS, Task
 from benchmarks.peers.results import Results, Row
 from benchmarks.peers.task import Budget, Candidate
+from benchmarks.peers.ultradelta import POWERS
 from benchmarks.tools.table import add_output, publish
 
 if TYPE_CHECKING:
@@ -43,10 +45,12 @@ if TYPE_CHECKING:
 Method = Callable[[Task, Budget | None], Candidate]
 OWN = "own"
 EXACT_NAMES = frozenset({*EXACT, LOSSLESS_BEFORE})
-FIXED = EXACT_NAMES | {"bitdelta"}
-"""Methods of a size of their own."""
+FIXED = EXACT_NAMES | {"bitdelta", "dqrelo"}
+"""Methods of a size of their own: both store a sign of every weight."""
 PACKS = frozenset({*OURS, "lossless", FAST})
-CHOSEN = (*EXACT, *OURS, "recipe-alpha", "lora", "magnitude-coded", "dare-coded", "bitdelta")
+CHOSEN = (*EXACT, *OURS, "recipe-alpha", "adamix", "lora", "impart", "magnitude-coded", "nnc",
+          "delta-dct", *(f"ultradelta-{power}" for power in POWERS), "dare-coded", "dqrelo",
+          "bitdelta")  # fmt: skip
 SEQUENCES = 32
 """Calibration rows of 256 tokens for the recipe."""
 
@@ -62,6 +66,8 @@ class Trial:
     documents: int
     tokens: int
     methods: dict[str, Method]
+    answers: bool = True
+    """Whether SQL answers are generated and checked."""
 
     @property
     def base(self) -> Path:
@@ -133,7 +139,7 @@ class Trial:
         known = {"base": self.evaluator.base, "tuned": self.evaluator.tuned}
         found = known.get(method) or self.evaluator.measure(candidate.state)
         detail = found.figures()
-        if self.tuning.task == "sql":
+        if self.tuning.task == "sql" and self.answers:
             detail["score"] = self._score(candidate)
         clock = time.strftime("%H:%M:%S")
         print(
@@ -181,10 +187,13 @@ def show(name: str, rows: list[Row], budgets: list[str], append: str | None) -> 
         publish(lossless_table(name, exact), append)
     rest = [row for row in rows if row.method not in EXACT_NAMES]
     publish(kept_table(name, rest), append)
+    lossy = [row for row in rest if row.bytes]
     for budget in budgets:
         if any((row.method, row.budget) == (REFERENCE, budget) for row in rest):
-            lossy = [row for row in rest if row.bytes]
             publish(equal_kl(name, lossy, budget), append)
+    if any(row.method == REFERENCE for row in lossy):
+        size = next((row.bytes for row in exact if row.method == "lossless"), None)
+        publish(needed(name, lossy, size), append)
 
 
 def main() -> None:
@@ -195,6 +204,7 @@ def main() -> None:
     parser.add_argument("--budgets", default="5%,2.5%,1%", help="shares of the dense delta")
     parser.add_argument("--documents", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=256, help="tokens of each document")
+    parser.add_argument("--no-answers", action="store_true", help="do not generate SQL answers")
     parser.add_argument("--before", metavar="PROGRAM", help="the `skillpm` of another checkout")
     parser.add_argument("--cache", type=Path, default=CACHE)
     add_output(parser)
@@ -214,6 +224,7 @@ def main() -> None:
                 arguments.documents,
                 arguments.tokens,
                 methods,
+                answers=not arguments.no_answers,
             )
             show(name, trial.measure(budgets), budgets, arguments.append)
 

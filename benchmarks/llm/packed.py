@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import zstandard
 from safetensors.torch import load_file
 
 from benchmarks.llm import planes
@@ -20,6 +21,9 @@ from skillpm.delta.tensors.streams import whole
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from skillpm.checkpoint.model import Checkpoint
+    from skillpm.delta.tensors.words import Words
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,44 @@ def zipnn_of_xor(task: Task, _budget: Budget | None) -> Candidate:
     return Candidate(load_file(task.tuned / WEIGHTS), size, clock.seconds)
 
 
+def bitx(task: Task, _budget: Budget | None) -> Candidate:
+    """BitX of ZipLLM (NSDI 2026, arXiv 2505.06252): the XOR of bf16 words as two streams, zstd -3.
+
+    One stream has the exponents, the other signs and mantissas. Names, shapes and headers are not
+    counted; ZipLLM finds equal tensors first, which adds nothing where all differ.
+    """
+    clock = Clock()
+    before, after = _words_of(task.before), _words_of(task.after)
+    change = after ^ before
+    exponents = (change >> 7).astype(np.uint8)
+    others = ((change >> 8) & 0x80 | change & 0x7F).astype(np.uint8)
+    frames = [zstandard.ZstdCompressor(level=3).compress(one.data) for one in (exponents, others)]
+    back = [
+        np.frombuffer(zstandard.ZstdDecompressor().decompress(frame), np.uint8).astype(np.uint16)
+        for frame in frames
+    ]
+    read = (back[0] << 7) | ((back[1] & 0x80) << 8) | (back[1] & 0x7F)
+    assert np.array_equal(read ^ before, after), "BitX does not restore the tuned model"
+    return Candidate(load_file(task.tuned / WEIGHTS), sum(map(len, frames)), clock.seconds)
+
+
+def fm_delta(task: Task, _budget: Budget | None) -> Candidate:
+    """FM-Delta as in `benchmarks.lossless.peers`: frequencies exact and not counted."""
+    from benchmarks.lossless import peers  # needs the extra `bench`
+
+    clock = Clock()
+    size = 0
+    for pair in peers.pairs_of(task.base, task.tuned):
+        coded = peers.fm_delta(pair)
+        assert np.array_equal(peers.fm_delta_back(pair, coded), pair.tuned), pair.spec.name
+        size += coded.codes.nbytes + len(coded.raw)
+    return Candidate(load_file(task.tuned / WEIGHTS), size, clock.seconds)
+
+
+def _words_of(model: Checkpoint) -> Words:
+    return np.concatenate([whole(model, spec) for _, spec in sorted(model.specs.items())])
+
+
 def zstd_of_planes(task: Task, _budget: Budget | None) -> Candidate:
     """The script `benchmarks.llm.planes`."""
     clock = Clock()
@@ -96,6 +138,8 @@ EXACT: dict[str, Callable[[Task, Budget | None], Candidate]] = {
     FAST: Packer().fast,
     "planes-zstd": zstd_of_planes,
     "zipnn-xor": zipnn_of_xor,
+    "bitx": bitx,
+    "fm-delta": fm_delta,
 }
 OURS: dict[str, Callable[[Task, Budget | None], Candidate]] = {
     "auto": Packer().auto,

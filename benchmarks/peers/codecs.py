@@ -32,7 +32,7 @@ _TOP_EXPONENT = 14
 
 def encode_signs(spec: TensorSpec, delta: Floats, scales: Floats, writer: PayloadWriter) -> Record:
     """BitDelta: a bit per weight, a float16 scale per row of [m, n]; zero counts as positive."""
-    exponent, words = _halves(scales)
+    exponent, words = halves(scales)
     writer.put(spec.name, "scales", words.tobytes())
     writer.put(spec.name, "bits", np.packbits(delta < 0).tobytes())
     record = Record(SIGNS, {"exponent": exponent})
@@ -44,7 +44,7 @@ def encode_lowrank(spec: TensorSpec, left: Floats, right: Floats, writer: Payloa
     """A LoRA's two factors in float16: left [m, r], right [r, n]."""
     exponents = []
     for part, factor in (("left", left), ("right", right)):
-        exponent, words = _halves(factor.reshape(-1))
+        exponent, words = halves(factor.reshape(-1))
         put_planes(writer, spec.name, part, planes_of(words))
         exponents.append(exponent)
     record = Record(LOWRANK, {"rank": left.shape[1], "exponents": exponents})
@@ -59,14 +59,14 @@ def encode_dropped(
 
     The kept positions follow from the seed, so only the values are stored, in float16.
     """
-    exponent, words = _halves(delta[kept_places(spec, keep, seed)] / keep)
+    exponent, words = halves(delta[kept_places(spec, keep, seed)] / keep)
     put_planes(writer, spec.name, "values", planes_of(words))
     record = Record(DROPPED, {"keep": keep, "seed": seed, "exponent": exponent})
     writer.describe(spec.name, record)
     return record
 
 
-def _halves(values: Floats) -> tuple[int, npt.NDArray[np.uint16]]:
+def halves(values: Floats) -> tuple[int, npt.NDArray[np.uint16]]:
     """Float16 words, scaled by a power of two that brings the largest near float16's maximum."""
     largest = float(np.max(np.abs(values), initial=0.0))
     exponent = int(np.frexp(largest)[1]) - _TOP_EXPONENT if largest else 0

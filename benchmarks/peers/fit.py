@@ -29,7 +29,8 @@ def fit(
     for number in range(tries):
         if small >= (1 - CLOSE) * budget:
             break
-        share = math.log(budget * (1 - CLOSE / 2) / small) / math.log(large / small)
+        least = max(small, 1.0)
+        share = math.log(budget * (1 - CLOSE / 2) / least) / math.log(large / least)
         share = 0.5 if number % 3 == 2 else min(max(share, 0.02), 0.98)
         middle = low * (high / low) ** share
         found = size(middle)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmarks.peers import binary, budgeted, coded
+from benchmarks.peers import binary, budgeted, coded, magnitudes
+from benchmarks.peers.adamix import adamix
 from benchmarks.peers.chosen import best_alpha
+from benchmarks.peers.deltadct import delta_dct
+from benchmarks.peers.dqrelo import dqrelo
 from benchmarks.peers.files import read, write
+from benchmarks.peers.impart import impart
+from benchmarks.peers.nnc import nnc
 from benchmarks.peers.recipe import DELTA_COME, GRAFTLLM, Recipe, fitted, scheme_of
 from benchmarks.peers.skillpack import write_skillpack
 from benchmarks.peers.task import Budget, Candidate, Clock, Task
+from benchmarks.peers.ultradelta import POWERS, ultradelta
 
 if TYPE_CHECKING:
     from benchmarks.peers.scheme import Peer
@@ -77,7 +84,13 @@ METHODS: dict[str, Method] = {
     "bitdelta-distilled": _fixed(binary.distilled),
     "lora": _budgeted(budgeted.lora),
     "magnitude": _budgeted(budgeted.magnitude),
-    "magnitude-coded": _budgeted(coded.magnitude),
+    "magnitude-coded": _budgeted(magnitudes.magnitude),
     "dare": _budgeted(budgeted.dare),
     "dare-coded": _budgeted(coded.dare),
+    "adamix": _budgeted(adamix),
+    "impart": _budgeted(impart),
+    **{f"ultradelta-{power}": _budgeted(partial(ultradelta, power=power)) for power in POWERS},
+    "delta-dct": _budgeted(delta_dct),
+    "nnc": _budgeted(nnc),
+    "dqrelo": lambda task, budget: finished(task, lambda: dqrelo(task, budget)),
 }

@@ -12,7 +12,7 @@ from benchmarks.llm.fidelity import CHOSEN, Trial, methods_of
 from benchmarks.llm.packed import AUTO_BEFORE, EXACT, LOSSLESS_BEFORE
 from benchmarks.llm.places import model
 from benchmarks.llm.settings import TUNINGS
-from benchmarks.llm.tables import equal_kl, kept_table, lossless_table
+from benchmarks.llm.tables import equal_kl, kept_table, lossless_table, needed
 from benchmarks.peers.results import Results, Row
 from benchmarks.tools.running import SKILLPM
 
@@ -85,7 +85,7 @@ def test_the_first_tokens_of_documents_with_any_that_counts() -> None:
 
 
 def test_rows_are_measured_once_and_shown(cache: Path, tmp_path: Path) -> None:
-    names, budget = ["lossless", "planes-zstd", "auto", "lora"], "95%"
+    names, budget = ["lossless", "planes-zstd", "bitx", "auto", "lora"], "95%"
     for _ in range(2):
         results = Results(tmp_path / "rows.jsonl")
         methods = methods_of(names, SKILLPM)
@@ -93,9 +93,9 @@ def test_rows_are_measured_once_and_shown(cache: Path, tmp_path: Path) -> None:
         scratch.mkdir(exist_ok=True)
         trial = Trial(cache, tuning, results, scratch, DOCUMENTS, TOKENS, methods)
         rows = trial.measure([budget])
-    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == len(rows) == 8
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == len(rows) == 9
     by_name = {row.method: row for row in rows}
-    for exact in ("lossless", LOSSLESS_BEFORE, "planes-zstd"):
+    for exact in ("lossless", LOSSLESS_BEFORE, "planes-zstd", "bitx"):
         assert by_name[exact].kept == 1
     assert by_name["auto"].bytes <= 0.95 * trial.dense
     assert by_name["auto"].detail == by_name[AUTO_BEFORE].detail
@@ -125,6 +125,23 @@ def test_bytes_at_equal_kl_lie_between_the_rows_around_it() -> None:
     assert ratios["lora"] == "0.500"
     assert ratios["dare"] == "under 0.333"
     assert ratios["recipe"] == "over 0.500"
+
+
+def test_bytes_of_auto_at_the_kl_of_each_other_row() -> None:
+    rows = [row("auto", 100, 1e-2, "1%"), row("auto", 400, 1e-4, "4%"), row("lora", 800, 1e-3)]
+    for each in rows:
+        each.detail.update(kl_low=each.detail["kl"] / 10, kl_high=each.detail["kl"] * 10)
+    rows.append(row("dare", 1000, 1.0))
+    rows[-1].detail.update(kl_low=1e-2, kl_high=2.0)
+    line, other = needed("tiny", rows, 500).markdown().splitlines()[-2:]
+    assert [cell.strip() for cell in line.strip("| ").split("|")] == [
+        "lora", "5%", "0.00", "1.00e-03", "0.00", "0.250", "0.125 to 0.500"
+    ]  # fmt: skip
+    assert "under 0.100" in other
+    finer = [row("auto", 100, 1e-2), row("lora", 800, 1e-6)]
+    finer[1].detail.update(kl_low=1e-7, kl_high=1e-5)
+    assert "under 0.625" in needed("tiny", finer, 500).markdown()
+    assert "over 0.125" in needed("tiny", finer, None).markdown()
 
 
 def test_methods_are_chosen_by_names_without_commas() -> None:
