@@ -69,8 +69,6 @@ class Check(Document):
     place: ClassVar[Place] = Place.HERE
     worker: ClassVar[str | None] = None
     """The module of the sandbox's worker, for a check that is judged there."""
-    travels: ClassVar[bool] = True
-    """Whether a pack may carry the kind in its probes."""
     short: ClassVar[str | None] = None
     """The field that a value which is no object stands for: `{"equals": "412"}`."""
 

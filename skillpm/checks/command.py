@@ -27,7 +27,6 @@ class CommandCheck(Check):
     kind: ClassVar[str] = "command"
     place: ClassVar[Place] = Place.OWN_SANDBOX
     worker: ClassVar[str | None] = "skillpm.checks.worker"
-    travels: ClassVar[bool] = False
     short: ClassVar[str | None] = "arguments"
 
     arguments: Annotated[list[Argument], Field(min_length=1, max_length=64)]

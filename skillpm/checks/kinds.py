@@ -30,8 +30,6 @@ KINDS: Mapping[str, type[Check]] = {
     )
 }  # fmt: skip
 """All kinds by name."""
-TRAVELLING = frozenset(name for name, kind in KINDS.items() if kind.travels)
-"""The kinds that a pack may carry."""
 
 
 def parse_check(plain: Any, what: str = "the check") -> Check:

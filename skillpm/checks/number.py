@@ -60,7 +60,7 @@ class NumberCheck(LocalCheck):
     """A number. A whole number is compared exactly, any other to a relative 1e-6 by default."""
 
     kind: ClassVar[str] = "number"
-    short: ClassVar[str | None] = "value_"
+    short: ClassVar[str | None] = "value"
 
     value_: Annotated[int | float, one_of("a number", int, float), AfterValidator(_moderate)] = (
         Field(alias="value")

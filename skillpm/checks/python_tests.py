@@ -18,7 +18,6 @@ class PythonCheck(Check):
     kind: ClassVar[str] = "python"
     place: ClassVar[Place] = Place.OWN_SANDBOX
     worker: ClassVar[str | None] = "skillpm.checks.worker"
-    travels: ClassVar[bool] = False
     short: ClassVar[str | None] = "tests"
 
     tests: Annotated[str, Field(max_length=1 << 16, pattern=r"\S")]

@@ -20,7 +20,6 @@ class RewardCheck(Check):
 
     kind: ClassVar[str] = "reward"
     place: ClassVar[Place] = Place.MODEL
-    travels: ClassVar[bool] = False
 
     model: Annotated[str, Field(max_length=4096, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")]
     at_least: Annotated[float, NUMBER, Field(strict=False)]
