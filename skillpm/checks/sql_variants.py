@@ -14,7 +14,7 @@ from typing import Any
 
 from skillpm.checks.sql import Rows
 
-VARIANTS = 8
+VARIANTS = 12
 _KEPT = 4
 """One row in `_KEPT` is left out in every second variant."""
 _TEXT = re.compile(r"'((?:[^']|'')*+)'")
@@ -70,15 +70,20 @@ class _Mixed:
         NULL appears only in columns that have it.
         """
         kind = _kind(values)
-        fitting = [value for value in self.bounds if _kind([value]) == kind and value not in values]
+        fitting = [value for value in self.bounds if _kind([value]) == kind]
         if len(set(values)) == len(values):
+            fitting = [value for value in fitting if value not in values]
             order = sorted(range(len(values)), key=lambda place: self._draw(name, place))
             mixed = [values[place] for place in order]
             for step, value in enumerate(fitting[: len(values) // 2]):
                 mixed[(self._draw(name, -1) + step) % len(mixed)] = value
             return mixed
-        pool = [*values, *fitting]
-        return [pool[self._draw(name, place) % len(pool)] for place in range(len(values))]
+        return [self._choice(f"{name} {place}", values, fitting) for place in range(len(values))]
+
+    def _choice(self, name: str, values: list[Any], fitting: list[Any]) -> Any:
+        """A value of the column, or as often a literal that fits it, if there is one."""
+        pool = fitting if fitting and self._draw(name, 0) % 2 else values
+        return pool[self._draw(name, 1) % len(pool)]
 
     def _draw(self, name: str, place: int) -> int:
         text = f"{self.seed}\0{name}\0{place}".encode()
