@@ -19,6 +19,7 @@ from skillpm.checks.check import (
     readable,
     too_long,
 )
+from skillpm.checks.command import CommandCheck
 from skillpm.checks.kinds import to_plain
 from skillpm.errors import StateError, UsageError
 from skillpm.parallel import Advance, no_advance
@@ -118,8 +119,10 @@ class Judge:
         if key not in self._workers:
             limits = _PROGRAM if runs_programs else _SHARED
             seconds = _PROGRAM_TIMEOUT if runs_programs else SHARED_SECONDS
-            sandbox = Sandbox(SandboxPolicy(check.worker, limits))
-            self._workers[key] = _Worker(sandbox, seconds, renewed=runs_programs)
+            is_command = check.kind == CommandCheck.kind
+            sandbox = Sandbox(SandboxPolicy(check.worker, limits, programs=is_command))
+            kind = _CommandWorker if is_command else _Worker
+            self._workers[key] = kind(sandbox, seconds, renewed=runs_programs)
         return self._workers[key]
 
 
@@ -175,3 +178,18 @@ class _Worker:
                 hint="`skillpm doctor` lists what this system lacks",
             )
         return session
+
+
+class _CommandWorker(_Worker):
+    """A worker that becomes a program, whose exit code is the verdict."""
+
+    def verdict(self, check: Check, answer: str) -> Verdict:
+        """Judge an answer: the exit code 0 passes."""
+        try:
+            self._ask({"check": to_plain(check), "answer": answer})
+        except ForeignWorkError as problem:
+            if problem.exit_code is None:
+                return failed(f"the command was stopped: {problem}")
+            reason = f"the command ended with exit code {problem.exit_code}"
+            return Verdict.of(problem.exit_code == 0, reason)
+        return failed("the command wrote to a pipe that is not its own")

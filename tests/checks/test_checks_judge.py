@@ -95,3 +95,47 @@ def test_endless_program_is_stopped() -> None:
     with Judge(allow_exec=True) as judge:
         found = judge.verdicts([(DOUBLE, "while True: pass")])[0]
     assert "time" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer", "right"),
+    [
+        (["grep", "-q", "four"], "it is four", True),
+        (["grep", "-q", "four"], "it is five", False),
+        (["grep", "-q", "four", "answer.txt"], "it is four", True),
+        (["/usr/bin/env", "true"], "x", True),
+        (["true"], "x", True),
+        (["false"], "x", False),
+        (["sh", "-c", "read line; [ $line = 4 ]"], "4", True),
+        (["sh", "-c", "read line; [ $line = 4 ]"], "5", False),
+        (["sh", "-c", "exit 3"], "x", False),
+        (["sh", "-c", "cat /etc/passwd > /dev/null"], "x", False),
+        (["cat", "/etc/passwd"], "x", False),
+        (["ls", str(Path.home())], "x", False),
+        (["sh", "-c", "true | true"], "x", False),
+        (["dd", "if=/dev/zero", "of=full", "bs=1048576", "count=100"], "x", False),
+        (["no-such-program"], "x", False),
+        (["./answer.txt"], "#!/bin/true", False),
+    ],
+)
+def test_command_judges_by_its_exit_code(arguments: list[str], answer: str, *, right: bool) -> None:
+    with Judge(allow_exec=True) as judge:
+        found = judge.verdicts([(parse_check({"command": arguments}), answer)])[0]
+    assert found.passed is right, found.reason
+
+
+def test_command_that_does_not_exist_is_a_fault() -> None:
+    with Judge(allow_exec=True) as judge:
+        faults = judge.faults([
+            parse_check({"command": ["no-such-program"]}), parse_check({"command": ["true"]}),
+        ])  # fmt: skip
+    assert "no program 'no-such-program'" in str(faults[0])
+    assert faults[1] is None
+
+
+def test_unchanged_policy_still_starts_no_program() -> None:
+    program = "import os\nos.execve('/bin/true', ['true'], {})"
+    with Judge(allow_exec=True) as judge:
+        judge.verdicts([(parse_check({"command": ["true"]}), "x")])
+        found = judge.verdicts([(DOUBLE, program)])[0]
+    assert "PermissionError" in found.reason or "not permitted" in found.reason

@@ -49,7 +49,7 @@ CITY = "SELECT name FROM staff WHERE city = 'Rome' AND age > 30"
         (CITY, "SELECT name FROM staff WHERE age > 30 AND city = 'Rome'"),
         (CITY, "SELECT s.name AS who FROM staff AS s WHERE s.city = 'Rome' AND s.age >= 31;"),
         (CITY, "Here it is:\n```sql\nselect name from staff where city='Rome' and age>30\n```"),
-        (CITY, "WITH r AS (SELECT * FROM staff WHERE age > 30) SELECT name FROM r WHERE city='Rome'"),
+        (CITY, "WITH o AS (SELECT * FROM staff WHERE age>30) SELECT name FROM o WHERE city='Rome'"),
         ("SELECT count(*) FROM tasks", "SELECT sum(1.0) FROM tasks"),
         ("SELECT avg(pay) FROM staff", "SELECT sum(pay) / count(pay) FROM staff"),
         ("SELECT city FROM staff WHERE city IS NULL", "SELECT NULL FROM staff WHERE city IS NULL"),

@@ -108,7 +108,7 @@ def test_document_survives_its_plain_form() -> None:
         ('"http://127.0.0.1:8000/v1"', '"ftp://x"', "source[1].endpoint: expected a URL"),
         ('"http://127.0.0.1:8000/v1"', '"http://"', "expected a URL"),
         ('"http://127.0.0.1:8000/v1"', '"http://x:99999/"', "expected a URL"),
-        ('"http://127.0.0.1:8000/v1"', '"https://u:p@x/v1"', "name the key's variable in `key_env`"),
+        ('"http://127.0.0.1:8000/v1"', '"https://u:p@x/v1"', "name the key's variable"),
         ('"http://127.0.0.1:8000/v1"', '"https://x/v1?key=1"', "without a query"),
         ('"http://127.0.0.1:8000/v1"', '"http://example.com/v1"', "a key unencrypted"),
         ('"GEMMA_KEY"', '"sk-12345 67"', "never the key itself"),

@@ -48,7 +48,7 @@ def test_every_problem_is_reported_with_its_line() -> None:
             {**GOOD, "id": 6},
             {**GOOD, "id": "7", "chek": 1},
             {**GOOD, "id": "8", "check": {"regex": "(?=a)"}},
-            {"id": "9", "messages": [{"role": "assistant", "content": "a"}], "check": {"number": 1}},
+            {**GOOD, "id": "9", "prompt": None, "messages": [{"role": "system", "content": "a"}]},
             {"id": "10", "messages": [], "check": {"number": 1}},
             {**GOOD, "id": "a\nb"},
         )
@@ -103,8 +103,8 @@ def test_size_and_count_of_a_file_are_limited(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(lines_module, "FILE_LIMIT", 100)
     with pytest.raises(SpecError, match="the limit is 100"):
         parse_prompts(b" " * 101)
+    monkeypatch.setattr(lines_module, "FILE_LIMIT", 1 << 24)
     with pytest.raises(SpecError, match="more than 200000 lines"):
-        monkeypatch.setattr(lines_module, "FILE_LIMIT", 1 << 24)
         parse_prompts(b"x\n" * 200_001)
 
 
