@@ -1,7 +1,7 @@
 """The sandbox worker for `command`, which becomes the program that judges an answer.
 
-Requests: `{"check", "answer"}`, answered by the exit code of this process, and `{"check"}`, answered
-by `{"fault": TEXT or null}`.
+Requests: `{"check", "answer"}`, answered by the exit code of this process, and `{"check"}`,
+answered by `{"fault": TEXT or null}`.
 """
 
 import os
@@ -29,9 +29,9 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     check = parse_check(request["check"])
     if not isinstance(check, CommandCheck):
         raise TypeError(check.kind)
-    if "answer" not in request:
-        return {"fault": _fault(check)}
-    _become(check, request["answer"])
+    if "answer" in request:
+        _become(check, request["answer"])
+    return {"fault": _fault(check)}
 
 
 def _fault(check: CommandCheck) -> str | None:

@@ -145,7 +145,7 @@ def test_bomb_in_the_gold_query_or_the_schema_is_a_fault(judge: Judge) -> None:
         sql("SELECT name FROM staff WHERE age > 1000 AND age < 0"),
         sql("SELECT name FROM staff LIMIT 1"),
         sql(CITY, rows={"staff": [[1, "Ann"]]}),
-        sql(CITY, rows={"nobody": [[1]]}),
+        sql(CITY, rows={"missing": [[1]]}),
         sql(CITY),
     ])  # fmt: skip
     assert all(fault for fault in faults[:-1])

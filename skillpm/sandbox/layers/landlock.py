@@ -46,8 +46,8 @@ def restrict_files(
 ) -> str:
     """Deny access to all files except `readable` and `folder`, TCP, and signals to other processes.
 
-    No file can be executed; with `programs`, only those in `readable`. PR_SET_NO_NEW_PRIVS must be set. Returns the version of Landlock.
-    Raises `OSError` if the kernel lacks Landlock.
+    No file can be executed; with `programs`, only those in `readable`. PR_SET_NO_NEW_PRIVS must be
+    set. Returns the version of Landlock. Raises `OSError` if the kernel lacks Landlock.
     """
     version = landlock_version()
     rules = _Ruleset(
