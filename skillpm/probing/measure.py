@@ -31,6 +31,8 @@ from skillpm.spec.probes import METRICS
 
 ANSWER_SECONDS = 1800.0
 """Seconds for the generated answers of one measurement. `spec.probes` bounds their tokens."""
+CHECK_SECONDS = 600.0
+"""Seconds for judging these answers: a stranger's gold queries may be slow."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def judged(runner: Runner, items: Sequence[Document], indices: Sequence[int]) ->
         seconds=ANSWER_SECONDS,
     )
     checks = [parse_check(item.check) for item in questions]
-    with Judge() as judge:
+    with Judge(seconds=CHECK_SECONDS) as judge:
         verdicts = judge.verdicts(list(zip(checks, answers, strict=True)))
     return [Score(float(verdict.passed)) for verdict in verdicts]
 

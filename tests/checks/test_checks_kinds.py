@@ -1,6 +1,5 @@
 """Checks as documents: how they are parsed, their limits, and the kinds judged in this process."""
 
-import time
 from typing import Any
 
 import pytest
@@ -123,15 +122,20 @@ def test_answer_with_unpaired_surrogates_is_judged() -> None:
 
 @pytest.mark.parametrize("pattern", [r"(a+)+$", r"(a|a)*$", r"(a*)*b", r"(.*.*)*=", r"([a-z]+)*\d"])
 def test_patterns_that_explode_elsewhere_take_linear_time(pattern: str) -> None:
-    started = time.process_time()
+    # A backtracking engine would never end.
     assert not passes({"regex": {"pattern": pattern, "match": "full"}}, "a" * 60_000 + "!")
-    assert time.process_time() - started < 20  # a backtracking engine takes more than 2^1000 steps
 
 
 def test_regex_searches_or_matches_fully() -> None:
     assert passes({"regex": "b"}, "abc")
     assert not passes({"regex": {"pattern": "b", "match": "full"}}, "abc")
     assert passes({"regex": {"pattern": "(?i)ABC", "match": "full"}}, " abc\n")
+
+
+def test_reason_has_no_control_characters() -> None:
+    check = parse_check({"rules": {"contains": "\x1b[2J"}})
+    assert isinstance(check, LocalCheck)
+    assert check.verdict("x").reason.isprintable()
 
 
 def test_failed_verdict_quotes_only_a_part_of_the_answer() -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_learners import LETTERS, Learners
+from tiny_learners import LETTERS, Learners, tokenizer
 from tiny_models import copy_model
+from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, MambaConfig
 
 from skillpm.errors import GraftError
 from skillpm.running.generation import Question, greedy_answers
@@ -53,6 +54,29 @@ def test_each_answer_has_its_own_limit(runner: Runner) -> None:
     ids = runner.tokenizer("1+2")["input_ids"]
     expected = [by_hand(runner, ids, most) for most in (1, 5, 3)]
     assert greedy_answers(runner, questions, seconds=600) == expected
+
+
+CONFIGS: tuple[Any, ...] = (
+    GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=64, vocab_size=len(LETTERS)),
+    GPTNeoXConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
+        max_position_embeddings=64, vocab_size=len(LETTERS),
+    ),
+    MambaConfig(hidden_size=32, num_hidden_layers=2, vocab_size=len(LETTERS), state_size=4),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model_type)
+def test_padding_does_not_change_answers_of_other_architectures(config: Any) -> None:
+    torch.manual_seed(0)
+    config.eos_token_id = None
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)  # an untrained model's tokens are otherwise nearly equally likely
+    runner = Runner(model, tokenizer(), causal=True, device="cpu")
+    ids = [runner.tokenizer(prompt)["input_ids"] for prompt in PROMPTS]
+    assert ask(runner, PROMPTS, 8) == [by_hand(runner, row, 8) for row in ids]
 
 
 @pytest.mark.parametrize("end", [STOP, [STOP, 0]])
