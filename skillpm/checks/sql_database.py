@@ -47,7 +47,7 @@ class DatabaseError(Exception):
     """A statement that fails or exceeds a limit. The message is a clause: `no such table: t`."""
 
 
-class Database:
+class QueryDatabase:
     """A database that has been filled, and only answers queries."""
 
     def __init__(

@@ -7,7 +7,7 @@ from functools import cached_property
 from skillpm.checks.answers import code_of
 from skillpm.checks.check import PASSED, Verdict, failed
 from skillpm.checks.sql import Rows, SqlCheck
-from skillpm.checks.sql_database import Database, DatabaseError, Row
+from skillpm.checks.sql_database import DatabaseError, QueryDatabase, Row
 from skillpm.checks.sql_results import difference, is_ordered
 from skillpm.checks.sql_variants import variants
 
@@ -101,5 +101,5 @@ class SqlExaminer:
         with closing(self._database(rows, given=given, backwards=backwards)) as database:
             return database.query(self._check.gold)
 
-    def _database(self, rows: Rows, *, given: bool, backwards: bool = False) -> Database:
-        return Database(self._check.tables, rows, lenient=not given, backwards=backwards)
+    def _database(self, rows: Rows, *, given: bool, backwards: bool = False) -> QueryDatabase:
+        return QueryDatabase(self._check.tables, rows, lenient=not given, backwards=backwards)

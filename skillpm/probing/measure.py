@@ -16,7 +16,7 @@ from skillpm.checks.kinds import parse_check
 from skillpm.errors import GraftError
 from skillpm.probing.likelihoods import Row, answer_row, predict, text_vectors, whole_text_row
 from skillpm.running.folder import is_foreign, reason_of
-from skillpm.running.generation import Question, greedy_answers
+from skillpm.running.generation import ChatQuestion, greedy_answers
 from skillpm.running.runner import Runner
 from skillpm.spec.fields import Document
 from skillpm.spec.probe_items import (
@@ -118,7 +118,7 @@ def judged(runner: Runner, items: Sequence[Document], indices: Sequence[int]) ->
     questions = [cast("JudgedItem", items[index]) for index in indices]
     answers = greedy_answers(
         runner,
-        [Question(item.chat, item.max_tokens) for item in questions],
+        [ChatQuestion(item.chat, item.max_tokens) for item in questions],
         seconds=ANSWER_SECONDS,
     )
     checks = [parse_check(item.check) for item in questions]

@@ -57,6 +57,18 @@ CITY = "SELECT name FROM staff WHERE city = 'Rome' AND age > 30"
             "SELECT name FROM staff ORDER BY name COLLATE BINARY DESC",
         ),
         ("SELECT name FROM staff ORDER BY age", "SELECT name FROM staff ORDER BY age, name"),
+        (
+            "SELECT name FROM staff ORDER BY age DESC LIMIT 1",
+            "SELECT name FROM staff WHERE age = (SELECT max(age) FROM staff)",
+        ),
+        (
+            "SELECT city, count(*) FROM staff GROUP BY city HAVING count(*) > 1",
+            "SELECT * FROM (SELECT city, count(*) AS n FROM staff GROUP BY 1) WHERE n >= 2",
+        ),
+        (
+            "SELECT title FROM tasks WHERE staff NOT IN (SELECT id FROM staff WHERE age < 40)",
+            "SELECT title FROM tasks t LEFT JOIN staff ON id=t.staff AND age<40 WHERE id IS NULL",
+        ),
     ],
 )  # fmt: skip
 def test_equal_query_passes(judge: Judge, gold: str, answer: str) -> None:
@@ -73,6 +85,13 @@ def test_equal_query_passes(judge: Judge, gold: str, answer: str) -> None:
         (CITY, "SELECT name FROM staff WHERE city = 'Rome' AND age >= 30"),
         (CITY, "SELECT name, age FROM staff WHERE city = 'Rome' AND age > 30"),
         (CITY, "SELECT name FROM staff WHERE pay = 10.5"),
+        ("SELECT name FROM staff WHERE pay > 11", "SELECT name FROM staff WHERE pay >= 11"),
+        ("SELECT name FROM staff WHERE pay > 10.75", "SELECT name FROM staff WHERE pay >= 10.75"),
+        (
+            "SELECT name FROM staff ORDER BY age DESC LIMIT 1",
+            "SELECT name FROM staff ORDER BY pay DESC LIMIT 1",
+        ),
+        ("SELECT name FROM staff WHERE name LIKE 'A%'", "SELECT name FROM staff WHERE id = 1"),
         ("SELECT city FROM staff", "SELECT DISTINCT city FROM staff"),
         ("SELECT name FROM staff ORDER BY age DESC, name", "SELECT name FROM staff"),
         ("SELECT max(age) FROM staff", "SELECT 52"),

@@ -11,7 +11,7 @@ from tiny_models import copy_model
 from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, MambaConfig
 
 from skillpm.errors import GraftError
-from skillpm.running.generation import Question, greedy_answers
+from skillpm.running.generation import ChatQuestion, greedy_answers
 from skillpm.running.runner import Runner
 from skillpm.running.untrusted_files import UntrustedModelFiles
 from skillpm.sandbox.errors import ForeignWorkError
@@ -40,7 +40,7 @@ def by_hand(runner: Runner, ids: list[int], most: int, stop: int | None = None) 
 
 
 def ask(runner: Runner, prompts: tuple[str, ...], most: int, seconds: float = 600) -> list[str]:
-    questions = [Question(asked(prompt), most) for prompt in prompts]
+    questions = [ChatQuestion(asked(prompt), most) for prompt in prompts]
     return greedy_answers(runner, questions, seconds=seconds)
 
 
@@ -50,7 +50,7 @@ def test_answers_of_a_padded_batch_equal_those_by_hand(runner: Runner) -> None:
 
 
 def test_each_answer_has_its_own_limit(runner: Runner) -> None:
-    questions = [Question(asked("1+2"), most) for most in (1, 5, 3)]
+    questions = [ChatQuestion(asked("1+2"), most) for most in (1, 5, 3)]
     ids = runner.tokenizer("1+2")["input_ids"]
     expected = [by_hand(runner, ids, most) for most in (1, 5, 3)]
     assert greedy_answers(runner, questions, seconds=600) == expected
@@ -133,7 +133,7 @@ def test_chat_is_rendered_by_the_template(learners: Learners, tmp_path: Path) ->
         ChatMessage(role="system", content="a dog"),
         ChatMessage(role="user", content="1+2"),
     ]
-    found = greedy_answers(runner, [Question(chat, 6)], seconds=600)
+    found = greedy_answers(runner, [ChatQuestion(chat, 6)], seconds=600)
     assert found == [by_hand(runner, runner.tokenizer("a dog.1+2.=")["input_ids"], 6)]
 
 
