@@ -41,7 +41,7 @@ class SqlExaminer:
             expected = self._expected
         except DatabaseError as problem:
             return f"the gold query or the schema fails: {problem}"
-        if len(expected) < DATABASES:
+        if len(expected) < DATABASES or not any(case.given for case in expected):
             return "the data does not determine the rows of the gold query"
         if not any(case.result for case in expected):
             return "the gold query gives no row on any database"
