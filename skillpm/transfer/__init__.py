@@ -1,0 +1,1 @@
+"""Transfer of a capability from source models to the base: documents that it reads (ADR 51)."""
