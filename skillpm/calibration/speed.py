@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
-from skillpm.calibration.fisher import WIDEST
+from skillpm.delta.auto.weights import WIDEST
 from skillpm.delta.encoding.torch_device import torch_threads
 from skillpm.errors import GraftError
 from skillpm.running.folder import (

@@ -5,10 +5,10 @@ decoding never imports torch.
 """
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from skillpm.delta.codecs.svd import SingularFactors
+from skillpm.delta.encoding.schemes import Matrix
 from skillpm.delta.encoding.torch_device import CPU, ComputeDevice, torch_threads
 
 DIRECT = 1 << 25
@@ -17,8 +17,6 @@ _BLOCK = 1 << 24
 """Entries that are widened to float64 at a time: 128 MB."""
 _LEAST = 1e-8
 """The share of the largest singular value below which a Gram matrix in float64 determines none."""
-
-Matrix = npt.NDArray[np.floating]
 
 
 def decompose(
