@@ -51,7 +51,6 @@ CALIBRATED: dict[str, tuple[str, ...]] = {
 }
 ADAPTER = "adapter (LoRA)"
 _LARGE = ("lossless", "lossless, fast", "graftllm", "auto, 5 %", "auto, keep 0.99")
-_EIGHT_B = "8B"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from skillpm.checkpoint.model import Checkpoint, open_checkpoint
 from skillpm.delta.codecs import lossless
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter
 from skillpm.delta.coding.raw_bits import BY_WIDTH, pack_raw, unpack_raw
-from skillpm.delta.tensors.ports import CHUNK
+from skillpm.delta.tensors.ports import CHUNK, InMemory
 from skillpm.delta.tensors.words import (
     Words,
     apply_difference,
@@ -59,22 +59,6 @@ class Measured:
     size: int
     encode: float
     decode: float
-
-
-@dataclass(frozen=True)
-class InMemory:
-    """A file in memory."""
-
-    data: bytes
-
-    @property
-    def size(self) -> int:
-        """Its size in bytes."""
-        return len(self.data)
-
-    def read(self, start: int, stop: int) -> bytes:
-        """Bytes of a range."""
-        return self.data[start:stop]
 
 
 def pairs_of(base: Path, tuned: Path) -> list[Pair]:

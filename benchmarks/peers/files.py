@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from skillpm.checkpoint.model import open_checkpoint
 from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter
 from skillpm.delta.decoding.compose import Composition, WeightedPack
+from skillpm.delta.tensors.ports import InMemory
 from skillpm.delta.tensors.streams import pair_chunks, reference_chunks
 from skillpm.flows.packs.composition import opened
 from skillpm.spec.dtypes import TensorSpec
@@ -64,22 +64,6 @@ class LeanWriter(PayloadWriter):
         tensors = {k: torch.frombuffer(bytearray(v), dtype=torch.uint8) for k, v in flat.items()}
         save_file(tensors, path)
         return path.stat().st_size
-
-
-@dataclass(frozen=True)
-class InMemory:
-    """A file's bytes, read by position."""
-
-    data: bytes
-
-    @property
-    def size(self) -> int:
-        """The size in bytes."""
-        return len(self.data)
-
-    def read(self, start: int, stop: int) -> bytes:
-        """The bytes from `start` to before `stop`."""
-        return self.data[start:stop]
 
 
 def lean_reader(path: Path) -> PayloadReader:

@@ -16,14 +16,15 @@ from skillpm.delta.auto.allocate import Frontier
 from skillpm.delta.auto.encode_choice import encode_choice
 from skillpm.delta.auto.rows import TensorRows
 from skillpm.delta.auto.survey import survey_tensor
-from skillpm.delta.auto.weights import Calibrated, Kronecker, Unweighted
+from skillpm.delta.auto.weights import WIDEST, Calibrated, Kronecker, Unweighted
 from skillpm.delta.codecs import zero
 from skillpm.delta.codecs.grid import rows_of
 from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter
 from skillpm.delta.encoding import torch_svd as factor
-from skillpm.delta.encoding.schemes import GraftLLM, Lossless
+from skillpm.delta.encoding.schemes import GraftLLM, Lossless, Matrix
 from skillpm.delta.tensors.pairing import Pair
+from skillpm.delta.tensors.ports import InMemory
 from skillpm.delta.tensors.words import chunk_spans
 from skillpm.spec.dtypes import TensorSpec
 
@@ -39,8 +40,6 @@ DECAY = 0.8
 MOVED = 0.02
 """The size of the delta, as a share of the base's."""
 BUDGET = 0.03
-WIDEST = 8192
-"""Wider sides have only a diagonal in the calibration."""
 
 
 class Clock:
@@ -117,7 +116,7 @@ def pack_plain(tensor: Tensor, scheme: str) -> Packed:
     clock = Clock()
     writer = PayloadWriter(io.BytesIO())
 
-    def timed(delta: factor.Matrix, *, rank: int | None = None) -> SingularFactors:
+    def timed(delta: Matrix, *, rank: int | None = None) -> SingularFactors:
         with clock.step("decompose"):
             return factor.decompose(delta, rank=rank)
 
@@ -156,7 +155,7 @@ def _closed(tensor: Tensor, record: Record, writer: PayloadWriter, clock: Clock)
         writer.write_to(out)
     data = out.getvalue()
     with clock.step("check"):
-        reader = PayloadReader(Held(data), "layer")
+        reader = PayloadReader(InMemory(data), "layer")
         chunks = tensor.chunks()
         codec = CODECS[record.codec]
         decoder = codec.open(tensor.spec, reader, record.settings)
@@ -166,22 +165,6 @@ def _closed(tensor: Tensor, record: Record, writer: PayloadWriter, clock: Clock)
             else:
                 decoder.decode_chunk(number, reference)
     return Packed(len(data), clock.seconds, record.codec)
-
-
-@dataclass(frozen=True)
-class Held:
-    """A layer in memory."""
-
-    data: bytes
-
-    @property
-    def size(self) -> int:
-        """Its bytes."""
-        return len(self.data)
-
-    def read(self, start: int, stop: int) -> bytes:
-        """A range of it."""
-        return self.data[start:stop]
 
 
 def packed(tensor: Tensor, scheme: str) -> Packed:

@@ -33,7 +33,7 @@ def estimate_options(
     estimate = estimate_pack(client.session, pack_request(options), sampler, begun=begun)
     if not attachments:
         return estimate
-    note = "without `--probes` and `--router`, which run both models"
+    note = "not included: `--probes` and `--router`, which run both models"
     return replace(estimate, notes=(*estimate.notes, note))
 
 

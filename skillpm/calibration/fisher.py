@@ -15,10 +15,8 @@ from pathlib import Path
 
 import torch
 
-from skillpm.delta.auto.weights import Kronecker
+from skillpm.delta.auto.weights import WIDEST, Kronecker
 
-WIDEST = 8192
-"""The longest side with a full factor: 8192² in float32 is 256 MiB."""
 _BLOCK = 512
 """The rows of a factor that one product computes. Only entries from its diagonal on are summed."""
 _Shape = tuple[int, ...]

@@ -20,16 +20,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from skillpm.calibration.fisher import WIDEST, Fisher, factor_shapes
+from skillpm.calibration.fisher import Fisher, factor_shapes
 from skillpm.calibration.gather import SEED
-from skillpm.delta.auto.weights import Kronecker
+from skillpm.delta.auto.weights import WIDEST, Kronecker
 from skillpm.errors import SkillpmError
 from skillpm.files.access import HomeFolder, open_below
-from skillpm.files.ownership import is_owner_only
 from skillpm.running.runner import Batch, Runner
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
-from skillpm.spec.sealed import seal, unseal
+from skillpm.spec.sealed import seal
+from skillpm.store.sealed_documents import load_sealed
 from skillpm.version import __version__
 
 FOLDER = "fisher"
@@ -85,14 +85,13 @@ class FisherCache:
         It stays empty if there is no entry, if another user can write it, or if any file is
         damaged. Every file is hashed, and its dtype and shapes are compared with the tensor's.
         """
-        if not is_owner_only(self.home / "cache" / FOLDER / self.key / INDEX):
+        index = load_sealed(self.home, FOLDER, self.key, INDEX)
+        if index is None:
             return
         try:
-            with open_below(self.home, "cache", FOLDER, self.key) as entry:
-                index = unseal(entry.read(INDEX), "an index of Fisher factors")
-                with entry.subfolder(index["folder"]) as files:
-                    for tensor, digest in index["tensors"].items():
-                        fisher.put(tensor, self._read(files, tensor, digest))
+            with open_below(self.home, "cache", FOLDER, self.key, index["folder"]) as files:
+                for tensor, digest in index["tensors"].items():
+                    fisher.put(tensor, self._read(files, tensor, digest))
             fisher.batches, fisher.count = int(index["batches"]), int(index["count"])
         except (SkillpmError, SafetensorError, KeyError, TypeError, ValueError, OSError):
             fisher.clear()

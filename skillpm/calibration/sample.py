@@ -26,7 +26,8 @@ def split_texts(runner: Runner, texts: Iterable[str]) -> tuple[list[Batch], list
         units = [row for batch in batches for row in batch.rows()]
     if len(units) <= 1:
         raise GraftError(
-            "the calibration text is too short: a part of it is held out, to measure the pack",
+            "the calibration text is too short: it has one sequence, and at least two are needed, "
+            "because one is held out to measure the pack",
             hint="pass several texts; some thousand tokens are enough",
         )
     rest = [unit for number, unit in enumerate(units) if number % HELD_OUT]

@@ -16,13 +16,22 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
-from skillpm.calibration.fisher import WIDEST
+from skillpm.delta.auto.weights import WIDEST
 from skillpm.delta.encoding.torch_device import torch_threads
 from skillpm.errors import GraftError
-from skillpm.running.folder import checked_config, is_causal, is_too_large, not_runnable
+from skillpm.running.folder import (
+    checked_config,
+    is_causal,
+    is_foreign,
+    is_too_large,
+    not_runnable,
+    refuse_adapter,
+)
 from skillpm.running.runner import BATCH, TOKENS
 
 _SIDE, _TIMES = 1024, 3
+_WORDS = 1 << 18
+"""The most words of a vocabulary that are timed; a config may claim millions."""
 _ROWS = 64
 """Rows of a matrix product and of answers that are timed."""
 _SAMPLE = 1 << 18
@@ -44,13 +53,14 @@ class MachineSpeed:
     def measure(cls, vocabulary: int) -> "MachineSpeed":
         """Time a matrix product, and the answers of a few tokens, in processor seconds."""
         left, right = torch.randn(_SIDE, _SIDE), torch.randn(_SIDE, _SIDE)
-        logits = torch.randn(_ROWS, vocabulary, requires_grad=True)
+        timed = min(vocabulary, _WORDS)
+        logits = torch.randn(_ROWS, timed, requires_grad=True)
         with torch_threads(1):
             seconds = min(_seconds(lambda: left @ right) for _ in range(_TIMES))
             with torch.no_grad():
                 forward = min(_seconds(lambda: _compare(logits)) for _ in range(_TIMES))
             training = min(_seconds(lambda: _train(logits)) for _ in range(_TIMES))
-        words = _ROWS * vocabulary
+        words = _ROWS * timed
         return cls(2 * _SIDE**3 / seconds, forward / words, training / words)
 
 
@@ -155,27 +165,41 @@ class TextLength:
     def of(cls, folder: Path, texts: Iterable[str], device: str) -> "TextLength":
         """Count tokens in a sample of the texts.
 
-        Raises `GraftError` if no tokenizer can be loaded.
+        Raises `GraftError` if the config or the tokenizer cannot be loaded.
         """
-        config = checked_config(folder)
-        try:
-            tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        except (OSError, ValueError, KeyError) as problem:
-            hint = "a model folder needs config.json and the tokenizer's files"
-            raise not_runnable(folder, problem, hint) from problem
+        refuse_adapter(folder)
+        config, tokenizer = _load(folder)
         if config.is_encoder_decoder:
             raise GraftError(f"`{folder}` is an encoder-decoder, which cannot be run yet")
         whole = list(texts)
         seen, characters = 0, 0
         for text in whole:
-            seen += len(tokenizer(text, truncation=False)["input_ids"])
-            characters += len(text)
+            part = text[: _SAMPLE - characters]
+            seen += len(tokenizer(part, truncation=False)["input_ids"])
+            characters += len(part)
             if characters >= _SAMPLE:
                 break
         every = sum(map(len, whole))
         causal = is_causal(config)
         streamed = causal and device == "cpu" and is_too_large(config, folder)
-        text_config = config.get_text_config()
-        vocabulary = int(getattr(text_config, "vocab_size", 0) or 0)
-        layers = int(getattr(text_config, "num_hidden_layers", 1) or 1)
+        vocabulary, layers = (_number(config, key) for key in ("vocab_size", "num_hidden_layers"))
         return cls(round(seen * every / max(1, characters)), vocabulary, causal, streamed, layers)
+
+
+def _load(folder: Path) -> tuple[Any, Any]:
+    """The config and the tokenizer of a model folder."""
+    try:
+        return checked_config(folder), AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=False
+        )
+    except BaseException as problem:
+        if not is_foreign(problem):
+            raise
+        hint = "a model folder needs config.json and the tokenizer's files"
+        raise not_runnable(folder, problem, hint) from problem
+
+
+def _number(config: Any, key: str) -> int:
+    """A number of the config of a text model; 0 if it has none."""
+    value = getattr(config.get_text_config(), key, None)
+    return value if isinstance(value, int) else 0

@@ -17,7 +17,7 @@ def show_estimate(estimate: "PackEstimate") -> None:
     request = estimate.request
     model = ""
     if estimate.model_bytes is not None:
-        model = f" and {size_text(estimate.model_bytes)} for the model of the calibration"
+        model = f" and {size_text(estimate.model_bytes)} for the model that reads the text"
     emit_lines(
         f"would pack {request.skill} {request.version} into {clean(request.path)}\n"
         f"  about {time_text(estimate.seconds)} of wall time on "

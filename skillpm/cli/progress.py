@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from skillpm.cli.staged import StagedProgress
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress, ProgressColumn, TaskID
 
     from skillpm.parallel import PlannedStage
 
@@ -19,7 +19,6 @@ _ALL = "all stages"
 
 def _columns(color: bool | None) -> "Progress":  # noqa: FBT001 - None leaves it to the terminal
     from rich import progress
-    from rich.console import Console
     from rich.text import Text
 
     class Done(progress.DownloadColumn):
@@ -46,12 +45,18 @@ def _columns(color: bool | None) -> "Progress":  # noqa: FBT001 - None leaves it
             left = time_left(task.completed, task.total or 0, task.elapsed or 0)
             return Text(left, style="progress.remaining")
 
+    return _bars(color, Done(), Speed(), Remaining())
+
+
+def _bars(color: bool | None, *columns: "ProgressColumn") -> "Progress":  # noqa: FBT001 - as above
+    """Bars on stderr, with a label before them and these columns after them."""
+    from rich import progress
+    from rich.console import Console
+
     return progress.Progress(
         progress.TextColumn("{task.description:>22}"),
         progress.BarColumn(),
-        Done(),
-        Speed(),
-        Remaining(),
+        *columns,
         console=Console(stderr=True, no_color=True if color is False else None),
         transient=True,
     )
@@ -72,7 +77,6 @@ def clock_text(duration: float) -> str:
 
 def _staged_columns(color: bool | None, staged: StagedProgress) -> "Progress":  # noqa: FBT001 - as above
     from rich import progress
-    from rich.console import Console
     from rich.text import Text
 
     class Left(progress.ProgressColumn):
@@ -82,14 +86,7 @@ def _staged_columns(color: bool | None, staged: StagedProgress) -> "Progress":  
             seconds = None if task.finished else staged.seconds_left
             return Text("-" if seconds is None else clock_text(seconds), "progress.remaining")
 
-    return progress.Progress(
-        progress.TextColumn("{task.description:>22}"),
-        progress.BarColumn(),
-        progress.TaskProgressColumn(),
-        Left(),
-        console=Console(stderr=True, no_color=True if color is False else None),
-        transient=True,
-    )
+    return _bars(color, progress.TaskProgressColumn(), Left())
 
 
 class Bars:

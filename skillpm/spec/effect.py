@@ -10,6 +10,8 @@ from typing import Any, Self
 
 PROBES = "probes"
 """The key of the effect on probes in the settings."""
+SCORES = "scores"
+"""The key of the values of metrics in an effect."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class PackEffect:
         }
         plain: dict[str, Any] = {key: _rounded(v) for key, v in keys.items() if v is not None}
         if self.scores:
-            plain["scores"] = {
+            plain[SCORES] = {
                 metric: {key: _rounded(value) for key, value in vars(scores).items()}
                 for metric, scores in self.scores.items()
             }
@@ -66,7 +68,7 @@ class PackEffect:
         """The effect that settings record; None if they record none."""
         if "divergence" not in plain:
             return None
-        scores = {metric: Scores(**each) for metric, each in plain.get("scores", {}).items()}
+        scores = {metric: Scores(**each) for metric, each in plain.get(SCORES, {}).items()}
         return cls(
             plain["divergence"],
             plain["of"],

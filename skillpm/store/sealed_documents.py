@@ -7,23 +7,22 @@ from typing import Any
 
 from skillpm.errors import SkillpmError
 from skillpm.files.access import open_below
+from skillpm.files.folder import READ_LIMIT
 from skillpm.files.ownership import is_owner_only
 from skillpm.spec.sealed import seal, unseal
 
-_LIMIT = 64 << 20
-"""The largest size of a document that is read, in bytes."""
 
-
-def load_sealed(home: Path, *names: str) -> dict[str, Any] | None:
+def load_sealed(home: Path, *names: str, limit: int = READ_LIMIT) -> dict[str, Any] | None:
     """The content of the document at `cache/NAMES` of a home.
 
-    None if the document is missing or damaged, or if another user can write it or a folder above.
+    None if the document is missing, damaged or larger than `limit` bytes, or if another user can
+    write it or a folder above.
     """
     if not is_owner_only(home.joinpath("cache", *names)):
         return None
     try:
         with open_below(home, "cache", *names[:-1]) as folder:
-            return unseal(folder.read(names[-1], limit=_LIMIT), f"cache/{'/'.join(names)}")
+            return unseal(folder.read(names[-1], limit=limit), f"cache/{'/'.join(names)}")
     except SkillpmError:
         return None
 

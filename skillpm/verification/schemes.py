@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from itertools import chain
-from math import isfinite
 from typing import Any
 
 from skillpm.delta.codecs import svd, topk
@@ -16,18 +15,20 @@ from skillpm.spec.budget import Budget
 from skillpm.spec.compat import is_additive
 from skillpm.spec.exactness import EXACT, FACTORS, holds_adapter, is_exact
 from skillpm.spec.manifest import FootprintEntry, Manifest
+from skillpm.verification.effects import (
+    EFFECT,
+    SETTINGS,
+    check_effect,
+    check_probed,
+    is_number,
+)
 from skillpm.verification.evidence import Discrepancies, Discrepancy
 
 Tensors = Mapping[str, DecodedTensor]
-_SETTINGS = "compression.settings"
-LOSSES = ("loss", "loss_base", "loss_tuned")
-"""Losses on held-out text, in nats per token: of the pack, the base and the tuned model."""
-GAIN = ("gain_kept", "gain_error")
-"""The share of the gain in loss that the pack keeps there, and half its 95 % interval."""
 _OWN_KEYS = {
     "lossless": frozenset({"adapter", "effort"}),
     "graftllm": frozenset({"alpha", "energy", "rank", "mlp_rank", "columns", "group"}),
-    "auto": frozenset({"budget", "keep", "curve", "divergence", "of", *LOSSES, *GAIN}),
+    "auto": frozenset({"budget", "keep", "curve"}) | EFFECT,
 }
 """The settings that only one scheme has."""
 
@@ -55,6 +56,7 @@ def check_scheme(manifest: Manifest, tensors: Tensors, size: int) -> Discrepanci
     if stated.scheme != "lossless" and factors:
         expected = f"lossless: `{factors[0].tensor}` holds an adapter's factors"
         yield Discrepancy("compression.scheme", stated.scheme, expected)
+    yield from check_probed(stated.settings)
     yield from checks[stated.scheme]
 
 
@@ -77,7 +79,7 @@ def _check_lossless(manifest: Manifest, tensors: Tensors) -> Discrepancies:
 
 def _check_effort(manifest: Manifest) -> Discrepancies:
     """Check that the effort is known, and that it tries the codecs in the payload."""
-    path = f"{_SETTINGS}.effort"
+    path = f"{SETTINGS}.effort"
     effort = manifest.compression.settings.get("effort", NORMAL)
     if not isinstance(effort, str) or effort not in EFFORT_CODECS:
         yield Discrepancy(path, effort, " or ".join(EFFORT_CODECS))
@@ -92,7 +94,7 @@ def _check_adapter(manifest: Manifest, tensors: Tensors) -> Discrepancies:
 
     A tensor that is stored whole (for example of `modules_to_save`) has no factors to count.
     """
-    path = f"{_SETTINGS}.adapter"
+    path = f"{SETTINGS}.adapter"
     if not holds_adapter(manifest):
         yield Discrepancy(
             path,
@@ -109,7 +111,7 @@ def _check_adapter(manifest: Manifest, tensors: Tensors) -> Discrepancies:
     partly = type(modules) is int and modules > len(records)
     stated_ranks = stated.get("ranks")
     if not isinstance(stated_ranks, list) or not (
-        set(ranks) <= set(stated_ranks) if partly else stated_ranks == ranks
+        all(rank in stated_ranks for rank in ranks) if partly else stated_ranks == ranks
     ):
         yield Discrepancy(f"{path}.ranks", stated_ranks, ranks)
     dora = any(record.get("axis") is not None for record in records)
@@ -118,15 +120,8 @@ def _check_adapter(manifest: Manifest, tensors: Tensors) -> Discrepancies:
     yield from _check_positive(f"{path}.alpha", stated.get("alpha"))
 
 
-def _is_number(value: object, low: float = 0.0, high: float = 2.0**53) -> bool:
-    """Whether a value is a finite number from `low` to `high`, and not a boolean."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return low <= value <= high and isfinite(value)
-
-
 def _check_positive(path: str, value: object) -> Discrepancies:
-    if not _is_number(value, low=2.0**-60):
+    if not is_number(value, low=2.0**-60):
         yield Discrepancy(path, value, "a positive number")
 
 
@@ -136,19 +131,20 @@ def _check_graftllm(manifest: Manifest, tensors: Tensors) -> Discrepancies:
         key for key in ("alpha", "energy", "rank", "mlp_rank") if not _is_share(settings, key)
     ]
     for key in shares:
-        yield Discrepancy(f"{_SETTINGS}.{key}", settings.get(key), "a number above 0 and at most 1")
+        yield Discrepancy(f"{SETTINGS}.{key}", settings.get(key), "a number above 0 and at most 1")
     columns, group = settings.get("columns"), settings.get("group")
-    if columns not in COLUMN_GROUPS:
-        yield Discrepancy(f"{_SETTINGS}.columns", columns, " or ".join(COLUMN_GROUPS))
+    has_columns = isinstance(columns, str) and columns in COLUMN_GROUPS
+    if not has_columns:
+        yield Discrepancy(f"{SETTINGS}.columns", columns, " or ".join(COLUMN_GROUPS))
     if type(group) is not int or group < 1:
-        yield Discrepancy(f"{_SETTINGS}.group", group, "a positive whole number")
-    elif not shares and columns in COLUMN_GROUPS:
+        yield Discrepancy(f"{SETTINGS}.group", group, "a positive whole number")
+    elif not shares and has_columns:
         checks = (_check_tensor(manifest, entry, tensors) for entry in _carried(manifest))
         yield from chain.from_iterable(checks)
 
 
 def _is_share(settings: Mapping[str, Any], key: str) -> bool:
-    return _is_number(settings.get(key), low=2.0**-60, high=1.0)
+    return is_number(settings.get(key), low=2.0**-60, high=1.0)
 
 
 def _check_tensor(manifest: Manifest, entry: FootprintEntry, tensors: Tensors) -> Discrepancies:
@@ -165,7 +161,7 @@ def _check_tensor(manifest: Manifest, entry: FootprintEntry, tensors: Tensors) -
             expected = (
                 f"a larger value: `{entry.tensor}` keeps {kept} of {entry.spec.elements} elements"
             )
-            yield Discrepancy(f"{_SETTINGS}.alpha", settings["alpha"], expected)
+            yield Discrepancy(f"{SETTINGS}.alpha", settings["alpha"], expected)
     elif codec == svd.NAME:
         yield from _check_svd(settings, entry, record)
 
@@ -174,19 +170,19 @@ def _check_svd(
     settings: Mapping[str, Any], entry: FootprintEntry, record: Mapping[str, Any]
 ) -> Discrepancies:
     if record["group"] != settings["group"]:
-        yield Discrepancy(f"{_SETTINGS}.group", settings["group"], record["group"])
+        yield Discrepancy(f"{SETTINGS}.group", settings["group"], record["group"])
     lesser = min(matrix_shape(entry.spec))
     columns = [tuple(group) for group in record["columns"]]
     rank = sum(count for _, count in columns)
     groups = split_rank(rank, lesser, settings["columns"])
     if columns != [(group.bits, group.count) for group in groups]:
         expected = f"the columns of `{entry.tensor}`: {columns}"
-        yield Discrepancy(f"{_SETTINGS}.columns", settings["columns"], expected)
+        yield Discrepancy(f"{SETTINGS}.columns", settings["columns"], expected)
     key = "mlp_rank" if kind_of(entry.tensor) == "mlp" else "rank"
     limit = max(1, round(settings[key] * lesser))
     if rank > limit or (rank < limit and key == "rank"):
         expected = f"the rank of `{entry.tensor}`: {rank} of {lesser}"
-        yield Discrepancy(f"{_SETTINGS}.{key}", settings[key], expected)
+        yield Discrepancy(f"{SETTINGS}.{key}", settings[key], expected)
 
 
 def _check_auto(manifest: Manifest, size: int) -> Discrepancies:
@@ -194,19 +190,16 @@ def _check_auto(manifest: Manifest, size: int) -> Discrepancies:
     settings = manifest.compression.settings
     if not {"budget", "keep"} & settings.keys():
         yield Discrepancy(
-            _SETTINGS, "neither `budget` nor `keep`", "one of them, which `auto` needs"
+            SETTINGS, "neither `budget` nor `keep`", "one of them, which `auto` needs"
         )
     if "keep" in settings and not _is_share(settings, "keep"):
-        yield Discrepancy(f"{_SETTINGS}.keep", settings["keep"], "a number above 0 and at most 1")
+        yield Discrepancy(f"{SETTINGS}.keep", settings["keep"], "a number above 0 and at most 1")
     if "budget" in settings:
         yield from _check_budget(settings["budget"], manifest.compression.delta_bytes, size)
-    for key in ("divergence", "of", *LOSSES):
-        value = settings.get(key, 0.0)
-        if not _is_number(value):
-            yield Discrepancy(f"{_SETTINGS}.{key}", value, "a number of at least 0")
+    yield from check_effect(settings)
     if not _is_curve(settings.get("curve")):
         yield Discrepancy(
-            f"{_SETTINGS}.curve",
+            f"{SETTINGS}.curve",
             settings.get("curve"),
             "a list of pairs: bytes and a share of the distortion",
         )
@@ -216,12 +209,10 @@ def _check_budget(text: object, dense: int, size: int) -> Discrepancies:
     try:
         limit = Budget.parse(text if isinstance(text, str) else "").bytes_of(dense)
     except SpecError:
-        yield Discrepancy(f"{_SETTINGS}.budget", text, "a budget like `5%` or `80MB`")
+        yield Discrepancy(f"{SETTINGS}.budget", text, "a budget like `5%` or `80MB`")
         return
     if size > limit:
-        yield Discrepancy(
-            f"{_SETTINGS}.budget", text, f"a larger budget: the pack has {size} bytes"
-        )
+        yield Discrepancy(f"{SETTINGS}.budget", text, f"a larger budget: the pack has {size} bytes")
 
 
 def _is_curve(curve: object) -> bool:
@@ -230,5 +221,5 @@ def _is_curve(curve: object) -> bool:
         return False
     points = [point for point in curve if isinstance(point, list) and len(point) == 2]  # noqa: PLR2004 - a pair
     return len(points) == len(curve) and all(
-        _is_number(number) for point in points for number in point
+        is_number(number) for point in points for number in point
     )

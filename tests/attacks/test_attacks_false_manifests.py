@@ -115,6 +115,34 @@ def test_lossy_pack_that_states_lossless_is_refused(liars: LieWorld, tmp_path: P
         liars.verify(liars.lie("graftllm", manifest, tmp_path / "lie.skillpack"))
 
 
+@pytest.mark.parametrize(
+    ("scheme", "path", "value"),
+    [
+        ("graftllm", "columns", ["8/4/2"]),
+        ("graftllm", "columns", {}),
+        ("lora", "adapter.ranks", [[4], {}]),
+        ("keep", "gain_kept", "all"),
+        ("keep", "gain_error", -1),
+        ("keep", "probes", ["divergence"]),
+        ("graftllm", "probes.divergence", "none"),
+        ("graftllm", "probes.scores", {"mrr": {"base": 0, "tuned": 1, "pack": "1"}}),
+    ],
+)
+def test_setting_of_another_type_is_named(
+    scheme: str, path: str, value: object, liars: LieWorld, tmp_path: Path
+) -> None:
+    manifest = liars.forge(scheme).manifest
+    settings = manifest["compression"]["settings"]
+    if path == "adapter.ranks":
+        settings["adapter"]["modules"] += 1
+    *above, key = path.split(".")
+    for name in above:
+        settings = settings.setdefault(name, {})
+    settings[key] = value
+    with pytest.raises(SkillpmError, match=rf"settings\.{re.escape(path)}: stated "):
+        liars.verify(liars.lie(scheme, manifest, tmp_path / "lie.skillpack"))
+
+
 def test_all_false_statements_are_named_at_once(liars: LieWorld, tmp_path: Path) -> None:
     manifest = liars.forge("lossless").manifest
     manifest["base"]["parameters"] += 1

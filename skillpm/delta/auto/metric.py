@@ -16,7 +16,7 @@ from skillpm.delta.encoding.torch_device import ComputeDevice
 
 DAMPING = 0.5
 """Added to the diagonal of a full factor, as a share of its mean. It counters the noise of factors
-of some thousand tokens (ADR 43); GPTQ, with a hundred times as many, uses 0.01."""
+of some thousand tokens (ADR 43); GPTQ uses 0.01 with about 64 times as many tokens."""
 DIAGONAL_DAMPING = 0.003
 """The same for a diagonal factor, whose small entries are tokens that the text does not have."""
 

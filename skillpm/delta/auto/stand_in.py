@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import torch
 
 from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
+from skillpm.delta.auto.weights import WIDEST
 
-WIDEST = 8192
-"""The longest side with a full factor, as in `skillpm.calibration.fisher`."""
 _SPREAD = 2.0
 """Eigenvalues of a stand-in fall as i^-_SPREAD, from 1 to `_LEAST`."""
 _LEAST = 1e-3

@@ -17,6 +17,8 @@ VOCABULARY = 1 << 12
 """An embedding with at least as many rows has a row for each token of a vocabulary."""
 EMBEDDING_WEIGHT = 0.125
 """The mean weight of an entry of a token embedding."""
+WIDEST = 8192
+"""The longest side with a full Fisher factor: 8192² in float32 is 256 MiB."""
 _COMMON = 100
 """The tokens of lower numbers are taken as about equally frequent."""
 

@@ -22,9 +22,9 @@ from skillpm.delta.codecs.shared.context_map import choose_labels
 from skillpm.delta.codecs.shared.octaves import Octaves, upper_end
 from skillpm.delta.coding.integers import (
     CONTEXTS,
+    CodingPlan,
     Counts,
     Folded,
-    Plan,
     count_folded,
     decode_folded,
     encode_folded,
@@ -120,7 +120,7 @@ class Model:
     merge: int
     anchor: int
     cells: Cells | None = None
-    plan: Plan | None = None
+    plan: CodingPlan | None = None
     bits: float = 0
 
     def contexts(self, exponents: Bytes) -> Bytes:
@@ -160,7 +160,7 @@ def choose_model(span: Span, reference: Words, folded: Words) -> Model:
     return min(models, key=lambda model: model.bits)
 
 
-def _planned(model: Model, plan: Plan, own: int = 0) -> Model:
+def _planned(model: Model, plan: CodingPlan, own: int = 0) -> Model:
     return replace(model, plan=plan, bits=8 * own + plan.bits)
 
 

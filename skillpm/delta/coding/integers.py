@@ -47,7 +47,7 @@ Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CodingPlan:
     """The encoder's choices, the split and the tables, and the size of the stream in bits."""
 
     split: int
@@ -84,7 +84,7 @@ def integer_bits(values: Ints, contexts: Bytes) -> float:
     return plan_folded(_fold(values), contexts).bits
 
 
-def encode_folded(folded: Folded, contexts: Bytes, plan: Plan | None = None) -> bytes:
+def encode_folded(folded: Folded, contexts: Bytes, plan: CodingPlan | None = None) -> bytes:
     """Encode unsigned integers [n], mostly small, each under its context [n] (below 64).
 
     `plan` is what `plan_folded` returned for them; it is made if it is not given.
@@ -122,12 +122,12 @@ def decode_folded(data: bytes, contexts: Bytes) -> Folded | Bytes:
     return unpack_raw(data[end:], tokens, layout)
 
 
-def plan_folded(folded: Folded, contexts: Bytes) -> Plan:
+def plan_folded(folded: Folded, contexts: Bytes) -> CodingPlan:
     """Choose how to encode integers [n] under contexts [n], and estimate the bits."""
     return plan_counts(count_folded(folded, contexts))
 
 
-def plan_counts(histogram: Counts) -> Plan:
+def plan_counts(histogram: Counts) -> CodingPlan:
     """Choose the cheapest split and tables, given counts [contexts, tokens] of `count_folded`.
 
     Splits are compared with tables of a medium resolution, which favours none of them.
@@ -139,12 +139,12 @@ def plan_counts(histogram: Counts) -> Plan:
     return _plan_of(histogram, splits[0], RESOLUTIONS)
 
 
-def _plan_of(histogram: Counts, split: int, resolutions: tuple[int, ...]) -> Plan:
+def _plan_of(histogram: Counts, split: int, resolutions: tuple[int, ...]) -> CodingPlan:
     counts = histogram if split == _WIDEST else _merge(histogram, split)
     tables = choose_tables(counts, resolutions)
     raw = raw_bytes(counts.sum(axis=0), _raw_layout(split).widths)
     bits = 8 * (2 + raw) + tables.stored_bits + lanes_bits(tables.coded, tables.data_bits)
-    return Plan(split, tables, bits)
+    return CodingPlan(split, tables, bits)
 
 
 def _useful_splits(histogram: Counts) -> tuple[int, ...]:

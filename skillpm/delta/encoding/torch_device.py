@@ -118,8 +118,3 @@ class ComputeDevice:
 
 
 CPU = ComputeDevice()
-
-
-def use_one_thread() -> None:
-    """Use one thread for each operation: two tensors at once are faster than two threads on one."""
-    torch.set_num_threads(1)

@@ -5,20 +5,18 @@ decoding never imports torch.
 """
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from skillpm.delta.codecs.svd import SingularFactors
+from skillpm.delta.encoding.schemes import Matrix
 from skillpm.delta.encoding.torch_device import CPU, ComputeDevice, torch_threads
 
-_DIRECT = 1 << 25
+DIRECT = 1 << 25
 """The most entries of a matrix whose thin SVD is computed even if only a part of it is needed."""
 _BLOCK = 1 << 24
 """Entries that are widened to float64 at a time: 128 MB."""
 _LEAST = 1e-8
 """The share of the largest singular value below which a Gram matrix in float64 determines none."""
-
-Matrix = npt.NDArray[np.floating]
 
 
 def decompose(
@@ -26,23 +24,23 @@ def decompose(
 ) -> SingularFactors:
     """Return the thin SVD of a matrix [m, n], computed in float32. Costs O(m·n·min(m, n)).
 
-    With `rank`, a matrix of more than `_DIRECT` entries is decomposed by its Gram matrix, and only
+    With `rank`, a matrix of more than `DIRECT` entries is decomposed by its Gram matrix, and only
     the first `rank` vectors are returned, with all singular values. Raises `GraftError` if the
     memory of the device is too small.
     """
     with torch_threads(1), device.memory_errors():
         matrix = device.place(torch.from_numpy(np.ascontiguousarray(delta, dtype=np.float32)))
-        if rank is None or matrix.numel() <= _DIRECT:
+        if rank is None or matrix.numel() <= DIRECT:
             factors = torch.linalg.svd(matrix, full_matrices=False)
         elif matrix.shape[0] <= matrix.shape[1]:
-            factors = _by_gram_matrix(matrix, rank)
+            factors = by_gram_matrix(matrix, rank)
         else:
-            right, sigma, left = _by_gram_matrix(matrix.T, rank)
+            right, sigma, left = by_gram_matrix(matrix.T, rank)
             factors = left.T, sigma, right.T
     return SingularFactors(*(part.cpu().numpy().astype(np.float64) for part in factors))
 
 
-def _by_gram_matrix(
+def by_gram_matrix(
     wide: torch.Tensor, rank: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return U [m, rank], all σ [m] and Vᵀ [rank, n] of a matrix with m <= n.

@@ -169,4 +169,5 @@ def _announce() -> None:
     """Say once in a process that kernels compile."""
     if not SETTINGS.announced:
         SETTINGS.announced = True
-        SETTINGS.say("compiling kernels for this machine; later commands load them")
+        later = "; later commands load them" if SETTINGS.saves else ""
+        SETTINGS.say(f"compiling kernels for this machine{later}")

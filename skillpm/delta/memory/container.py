@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from skillpm.delta.decoding.open_pack import OpenPack
-from skillpm.delta.tensors.ports import ReadAt
+from skillpm.delta.tensors.ports import InMemory, ReadAt
 from skillpm.errors import IntegrityError, Problems
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
@@ -44,25 +44,9 @@ class TensorDelta:
     library: Library
 
 
-@dataclass(frozen=True)
-class LayerBytes:
-    """A payload layer in memory."""
-
-    data: memoryview
-
-    @property
-    def size(self) -> int:
-        """The size in bytes."""
-        return len(self.data)
-
-    def read(self, start: int, stop: int) -> bytes:
-        """Return the bytes from `start` up to, but not including, `stop`."""
-        return self.data[start:stop].tobytes()
-
-
 def open_layer(entries: Mapping[str, FootprintEntry], layer: bytes) -> OpenPack:
     """Open a layer for decoding. Its digest was compared with that of the entries."""
-    file = LayerBytes(memoryview(layer))
+    file = InMemory(memoryview(layer))
 
     def opened(_digest: Digest) -> ReadAt:
         return file

@@ -1,6 +1,7 @@
 """The interfaces of `skillpm.delta`: models read in chunks, and files of payload layers."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from skillpm.spec.dtypes import TensorSpec
@@ -33,6 +34,22 @@ class ReadAt(Protocol):
     def read(self, start: int, stop: int) -> bytes:
         """Return exactly the bytes from `start` up to, but not including, `stop`."""
         ...
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """A file in memory, as `ReadAt`."""
+
+    data: bytes | memoryview
+
+    @property
+    def size(self) -> int:
+        """The size in bytes."""
+        return len(self.data)
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Return the bytes from `start` up to, but not including, `stop`."""
+        return bytes(self.data[start:stop])
 
 
 class WriteSink(Protocol):

@@ -35,18 +35,9 @@ def attach_probes(
     if a model cannot be run.
     """
     refuse_faulty_checks(probes, "the probe file")
-    reference = models.reference
-    host = ModelHost(load_runner(reference.base, device), reference.base)
-    below = frozenset(
-        entry.tensor for pack in reference.layered_on for entry in pack.manifest.footprint
-    )
-    if not host.fits(reference.source, below):
-        raise GraftError(
-            "probes cannot be run: the packs of `--over` change the shape of tensors of the base",
-            hint="pack without `--probes`",
-        )
+    host, below = _host(models, device)
     advance = session.progress("probe items", 2 * probes.count)
-    before = _values(host.show(reference.source, below), probes, advance)
+    before = _values(host.show(models.reference.source, below), probes, advance)
     runner = _tuned(models, host, below, device)
     after = _values(runner, probes, advance)
     capabilities = []
@@ -67,6 +58,24 @@ def attach_probes(
             "its graft can be run; `skillpm probe` does that"
         )
     return Attachment(((PROBES_TYPE, data, FILE),), tuple(capabilities), effect)
+
+
+def _host(models: ModelPair, device: str) -> tuple[ModelHost, frozenset[str]]:
+    """The running base, and the tensors that the packs of `--over` change.
+
+    Raises `GraftError` if they change the shape of one.
+    """
+    reference = models.reference
+    host = ModelHost(load_runner(reference.base, device), reference.base)
+    below = frozenset(
+        entry.tensor for pack in reference.layered_on for entry in pack.manifest.footprint
+    )
+    if not host.fits(reference.source, below):
+        raise GraftError(
+            "probes cannot be run: the packs of `--over` change the shape of tensors of the base",
+            hint="pack without `--probes`",
+        )
+    return host, below
 
 
 def _capability(metric: str, value: float, base: float, samples: int, data: bytes) -> Capability:

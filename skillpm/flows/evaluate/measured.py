@@ -28,6 +28,8 @@ from skillpm.version import __version__
 
 FOLDER = "measures"
 """The folder of measurements, in the cache of the skillpm home."""
+_LIMIT = 1 << 20
+"""The size limit of one measurement file, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ class _Measurements:
 
     def get(self, metrics: Iterable[str]) -> Mapping[str, MetricMeasurement] | None:
         """Return the measurements of these metrics, or None if the file is absent or invalid."""
-        document = load_sealed(self.home, FOLDER, self.name)
+        document = load_sealed(self.home, FOLDER, self.name, limit=_LIMIT)
         if document is None:
             return None
         try:

@@ -58,7 +58,7 @@ class CalibratedSampler:
             **_repeated(sampled.stages, trials),
             COMPARING: (2 + trials) * run.forward_seconds(speed, held_out),
         }
-        note = () if self.target.device == "cpu" else ("times of the model are those of the CPU",)
+        note = () if self.target.device == "cpu" else ("the model's times are those of the CPU",)
         return replace(
             sampled,
             stages=stages,

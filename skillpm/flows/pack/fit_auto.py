@@ -21,7 +21,7 @@ from skillpm.flows.pack.encoded_delta import Layers, work_on
 from skillpm.flows.pack.model_pair import ModelPair
 from skillpm.flows.pack.scheme import EncodingTarget
 from skillpm.flows.pack.survey_cache import SurveyCache
-from skillpm.flows.pack.trials import Trial, Trials
+from skillpm.flows.pack.trials import EncodingTrials, Trial
 from skillpm.flows.session.session import Session
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _fit(
         survey = ModelSurvey.of(
             job, models.differing, weighting, device=device, saved=cache.load, save=cache.save
         )
-    trials = Trials(
+    trials = EncodingTrials(
         session, models, attachments, folder, weighting, survey, target.settings, device
     )
     share = 1.0 - (target.keep or 0.0)
@@ -91,7 +91,7 @@ def _fit(
     return _fit_fidelity(trials, share, calibration)
 
 
-def _fit_bytes(trials: Trials, budget: int) -> Trial:
+def _fit_bytes(trials: EncodingTrials, budget: int) -> Trial:
     """The most accurate encoding whose file has at most `budget` bytes and at least `NEAR` of it.
 
     Raises `GraftError` if no trial is small enough.
@@ -128,7 +128,9 @@ def first_aim(budget: int, tensors: int) -> float:
     return max(1.0, _MIDDLE * budget - _FIXED - _EACH * tensors)
 
 
-def _next(trials: Trials, trial: Trial, ratios: SizeRatios, budget: int) -> Allocation | None:
+def _next(
+    trials: EncodingTrials, trial: Trial, ratios: SizeRatios, budget: int
+) -> Allocation | None:
     """The allocation of the next trial; None if no other comes nearer to the budget.
 
     Bytes are allocated anew with corrected estimates, which changes few tensors. If the
@@ -145,7 +147,7 @@ def _next(trials: Trials, trial: Trial, ratios: SizeRatios, budget: int) -> Allo
     return refined(trial.allocation, measured, trials.entries, missing)
 
 
-def _fit_fidelity(trials: Trials, share: float, calibration: "Calibration") -> Trial:
+def _fit_fidelity(trials: EncodingTrials, share: float, calibration: "Calibration") -> Trial:
     """The smallest encoding that keeps all but `share` of what the tuned model gains.
 
     Both limits hold on held-out text: at most `share` of the base's divergence is left, and where
@@ -180,7 +182,7 @@ def _fit_fidelity(trials: Trials, share: float, calibration: "Calibration") -> T
 
 
 def _measured(
-    trials: Trials, trial: Trial, calibration: "Calibration"
+    trials: EncodingTrials, trial: Trial, calibration: "Calibration"
 ) -> "tuple[Trial, PackEffect]":
     """Measure a trial on held-out text, and record the result in its settings."""
     advance = trials.session.progress("comparing", 1)

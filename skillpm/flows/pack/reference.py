@@ -77,13 +77,28 @@ def open_reference(
                 f"`--over` {pack.manifest.ref} was built for base `{pack.manifest.base.root}`, "
                 f"but `{base.path}` is `{identity.root}`"
             )
+
+    def identify(composition: Composition) -> Identity:
+        advance = session.progress("grafting the packs below", total_bytes(composition))
+        return composed_identity(composition, identity, workers=session.workers, advance=advance)
+
+    return compose_reference(verified, verified, layered_on, identify)
+
+
+def compose_reference(
+    base: VerifiedCheckpoint,
+    source: Source,
+    layered_on: list[AnyPack],
+    identify: Callable[[Composition], Identity],
+) -> Reference:
+    """The composition of packs with the base, read through `source`. Raises `ResolutionError`."""
     check_set([pack.manifest for pack in layered_on], {})
-    composition = Composition(verified, [WeightedPack(decoder) for decoder in opened(layered_on)])
-    advance = session.progress("grafting the packs below", total_bytes(composition))
-    composed = composed_identity(composition, identity, workers=session.workers, advance=advance)
+    composition = Composition(source, [WeightedPack(decoder) for decoder in opened(layered_on)])
+    composed = identify(composition)
+    before = files_of(base)
     side = apply_side_files(before, side_packs(layered_on))
     return Reference(
-        verified,
+        base,
         composition,
         tuple(layered_on),
         lambda name: side[name] if name in side else before(name),

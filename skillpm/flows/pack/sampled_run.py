@@ -14,6 +14,7 @@ from skillpm.delta.coding.payload import PayloadWriter
 from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.delta.encoding.encode import EncodingJob, measure_tensor
 from skillpm.delta.encoding.schemes import Scheme
+from skillpm.delta.tensors.ports import InMemory
 from skillpm.delta.tensors.streams import pair_chunks
 from skillpm.flows.pack.child_processes import ChildUsage
 from skillpm.flows.pack.model_pair import ModelPair
@@ -54,22 +55,6 @@ class RunResult:
     checking: float
 
 
-@dataclass(frozen=True)
-class _Held:
-    """A layer in memory."""
-
-    data: bytes
-
-    @property
-    def size(self) -> int:
-        """The bytes of the layer."""
-        return len(self.data)
-
-    def read(self, start: int, stop: int) -> bytes:
-        """The bytes from `start` until before `stop`."""
-        return self.data[start:stop]
-
-
 def run_sample(models: ModelPair, sample: Sample, scheme: Scheme) -> RunResult:
     """Encode a sample by a scheme as `pack` does, decode it and measure it."""
     pair, started = sample.pair, time.thread_time()
@@ -88,7 +73,7 @@ def open_sample(models: ModelPair, sample: Sample, codec: str, layer: bytes) -> 
     pair, digest = sample.pair, Digest.of(b"")
     leaf = None if pair.base is None else digest
     entries = {pair.tensor: pair.entry(leaf=leaf, codec=codec, layer=digest)}
-    return OpenPack(models.request.skill, "sample", entries, (), lambda _digest: _Held(layer))
+    return OpenPack(models.request.skill, "sample", entries, (), lambda _digest: InMemory(layer))
 
 
 @dataclass

@@ -133,7 +133,7 @@ class _Cut:
         share = entries / spec.elements
         if len(spec.shape) == 1:
             return cls(((0, min(height, entries)),), 1)
-        columns = max(1, round(width * sqrt(share))) if is_square else width
+        columns = max(1, round(width * sqrt(share))) if is_square else min(width, entries)
         count = max(1, min(height, entries // columns))
         return cls(tuple(_blocks(height, count)), columns)
 

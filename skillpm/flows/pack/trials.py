@@ -41,7 +41,7 @@ class Trial:
 
 
 @dataclass
-class Trials:
+class EncodingTrials:
     """Encodes trials of a pack, each in its own folder.
 
     A tensor that an earlier trial encoded by the same choice is copied from its layer.

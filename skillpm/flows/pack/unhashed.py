@@ -11,14 +11,13 @@ from itertools import islice
 from skillpm.adapters.adapter import Adapter
 from skillpm.architecture.ask import ask_facts
 from skillpm.checkpoint.model import Checkpoint, VerifiedCheckpoint
-from skillpm.delta.decoding.compose import Composition, WeightedPack
+from skillpm.delta.decoding.compose import Composition
 from skillpm.delta.tensors.pairing import Pair, pair_up
 from skillpm.delta.tensors.ports import Source
 from skillpm.errors import IntegrityError
-from skillpm.flows.locking.solve import check_set
 from skillpm.flows.pack.model_pair import ModelPair, PackRequest, nothing_to_pack
 from skillpm.flows.pack.named_base import find_named_base, has_same_files
-from skillpm.flows.pack.reference import Reference, find_layers
+from skillpm.flows.pack.reference import Reference, compose_reference, find_layers
 from skillpm.flows.pack.tuned_model import (
     TunedModel,
     adapted_model,
@@ -26,9 +25,8 @@ from skillpm.flows.pack.tuned_model import (
     fit_adapter,
     unchanged_error,
 )
-from skillpm.flows.packs.composition import opened
-from skillpm.flows.packs.protocol import AnyPack, side_packs
-from skillpm.flows.packs.side_files import apply_side_files, files_of
+from skillpm.flows.packs.protocol import AnyPack
+from skillpm.flows.packs.side_files import files_of
 from skillpm.flows.session.session import Session, open_model
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import Identity, leaf_of_chunks
@@ -89,21 +87,11 @@ def _open_reference(base: Checkpoint, layered_on: list[AnyPack]) -> Reference:
     Raises `IntegrityError` if a pack was built for a base with other names or shapes.
     """
     verified = VerifiedCheckpoint.of(base, placeholder(base))
-    before = files_of(base)
     if not layered_on:
-        return Reference(verified, base, (), before)
+        return Reference(verified, base, (), files_of(base))
     for pack in layered_on:
         _check_fits(pack, base)
-    check_set([pack.manifest for pack in layered_on], {})
-    composition = Composition(base, [WeightedPack(decoder) for decoder in opened(layered_on)])
-    side = apply_side_files(before, side_packs(layered_on))
-    return Reference(
-        verified,
-        composition,
-        tuple(layered_on),
-        lambda name: side[name] if name in side else before(name),
-        placeholder(composition),
-    )
+    return compose_reference(verified, base, layered_on, placeholder)
 
 
 def _check_fits(pack: AnyPack, base: Checkpoint) -> None:

@@ -16,6 +16,8 @@ from skillpm.version import __version__
 
 FOLDER = "layouts"
 _LIBRARIES = ("transformers", "torch", "peft")
+_LIMIT = 16 << 20
+"""The size limit of one answer, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class CachedLayout:
 
     def get(self) -> ModelLayout | None:
         """The answer; None if the file is absent, invalid, or not the owner's alone."""
-        plain = load_sealed(self.home, FOLDER, self.name)
+        plain = load_sealed(self.home, FOLDER, self.name, limit=_LIMIT)
         if plain is None:
             return None
         try:

@@ -9,7 +9,7 @@ from skillpm.delta.encoding.torch_svd import decompose
 
 @pytest.fixture(autouse=True)
 def _every_matrix_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch_svd, "_DIRECT", 0)
+    monkeypatch.setattr(torch_svd, "DIRECT", 0)
     monkeypatch.setattr(torch_svd, "_BLOCK", 1 << 11)  # several blocks
 
 

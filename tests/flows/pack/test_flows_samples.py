@@ -92,6 +92,14 @@ def test_a_square_sample_keeps_the_ratio_of_rows_to_columns(models: ModelPair) -
     assert np.array_equal(first, plain_tensors()[NAME][0, :columns])
 
 
+def test_a_sample_of_a_row_that_is_too_wide_has_its_first_columns(models: ModelPair) -> None:
+    sample = read_sample(models, pair_of(models), entries=6)
+    assert spec_of(sample.pair).shape == (1, 6)
+    whole = plain_tensors()[NAME]
+    assert np.array_equal(values(sample.base.data[NAME], (6,)), whole[0, :6])
+    assert sample.share == pytest.approx(whole.size / 6)
+
+
 def test_a_source_without_ranges_gives_the_same_sample(models: ModelPair) -> None:
     class Whole:
         """Reads tensors only from their start."""

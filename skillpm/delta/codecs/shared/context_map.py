@@ -26,9 +26,8 @@ _WORK = 1 << 17
 def choose_labels(counts: Counts, limit: int = CONTEXTS) -> Bytes:
     """Return the label of each cell, below `limit`, from its counts of tokens [cells, tokens].
 
-    The counts are of one chunk.
-    Labels ascend with the mean token. A cell that is never used has its predecessor's label, which
-    makes the map cheap.
+    The counts are of one chunk. Labels ascend with the mean token. A cell that is never used has
+    its predecessor's label, which makes the map cheap.
     """
     used = np.flatnonzero(counts.any(axis=1))
     if not used.size:
