@@ -1,0 +1,198 @@
+"""Fine-tunes the target on answers (SFT) and on pairs of answers (DPO), with trl.
+
+This is the only module that imports trl. Training continues a killed run exactly: see
+`safe_checkpoints`. Weights are float32 throughout; `rounding` rounds them once at the end.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # trl reports its use when a trainer is made
+
+import torch
+from datasets import Dataset, disable_progress_bars
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+
+from skillpm.errors import GraftError
+from skillpm.transfer.safe_checkpoints import SafeCheckpoints, last_complete
+
+disable_progress_bars()
+WARM_UP = 0.1
+"""The share of the steps in which the learning rate rises; then it falls as a cosine."""
+SAVES = 10
+"""The most checkpoints that a training writes."""
+_DONE = "model"
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Training:
+    """The settings of one training: `batch` rows a step, of which `micro` run at once."""
+
+    epochs: float
+    learning_rate: float
+    beta: float = 0.0
+    batch: int = 16
+    micro: int = 4
+    max_length: int = 1024
+    seed: int = 0
+    device: str = "cpu"
+
+    def arguments(self, folder: Path, rows: int) -> dict[str, Any]:
+        """The arguments that the configs of both trainers take."""
+        batch = min(self.batch, rows)
+        micro = min(self.micro, batch)
+        steps = max(1, round(self.epochs * rows / batch))
+        return {
+            "output_dir": str(folder),
+            "num_train_epochs": self.epochs,
+            "learning_rate": self.learning_rate,
+            "per_device_train_batch_size": micro,
+            "gradient_accumulation_steps": -(-batch // micro),
+            "lr_scheduler_type": "cosine",
+            "warmup_steps": WARM_UP,
+            "weight_decay": 0.0,
+            "max_length": self.max_length,
+            "save_strategy": "steps",
+            "save_steps": max(1, -(-steps // SAVES)),
+            "save_total_limit": 2,
+            "use_cpu": self.device == "cpu",
+            "bf16": False,
+            "fp16": False,
+            "gradient_checkpointing": False,
+            "seed": self.seed,
+            "data_seed": self.seed,
+            "report_to": "none",
+            "disable_tqdm": True,
+            "logging_strategy": "no",
+            "push_to_hub": False,
+        }
+
+
+class _NoTelemetry:
+    """A mixin: a training reports nothing to anybody."""
+
+    def _send_telemetry(self) -> None:
+        """Do nothing."""
+
+
+class _Supervised(_NoTelemetry, SafeCheckpoints, SFTTrainer):  # type: ignore[misc]
+    """SFT with safe checkpoints."""
+
+
+class _Preferences(_NoTelemetry, SafeCheckpoints, DPOTrainer):  # type: ignore[misc]
+    """DPO with safe checkpoints."""
+
+
+class _Progress(TrainerCallback):  # type: ignore[misc]
+    """Counts the steps that were made, of a resumed training from where it continues."""
+
+    def __init__(self, advance: Advance) -> None:
+        self._advance = advance
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+        """Count a step."""
+        self._advance(1)
+
+
+def train_on_answers(
+    model: Path, rows: Sequence[dict[str, Any]], training: Training, folder: Path, advance: Advance
+) -> Path:
+    """Fine-tune a model folder on `{"prompt", "completion"}` rows; return the folder of the result.
+
+    Prompt and completion are texts, or lists of messages; only the completion is learnt. The result
+    is float32, in `folder`, and is returned at once if it is there already. Raises `GraftError` if
+    the end of an answer would not be learnt.
+    """
+
+    def trainer(tokenizer: Any, loaded: Any) -> Any:
+        config = SFTConfig(
+            **training.arguments(folder, len(rows)), completion_only_loss=True, packing=False
+        )
+        made = _Supervised(
+            model=loaded,
+            args=config,
+            train_dataset=Dataset.from_list(list(rows)),
+            processing_class=tokenizer,
+        )
+        _check_end_is_learnt(made, loaded, tokenizer)
+        return made
+
+    return _trained(model, folder, training, trainer, advance)
+
+
+def train_on_pairs(
+    model: Path, rows: Sequence[dict[str, Any]], training: Training, folder: Path, advance: Advance
+) -> Path:
+    """Tune a model folder on `{"prompt", "chosen", "rejected"}` rows; return the result's folder.
+
+    The loss is DPO's with log-likelihoods divided by the length of the answer (Meng et al. 2024,
+    arXiv 2405.14734, section 2; `sigmoid_norm` of trl), as in FuseChat-3.0.
+    """
+
+    def trainer(tokenizer: Any, loaded: Any) -> Any:
+        config = DPOConfig(
+            **training.arguments(folder, len(rows)),
+            beta=training.beta,
+            loss_type=["sigmoid_norm"],
+            precompute_ref_log_probs=True,
+        )
+        return _Preferences(
+            model=loaded,
+            args=config,
+            train_dataset=Dataset.from_list(list(rows)),
+            processing_class=tokenizer,
+        )
+
+    return _trained(model, folder, training, trainer, advance)
+
+
+def _trained(
+    model: Path,
+    folder: Path,
+    training: Training,
+    make: Callable[[Any, Any], Any],
+    advance: Advance,
+) -> Path:
+    done = folder / _DONE
+    if done.is_dir():
+        return done
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        model, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+    )
+    trainer = make(tokenizer, loaded)
+    trainer.add_callback(_Progress(advance))
+    last = last_complete(folder)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    fresh = folder / f"{_DONE}.part"
+    shutil.rmtree(fresh, ignore_errors=True)
+    trainer.model.save_pretrained(fresh)
+    tokenizer.save_pretrained(fresh)
+    fresh.rename(done)
+    for checkpoint in folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+    return done
+
+
+def _check_end_is_learnt(trainer: Any, model: Any, tokenizer: Any) -> None:
+    """Raise `GraftError` unless the end token is a label of every row of the first batch.
+
+    A model that never learns to end its answers generates until the limit.
+    """
+    ends = model.generation_config.eos_token_id
+    known = {*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}
+    labels = next(iter(trainer.get_train_dataloader()))["labels"]
+    without = [row for row in labels.tolist() if not known & set(row)]
+    if without:
+        raise GraftError(
+            f"{len(without)} of {len(labels)} answers in the first batch have no end token, so the "
+            "model would not learn to end its answers",
+            hint="use a larger `max_tokens` under [sample], or shorter answers",
+        )
