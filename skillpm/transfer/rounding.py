@@ -25,9 +25,7 @@ def round_to_base(base: Checkpoint, trained: Path, target: Path) -> None:
         trained, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
     )
     parameters = dict(loaded.named_parameters())
-    sources = {
-        tensor: name for name, tensor in checkpoint_names(parameters, base.specs).items()
-    }
+    sources = {tensor: name for name, tensor in checkpoint_names(parameters, base.specs).items()}
     fresh = target.with_name(target.name + ".part")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
