@@ -169,11 +169,12 @@ def _attachments(options: PackOptions) -> "tuple[Attach, ...]":
 
 def _probes(path: Path, device: str | None) -> "Attach":
     """Read the probes now, so that an error in the file is found before the delta is encoded."""
+    from skillpm.checks.probes import check_problems
     from skillpm.spec.probes import FILE_LIMIT, parse_probes
 
     with path.open("rb") as file:
         data = file.read(FILE_LIMIT + 1)
-    probes = parse_probes(data, f"`{path}`")
+    probes = parse_probes(data, f"`{path}`", check_problems)
     with needs_hf("`--probes` runs the model"):
         from skillpm.flows.evaluate.attach_probes import attach_probes
     return partial(attach_probes, probes=probes, data=data, device=device or "cpu")

@@ -13,6 +13,7 @@ from skillpm.archive.tar import (
     read_small,
     stream_of,
 )
+from skillpm.checks.probes import check_problems
 from skillpm.errors import IntegrityError, SpecError
 from skillpm.spec.capabilities import check_probes_size, read_probes
 from skillpm.spec.digests import Digest
@@ -89,7 +90,7 @@ def pack_of(layout: Layout, entry: IndexEntry) -> PackFile:
         read_side_file(file, content, manifest.architecture_facts)
     for layer in image.layer(PROBES_TYPE):
         check_probes_size(manifest, layer.size)
-        read_probes(manifest, read_small(layout.blobs[layer.digest]))
+        read_probes(manifest, read_small(layout.blobs[layer.digest]), check_problems)
     return PackFile(path, entry.digest, data, image, manifest, layout.blobs)
 
 

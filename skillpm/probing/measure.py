@@ -11,19 +11,26 @@ from typing import cast
 
 import torch
 
+from skillpm.checks.judge import Judge
+from skillpm.checks.kinds import parse_check
 from skillpm.errors import GraftError
 from skillpm.probing.likelihoods import Row, answer_row, predict, text_vectors, whole_text_row
 from skillpm.running.folder import is_foreign, reason_of
+from skillpm.running.generation import Question, greedy_answers
 from skillpm.running.runner import Runner
 from skillpm.spec.fields import Document
 from skillpm.spec.probe_items import (
     ExactMatchItem,
+    JudgedItem,
     LabelItem,
     MultipleChoiceItem,
     RetrievalItem,
     TokenLossItem,
 )
 from skillpm.spec.probes import METRICS
+
+ANSWER_SECONDS = 1800.0
+"""Seconds for the generated answers of one measurement. `spec.probes` bounds their tokens."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,24 @@ def exact_match(runner: Runner, items: Sequence[Document], indices: Sequence[int
     return [Score(float(prediction.exact)) for prediction in predict(runner, rows)]
 
 
+def judged(runner: Runner, items: Sequence[Document], indices: Sequence[int]) -> list[Score]:
+    """The share of items whose greedily generated answer passes the check.
+
+    The model answers under its chat template. Queries and schemas are judged in the sandbox.
+    """
+    _check_kind(runner, "judged", causal=True)
+    questions = [cast("JudgedItem", items[index]) for index in indices]
+    answers = greedy_answers(
+        runner,
+        [Question(item.chat, item.max_tokens) for item in questions],
+        seconds=ANSWER_SECONDS,
+    )
+    checks = [parse_check(item.check) for item in questions]
+    with Judge() as judge:
+        verdicts = judge.verdicts(list(zip(checks, answers, strict=True)))
+    return [Score(float(verdict.passed)) for verdict in verdicts]
+
+
 def multiple_choice(
     runner: Runner, items: Sequence[Document], indices: Sequence[int]
 ) -> list[Score]:
@@ -153,6 +178,7 @@ def mrr(runner: Runner, items: Sequence[Document], indices: Sequence[int]) -> li
 MEASURES: Mapping[str, Measure] = {
     "accuracy": accuracy,
     "exact_match": exact_match,
+    "judged": judged,
     "mrr": mrr,
     "multiple_choice": multiple_choice,
     "token_loss": token_loss,

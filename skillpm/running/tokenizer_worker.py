@@ -1,6 +1,7 @@
 """The sandbox worker for untrusted tokenizers, and for comparing untrusted configs.
 
 Requests: `{"load": null}`, `{"text": TEXT, "most": COUNT or null}`,
+`{"chat": [{"role", "content"}]}`, `{"decode": [ID]}`,
 `{"compare": [OLD, NEW], "keys": [KEY], "ignored": [KEY]}` and
 `{"reduce": [OLD, NEW, PATCH], "fixed": [[KEY]]}`.
 """
@@ -11,6 +12,7 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
+from skillpm.running.chat import chat_ids, text_of
 from skillpm.running.config_meaning import changed_keys, needed_patch
 from skillpm.sandbox.worker import Handler
 from skillpm.spec.words import counted
@@ -41,13 +43,19 @@ class _TokenizerHandler:
             before, after, patch = map(json.loads, request["reduce"])
             fixed = [tuple(path) for path in request["fixed"]]
             return {"patches": needed_patch(before, after, patch, fixed)}
+        if "chat" in request:
+            return {"ids": _moderate(chat_ids(self._tokenizer, request["chat"]), "its chat")}
+        if "decode" in request:
+            return {"text": text_of(self._tokenizer, request["decode"])}
         return {"ids": self._ids(request["text"], request["most"])}
 
     def _ids(self, text: str, most: int | None) -> list[int]:
         options = {"truncation": most is not None, "max_length": most}
         ids: list[int] = self._tokenizer(text, **options)["input_ids"]
-        if len(ids) > LONGEST:
-            raise ValueError(
-                f"its tokenizer makes {len(ids)} tokens of {counted(len(text), 'character')}"
-            )
-        return ids
+        return _moderate(ids, counted(len(text), "character"))
+
+
+def _moderate(ids: list[int], what: str) -> list[int]:
+    if len(ids) > LONGEST:
+        raise ValueError(f"its tokenizer makes {len(ids)} tokens of {what}")
+    return ids

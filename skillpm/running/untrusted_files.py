@@ -169,11 +169,24 @@ class SandboxedTokenizer:
 
         Raises `ForeignWorkError`, also if all texts together took more than `seconds`.
         """
-        request = {"text": text, "most": max_length if truncation else None}
+        return {"input_ids": self._ids({"text": text, "most": max_length if truncation else None})}
+
+    def chat_ids(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """The token IDs of a chat, as `running.chat.chat_ids`; the sandbox renders the template."""
+        return self._ids({"chat": [dict(message) for message in messages]})
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The text of tokens, without special tokens."""
+        text = _ask(self.session, {"decode": list(ids)}, "tokenizer").get("text")
+        if not isinstance(text, str):
+            raise _malformed("tokenizer")
+        return text
+
+    def _ids(self, request: Mapping[str, Any]) -> list[int]:
         ids = _ask(self.session, request, "tokenizer").get("ids")
         if not isinstance(ids, list) or len(ids) > _LONGEST or not all(map(_is_id, ids)):
             raise _malformed("tokenizer")
-        return {"input_ids": ids}
+        return ids
 
 
 def small_files(folder: Path) -> dict[str, bytes]:

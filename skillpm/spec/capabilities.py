@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from skillpm.errors import Problems, SpecError
 from skillpm.spec.manifest import Capability, Manifest
-from skillpm.spec.probes import FILE_LIMIT, Probes, parse_probes
+from skillpm.spec.probes import FILE_LIMIT, ItemProblems, Probes, parse_probes
 
 CAPABILITY = "probe"
 """The name of the capabilities that `pack --probes` records."""
@@ -19,10 +19,10 @@ def check_probes_size(manifest: Manifest, size: int) -> None:
         )
 
 
-def read_probes(manifest: Manifest, data: bytes) -> Probes:
+def read_probes(manifest: Manifest, data: bytes, item_problems: ItemProblems) -> Probes:
     """The probes of a pack. Raises `SpecError` if the file or the recorded values are invalid."""
     try:
-        probes = parse_probes(data, f"the probe file of {manifest.ref}")
+        probes = parse_probes(data, f"the probe file of {manifest.ref}", item_problems)
     except SpecError as problem:
         problem.hint = removal_hint(manifest)
         raise

@@ -1,9 +1,11 @@
 """The items of probe files, one class for each metric. An item is a JSON line (`spec.probes`)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from skillpm.spec.chat import Chat, ChatMessage, asked
+from skillpm.spec.check_kinds import LOCAL, TRAVELLING
 from skillpm.spec.fields import (
     WHOLE,
     Document,
@@ -13,6 +15,8 @@ from skillpm.spec.fields import (
 
 TEXT_LIMIT = 8192
 """Characters of a text."""
+ANSWER_TOKENS = 512
+"""Tokens of an answer that a model generates for a judged item."""
 TOLERANCE = 0.1
 """The default tolerance: the share of the recorded gain that may be lost."""
 
@@ -47,6 +51,47 @@ class ExactMatchItem(Document):
 
     prompt: Text
     answer: Short
+
+
+class JudgedItem(Document):
+    """A prompt or a chat, and the check of the answer that the model generates to it.
+
+    `check` is `{KIND: VALUE}`. Here only its kind is checked; `skillpm.checks` reads the value.
+    """
+
+    prompt: Text | None = None
+    messages: Chat | None = None
+    check: Annotated[dict[str, Any], Field(min_length=1, max_length=1)]
+    max_tokens: Annotated[int, Field(ge=1, le=ANSWER_TOKENS)] = 128
+
+    @field_validator("check")
+    @classmethod
+    def _travels(cls, check: dict[str, Any]) -> dict[str, Any]:
+        (kind,) = check
+        kinds = ", ".join(sorted(TRAVELLING))
+        if kind in LOCAL:
+            raise ValueError(f"checks of the kind {kind} never travel in a pack; expected {kinds}")
+        if kind not in TRAVELLING:
+            raise ValueError(f"unknown kind of check {kind[:64]!r}; expected one of {kinds}")
+        return check
+
+    @model_validator(mode="after")
+    def _one_question(self) -> "JudgedItem":
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("expected either `prompt` or `messages`")
+        if len(self.text) > TEXT_LIMIT:
+            raise ValueError(f"expected at most {TEXT_LIMIT} characters in all messages")
+        return self
+
+    @property
+    def chat(self) -> list[ChatMessage]:
+        """The messages; a prompt is one message of the user."""
+        return asked(self.prompt or "") if self.messages is None else self.messages
+
+    @property
+    def text(self) -> str:
+        """The text of all messages."""
+        return "\n".join(message.content for message in self.chat)
 
 
 class MultipleChoiceItem(Document):

@@ -5,7 +5,7 @@ first line may be a header, `{"probes": 1, "tolerance": 0.1}`. Probe files are u
 sizes are limited before a model reads them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
@@ -15,6 +15,7 @@ from skillpm.spec import json
 from skillpm.spec.fields import Document, collect
 from skillpm.spec.probe_items import (
     ExactMatchItem,
+    JudgedItem,
     LabelItem,
     MultipleChoiceItem,
     ProbesHeader,
@@ -33,6 +34,8 @@ LONGEST = 512
 WORK_LIMIT = 1 << 20
 """Tokens that a model may have to read for one file. `ITEM_LIMIT` items with one text each stay
 below it, so only items with many choices or labels can exceed it."""
+GENERATED_LIMIT = 1 << 15
+"""Tokens that a model may have to generate for one file."""
 LOSS_LIMIT = 1000.0
 """The largest token loss, in nats per token. Running models with float32 logits stay far below."""
 
@@ -90,6 +93,7 @@ METRICS: Mapping[str, ProbeMetric] = {
             "multiple_choice", MultipleChoiceItem, frozenset({"choices"}), True, 1.0, per_item=True
         ),
         ProbeMetric("accuracy", LabelItem, frozenset({"text", "label"}), True, 1.0, per_item=True),
+        ProbeMetric("judged", JudgedItem, frozenset({"check"}), True, 1.0, per_item=True),
         ProbeMetric(
             "exact_match", ExactMatchItem, frozenset({"prompt", "answer"}), True, 1.0, per_item=True
         ),
@@ -114,6 +118,8 @@ class Probes:
 
 def prompt_of(item: Document) -> str:
     """The text of an item that a router uses to choose a skill: prompt, question, query or text."""
+    if isinstance(item, JudgedItem):
+        return item.text
     fields = item.to_dict()
     return str(
         next(fields[key] for key in ("prompt", "question", "query", "text") if key in fields)
@@ -142,14 +148,29 @@ def _model_inputs(item: Document, labels: Sequence[str]) -> Iterator[str]:
             yield from (item.text + label for label in labels)
         case ExactMatchItem():
             yield item.prompt + item.answer
+        case JudgedItem():
+            yield from (message.content for message in item.chat)
         case RetrievalItem():
             yield from (item.query, item.document)
         case TokenLossItem():
             yield item.text
 
 
-def parse_probes(data: bytes, what: str = "the probe file") -> Probes:
-    """Read a probe file. Raises `SpecError` with every problem and its line."""
+ItemProblems = Callable[[Document], Iterator[str]]
+"""Further problems of an item, such as those of its check."""
+
+
+def _no_problems(_item: Document) -> Iterator[str]:
+    return iter(())
+
+
+def parse_probes(
+    data: bytes, what: str = "the probe file", item_problems: ItemProblems = _no_problems
+) -> Probes:
+    """Read a probe file. Raises `SpecError` with every problem and its line.
+
+    The client passes `skillpm.checks.probes.check_problems`, which reads the checks.
+    """
     if len(data) > FILE_LIMIT:
         raise SpecError(f"{what} has {len(data)} bytes; the limit is {FILE_LIMIT}")
     lines = [(n, line) for n, line in enumerate(data.split(b"\n"), start=1) if line.strip()]
@@ -165,6 +186,8 @@ def parse_probes(data: bytes, what: str = "the probe file") -> Probes:
             header = _header(plain, number, problems) or header
         else:
             _item(plain, number, problems, items)
+    for number, item in (pair for group in items.values() for pair in group):
+        problems.extend((f"line {number}", problem) for problem in item_problems(item))
     problems.extend(_group_problems(items))
     if not problems.found and not items:
         problems.add("", "the file has no items")
@@ -252,6 +275,13 @@ def _group_problems(items: Mapping[str, list[tuple[int, Document]]]) -> Iterator
     retrieval = [item for _, item in items.get("mrr", ()) if isinstance(item, RetrievalItem)]
     if len({item.document for item in retrieval}) == 1:
         yield "", "mrr: expected at least 2 different documents, found 1"
+    judged = [item for _, item in items.get("judged", ()) if isinstance(item, JudgedItem)]
+    generated = sum(item.max_tokens for item in judged)
+    if generated > GENERATED_LIMIT:
+        limit = (
+            f"a model would generate up to {generated:,} tokens; the limit is {GENERATED_LIMIT:,}"
+        )
+        yield "", f"judged: {limit}: use fewer items, or a smaller `max_tokens`"
     tokens = token_bound({name: [item for _, item in group] for name, group in items.items()})
     if tokens > WORK_LIMIT:
         limit = f"a model would read up to {tokens:,} tokens; the limit is {WORK_LIMIT:,}"

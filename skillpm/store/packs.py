@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from skillpm.checkpoint.files import OpenFile
+from skillpm.checks.probes import check_problems
 from skillpm.spec.capabilities import check_probes_size, read_probes
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest, parse_manifest
@@ -45,7 +46,7 @@ class StoredPack:
         if not layers:
             return None
         check_probes_size(self.manifest, layers[0].size)
-        return read_probes(self.manifest, self.read(layers[0].digest))
+        return read_probes(self.manifest, self.read(layers[0].digest), check_problems)
 
 
 def load_pack(store: Store, digest: Digest) -> StoredPack:

@@ -1,5 +1,6 @@
 """Check recorded probe results against the pack's probe file."""
 
+from skillpm.checks.probes import check_problems
 from skillpm.errors import SpecError
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Capability
@@ -25,7 +26,7 @@ def check_capabilities(pack: PackDocuments) -> Discrepancies:
             yield Discrepancy(path, "a probe result", "no probe result: the pack has no probe file")
         return
     try:
-        probes = parse_probes(pack.read(layers[0].digest), "the probe file")
+        probes = parse_probes(pack.read(layers[0].digest), "the probe file", check_problems)
     except SpecError as problem:
         yield Discrepancy("the probe file", "present", f"a readable file: {problem.message}")
         return

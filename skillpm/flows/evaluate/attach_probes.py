@@ -9,6 +9,7 @@ from skillpm.flows.pack.attachments import Attachment, side_files
 from skillpm.flows.pack.model_pair import ModelPair
 from skillpm.flows.session.session import Session
 from skillpm.parallel import Advance
+from skillpm.probing.faults import refuse_faulty_checks
 from skillpm.probing.measure import mean, measure, round_to_six_digits
 from skillpm.probing.model_host import ModelHost
 from skillpm.running.runner import Runner
@@ -29,6 +30,7 @@ def attach_probes(
     `data` is the content of the probe file. Costs two passes over the items. If the tuned model is
     not better than the reference, a note reports it. Raises `GraftError` if a model cannot be run.
     """
+    refuse_faulty_checks(probes, "the probe file")
     reference = models.reference
     host = ModelHost(load_runner(reference.base, device), reference.base)
     below = {

@@ -31,13 +31,11 @@ INERT = frozenset({
 """Keys of a config that do not change what the model's weights compute."""
 
 
-_SILENT = frozenset({
-    "config.json", "generation_config.json", "chat_template.jinja", "chat_template.json",
-})  # fmt: skip
+_SILENT = frozenset({"config.json", "generation_config.json"})
 
 
 def tokenizes(names: Iterable[str]) -> bool:
-    """Whether one of these side files influences how a text is tokenized."""
+    """Whether one of these side files influences how a text or a chat is tokenized."""
     return not _SILENT.issuperset(names)
 
 

@@ -8,7 +8,7 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
@@ -16,7 +16,8 @@ from typing import Any, Self
 import httpx
 
 from skillpm.errors import RegistryError, UsageError
-from skillpm.transfer.answers import Generated, Message, Sampling
+from skillpm.spec.chat import ChatMessage, to_plain
+from skillpm.transfer.generated import Generated, Sampling
 
 ANSWER_LIMIT = 1 << 22
 """The most bytes of a response: 4 MiB."""
@@ -72,7 +73,7 @@ class Endpoint:
         """The host and port, for messages and provenance."""
         return httpx.URL(self.url).netloc.decode("ascii")
 
-    def answer(self, messages: Sequence[Message], sampling: Sampling, seed: int) -> Generated:
+    def answer(self, messages: list[ChatMessage], sampling: Sampling, seed: int) -> Generated:
         """Ask for one answer. Raises `EndpointError` after `TRIES` tries, or if it is refused."""
         wait = _FIRST_WAIT
         for number in range(1, TRIES + 1):
@@ -89,10 +90,10 @@ class Endpoint:
                 wait = min(_LONGEST_WAIT, 2 * wait)
         raise AssertionError
 
-    def _once(self, messages: Sequence[Message], sampling: Sampling, seed: int) -> Generated:
+    def _once(self, messages: list[ChatMessage], sampling: Sampling, seed: int) -> Generated:
         body = {
             "model": self.served,
-            "messages": [{"role": each.role, "content": each.content} for each in messages],
+            "messages": to_plain(messages),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,

@@ -1,0 +1,150 @@
+"""Greedy answers of a causal LM to chats, under its chat template."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+
+from skillpm.errors import GraftError
+from skillpm.running.chat import chat_ids, text_of
+from skillpm.running.runner import Runner
+from skillpm.running.untrusted_files import SandboxedTokenizer
+from skillpm.spec.chat import ChatMessage, to_plain
+
+PROMPT_TOKENS = 2048
+"""Tokens of a chat that a model reads. A longer one loses its beginning."""
+_ROWS = 32
+_BATCH_TOKENS = 1 << 14
+"""Tokens of a batch, read and generated, with padding."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A chat, and the most tokens of its answer."""
+
+    messages: list[ChatMessage]
+    max_tokens: int
+
+
+@torch.no_grad()
+def greedy_answers(runner: Runner, questions: Sequence[Question], *, seconds: float) -> list[str]:
+    """The text of the most likely token after each token, until an end token or `max_tokens`.
+
+    The model's own generation config decides nothing but its end tokens. Raises `GraftError` if all
+    answers together take more than `seconds`.
+    """
+    longest = _longest(runner)
+    prompts = []
+    for question in questions:
+        room = max(1, min(PROMPT_TOKENS, longest - question.max_tokens))
+        prompts.append(_chat_ids(runner, question.messages)[-room:])
+    deadline = _Deadline(time.monotonic() + seconds)
+    answers: dict[int, str] = {}
+    sizes = [
+        len(ids) + question.max_tokens for ids, question in zip(prompts, questions, strict=True)
+    ]
+    for indices in _batches(sizes):
+        most = max(questions[index].max_tokens for index in indices)
+        rows = _generate(runner, [prompts[index] for index in indices], most, deadline)
+        if deadline.passed:
+            raise GraftError(
+                f"the model took more than {seconds:g} seconds to generate "
+                f"{len(questions)} answers",
+                hint="use fewer judged items or a smaller `max_tokens`, or a faster device",
+            )
+        for index, row in zip(indices, rows, strict=True):
+            answers[index] = _text_of(runner, row[: questions[index].max_tokens])
+    return [answers[index] for index in range(len(questions))]
+
+
+class _Deadline(StoppingCriteria):
+    """Stops a generation at a time of the monotonic clock."""
+
+    def __init__(self, at: float) -> None:
+        self._at = at
+        self.passed = False
+
+    def __call__(self, input_ids: torch.Tensor, _scores: Any, **_settings: Any) -> torch.Tensor:
+        self.passed = self.passed or time.monotonic() > self._at
+        return torch.full((len(input_ids),), self.passed, device=input_ids.device)
+
+
+def _generate(
+    runner: Runner, prompts: Sequence[Sequence[int]], most: int, deadline: _Deadline
+) -> list[list[int]]:
+    """The new tokens of each prompt, without its end token and what follows it.
+
+    The prompts are padded on the left, so that every answer begins in the same column.
+    """
+    ends = _end_tokens(runner)
+    width = max(map(len, prompts))
+    pad = runner.tokenizer.pad_token_id
+    pad = min(ends, default=0) if pad is None else pad
+    ids = torch.tensor([[*[pad] * (width - len(row)), *row] for row in prompts])
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts])
+    defaults: Any = GenerationConfig
+    model, kept = runner.model, runner.model.generation_config
+    model.generation_config = defaults()
+    try:
+        generated = model.generate(
+            ids.to(runner.device),
+            attention_mask=mask.to(runner.device),
+            max_new_tokens=most,
+            do_sample=False,
+            pad_token_id=pad,
+            eos_token_id=sorted(ends) or None,
+            stopping_criteria=StoppingCriteriaList([deadline]),
+        )
+    finally:
+        model.generation_config = kept
+    return [_before_end(row, ends) for row in generated[:, width:].tolist()]
+
+
+def _before_end(row: list[int], ends: frozenset[int]) -> list[int]:
+    place = next((place for place, token in enumerate(row) if token in ends), len(row))
+    return row[:place]
+
+
+def _end_tokens(runner: Runner) -> frozenset[int]:
+    """The end token of the tokenizer, and those of the model's generation config."""
+    named = getattr(runner.model.generation_config, "eos_token_id", None)
+    tokens = [runner.tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])]
+    return frozenset(token for token in tokens if isinstance(token, int))
+
+
+def _longest(runner: Runner) -> int:
+    """The most tokens that the model takes, prompt and answer together."""
+    limits = (
+        getattr(runner.model.config, "max_position_embeddings", None),
+        getattr(runner.tokenizer, "model_max_length", None),
+    )
+    return min([1 << 20, *(int(limit) for limit in limits if limit)])
+
+
+def _chat_ids(runner: Runner, messages: list[ChatMessage]) -> list[int]:
+    tokenizer = runner.tokenizer
+    if isinstance(tokenizer, SandboxedTokenizer):
+        return tokenizer.chat_ids(to_plain(messages))
+    return chat_ids(tokenizer, to_plain(messages))
+
+
+def _text_of(runner: Runner, ids: Sequence[int]) -> str:
+    tokenizer = runner.tokenizer
+    if isinstance(tokenizer, SandboxedTokenizer):
+        return tokenizer.text_of(ids)
+    return text_of(tokenizer, ids)
+
+
+def _batches(sizes: Sequence[int]) -> Iterator[list[int]]:
+    """Indices of rows by size, in batches of at most `_ROWS` rows and `_BATCH_TOKENS` tokens."""
+    batch: list[int] = []
+    for index in sorted(range(len(sizes)), key=lambda index: (sizes[index], index)):
+        if batch and (len(batch) == _ROWS or (len(batch) + 1) * sizes[index] > _BATCH_TOKENS):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
