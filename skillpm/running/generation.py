@@ -60,6 +60,48 @@ def greedy_answers(runner: Runner, questions: Sequence[Question], *, seconds: fl
     return [answers[index] for index in range(len(questions))]
 
 
+@dataclass(frozen=True)
+class Draw:
+    """How tokens are drawn: a temperature over 0, the nucleus `top_p`, and a seed."""
+
+    temperature: float
+    top_p: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class DrawnAnswer:
+    """A generated answer, its number of tokens, and whether `max_tokens` cut it off."""
+
+    text: str
+    tokens: int
+    cut_off: bool
+
+
+@torch.no_grad()
+def answer_batch(
+    runner: Runner, questions: Sequence[Question], draw: Draw | None
+) -> list[DrawnAnswer]:
+    """Answer all questions in one batch; greedily without `draw`.
+
+    Equal batches give equal answers on the same machine. torch's random numbers are as before
+    afterwards.
+    """
+    longest = _longest(runner)
+    most = max(question.max_tokens for question in questions)
+    room = max(1, min(PROMPT_TOKENS, longest - most))
+    prompts = [_chat_ids(runner, question.messages)[-room:] for question in questions]
+    devices = [runner.device] if runner.device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=devices):
+        if draw is not None:
+            torch.manual_seed(draw.seed)
+        rows = _generate(runner, prompts, most, _Deadline(float("inf")), draw)
+    return [
+        DrawnAnswer(_text_of(runner, row), len(row), len(row) >= question.max_tokens)
+        for row, question in zip(rows, questions, strict=True)
+    ]
+
+
 class _Deadline(StoppingCriteria):
     """Stops a generation at a time of the monotonic clock."""
 
@@ -73,7 +115,11 @@ class _Deadline(StoppingCriteria):
 
 
 def _generate(
-    runner: Runner, prompts: Sequence[Sequence[int]], most: int, deadline: _Deadline
+    runner: Runner,
+    prompts: Sequence[Sequence[int]],
+    most: int,
+    deadline: _Deadline,
+    draw: Draw | None = None,
 ) -> list[list[int]]:
     """The new tokens of each prompt, without its end token and what follows it.
 
@@ -93,7 +139,8 @@ def _generate(
             ids.to(runner.device),
             attention_mask=mask.to(runner.device),
             max_new_tokens=most,
-            do_sample=False,
+            do_sample=draw is not None,
+            **_drawing(draw),
             pad_token_id=pad,
             eos_token_id=sorted(ends) or None,
             stopping_criteria=StoppingCriteriaList([deadline]),
@@ -101,6 +148,13 @@ def _generate(
     finally:
         model.generation_config = kept
     return [_before_end(row, ends) for row in generated[:, width:].tolist()]
+
+
+def _drawing(draw: Draw | None) -> dict[str, Any]:
+    """The arguments of `generate` for a draw; `top_k` is unlimited."""
+    return (
+        {} if draw is None else {"temperature": draw.temperature, "top_p": draw.top_p, "top_k": 0}
+    )
 
 
 def _before_end(row: list[int], ends: frozenset[int]) -> list[int]:
