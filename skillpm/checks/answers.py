@@ -7,12 +7,16 @@ _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n(.*?)(?:^[ \t]*\1|\Z)", re.DO
 
 
 def code_of(answer: str) -> str:
-    """The first fenced block of an answer; without a fence, the whole answer, stripped.
+    """The first fenced block of an answer; without one, the whole answer.
 
-    An unfinished fence ends with the answer.
+    White space around the result is removed, and so are backquotes around a whole answer. An
+    unfinished fence ends with the answer.
     """
     block = _FENCE.search(answer)
-    return (block[2] if block else answer).strip()
+    if block:
+        return block[2].strip()
+    whole = answer.strip()
+    return whole.strip("`").strip() if whole[:1] == whole[-1:] == "`" else whole
 
 
 def plain_text(answer: str) -> str:

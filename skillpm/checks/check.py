@@ -36,11 +36,18 @@ class Verdict:
 
     @classmethod
     def of(cls, passed: bool, reason: str) -> "Verdict":  # noqa: FBT001 - the verdict itself
-        """A verdict whose reason is dropped if the answer passed."""
-        return PASSED if passed else cls(False, capped(reason, REASON_LIMIT))
+        """A verdict whose reason is dropped if the answer passed.
+
+        Control characters in the reason are escaped, because it may quote the answer.
+        """
+        return PASSED if passed else cls(False, capped(_printable(reason), REASON_LIMIT))
 
 
 PASSED: Final = Verdict(True)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def failed(reason: str) -> Verdict:

@@ -1,8 +1,9 @@
 """`command`: a program judges the answer, by its exit code.
 
-The program runs in the sandbox in place of the worker, with the answer in its standard input and in
-`answer.txt`. It can start no other program. Such a check never travels in a pack, and runs only if
-the user allows it.
+The program is an installed one, `grep` or `/usr/bin/jq`. It runs in the sandbox in place of the
+worker, with the answer as its standard input and in the file `answer.txt`; it can read none of the
+user's files and start no other process. Such a check never travels in a pack, and runs only if the
+user allows it. Linux only.
 """
 
 from typing import Annotated, ClassVar
@@ -26,7 +27,7 @@ class CommandCheck(Check):
 
     kind: ClassVar[str] = "command"
     place: ClassVar[Place] = Place.OWN_SANDBOX
-    worker: ClassVar[str | None] = "skillpm.checks.worker"
+    worker: ClassVar[str | None] = "skillpm.checks.command_worker"
     short: ClassVar[str | None] = "arguments"
 
     arguments: Annotated[list[Argument], Field(min_length=1, max_length=64)]

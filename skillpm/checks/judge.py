@@ -4,7 +4,10 @@ A sandbox serves one answer after another, so that 200 queries take seconds. An 
 sandbox stops is wrong, and the next answer gets a new worker. A program gets a worker of its own.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -19,8 +22,9 @@ from skillpm.checks.check import (
     readable,
     too_long,
 )
+from skillpm.checks.command import CommandCheck
 from skillpm.checks.kinds import to_plain
-from skillpm.errors import StateError, UsageError
+from skillpm.errors import GraftError, StateError, UsageError
 from skillpm.parallel import Advance, no_advance
 from skillpm.sandbox.errors import FailureKind, ForeignWorkError
 from skillpm.sandbox.policy import SandboxLimits, SandboxPolicy
@@ -31,7 +35,8 @@ SHARED_SECONDS = 60.0
 """Seconds for one answer, on a busy machine. Steps and memory bound a query long before."""
 PROGRAM_SECONDS = 10
 """Processor seconds for one program."""
-_SHARED = SandboxLimits(memory=512 << 20, processor_seconds=3600, answer_bytes=1 << 20)
+_SHARED = SandboxLimits(memory=512 << 20, processor_seconds=10**6, answer_bytes=1 << 20)
+"""The worker serves any number of answers, so `SHARED_SECONDS` limits the time of each."""
 _PROGRAM = SandboxLimits(
     memory=1 << 30, processor_seconds=PROGRAM_SECONDS, folder_bytes=16 << 20, answer_bytes=1 << 20
 )
@@ -43,10 +48,13 @@ ALLOW_EXEC = "--allow-exec"
 class Judge:
     """Judges answers by checks. Use it as a context manager, which ends the sandboxes.
 
-    `allow_exec` allows `python` and `command`, which run programs that a model wrote.
+    `allow_exec` allows `python` and `command`, which run programs that a model wrote. `seconds`
+    limits the time of all work in sandboxes together.
     """
 
     allow_exec: bool = False
+    seconds: float = math.inf
+    _spent: float = field(default=0.0, repr=False)
     _workers: dict[str, "_Worker"] = field(default_factory=dict, repr=False)
 
     def __enter__(self) -> Self:
@@ -71,8 +79,8 @@ class Judge:
     ) -> list[Verdict]:
         """Judge each answer by its check, in order.
 
-        Raises `UsageError` for a program without `allow_exec`, and `StateError` for a check that
-        needs a model, and if the sandbox cannot be started.
+        Raises `UsageError` for a program without `allow_exec`, `StateError` for a check that needs
+        a model, and if the sandbox cannot be started, and `GraftError` after `seconds`.
         """
         self.refuse([check for check, _ in answers])
         verdicts = []
@@ -108,7 +116,22 @@ class Judge:
             return check.verdict(answer)
         if len(answer) > ANSWER_LIMIT:
             return too_long(answer)
-        return self._worker(check).verdict(check, readable(answer))
+        with self._timed():
+            return self._worker(check).verdict(check, readable(answer))
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Count the time of the block. Raises `GraftError` if it ends after `seconds`."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self._spent += time.monotonic() - started
+        if self._spent > self.seconds:
+            raise GraftError(
+                f"the checks took more than {self.seconds:g} seconds",
+                hint="use fewer items, or cheaper gold queries and schemas",
+            )
 
     def _worker(self, check: Check) -> "_Worker":
         if check.worker is None:
@@ -118,8 +141,10 @@ class Judge:
         if key not in self._workers:
             limits = _PROGRAM if runs_programs else _SHARED
             seconds = _PROGRAM_TIMEOUT if runs_programs else SHARED_SECONDS
-            sandbox = Sandbox(SandboxPolicy(check.worker, limits))
-            self._workers[key] = _Worker(sandbox, seconds, renewed=runs_programs)
+            is_command = check.kind == CommandCheck.kind
+            sandbox = Sandbox(SandboxPolicy(check.worker, limits, programs=is_command))
+            kind = _CommandWorker if is_command else _Worker
+            self._workers[key] = kind(sandbox, seconds, renewed=runs_programs)
         return self._workers[key]
 
 
@@ -175,3 +200,18 @@ class _Worker:
                 hint="`skillpm doctor` lists what this system lacks",
             )
         return session
+
+
+class _CommandWorker(_Worker):
+    """A worker that becomes a program, whose exit code is the verdict."""
+
+    def verdict(self, check: Check, answer: str) -> Verdict:
+        """Judge an answer: the exit code 0 passes."""
+        try:
+            self._ask({"check": to_plain(check), "answer": answer})
+        except ForeignWorkError as problem:
+            if problem.exit_code is None:
+                return failed(f"the command was stopped: {problem}")
+            reason = f"the command ended with exit code {problem.exit_code}"
+            return Verdict.of(problem.exit_code == 0, reason)
+        return failed("the command wrote to a pipe that is not its own")

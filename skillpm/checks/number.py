@@ -89,7 +89,7 @@ class NumberCheck(LocalCheck):
 
 def number_of(answer: str) -> int | float | None:
     """The answer's number, as the module describes; None if it has none. Linear in the answer."""
-    text = _FRACTION.sub(r" \1/\2", answer)
+    text = _FRACTION.sub(_plain_fraction, answer)
     boxed, marked = text.rfind("\\boxed{"), text.rfind("####")
     if boxed >= 0:
         end = text.find("\n", boxed)
@@ -102,6 +102,12 @@ def number_of(answer: str) -> int | float | None:
             return numbers[0]
     numbers = _numbers(text)
     return numbers[-1] if numbers else None
+
+
+def _plain_fraction(match: "re.Match[str]") -> str:
+    r"""`\frac{3}{4}` as `3/4`, apart from a digit or a letter before it."""
+    before = match.string[: match.start()][-1:]
+    return f"{' ' if before.isalnum() else ''}{match[1]}/{match[2]}"
 
 
 def _braced(text: str) -> str:

@@ -76,8 +76,8 @@ class SchemaExaminer:
             document = json.parse(code_of(answer).encode(), "the answer")
         except SpecError as problem:
             return failed(problem.message)
-        problem = self._run(document, is_fault=False)
-        return PASSED if problem is None else failed(problem)
+        error = self._run(document, is_fault=False)
+        return PASSED if error is None else failed(error)
 
     def _run(self, document: Any, *, is_fault: bool) -> str | None:
         """The first problem of a document; with `is_fault`, only a reason that fails them all."""

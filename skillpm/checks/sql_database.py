@@ -11,6 +11,7 @@ RESULT_CHARACTERS = 1 << 22
 """The size of a result, summed over its values."""
 HEAP_BYTES = 64 << 20
 _STEPS_AT_ONCE = 1000
+_HIDDEN = "behind its view"
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: 1 << 20,
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 1 << 17,
@@ -46,19 +47,30 @@ class DatabaseError(Exception):
     """A statement that fails or exceeds a limit. The message is a clause: `no such table: t`."""
 
 
-class Database:
+class QueryDatabase:
     """A database that has been filled, and only answers queries."""
 
-    def __init__(self, schema: str, rows: Mapping[str, list[list[Any]]], *, lenient: bool) -> None:
+    def __init__(
+        self,
+        schema: str,
+        rows: Mapping[str, list[list[Any]]],
+        *,
+        lenient: bool,
+        backwards: bool = False,
+    ) -> None:
         """Create the tables and insert the rows.
 
-        With `lenient`, rows that violate a constraint are left out. Raises `DatabaseError`.
+        With `lenient`, rows that violate a constraint are left out. With `backwards`, each table is
+        a view that gives its rows in the opposite order: a query whose rows or whose order the data
+        does not determine gives others then. Raises `DatabaseError`.
         """
         self._connection = sqlite3.connect(":memory:", isolation_level=None)
         self._steps = 0
         try:
             self._configure()
             self._fill(schema, rows, "OR IGNORE" if lenient else "")
+            if backwards:
+                self._reverse()
             self._connection.set_authorizer(_authorize_reading)
         except FAILURES as problem:
             self.close()
@@ -68,15 +80,8 @@ class Database:
         """Free the memory."""
         self._connection.close()
 
-    def query(self, text: str, *, reverse: bool = False) -> list[Row]:
-        """The rows of one SELECT.
-
-        With `reverse`, SQLite returns rows whose order the query leaves open in the opposite order.
-        Raises `DatabaseError`.
-        """
-        self._connection.set_authorizer(None)
-        self._connection.execute(f"PRAGMA reverse_unordered_selects = {int(reverse)}")
-        self._connection.set_authorizer(_authorize_reading)
+    def query(self, text: str) -> list[Row]:
+        """The rows of one SELECT. Raises `DatabaseError`."""
         self._steps = STEP_LIMIT
         try:
             return list(_bounded(self._connection.execute(text)))
@@ -102,13 +107,31 @@ class Database:
         self._connection.executescript(schema)
         self._connection.set_authorizer(None)
         for table, values in rows.items():
-            quoted = '"' + table.replace('"', '""') + '"'
             for row in values:
                 places = ", ".join("?" * len(row))
                 self._connection.execute(
-                    f"INSERT {conflict} INTO {quoted} VALUES ({places})",  # noqa: S608 - quoted
+                    f"INSERT {conflict} INTO {_quoted(table)} VALUES ({places})",  # noqa: S608
                     row,
                 )
+
+    def _reverse(self) -> None:
+        """Replace each table by a view of it. LIMIT keeps SQLite from dropping the view's order."""
+        found = self._connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' "
+            "ESCAPE '\\'"
+        )
+        for (table,) in found.fetchall():
+            hidden = _quoted(f"{table} {_HIDDEN}")
+            self._connection.execute(f"ALTER TABLE {_quoted(table)} RENAME TO {hidden}")
+            self._connection.execute(
+                f"CREATE VIEW {_quoted(table)} AS SELECT * FROM {hidden} "  # noqa: S608
+                "ORDER BY rowid DESC LIMIT -1"
+            )
+
+
+def _quoted(name: str) -> str:
+    """A name of a table in SQL."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _authorize_reading(action: int, _first: str | None, second: str | None, *_rest: Any) -> int:

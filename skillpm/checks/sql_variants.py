@@ -14,7 +14,7 @@ from typing import Any
 
 from skillpm.checks.sql import Rows
 
-VARIANTS = 8
+VARIANTS = 12
 _KEPT = 4
 """One row in `_KEPT` is left out in every second variant."""
 _TEXT = re.compile(r"'((?:[^']|'')*+)'")
@@ -69,16 +69,26 @@ class _Mixed:
 
         NULL appears only in columns that have it.
         """
-        kind = _kind(values)
-        fitting = [value for value in self.bounds if _kind([value]) == kind and value not in values]
+        fitting = self._fitting(_kind(values))
         if len(set(values)) == len(values):
+            fitting = [value for value in fitting if value not in values]
             order = sorted(range(len(values)), key=lambda place: self._draw(name, place))
             mixed = [values[place] for place in order]
             for step, value in enumerate(fitting[: len(values) // 2]):
                 mixed[(self._draw(name, -1) + step) % len(mixed)] = value
             return mixed
-        pool = [*values, *fitting]
-        return [pool[self._draw(name, place) % len(pool)] for place in range(len(values))]
+        return [self._choice(f"{name} {place}", values, fitting) for place in range(len(values))]
+
+    def _fitting(self, kind: str) -> list[Any]:
+        """The literals that a column of this kind may have; numbers as the column writes them."""
+        if kind == "number":
+            return [float(value) for value in self.bounds if not isinstance(value, str)]
+        return [value for value in self.bounds if _kind([value]) == kind]
+
+    def _choice(self, name: str, values: list[Any], fitting: list[Any]) -> Any:
+        """A value of the column, or as often a literal that fits it, if there is one."""
+        pool = fitting if fitting and self._draw(name, 0) % 2 else values
+        return pool[self._draw(name, 1) % len(pool)]
 
     def _draw(self, name: str, place: int) -> int:
         text = f"{self.seed}\0{name}\0{place}".encode()
@@ -87,8 +97,7 @@ class _Mixed:
 
 def _kind(values: Sequence[Any]) -> str:
     """The type that all values except NULL have: `text`, `whole`, `number`, or `mixed`."""
-    present = [value for value in values if value is not None]
-    for name, kind in (("text", str), ("whole", int), ("number", float)):
-        if present and all(type(value) is kind for value in present):
-            return name
-    return "mixed"
+    types = {type(value) for value in values if value is not None}
+    if types in ({float}, {int, float}):
+        return "number"
+    return {str: "text", int: "whole"}.get(types.pop(), "mixed") if len(types) == 1 else "mixed"

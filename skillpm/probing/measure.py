@@ -16,7 +16,7 @@ from skillpm.checks.kinds import parse_check
 from skillpm.errors import GraftError
 from skillpm.probing.likelihoods import Row, answer_row, predict, text_vectors, whole_text_row
 from skillpm.running.folder import is_foreign, reason_of
-from skillpm.running.generation import Question, greedy_answers
+from skillpm.running.generation import ChatQuestion, greedy_answers
 from skillpm.running.runner import Runner
 from skillpm.spec.fields import Document
 from skillpm.spec.probe_items import (
@@ -31,6 +31,8 @@ from skillpm.spec.probes import METRICS
 
 ANSWER_SECONDS = 1800.0
 """Seconds for the generated answers of one measurement. `spec.probes` bounds their tokens."""
+CHECK_SECONDS = 600.0
+"""Seconds for judging these answers: a stranger's gold queries may be slow."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +118,11 @@ def judged(runner: Runner, items: Sequence[Document], indices: Sequence[int]) ->
     questions = [cast("JudgedItem", items[index]) for index in indices]
     answers = greedy_answers(
         runner,
-        [Question(item.chat, item.max_tokens) for item in questions],
+        [ChatQuestion(item.chat, item.max_tokens) for item in questions],
         seconds=ANSWER_SECONDS,
     )
     checks = [parse_check(item.check) for item in questions]
-    with Judge() as judge:
+    with Judge(seconds=CHECK_SECONDS) as judge:
         verdicts = judge.verdicts(list(zip(checks, answers, strict=True)))
     return [Score(float(verdict.passed)) for verdict in verdicts]
 

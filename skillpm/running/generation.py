@@ -22,7 +22,7 @@ _BATCH_TOKENS = 1 << 14
 
 
 @dataclass(frozen=True)
-class Question:
+class ChatQuestion:
     """A chat, and the most tokens of its answer."""
 
     messages: list[ChatMessage]
@@ -30,7 +30,9 @@ class Question:
 
 
 @torch.no_grad()
-def greedy_answers(runner: Runner, questions: Sequence[Question], *, seconds: float) -> list[str]:
+def greedy_answers(
+    runner: Runner, questions: Sequence[ChatQuestion], *, seconds: float
+) -> list[str]:
     """The text of the most likely token after each token, until an end token or `max_tokens`.
 
     The model's own generation config decides nothing but its end tokens. Raises `GraftError` if all

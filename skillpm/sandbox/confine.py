@@ -97,10 +97,14 @@ class Confinement:
                 lambda: enter_seatbelt(self.readable, folder, writable=writable),
             )
             return
+        programs = self.policy.programs
         self._apply(
-            SandboxLayer.LANDLOCK, lambda: restrict_files(self.readable, folder, writable=writable)
+            SandboxLayer.LANDLOCK,
+            lambda: restrict_files(self.readable, folder, writable=writable, programs=programs),
         )
-        self._apply(SandboxLayer.SECCOMP, lambda: filter_calls(writable=writable))
+        self._apply(
+            SandboxLayer.SECCOMP, lambda: filter_calls(writable=writable, programs=programs)
+        )
 
     def _apply(self, layer: SandboxLayer, apply: Callable[[], str]) -> None:
         """Apply a layer and record its state. A layer that the system lacks stays off."""

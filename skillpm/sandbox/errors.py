@@ -28,6 +28,8 @@ class ForeignWorkError(ValueError):
     `it` is the code that runs in the worker.
     """
 
-    def __init__(self, kind: FailureKind, message: str) -> None:
+    def __init__(self, kind: FailureKind, message: str, *, exit_code: int | None = None) -> None:
         super().__init__(message)
         self.kind = kind
+        self.exit_code = exit_code
+        """The exit code of a worker that ended by itself; that of a shell after a signal."""

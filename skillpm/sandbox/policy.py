@@ -37,6 +37,9 @@ class SandboxPolicy:
     without: frozenset[SandboxLayer] = field(default_factory=frozenset)
     hidden: tuple[str, ...] = ()
     """Installed packages that the worker cannot import, so that it starts faster."""
+    programs: bool = False
+    """Whether the worker may replace itself by an installed program (`execve`). The program has the
+    same confinement, and can start no other process. Linux only."""
     forks: bool = sys.platform == "linux"
     """Whether the supervisor forks a worker for each session. The frameworks of macOS do not
     work after a fork: there, a supervisor serves one session and becomes its worker."""
@@ -48,6 +51,7 @@ class SandboxPolicy:
             "limits": asdict(self.limits),
             "without": sorted(map(str, self.without)),
             "hidden": list(self.hidden),
+            "programs": self.programs,
             "forks": self.forks,
         }
 
@@ -59,5 +63,6 @@ class SandboxPolicy:
             limits=SandboxLimits(**plain["limits"]),
             without=frozenset(map(SandboxLayer, plain["without"])),
             hidden=tuple(plain["hidden"]),
+            programs=plain["programs"],
             forks=plain["forks"],
         )

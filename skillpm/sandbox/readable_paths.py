@@ -15,15 +15,28 @@ _SYSTEM = (
 """Folders of shared libraries in Linux, for modules that are imported after the confinement."""
 
 
-def readable_paths() -> list[str]:
+PROGRAM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
+"""Folders of programs that a worker may become, if the policy allows it."""
+_PROGRAM_FILES = (*PROGRAM_PATH, "/etc/alternatives", "/usr/share/awk", "/usr/share/perl")
+
+
+def readable_paths(*, programs: bool = False) -> list[str]:
     """The readable paths, absolute and sorted. Call it after importing the worker's module.
+
+    With `programs`, they include the folders of installed programs.
 
     Another folder on `sys.path`, which is not a folder of Python or of site packages, could be a
     home or a project. In such a folder, only the packages that are already imported are readable.
     """
     paths = {
         os.path.abspath(path)  # noqa: PTH100 - keeps links
-        for path in (*_SYSTEM, *_python(), *_packages(), *_mapped())
+        for path in (
+            *_SYSTEM,
+            *_python(),
+            *_packages(),
+            *_mapped(),
+            *(_PROGRAM_FILES if programs else ()),
+        )
         if path and os.path.isabs(path)  # noqa: PTH117
     }
     return sorted(path for path in paths - {"/"} if os.path.exists(path))  # noqa: PTH110

@@ -116,7 +116,8 @@ class SandboxSession:
             return ForeignWorkError(FailureKind.MEMORY, "it needs more memory than the sandbox has")
         if code == _SIGNALLED + signal.SIGXCPU:
             return ForeignWorkError(FailureKind.TIME, "it took more processor time than it has")
-        return ForeignWorkError(FailureKind.CRASHED, f"its process {_describe_exit(code)}")
+        text = f"its process {_describe_exit(code)}"
+        return ForeignWorkError(FailureKind.CRASHED, text, exit_code=code if ended else None)
 
 
 def _request(host: SandboxHost, request: Mapping[str, Any]) -> bytes:

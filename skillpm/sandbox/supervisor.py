@@ -43,7 +43,7 @@ class Supervisor:
     def run(self) -> None:
         """Run sessions one after another until skillpm closes the socket."""
         importlib.import_module(self.policy.module)
-        readable = readable_paths()
+        readable = readable_paths(programs=self.policy.programs)
         self.control.sendall(dump_line({"folder": str(self.folder)}))
         number = 0
         while pipes := self._next_session():

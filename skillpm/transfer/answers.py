@@ -15,6 +15,8 @@ from skillpm.transfer.prompts import Id
 
 ANSWERS_LIMIT = 2_000_000
 """Answers of a file."""
+RECORDED_LIMIT = 1 << 20
+"""Characters of a recorded answer. One that is longer than `ANSWER_LIMIT` is wrong."""
 DRAWS_LIMIT = 64
 """Answers to one prompt."""
 
@@ -54,7 +56,7 @@ class RecordedAnswer(Document):
     """The digest of everything that the answer depends on, except prompt and draw."""
     id: Id
     draw: Annotated[int, Field(ge=0, lt=DRAWS_LIMIT)]
-    text: Annotated[str, Field(max_length=ANSWER_LIMIT)]
+    text: Annotated[str, Field(max_length=RECORDED_LIMIT)]
     finish: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
     """Why the source stopped: `stop`, or `length` for an answer that was cut off."""
     tokens: Annotated[int, Field(ge=0)]

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from fuzz_checks import check_targets
 from fuzz_codecs import codec_targets
 from fuzz_files import file_targets
 from fuzz_seeds import (
@@ -175,3 +176,4 @@ def all_targets() -> Iterator[Target]:
     yield from _texts()
     yield from file_targets()
     yield from codec_targets()
+    yield from check_targets()

@@ -112,9 +112,11 @@ def targets(folder: Path) -> Iterator[Targets]:
             victim.wait()
 
 
-def run_attempts(folder: Path, without: frozenset[SandboxLayer]) -> dict[str, Any]:
+def run_attempts(
+    folder: Path, without: frozenset[SandboxLayer], *, programs: bool = False
+) -> dict[str, Any]:
     """Try everything; `escaped` holds what succeeded, `stopped` the error of everything else."""
-    sandbox = Sandbox(SandboxPolicy(MODULE, without=without))
+    sandbox = Sandbox(SandboxPolicy(MODULE, without=without, programs=programs))
     result: dict[str, Any] = {"escaped": {}, "stopped": {}}
     try:
         with targets(folder) as reached:

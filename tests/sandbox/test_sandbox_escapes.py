@@ -114,6 +114,17 @@ def test_sandbox_without_one_layer_stops_every_attempt(
     check_held(result)
 
 
+@pytest.mark.parametrize("left_out", [None, *ONE_OUT])
+def test_worker_that_may_become_a_program_still_cannot_escape(
+    tmp_path: Path, left_out: SandboxLayer | None
+) -> None:
+    without = frozenset[SandboxLayer]() if left_out is None else frozenset({left_out})
+    result = run_attempts(tmp_path, without, programs=True)
+    result["escaped"].pop("limits", None)
+    check_held(result)
+    assert result.get("calls", []) == [] or os.uname().machine != "x86_64"
+
+
 CONTAINERS = {
     "no user namespaces": [
         *("unshare", "--user", "--map-root-user", "sh", "-c"),

@@ -64,7 +64,7 @@ def test_every_problem_is_reported_with_its_line() -> None:
         parse_probes(data + b'{"text": "a"\n', "`p.jsonl`")
     said = caught.value.message
     assert said.startswith("`p.jsonl` has 4 problems")
-    assert "line 2: unknown metric 'bleu'; expected one of accuracy, exact_match, mrr" in said
+    assert "line 2: unknown metric 'bleu'; expected one of accuracy, exact_match, judged" in said
     assert "line 3: text: expected text, found" in said
     assert "line 4: no `metric`, and the fields do not identify a metric" in said
     assert "line 5: the item is not JSON" in said

@@ -10,11 +10,12 @@ from skillpm.sandbox import libc
 
 _VERSION = 1
 _RULE_PATH_BENEATH = 1
+_EXECUTE = 1 << 0
 _WRITE_FILE, _READ_FILE, _READ_DIR, _REMOVE_FILE, _MAKE_REG = 1 << 1, 1 << 2, 1 << 3, 1 << 5, 1 << 8
 _TRUNCATE = 1 << 14
 _READ = _READ_FILE | _READ_DIR
 _WRITE = _WRITE_FILE | _REMOVE_FILE | _MAKE_REG
-_OF_FILES = _WRITE_FILE | _READ_FILE | _TRUNCATE
+_OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
 """The number of file rights in each version; 16 from version 5 on, with rights over devices."""
 _TRUNCATES, _NETWORK, _SCOPES = 3, 4, 6
@@ -40,11 +41,13 @@ def landlock_version() -> int:
     return libc.syscall("landlock_create_ruleset", None, 0, _VERSION)
 
 
-def restrict_files(readable: Iterable[str], folder: str, *, writable: bool) -> str:
+def restrict_files(
+    readable: Iterable[str], folder: str, *, writable: bool, programs: bool = False
+) -> str:
     """Deny access to all files except `readable` and `folder`, TCP, and signals to other processes.
 
-    No file can be executed. PR_SET_NO_NEW_PRIVS must be set. Returns the version of Landlock.
-    Raises `OSError` if the kernel lacks Landlock.
+    No file can be executed; with `programs`, only those in `readable`. PR_SET_NO_NEW_PRIVS must be
+    set. Returns the version of Landlock. Raises `OSError` if the kernel lacks Landlock.
     """
     version = landlock_version()
     rules = _Ruleset(
@@ -57,7 +60,7 @@ def restrict_files(readable: Iterable[str], folder: str, *, writable: bool) -> s
     try:
         truncate = _TRUNCATE if version >= _TRUNCATES else 0
         for path in readable:
-            _allow(ruleset, path, _READ)
+            _allow(ruleset, path, _READ | (_EXECUTE if programs else 0))
         _allow(ruleset, folder, _READ | ((_WRITE | truncate) if writable else 0))
         _allow(ruleset, "/dev/null", _READ_FILE | _WRITE_FILE)
         for device in ("/dev/zero", "/dev/urandom"):

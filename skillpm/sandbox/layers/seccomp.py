@@ -12,7 +12,7 @@ import struct
 from collections.abc import Sequence
 
 from skillpm.sandbox import libc
-from skillpm.sandbox.layers.syscalls import MACHINES, NEEDED, WRITING
+from skillpm.sandbox.layers.syscalls import MACHINES, NEEDED, PROGRAMS, WRITING
 
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -41,7 +41,7 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
-def filter_calls(*, writable: bool) -> str:
+def filter_calls(*, writable: bool, programs: bool = False) -> str:
     """Install the filter; it cannot be removed. PR_SET_NO_NEW_PRIVS must be set.
 
     Raises `OSError`.
@@ -49,7 +49,7 @@ def filter_calls(*, writable: bool) -> str:
     name = libc.machine()
     if name not in MACHINES or struct.calcsize("P") != ctypes.sizeof(ctypes.c_uint64):
         raise OSError(errno.ENOSYS, f"skillpm has no table of system calls for {name}")
-    program = assemble(name, os.getpid(), writable=writable)
+    program = assemble(name, os.getpid(), writable=writable, programs=programs)
     code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
     buffer = ctypes.create_string_buffer(code, len(code))
     argument = _Program(len(program), ctypes.addressof(buffer))
@@ -57,10 +57,12 @@ def filter_calls(*, writable: bool) -> str:
     return f"{len(program)} instructions"
 
 
-def assemble(machine: str, process: int, *, writable: bool) -> list[Instruction]:
+def assemble(
+    machine: str, process: int, *, writable: bool, programs: bool = False
+) -> list[Instruction]:
     """The BPF program for an architecture. `process` is the process ID in its own namespace."""
     column = MACHINES.index(machine)
-    table = {**NEEDED, **(WRITING if writable else {})}
+    table = {**NEEDED, **(WRITING if writable else {}), **(PROGRAMS if programs else {})}
     numbers = {name: pair[column] for name, pair in table.items()}
     program: list[Instruction] = [
         (_LOAD, 0, 0, _ARCHITECTURE),

@@ -51,5 +51,11 @@ WRITING: Numbers = {
     "fdatasync": (75, 83),
 }  # fmt: skip
 """Calls that change files, allowed only if the worker may write to its folder."""
+PROGRAMS: Numbers = {
+    "execve": (59, 221), "arch_prctl": (158, None), "set_tid_address": (218, 96),
+    "getpgrp": (111, None), "umask": (95, 166),
+}  # fmt: skip
+"""Calls that replace the process by a program, and that the C library makes at its start. Allowed
+only if the worker may become a program."""
 NEEDED: Numbers = {**_READING, **_MEMORY, **_PROCESS, **_WAITING}
 MACHINES = ("x86_64", "aarch64")

@@ -1,0 +1,62 @@
+"""Reads the files that a transfer names: prompts, keep prompts, and answers of sources."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillpm.errors import SpecError
+from skillpm.files.named import read_named_file
+from skillpm.spec.digests import Digest
+from skillpm.transfer.answers import parse_answers
+from skillpm.transfer.config import TransferFile, resolved
+from skillpm.transfer.lines import FILE_LIMIT
+from skillpm.transfer.prompts import Prompt, parse_keep_prompts, parse_prompts
+
+
+@dataclass(frozen=True)
+class TransferInputs:
+    """The contents of the files.
+
+    `answers` has the draws of each prompt by the name of a source and the id of the prompt; it has
+    only sources that are files. `digests` has the SHA-256 of each file by its path in the document.
+    """
+
+    prompts: tuple[Prompt, ...]
+    keep: tuple[Prompt, ...]
+    answers: Mapping[str, Mapping[str, tuple[str, ...]]]
+    digests: Mapping[str, Digest]
+
+    def unanswered(self, source: str) -> int:
+        """The number of prompts to which a source of answers has none."""
+        return sum(prompt.id not in self.answers[source] for prompt in self.prompts)
+
+
+def read_inputs(document: TransferFile, folder: Path) -> TransferInputs:
+    """Read all files of a transfer; paths are relative to `folder`.
+
+    Raises `SpecError` with the lines of a malformed file, and if a source of answers has none to
+    any of the prompts; and the errors of `read_named_file`.
+    """
+    digests: dict[str, Digest] = {}
+
+    def read(path: str) -> bytes:
+        data = read_named_file(resolved(path, folder), limit=FILE_LIMIT)
+        digests[path] = Digest.of(data)
+        return data
+
+    tables = document.prompts
+    prompts = parse_prompts(read(tables.file), f"`{tables.file}`")
+    keep = parse_keep_prompts(read(tables.keep), f"`{tables.keep}`") if tables.keep else ()
+    answers = {
+        source.name: parse_answers(read(source.answers), f"`{source.answers}`")
+        for source in document.source
+        if source.answers
+    }
+    ids = {prompt.id for prompt in prompts}
+    for name, found in answers.items():
+        if ids.isdisjoint(found):
+            raise SpecError(
+                f"the answers of `{name}` have no id of a prompt in `{tables.file}`",
+                hint="an answer names its prompt by `id`",
+            )
+    return TransferInputs(prompts, keep, answers, digests)
