@@ -42,7 +42,7 @@ def greedy_answers(
     prompts = []
     for question in questions:
         room = max(1, min(PROMPT_TOKENS, longest - question.max_tokens))
-        prompts.append(_chat_ids(runner, question.messages)[-room:])
+        prompts.append(chat_tokens(runner, question.messages)[-room:])
     deadline = _Deadline(time.monotonic() + seconds)
     answers: dict[int, str] = {}
     sizes = [
@@ -82,7 +82,7 @@ class DrawnAnswer:
 
 @torch.no_grad()
 def answer_batch(
-    runner: Runner, questions: Sequence[Question], draw: Draw | None
+    runner: Runner, questions: Sequence[ChatQuestion], draw: Draw | None
 ) -> list[DrawnAnswer]:
     """Answer all questions in one batch; greedily without `draw`.
 
@@ -92,7 +92,7 @@ def answer_batch(
     longest = _longest(runner)
     most = max(question.max_tokens for question in questions)
     room = max(1, min(PROMPT_TOKENS, longest - most))
-    prompts = [_chat_ids(runner, question.messages)[-room:] for question in questions]
+    prompts = [chat_tokens(runner, question.messages)[-room:] for question in questions]
     devices = [runner.device] if runner.device.startswith("cuda") else []
     with torch.random.fork_rng(devices=devices):
         if draw is not None:
@@ -133,6 +133,7 @@ def _generate(
     pad = min(ends, default=0) if pad is None else pad
     ids = torch.tensor([[*[pad] * (width - len(row)), *row] for row in prompts])
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts])
+    decoding = getattr(runner.model.config, "is_encoder_decoder", False)
     defaults: Any = GenerationConfig
     model, kept = runner.model, runner.model.generation_config
     model.generation_config = defaults()
@@ -143,13 +144,14 @@ def _generate(
             max_new_tokens=most,
             do_sample=draw is not None,
             **_drawing(draw),
+            **({"decoder_start_token_id": kept.decoder_start_token_id} if decoding else {}),
             pad_token_id=pad,
             eos_token_id=sorted(ends) or None,
             stopping_criteria=StoppingCriteriaList([deadline]),
         )
     finally:
         model.generation_config = kept
-    return [_before_end(row, ends) for row in generated[:, width:].tolist()]
+    return [_before_end(row, ends) for row in generated[:, 1 if decoding else width :].tolist()]
 
 
 def _drawing(draw: Draw | None) -> dict[str, Any]:
@@ -180,7 +182,8 @@ def _longest(runner: Runner) -> int:
     return min([1 << 20, *(int(limit) for limit in limits if limit)])
 
 
-def _chat_ids(runner: Runner, messages: list[ChatMessage]) -> list[int]:
+def chat_tokens(runner: Runner, messages: list[ChatMessage]) -> list[int]:
+    """The token IDs of a chat under the model's template, up to where the answer begins."""
     tokenizer = runner.tokenizer
     if isinstance(tokenizer, SandboxedTokenizer):
         return tokenizer.chat_ids(to_plain(messages))

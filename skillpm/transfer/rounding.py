@@ -15,7 +15,7 @@ from skillpm.running.runner import checkpoint_names
 
 
 def round_to_base(base: Checkpoint, trained: Path, target: Path) -> None:
-    """Write `target`: the base's files, with the trained float32 weights rounded once to its dtypes.
+    """Write `target`: the base's files, with trained float32 weights rounded once to its dtypes.
 
     Tensors that training did not place (buffers, tensors that are not floats) are the base's. The
     folder appears whole, by a rename. Raises `GraftError` if a trained weight is NaN or infinite.

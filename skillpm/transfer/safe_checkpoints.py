@@ -28,7 +28,7 @@ _PREFIX = "checkpoint-"
 
 
 class SafeCheckpoints:
-    """A mixin that replaces the pickles in the checkpoints of a trainer; name it before the trainer.
+    """A mixin that replaces the pickles in a trainer's checkpoints; name it before the trainer.
 
     Distributed training and mixed precision with a gradient scaler are not supported.
     """

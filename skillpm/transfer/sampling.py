@@ -6,7 +6,7 @@ repeated whole and gives the same answers. No recorded answer is asked for again
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Protocol
 
@@ -33,10 +33,12 @@ class Request:
 
 
 class Source(Protocol):
-    """A model that answers. `batch` requests are answered at once, `parallel` batches at a time."""
+    """A model that answers batches of requests, `parallel` of them at a time."""
 
-    batch: int
-    parallel: int
+    @property
+    def parallel(self) -> int:
+        """The most batches in flight."""
+        ...
 
     def answers(self, requests: Sequence[Request], sampling: Sampling) -> list[Generated]:
         """Answer a batch, in order."""
@@ -60,29 +62,42 @@ def _seed(key: str, prompt: str, draw: int) -> int:
     return int.from_bytes(sha256(data).digest()[:4], "little") >> 1
 
 
+@dataclass(frozen=True)
+class SamplingTask:
+    """Requests to one model, and the file of their answers. `batch` of them are answered at once.
+
+    `key` is the digest of everything else that the answers depend on.
+    """
+
+    requests: Sequence[Request]
+    sampling: Sampling
+    file: AnswerFile
+    key: str
+    batch: int = 1
+
+    def first(self, least: int) -> "SamplingTask":
+        """The first batches, with at least `least` requests if there are as many."""
+        count = -(-least // self.batch) * self.batch
+        return replace(self, requests=self.requests[:count])
+
+
 def sample(
-    source: Callable[[], Source],
-    requests: Sequence[Request],
-    sampling: Sampling,
-    file: AnswerFile,
-    key: str,
-    *,
-    batch: int,
-    advance: Advance,
+    source: Callable[[], Source], task: SamplingTask, advance: Advance
 ) -> tuple[RecordedAnswer, ...]:
     """Record the answers to all requests. `source` is called if any is missing.
 
     Raises the errors of the source; what was answered before is recorded.
     """
-    batches = [requests[start : start + batch] for start in range(0, len(requests), batch)]
-    recorded = _complete(file, batches, key)
+    starts = range(0, len(task.requests), task.batch)
+    batches = [task.requests[start : start + task.batch] for start in starts]
+    recorded = _complete(task, batches)
     waiting = [part for part in batches if part[0].place not in recorded]
     advance(len(recorded))
     if waiting:
-        for part, answers in _answered(source(), waiting, sampling):
+        for part, answers in _answered(source(), waiting, task.sampling):
             lines = [
                 RecordedAnswer(
-                    key=key,
+                    key=task.key,
                     id=request.prompt.id,
                     draw=request.draw,
                     text=answer.text,
@@ -91,51 +106,80 @@ def sample(
                 )
                 for request, answer in zip(part, answers, strict=True)
             ]
-            file.append(lines)
+            task.file.append(lines)
             recorded |= {(line.id, line.draw): line for line in lines}
             advance(len(lines))
-    return tuple(recorded[request.place] for request in requests)
+    return tuple(recorded[request.place] for request in task.requests)
 
 
 def _complete(
-    file: AnswerFile, batches: Sequence[Sequence[Request]], key: str
+    task: SamplingTask, batches: Sequence[Sequence[Request]]
 ) -> dict[tuple[str, int], RecordedAnswer]:
-    """The recorded answers of whole batches. Others are removed from the file."""
-    found = {(line.id, line.draw): line for line in file.read() if line.key == key}
-    whole = {
+    """The recorded answers of whole batches. Other answers to these requests are removed."""
+    lines = task.file.read()
+    found = {(line.id, line.draw): line for line in lines if line.key == task.key}
+    cut = {
+        request.place
+        for part in batches
+        if not all(request.place in found for request in part)
+        for request in part
+        if request.place in found
+    }
+    if cut:
+        task.file.keep(line for line in lines if (line.id, line.draw) not in cut)
+    return {
         request.place: found[request.place]
         for part in batches
-        if all(request.place in found for request in part)
         for request in part
+        if request.place in found and request.place not in cut
     }
-    if len(whole) != len(found):
-        file.keep(whole.values())
-    return whole
 
 
 def _answered(
     source: Source, batches: Sequence[Sequence[Request]], sampling: Sampling
 ) -> Iterator[tuple[Sequence[Request], list[Generated]]]:
-    """Answers batch by batch, in the order in which they arrive."""
+    """Answers batch by batch, in the order in which they arrive.
+
+    After a failure nothing more is asked for, and what is in flight is still awaited.
+    """
     if source.parallel == 1:
         for part in batches:
             yield part, source.answers(part, sampling)
         return
+    pool = ThreadPoolExecutor(source.parallel)
+    try:
+        yield from _in_flight(pool, source, batches, sampling)
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+def _in_flight(
+    pool: ThreadPoolExecutor,
+    source: Source,
+    batches: Sequence[Sequence[Request]],
+    sampling: Sampling,
+) -> Iterator[tuple[Sequence[Request], list[Generated]]]:
     left = iter(batches)
     running: dict[Future[list[Generated]], Sequence[Request]] = {}
-    with ThreadPoolExecutor(source.parallel) as pool:
-        try:
-            while True:
-                for part in left:
-                    running[pool.submit(source.answers, part, sampling)] = part
-                    if len(running) >= source.parallel:
-                        break
-                if not running:
-                    return
-                for done in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(done), done.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    problem: BaseException | None = None
+    while True:
+        while problem is None and len(running) < source.parallel:
+            part = next(left, None)
+            if part is None:
+                break
+            running[pool.submit(source.answers, part, sampling)] = part
+        if not running:
+            break
+        for done in wait(running, return_when=FIRST_COMPLETED).done:
+            part = running.pop(done)
+            error = done.exception()
+            if error is None:
+                yield part, done.result()
+            problem = problem or error
+    if problem is not None:
+        raise problem
 
 
 def messages_of(request: Request) -> list[ChatMessage]:

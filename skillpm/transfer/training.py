@@ -4,9 +4,11 @@ This is the only module that imports trl. Training continues a killed run exactl
 `safe_checkpoints`. Weights are float32 throughout; `rounding` rounds them once at the end.
 """
 
+import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +28,16 @@ WARM_UP = 0.1
 """The share of the steps in which the learning rate rises; then it falls as a cosine."""
 SAVES = 10
 """The most checkpoints that a training writes."""
-_DONE = "model"
+_DONE, _RESULT = "model", "result.json"
 Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class Training:
-    """The settings of one training: `batch` rows a step, of which `micro` run at once."""
+    """The settings of one training: `batch` rows a step, of which `micro` run at once.
+
+    `most_steps` ends a training early; -1 does not.
+    """
 
     epochs: float
     learning_rate: float
@@ -42,6 +47,7 @@ class Training:
     max_length: int = 1024
     seed: int = 0
     device: str = "cpu"
+    most_steps: int = -1
 
     def arguments(self, folder: Path, rows: int) -> dict[str, Any]:
         """The arguments that the configs of both trainers take."""
@@ -51,6 +57,7 @@ class Training:
         return {
             "output_dir": str(folder),
             "num_train_epochs": self.epochs,
+            "max_steps": self.most_steps,
             "learning_rate": self.learning_rate,
             "per_device_train_batch_size": micro,
             "gradient_accumulation_steps": -(-batch // micro),
@@ -58,7 +65,7 @@ class Training:
             "warmup_steps": WARM_UP,
             "weight_decay": 0.0,
             "max_length": self.max_length,
-            "save_strategy": "steps",
+            "save_strategy": "steps" if self.most_steps < 0 else "no",
             "save_steps": max(1, -(-steps // SAVES)),
             "save_total_limit": 2,
             "use_cpu": self.device == "cpu",
@@ -72,6 +79,19 @@ class Training:
             "logging_strategy": "no",
             "push_to_hub": False,
         }
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The folder of a trained model in float32; the steps, FLOPs and seconds of its training.
+
+    `seconds` are those of the last command, if several took part.
+    """
+
+    folder: Path
+    steps: int
+    flops: float
+    seconds: float
 
 
 class _NoTelemetry:
@@ -95,19 +115,23 @@ class _Progress(TrainerCallback):  # type: ignore[misc]
     def __init__(self, advance: Advance) -> None:
         self._advance = advance
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+    def on_step_end(self, *_arguments: Any, **_settings: Any) -> None:
         """Count a step."""
         self._advance(1)
 
 
 def train_on_answers(
-    model: Path, rows: Sequence[dict[str, Any]], training: Training, folder: Path, advance: Advance
-) -> Path:
-    """Fine-tune a model folder on `{"prompt", "completion"}` rows; return the folder of the result.
+    model: Path,
+    rows: Sequence[Mapping[str, Any]],
+    training: Training,
+    folder: Path,
+    advance: Advance,
+) -> Trained:
+    """Fine-tune a model folder on `{"prompt", "completion"}` rows; return the result.
 
-    Prompt and completion are texts, or lists of messages; only the completion is learnt. The result
-    is float32, in `folder`, and is returned at once if it is there already. Raises `GraftError` if
-    the end of an answer would not be learnt.
+    Prompt and completion are lists of messages; only the completion is learnt. The result is
+    float32, in `folder`, and is returned at once if it is there already. Raises `GraftError` if the
+    end of an answer would not be learnt.
     """
 
     def trainer(tokenizer: Any, loaded: Any) -> Any:
@@ -117,19 +141,23 @@ def train_on_answers(
         made = _Supervised(
             model=loaded,
             args=config,
-            train_dataset=Dataset.from_list(list(rows)),
+            train_dataset=Dataset.from_list(_as_texts(tokenizer, rows)),
             processing_class=tokenizer,
         )
         _check_end_is_learnt(made, loaded, tokenizer)
         return made
 
-    return _trained(model, folder, training, trainer, advance)
+    return _trained(model, folder, trainer, advance)
 
 
 def train_on_pairs(
-    model: Path, rows: Sequence[dict[str, Any]], training: Training, folder: Path, advance: Advance
-) -> Path:
-    """Tune a model folder on `{"prompt", "chosen", "rejected"}` rows; return the result's folder.
+    model: Path,
+    rows: Sequence[Mapping[str, Any]],
+    training: Training,
+    folder: Path,
+    advance: Advance,
+) -> Trained:
+    """Tune a model folder on `{"prompt", "chosen", "rejected"}` rows; return the result.
 
     The loss is DPO's with log-likelihoods divided by the length of the answer (Meng et al. 2024,
     arXiv 2405.14734, section 2; `sigmoid_norm` of trl), as in FuseChat-3.0.
@@ -145,23 +173,22 @@ def train_on_pairs(
         return _Preferences(
             model=loaded,
             args=config,
-            train_dataset=Dataset.from_list(list(rows)),
+            train_dataset=Dataset.from_list(_as_texts(tokenizer, rows)),
             processing_class=tokenizer,
         )
 
-    return _trained(model, folder, training, trainer, advance)
+    return _trained(model, folder, trainer, advance)
 
 
 def _trained(
     model: Path,
     folder: Path,
-    training: Training,
     make: Callable[[Any, Any], Any],
     advance: Advance,
-) -> Path:
+) -> Trained:
     done = folder / _DONE
     if done.is_dir():
-        return done
+        return Trained(done, **json.loads((folder / _RESULT).read_text()))
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
     loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -170,15 +197,43 @@ def _trained(
     trainer = make(tokenizer, loaded)
     trainer.add_callback(_Progress(advance))
     last = last_complete(folder)
+    started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
+    result = {
+        "steps": int(trainer.state.global_step),
+        "flops": float(trainer.state.total_flos),
+        "seconds": time.monotonic() - started,
+    }
     fresh = folder / f"{_DONE}.part"
     shutil.rmtree(fresh, ignore_errors=True)
     trainer.model.save_pretrained(fresh)
     tokenizer.save_pretrained(fresh)
+    (folder / _RESULT).write_text(json.dumps(result))
     fresh.rename(done)
     for checkpoint in folder.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
-    return done
+    return Trained(done, **result)
+
+
+def _as_texts(tokenizer: Any, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows as messages; as texts for a tokenizer without a chat template, as `chat_ids` joins.
+
+    Raises `GraftError` if the tokenizer has no end token.
+    """
+    if tokenizer.eos_token_id is None:
+        raise GraftError(
+            "the base's tokenizer has no end token, so the model cannot learn to end its answers",
+            hint="use a base whose tokenizer has an `eos_token`",
+        )
+    if getattr(tokenizer, "chat_template", None):
+        return [dict(row) for row in rows]
+    return [
+        {
+            name: "\n\n".join(message["content"] for message in messages)
+            for name, messages in row.items()
+        }
+        for row in rows
+    ]
 
 
 def _check_end_is_learnt(trainer: Any, model: Any, tokenizer: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from skillpm.files.access import HomeFolder, open_below
 from skillpm.files.errors import write_error
-from skillpm.journal.lock import hold_lock
+from skillpm.journal.lock import CLAIM, HOLDER, LOCK, hold_lock
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.transfer.answers import RecordedAnswer, read_answer_log
@@ -60,9 +60,24 @@ class Workspace:
         """Replace a file by one rename."""
         self.folder.write(name, data)
 
-    def answers(self, source: str) -> "AnswerFile":
-        """The recorded answers of a source."""
-        return AnswerFile(self.folder.subfolder("answers", create=True), f"{source}.jsonl")
+    def answers(self, model: str, folder: str = "answers") -> "AnswerFile":
+        """The recorded answers of a source, or of another model in a folder of its own."""
+        return AnswerFile(self.folder.subfolder(folder, create=True), f"{model}.jsonl")
+
+    def read_object(self, name: str) -> dict[str, Any]:
+        """A JSON document; empty if it is not there."""
+        data = self.read(name)
+        return {} if data is None else json.parse_object(data, f"`{self.path / name}`")
+
+    def write_object(self, name: str, plain: Mapping[str, Any]) -> None:
+        """Replace a JSON document by one rename."""
+        self.write(name, json.canonical(dict(plain)) + b"\n")
+
+    def clear(self) -> None:
+        """Remove everything but the lock: what was paid for is paid for again."""
+        for name in self.folder.names():
+            if name not in (LOCK, HOLDER, CLAIM):
+                self.folder.remove_tree(name)
 
 
 @dataclass

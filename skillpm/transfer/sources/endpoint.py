@@ -119,8 +119,8 @@ class Endpoint:
         if status in _DENIED:
             raise UsageError(
                 f"the endpoint {self.host} refused the key: HTTP {status}{shown}",
-                hint="set `key_env` of the source to the variable with a valid key, and allow it by "
-                "`--allow-key VARIABLE@ORIGIN`",
+                hint="set `key_env` of the source to the variable with a valid key, and allow it "
+                "by `--allow-key VARIABLE@ORIGIN`",
             )
         raise EndpointError(f"the endpoint {self.host} refused the request: HTTP {status}{shown}")
 

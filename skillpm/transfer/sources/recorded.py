@@ -12,7 +12,6 @@ class RecordedSource:
     """Answers by the id of their prompt. Prompts without one get an empty answer, cut off."""
 
     texts: Mapping[str, Sequence[str]]
-    batch: int = 1
     parallel: int = 1
 
     def answers(self, requests: Sequence[Request], sampling: Sampling) -> list[Generated]:  # noqa: ARG002 - sources share a signature
