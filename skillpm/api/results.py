@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from skillpm.flows.inspect.relations import Edges, Relations
     from skillpm.flows.pack.pack import Packed
     from skillpm.flows.packs.publish import PublishedPack
+    from skillpm.flows.transfer.reporting import Transferred
     from skillpm.flows.upkeep.cache import CacheInfo, CacheVerified
     from skillpm.flows.upkeep.doctor import DoctorCheck
     from skillpm.flows.upkeep.gc import Collected
@@ -48,6 +49,7 @@ __all__ = [
     "PublishedPack",
     "Relations",
     "RoutedTexts",
+    "Transferred",
     "TunedWeights",
 ]
 
@@ -67,6 +69,7 @@ _MODULES = {
     "inspect.relations": ("Edges", "Relations"),
     "pack.pack": ("Packed",),
     "packs.publish": ("PublishedPack",),
+    "transfer.reporting": ("Transferred",),
     "upkeep.cache": ("CacheInfo", "CacheVerified"),
     "upkeep.doctor": ("DoctorCheck",),
     "upkeep.gc": ("Collected",),

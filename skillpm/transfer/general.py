@@ -61,18 +61,32 @@ QUESTIONS = (
 """Questions that any instruction-tuned model can answer in a sentence."""
 
 PROSE = (
-    "The old harbour lies at the end of the road, behind a row of brick houses. In the morning the "
-    "boats come back with the tide, and people wait on the quay to buy fish.",
-    "A good map leaves things out. It shows the roads that a traveller needs, the rivers that must "
-    "be crossed, and the names of towns, and it says nothing about the colour of the doors.",
-    "When the storm had passed, the children went outside to see what was left of the garden. Two "
-    "branches had fallen on the path, and the bird house stood in a pool of water.",
-    "Bread is made from flour, water, salt and yeast. The dough rests in a warm place until it has "
-    "doubled in size; then it is shaped, rests again, and is baked in a hot oven.",
-    "The committee met on Tuesday to discuss the new library. Most members wanted a larger reading "
-    "room, while the treasurer asked how the city would pay for the heating.",
-    "Light travels from the sun to the earth in about eight minutes. We never see the sun as it is "
-    "now, only as it was when the light left it.",
+    (
+        "The old harbour lies at the end of the road, behind a row of brick houses. In the "
+        "morning the boats come back with the tide, and people wait on the quay to buy fish."
+    ),
+    (
+        "A good map leaves things out. It shows the roads that a traveller needs, the rivers "
+        "that must be crossed, and the names of towns, and it says nothing about the colour of "
+        "the doors."
+    ),
+    (
+        "When the storm had passed, the children went outside to see what was left of the "
+        "garden. Two branches had fallen on the path, and the bird house stood in a pool of "
+        "water."
+    ),
+    (
+        "Bread is made from flour, water, salt and yeast. The dough rests in a warm place until"
+        " it has doubled in size; then it is shaped, rests again, and is baked in a hot oven."
+    ),
+    (
+        "The committee met on Tuesday to discuss the new library. Most members wanted a larger "
+        "reading room, while the treasurer asked how the city would pay for the heating."
+    ),
+    (
+        "Light travels from the sun to the earth in about eight minutes. We never see the sun "
+        "as it is now, only as it was when the light left it."
+    ),
 )
 """Passages of plain prose; their likelihood is the second figure of general ability."""
 

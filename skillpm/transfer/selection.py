@@ -33,10 +33,14 @@ class Judged:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of both trainings, in an order that depends on the inputs alone."""
+    """The rows of both trainings, in an order that depends on the inputs alone.
+
+    `learnt` is the number of SFT rows that are not keep rows.
+    """
 
     sft: tuple[Mapping[str, Any], ...]
     pairs: tuple[Mapping[str, Any], ...]
+    learnt: int
 
 
 def choose_rows(
@@ -61,7 +65,7 @@ def choose_rows(
         if best is None:
             continue
         if _place(prompt.id) < sft_share:
-            learnt.append(_row(prompt.messages, best.text))
+            learnt.append(answer_row(prompt, best.text))
         elif (pair := _pair(own)) is not None:
             chosen, rejected = pair
             pairs.append(
@@ -71,9 +75,19 @@ def choose_rows(
                     "rejected": _answer(rejected.text),
                 }
             )
-    wanted = round(keep_share / (1 - keep_share) * len(learnt)) if keep_share else 0
-    ordered = sorted(kept, key=lambda each: _place(each[0].id))[:wanted]
-    return Rows((*learnt, *(_row(p.messages, text) for p, text in ordered)), tuple(pairs))
+    ordered = sorted(kept, key=lambda each: _place(each[0].id))
+    ordered = ordered[: keep_count(len(learnt), keep_share)]
+    return Rows((*learnt, *(answer_row(*each) for each in ordered)), tuple(pairs), len(learnt))
+
+
+def keep_count(learnt: int, keep_share: float) -> int:
+    """The number of keep rows beside rows that are learnt, so that they are `keep_share` of all."""
+    return round(keep_share / (1 - keep_share) * learnt)
+
+
+def order_of_keep(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """Keep prompts in the order in which they are used."""
+    return sorted(prompts, key=lambda prompt: _place(prompt.id))
 
 
 def to_lines(rows: Sequence[Mapping[str, Any]]) -> bytes:
@@ -102,8 +116,9 @@ def _place(name: str) -> float:
     return int.from_bytes(sha256(name.encode()).digest()[:8], "big") / 2.0**64
 
 
-def _row(messages: Sequence[ChatMessage], text: str) -> Mapping[str, Any]:
-    return {"prompt": _plain(messages), "completion": _answer(text)}
+def answer_row(prompt: Prompt, text: str) -> Mapping[str, Any]:
+    """A row of SFT."""
+    return {"prompt": _plain(prompt.messages), "completion": _answer(text)}
 
 
 def _plain(messages: Sequence[ChatMessage]) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ This is the only module that imports trl. Training continues a killed run exactl
 """
 
 import json
+import math
 import os
 import shutil
 import time
@@ -49,11 +50,19 @@ class Training:
     device: str = "cpu"
     most_steps: int = -1
 
+    def steps(self, rows: int) -> int:
+        """The number of steps of a training on so many rows."""
+        batch = min(self.batch, rows)
+        micro = min(self.micro, batch)
+        per_epoch = math.ceil(math.ceil(rows / micro) / math.ceil(batch / micro))
+        steps = max(1, math.ceil(self.epochs * per_epoch))
+        return steps if self.most_steps < 0 else min(steps, self.most_steps)
+
     def arguments(self, folder: Path, rows: int) -> dict[str, Any]:
         """The arguments that the configs of both trainers take."""
         batch = min(self.batch, rows)
         micro = min(self.micro, batch)
-        steps = max(1, round(self.epochs * rows / batch))
+        steps = self.steps(rows)
         return {
             "output_dir": str(folder),
             "num_train_epochs": self.epochs,
@@ -199,7 +208,7 @@ def _trained(
     last = last_complete(folder)
     started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
-    result = {
+    result: dict[str, Any] = {
         "steps": int(trainer.state.global_step),
         "flops": float(trainer.state.total_flos),
         "seconds": time.monotonic() - started,

@@ -23,11 +23,19 @@ FILE = "probes.jsonl"
 
 
 def attach_probes(
-    session: Session, models: ModelPair, /, *, probes: Probes, data: bytes, device: str
+    session: Session,
+    models: ModelPair,
+    /,
+    *,
+    probes: Probes,
+    data: bytes,
+    device: str,
+    steady: frozenset[str] = frozenset(),
 ) -> Attachment:
     """Measure the reference model and the tuned model, and return the layer with the results.
 
-    `data` is the content of the probe file. Costs two passes over the items. If the tuned model is
+    `data` is the content of the probe file. Metrics in `steady` measure what should stay as it is,
+    so that no gain is expected of them. Costs two passes over the items. If the tuned model is
     not better than the reference, a note reports it. Raises `GraftError` if a model cannot be run.
     """
     refuse_faulty_checks(probes, "the probe file")
@@ -48,7 +56,7 @@ def attach_probes(
     after = _values(_tuned(models, host, below, device), probes, advance)
     capabilities = []
     for name, value in after.items():
-        if METRICS[name].gain(value, before[name]) <= 0:
+        if name not in steady and METRICS[name].gain(value, before[name]) <= 0:
             session.say(
                 f"note: the probes measure no gain: {name} is {value:g} for the tuned model and "
                 f"{before[name]:g} for its base"

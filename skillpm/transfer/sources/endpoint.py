@@ -71,7 +71,7 @@ class Endpoint:
     @property
     def host(self) -> str:
         """The host and port, for messages and provenance."""
-        return httpx.URL(self.url).netloc.decode("ascii")
+        return str(httpx.URL(self.url).netloc.decode("ascii"))
 
     def answer(self, messages: list[ChatMessage], sampling: Sampling, seed: int) -> Generated:
         """Ask for one answer. Raises `EndpointError` after `TRIES` tries, or if it is refused."""
