@@ -1,4 +1,4 @@
-"""`transfer`: options as values, the transfer file that they stand for, and the call of the flow."""
+"""`transfer`: options as values, and the transfer file that they stand for."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -155,9 +155,8 @@ def _sources(options: TransferOptions) -> list[dict[str, Any]]:
             hint="give it once for each `--source`, in the same order",
         )
     tables: list[dict[str, Any]] = []
-    for number, (path, name) in enumerate(
-        zip(options.sources, _names(options.sources), strict=True)
-    ):
+    names = _names(options.sources)
+    for number, (path, name) in enumerate(zip(options.sources, names, strict=True)):
         if is_url(str(path)):
             raise UsageError(
                 f"the source `{path}` is a URL; an endpoint also needs the name of its model",

@@ -18,7 +18,7 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # trl reports its use when a train
 
 import torch
 from datasets import Dataset, disable_progress_bars
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from skillpm.errors import GraftError
@@ -80,7 +80,6 @@ class Training:
             "use_cpu": self.device == "cpu",
             "bf16": False,
             "fp16": False,
-            "gradient_checkpointing": False,
             "seed": self.seed,
             "data_seed": self.seed,
             "report_to": "none",
@@ -204,6 +203,7 @@ def _trained(
         model, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
     )
     trainer = make(tokenizer, loaded)
+    trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Progress(advance))
     last = last_complete(folder)
     started = time.monotonic()

@@ -52,7 +52,7 @@ class Endpoint:
     url: str
     served: str
     key: str | None = field(default=None, repr=False)
-    timeout: httpx.Timeout = _TIMEOUT
+    timeout: httpx.Timeout = field(default_factory=lambda: _TIMEOUT)
     pause: Callable[[float], None] = time.sleep
     _client: httpx.Client = field(init=False, repr=False)
 
