@@ -4,12 +4,15 @@ This is the only module that imports trl. Training continues a killed run exactl
 `safe_checkpoints`. Weights are float32 throughout; `rounding` rounds them once at the end.
 """
 
+import io
 import json
 import math
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +83,7 @@ class Training:
             "use_cpu": self.device == "cpu",
             "bf16": False,
             "fp16": False,
+            "gradient_checkpointing": False,
             "seed": self.seed,
             "data_seed": self.seed,
             "report_to": "none",
@@ -115,6 +119,11 @@ class _Supervised(_NoTelemetry, SafeCheckpoints, SFTTrainer):  # type: ignore[mi
 
 class _Preferences(_NoTelemetry, SafeCheckpoints, DPOTrainer):  # type: ignore[misc]
     """DPO with safe checkpoints."""
+
+    def _precompute_ref_logps(self, *arguments: Any, **settings: Any) -> Any:
+        """Compute the reference's log-likelihoods without trl's own progress bar."""
+        with redirect_stderr(io.StringIO()):
+            return super()._precompute_ref_logps(*arguments, **settings)
 
 
 class _Progress(TrainerCallback):  # type: ignore[misc]
@@ -194,6 +203,7 @@ def _trained(
     make: Callable[[Any, Any], Any],
     advance: Advance,
 ) -> Trained:
+    """Train with the trainer that `make` returns, from the last complete checkpoint."""
     done = folder / _DONE
     if done.is_dir():
         return Trained(done, **json.loads((folder / _RESULT).read_text()))
@@ -202,17 +212,10 @@ def _trained(
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         model, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
     )
-    trainer = make(tokenizer, loaded)
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(_Progress(advance))
-    last = last_complete(folder)
-    started = time.monotonic()
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
-    result: dict[str, Any] = {
-        "steps": int(trainer.state.global_step),
-        "flops": float(trainer.state.total_flos),
-        "seconds": time.monotonic() - started,
-    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations of transformers that trl has not followed
+        trainer = make(tokenizer, loaded)
+        result = _run(trainer, folder, advance)
     fresh = folder / f"{_DONE}.part"
     shutil.rmtree(fresh, ignore_errors=True)
     trainer.model.save_pretrained(fresh)
@@ -222,6 +225,20 @@ def _trained(
     for checkpoint in folder.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
     return Trained(done, **result)
+
+
+def _run(trainer: Any, folder: Path, advance: Advance) -> dict[str, Any]:
+    """Run a trainer, and return the steps, the FLOPs and the seconds."""
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(_Progress(advance))
+    last = last_complete(folder)
+    started = time.monotonic()
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    return {
+        "steps": int(trainer.state.global_step),
+        "flops": float(trainer.state.total_flos),
+        "seconds": time.monotonic() - started,
+    }
 
 
 def _as_texts(tokenizer: Any, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
