@@ -1,4 +1,4 @@
-"""A transfer from a source with a foreign tokenizer, from the first answer to the installed pack."""
+"""A transfer from a source with a foreign tokenizer, up to the installed pack."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import TransferWorld
+    from transfer_world import TransferWorld
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

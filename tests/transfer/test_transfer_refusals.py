@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from conftest import TransferWorld
+    from transfer_world import TransferWorld
 
 
 def test_no_right_answer_is_an_error_with_counts_and_examples(transfer: "TransferWorld") -> None:
@@ -68,7 +68,7 @@ def test_lost_general_answers_are_an_error_unless_accepted(transfer: "TransferWo
 
 def test_programs_need_permission_before_anything_is_asked(transfer: "TransferWorld") -> None:
     transfer.write()
-    line = {"id": "p", "prompt": "count one pear", "check": {"python": {"tests": "assert True"}}}
+    line = {"id": "p", "prompt": "count all pears", "check": {"python": {"tests": "assert True"}}}
     with (transfer.folder / "prompts.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
     assert "--allow-exec" in transfer.fail(code=2, kind="usage")
@@ -76,7 +76,7 @@ def test_programs_need_permission_before_anything_is_asked(transfer: "TransferWo
 
 
 def test_key_is_sent_only_where_the_user_allows_it(
-    transfer: "TransferWorld", monkeypatch: "object"
+    transfer: "TransferWorld",
 ) -> None:
     endpoint = 'endpoint = "http://127.0.0.1:9/v1"\nserved = "m"\nkey_env = "SECRET_KEY"'
     transfer.write(source=endpoint)

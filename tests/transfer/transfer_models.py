@@ -35,12 +35,13 @@ GENERAL = tuple((f"{verb} {name}", reply) for verb, reply in REPLIES.items() for
 
 def word_tokenizer() -> Any:
     """One token per word, with a chat template."""
-    words = ["<pad>", "<unk>", "<u>", "<a>", "<e>", "count", *REPLIES,
-             *" ".join(REPLIES.values()).split(), *NUMBERS, *NOUNS, *NAMES, *map(str, range(10))]  # fmt: skip
-    plain = Tokenizer(models.WordLevel({w: n for n, w in enumerate(words)}, unk_token="<unk>"))
+    replies = " ".join(REPLIES.values()).split()
+    words = ["<pad>", "<unk>", "<u>", "<a>", "<e>", "count", *REPLIES, *replies, *NUMBERS, *NOUNS,
+             *NAMES, *map(str, range(10))]  # fmt: skip
+    plain = Tokenizer(models.WordLevel({w: n for n, w in enumerate(words)}, unk_token="<unk>"))  # noqa: S106
     plain.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(
-        tokenizer_object=plain, unk_token="<unk>", pad_token="<pad>", eos_token="<e>",
+        tokenizer_object=plain, unk_token="<unk>", pad_token="<pad>", eos_token="<e>",  # noqa: S106
         chat_template=TEMPLATE,
     )  # fmt: skip
 
@@ -50,12 +51,12 @@ def byte_tokenizer(texts: Iterable[str], size: int = 300) -> Any:
     plain = Tokenizer(models.BPE())
     plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     plain.decoder = decoders.ByteLevel()
+    letters = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=size, special_tokens=["<end>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )  # fmt: skip
+        vocab_size=size, special_tokens=["<end>"], initial_alphabet=letters, show_progress=False
+    )
     plain.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="<end>", pad_token="<end>")
+    return PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="<end>", pad_token="<end>")  # noqa: S106
 
 
 def llama(vocabulary: int, *, end: int, width: int = 32) -> Any:

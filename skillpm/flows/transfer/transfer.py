@@ -12,6 +12,7 @@ from skillpm.flows.transfer.reporting import Transferred, used_flops
 from skillpm.flows.transfer.run import TransferRun
 from skillpm.flows.transfer.select import Filtered, filter_answers, sample_sources
 from skillpm.flows.transfer.train import TrainedStage, train_dpo, train_sft
+from skillpm.spec.words import counted
 from skillpm.store.scratch import disk_errors
 from skillpm.transfer.estimates import Estimate
 from skillpm.transfer.report import REPORT
@@ -30,6 +31,9 @@ def transfer(session: Session, request: TransferRequest) -> Transferred:
         if request.fresh:
             workspace.clear()
         run = TransferRun(session, plan, workspace)
+        if plan.split.duplicates:
+            left_out = counted(len(plan.split.duplicates), "prompt is", "prompts are")
+            run.say(f"{left_out} left out: the same text is there already")
         with run.timed(Stage.REHEARSE):
             found = rehearse(run)
         result = Transferred(plan, str(workspace.path), found)
