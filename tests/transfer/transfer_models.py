@@ -47,7 +47,7 @@ def word_tokenizer() -> Any:
 
 
 def byte_tokenizer(texts: Iterable[str], size: int = 300) -> Any:
-    """A byte-level BPE of its own, without a chat template."""
+    """A byte-level BPE of its own, and a chat template that adds nothing."""
     plain = Tokenizer(models.BPE())
     plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     plain.decoder = decoders.ByteLevel()
@@ -56,7 +56,10 @@ def byte_tokenizer(texts: Iterable[str], size: int = 300) -> Any:
         vocab_size=size, special_tokens=["<end>"], initial_alphabet=letters, show_progress=False
     )
     plain.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="<end>", pad_token="<end>")  # noqa: S106
+    return PreTrainedTokenizerFast(
+        tokenizer_object=plain, eos_token="<end>", pad_token="<end>",  # noqa: S106
+        chat_template="{% for m in messages %}{{ m.content }}{% endfor %}",
+    )  # fmt: skip
 
 
 def llama(vocabulary: int, *, end: int, width: int = 32) -> Any:
