@@ -30,8 +30,8 @@ def served(model: Path, port: int = 0) -> Iterator[tuple[int, "subprocess.Popen[
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
     command = [
-        sys.executable, "-c", SERVE, "serve", str(model), "--host", "127.0.0.1", "--port", str(port),
-        "--device", "cpu",
+        sys.executable, "-c", SERVE, "serve", str(model), "--host", "127.0.0.1",
+        "--port", str(port), "--device", "cpu",
     ]  # fmt: skip
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     log = subprocess.DEVNULL
