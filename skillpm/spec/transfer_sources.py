@@ -10,8 +10,9 @@ _TERMS = "; terms: "
 
 
 def describe_source(identity: str, terms: str | None) -> str:
-    """A source with its terms, if they are known."""
-    return f"{identity}{_TERMS}{terms}" if terms else identity
+    """A source with its terms, if they are known. A `;` of the identity becomes a comma."""
+    plain = identity.replace(";", ",")
+    return f"{plain}{_TERMS}{terms}" if terms else plain
 
 
 def has_terms(source: str) -> bool:

@@ -14,6 +14,12 @@ PACK_BYTES_PER_SECOND = 30e6
 """Of the base: hashing, encoding and checking, measured on one core."""
 
 
+PROBE_ITEMS = 32
+"""The most held-out items that travel in the pack."""
+GENERAL_PROBES = 16
+"""General questions of the probes. They are skillpm's own, so that no keep prompt travels."""
+
+
 @dataclass(frozen=True)
 class SourceRate:
     """What asking a model costs: seconds to load it, seconds for one request, and requests."""
@@ -96,7 +102,9 @@ def estimate(document: TransferFile, found: Rehearsal) -> Estimate:
         Stage.SFT: found.load_seconds + sft,
         Stage.DPO: found.load_seconds + dpo if has_dpo else 0.0,
         Stage.EVALUATE: models * (load + asked * answer),
-        Stage.PACK: found.base_bytes / PACK_BYTES_PER_SECOND + 2 * load,
+        Stage.PACK: found.base_bytes / PACK_BYTES_PER_SECOND
+        + 3 * load
+        + (2 * min(found.items, PROBE_ITEMS) + GENERAL_PROBES) * answer,
     }
     lines = (
         *(

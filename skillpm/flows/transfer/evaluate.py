@@ -62,11 +62,12 @@ class _Answered:
     def of(cls, run: TransferRun, name: str, model: TrainedStage | None) -> "_Answered":
         plan, loaded = run.plan, _Loaded(run, model)
         prefix = name.removeprefix("_")
-        items = run.model_task(name, ITEMS, plan.split.held_out, plan.of_items)
-        general = run.model_task(name, GENERAL, plan.split.general, plan.of_general)
+        learnt = model.digest if model else ""
+        items = run.model_task(name, ITEMS, plan.split.held_out, plan.of_items, learnt)
+        general = run.model_task(name, GENERAL, plan.split.general, plan.of_general, learnt)
         found = run.ask(loaded.source, items, f"answers of {prefix}")
         more = run.ask(loaded.source, general, f"answers of {prefix}")
-        return cls(found, more, loaded.prose(name))
+        return cls(found, more, loaded.prose(f"prose-{prefix}.json", learnt))
 
 
 class _Loaded:
@@ -88,12 +89,11 @@ class _Loaded:
         """The running model."""
         return self.source().runner
 
-    def prose(self, name: str) -> float | None:
+    def prose(self, file: str, learnt: str) -> float | None:
         """The loss of prose; measured once."""
-        file = f"prose{name}.json" if name.startswith("_") else f"prose_{name}.json"
         recorded = self._run.workspace.read_object(file)
-        if not recorded:
-            recorded = {"nats_per_token": prose_loss(self.runner)}
+        if recorded.get("learnt") != learnt:
+            recorded = {"learnt": learnt, "nats_per_token": prose_loss(self.runner)}
             self._run.workspace.write_object(file, recorded)
         value = recorded["nats_per_token"]
         return None if value is None else float(value)

@@ -30,16 +30,13 @@ from skillpm.spec.check_kinds import TRAVELLING
 from skillpm.spec.probe_items import ANSWER_TOKENS, TEXT_LIMIT
 from skillpm.spec.probes import parse_probes
 from skillpm.spec.transfer_sources import METHOD
+from skillpm.transfer.estimates import GENERAL_PROBES, PROBE_ITEMS
 from skillpm.transfer.evaluation import chat_text
 from skillpm.transfer.general import general_questions
 from skillpm.transfer.prompts import Prompt
 from skillpm.transfer.selection import Rows
 from skillpm.transfer.stages import Stage
 
-PROBE_ITEMS = 32
-"""The most held-out items that travel in the pack."""
-GENERAL_ITEMS = 16
-"""The general questions of the probes. They are skillpm's own, so no keep prompt travels."""
 STEADY = frozenset({"token_loss"})
 _ROUTER, _BACKGROUND, _CALIBRATION = "router.jsonl", "background.jsonl", "calibration.jsonl"
 
@@ -62,7 +59,7 @@ def package(run: TransferRun, learnt: Learnt) -> Packed:
         tuned=learnt.best.tuned,
         skill=target.skill,
         version=target.version,
-        output=plan.request.output,
+        output=plan.request.path,
         method=f"{METHOD}sft+dpo" if is_dpo else f"{METHOD}sft",
         sources=tuple(source.provenance for source in plan.sources),
         data=_data(run),
@@ -149,7 +146,7 @@ def _probes(run: TransferRun, best: TrainedStage) -> Iterator[Attach]:
 def _judged_lines(run: TransferRun, best: TrainedStage) -> Iterator[bytes]:
     """Held-out items with checks that may travel. An answer may be twice as long as it was."""
     plan = run.plan
-    task = run.model_task(best.stage, ITEMS, plan.split.held_out, plan.of_items)
+    task = run.model_task(best.stage, ITEMS, plan.split.held_out, plan.of_items, best.digest)
     recorded = run.ask(run.opener(best.tuned), task, f"answers of {best.stage}")
     most = max((answer.tokens for answer in recorded), default=1)
     tokens = min(ANSWER_TOKENS, max(16, 2 * most))
@@ -172,7 +169,7 @@ def _judged_lines(run: TransferRun, best: TrainedStage) -> Iterator[bytes]:
 
 def _general_lines(run: TransferRun) -> Iterator[bytes]:
     """The base's answers to general questions, whose likelihood should stay as it is."""
-    prompts = general_questions(GENERAL_ITEMS)
+    prompts = general_questions(GENERAL_PROBES)
     task = run.model_task(BASE, "probes", prompts, run.plan.of_general)
     opened = run.opener(run.plan.base_folder)
     answers = {each.id: each.text for each in run.ask(opened, task, "answers of the base")}

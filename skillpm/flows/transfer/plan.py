@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
+from importlib.metadata import version as version_of
 from pathlib import Path
 
 from skillpm.checkpoint.model import VerifiedCheckpoint
 from skillpm.checks.judge import Judge
 from skillpm.errors import GraftError, UsageError
+from skillpm.files.output import check_output
 from skillpm.flows.session.session import Session, open_model
 from skillpm.flows.transfer.sources import SourceFacts, open_sources
 from skillpm.spec.digests import Digest
@@ -45,6 +46,12 @@ class TransferRequest:
     accept_loss: bool = False
     allow_exec: bool = False
     allowed_keys: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def path(self) -> Path:
+        """The pack to write."""
+        skill, version = self.document.target.skill, self.document.target.version
+        return self.output or Path(f"{skill.namespace}-{skill.name}-{version}.skillpack")
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,7 @@ def plan_transfer(session: Session, request: TransferRequest) -> TransferPlan:
     """
     document = request.document
     _check_method(document)
+    check_output(request.path)
     inputs = read_inputs(document, request.folder)
     table = document.evaluate
     split = split_prompts(inputs, skill=table.skill, general=table.general)
@@ -150,7 +158,7 @@ def _key(
                 for path in (files.file, files.keep, files.probes)
             ],
             "exec": request.allow_exec,
-            "tools": {"skillpm": __version__, **{name: version(name) for name in _TOOLS}},
+            "tools": {"skillpm": __version__, **{name: version_of(name) for name in _TOOLS}},
             "format": 1,
         }
     )

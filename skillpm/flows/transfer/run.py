@@ -91,11 +91,20 @@ class TransferRun:
         return self._task(source.name, file, plan.split.held_out, plan.of_items, batch=source.batch)
 
     def model_task(
-        self, name: str, folder: str, prompts: Sequence[Prompt], sampling: Sampling
+        self,
+        name: str,
+        folder: str,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        digest: str = "",
     ) -> SamplingTask:
-        """The requests to the base, or to a model that was trained from it."""
+        """The requests to the base, or to a model that was trained from it.
+
+        `digest` is that of what the model learnt. Answers of a model that learnt something else are
+        not used.
+        """
         file, batch = self.workspace.answers(name, folder), self.plan.document.sample.batch
-        return self._task(name, file, prompts, sampling, batch=batch)
+        return self._task(f"{name} {digest}", file, prompts, sampling, batch=batch)
 
     def _task(
         self,

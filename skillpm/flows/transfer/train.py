@@ -20,18 +20,24 @@ Train = Callable[[Path, Sequence[Mapping[str, Any]], Training, Path, Advance], T
 
 @dataclass(frozen=True)
 class TrainedStage:
-    """A trained model: in float32, and in `tuned` rounded to the base's dtypes."""
+    """A trained model: in float32, and in `tuned` rounded to the base's dtypes.
+
+    `digest` is that of everything that it learnt.
+    """
 
     stage: Stage
     trained: Trained
     tuned: Path
+    digest: str
 
 
 def train_sft(run: TransferRun, rows: Rows) -> TrainedStage:
     """Fine-tune the base on the SFT rows. Raises the errors of `train_on_answers`."""
     table = run.plan.document.train.sft
     training = _training(run, table.epochs, table.lr)
-    return _train(run, Stage.SFT, (train_on_answers, run.plan.base_folder, rows.sft), training)
+    digest = str(Digest.of(to_lines(rows.sft)))
+    work = _Work(Stage.SFT, train_on_answers, run.plan.base_folder, rows.sft, digest)
+    return _train(run, work, training)
 
 
 def train_dpo(run: TransferRun, rows: Rows, sft: TrainedStage) -> TrainedStage | None:
@@ -43,7 +49,9 @@ def train_dpo(run: TransferRun, rows: Rows, sft: TrainedStage) -> TrainedStage |
         run.say(f"DPO is skipped: {len(rows.pairs)} pairs, fewer than {LEAST_PAIRS}")
         return None
     training = _training(run, table.epochs, table.lr, table.beta)
-    return _train(run, Stage.DPO, (train_on_pairs, sft.trained.folder, rows.pairs), training)
+    digest = str(Digest.of(sft.digest.encode() + to_lines(rows.pairs)))
+    work = _Work(Stage.DPO, train_on_pairs, sft.trained.folder, rows.pairs, digest)
+    return _train(run, work, training)
 
 
 def _training(run: TransferRun, epochs: float, rate: float, beta: float = 0.0) -> Training:
@@ -60,26 +68,31 @@ def _training(run: TransferRun, epochs: float, rate: float, beta: float = 0.0) -
     )
 
 
-def _train(
-    run: TransferRun,
-    stage: Stage,
-    work: tuple[Train, Path, Sequence[Mapping[str, Any]]],
-    training: Training,
-) -> TrainedStage:
-    train, model, rows = work
-    folder = run.workspace.path / stage
-    _start_anew_for_other_rows(folder, rows)
-    advance = run.session.progress(f"{stage} steps", training.steps(len(rows)))
-    trained = train(model, rows, training, folder, advance)
+@dataclass(frozen=True)
+class _Work:
+    """A training: the function that trains, the model that it starts from, and the rows."""
+
+    stage: Stage
+    train: Train
+    model: Path
+    rows: Sequence[Mapping[str, Any]]
+    digest: str
+
+
+def _train(run: TransferRun, work: _Work, training: Training) -> TrainedStage:
+    folder = run.workspace.path / work.stage
+    _start_anew_for_other_rows(folder, work.digest)
+    advance = run.session.progress(f"{work.stage} steps", training.steps(len(work.rows)))
+    trained = work.train(work.model, work.rows, training, folder, advance)
     tuned = folder / _TUNED
     if not tuned.is_dir():
         round_to_base(run.plan.base, trained.folder, tuned)
-    return TrainedStage(stage, trained, tuned)
+    return TrainedStage(work.stage, trained, tuned, work.digest)
 
 
-def _start_anew_for_other_rows(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def _start_anew_for_other_rows(folder: Path, digest: str) -> None:
     """Remove a training on other rows: its answers were removed or edited."""
-    digest, mark = str(Digest.of(to_lines(rows))), folder / _ROWS
+    mark = folder / _ROWS
     if folder.is_dir() and (not mark.is_file() or mark.read_text() != digest):
         shutil.rmtree(folder)
     folder.mkdir(mode=0o700, exist_ok=True)
