@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from skillpm.api.client import Client
 from skillpm.api.extras import needs_transfer
+from skillpm.api.options import resolve
 from skillpm.errors import UsageError
 from skillpm.files.named import read_named_file
 from skillpm.spec.location import is_url
@@ -29,8 +30,8 @@ class TransferOptions:
     """What to transfer: a transfer file, or the options that stand for one.
 
     `sources` are model folders and files of answers; `terms` are their terms of use, one for each
-    source or none. `allow_keys` are pairs `VARIABLE@ORIGIN` for which a key may be sent. `base`
-    replaces the base of a file.
+    source or none. `allow_keys` are pairs `VARIABLE@ORIGIN` for which a key may be sent, beside those
+    of the user's configuration. `base` replaces the base of a file.
     """
 
     file: Path | None = None
@@ -61,7 +62,8 @@ def transfer(client: Client, options: TransferOptions) -> "Transferred":
     learnt or general ability suffered, `RegistryError` if an endpoint is gone.
     """
     document, folder = _document(client, options)
-    keys = _allowed_keys(options.allow_keys)
+    configured = str(resolve(client.options)["allow-keys"].value or "")
+    keys = _allowed_keys((*options.allow_keys, *configured.split()))
     if client.session.offline and any(_is_remote(each.endpoint) for each in document.source):
         raise UsageError(
             "`--offline` was given, but a source is an endpoint on another machine",
@@ -187,7 +189,7 @@ def _allowed_keys(pairs: Iterable[str]) -> frozenset[tuple[str, str]]:
         parts = urlsplit(origin)
         if not variable or parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(
-                f"`--allow-key` is `{variable}@…`, expected a variable and an origin",
+                f"`{variable}@…` is no permission to send a key; expected a variable and an origin",
                 hint="--allow-key GEMMA_KEY@https://api.example.com",
             )
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname

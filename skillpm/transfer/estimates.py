@@ -66,7 +66,7 @@ class Rehearsal:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class TransferEstimate:
     """Seconds of each stage, requests to endpoints, and how they follow from the rehearsal."""
 
     stages: Mapping[Stage, float]
@@ -84,8 +84,8 @@ class Estimate:
         return "\n".join(f"  {line}" for line in self.lines)
 
 
-def estimate(document: TransferFile, found: Rehearsal) -> Estimate:
-    """Estimate each stage. Prompts are taken to be as the first ones are."""
+def estimate(document: TransferFile, found: Rehearsal) -> TransferEstimate:
+    """TransferEstimate each stage. Prompts are taken to be as the first ones are."""
     train, select = document.train, document.select
     learnt = round(select.sft_share * found.right * found.prompts)
     kept = min(found.keep, keep_count(learnt, train.keep_share))
@@ -120,4 +120,4 @@ def estimate(document: TransferFile, found: Rehearsal) -> Estimate:
         f"evaluation: {models} models × {asked} answers × {answer:.3f} s",
         f"pack: {found.base_bytes / 1e6:.1f} MB at {PACK_BYTES_PER_SECOND / 1e6:.0f} MB/s",
     )
-    return Estimate(stages, found.requests, lines)
+    return TransferEstimate(stages, found.requests, lines)

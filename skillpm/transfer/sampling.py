@@ -32,7 +32,7 @@ class Request:
         return self.prompt.id, self.draw
 
 
-class Source(Protocol):
+class AnswerSource(Protocol):
     """A model that answers batches of requests, `parallel` of them at a time."""
 
     @property
@@ -82,7 +82,7 @@ class SamplingTask:
 
 
 def sample(
-    source: Callable[[], Source], task: SamplingTask, advance: Advance
+    source: Callable[[], AnswerSource], task: SamplingTask, advance: Advance
 ) -> tuple[RecordedAnswer, ...]:
     """Record the answers to all requests. `source` is called if any is missing.
 
@@ -136,7 +136,7 @@ def _complete(
 
 
 def _answered(
-    source: Source, batches: Sequence[Sequence[Request]], sampling: Sampling
+    source: AnswerSource, batches: Sequence[Sequence[Request]], sampling: Sampling
 ) -> Iterator[tuple[Sequence[Request], list[Generated]]]:
     """Answers batch by batch, in the order in which they arrive.
 
@@ -157,7 +157,7 @@ def _answered(
 
 def _in_flight(
     pool: ThreadPoolExecutor,
-    source: Source,
+    source: AnswerSource,
     batches: Sequence[Sequence[Request]],
     sampling: Sampling,
 ) -> Iterator[tuple[Sequence[Request], list[Generated]]]:

@@ -4,6 +4,7 @@ import json
 import shutil
 from typing import TYPE_CHECKING
 
+import pytest
 import torch
 
 if TYPE_CHECKING:
@@ -83,7 +84,21 @@ def test_key_is_sent_only_where_the_user_allows_it(
     message = transfer.fail(code=2, kind="usage")
     assert "--allow-key SECRET_KEY@http://127.0.0.1:9" in message
     message = transfer.fail("--allow-key", "SECRET_KEY@http://127.0.0.1:10", code=2, kind="usage")
-    assert "SECRET_KEY" in message
+    assert "which would be sent to http://127.0.0.1:9" in message
+
+
+def test_key_may_be_allowed_in_the_users_configuration_but_not_in_a_project(
+    transfer: "TransferWorld", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = 'endpoint = "http://127.0.0.1:9/v1"\nserved = "m"\nkey_env = "SECRET_KEY"'
+    transfer.write(source=endpoint)
+    own = transfer.world.folder / "config.toml"
+    own.write_text('allow-keys = "OTHER@https://example.com SECRET_KEY@http://127.0.0.1:9"\n')
+    assert "`SECRET_KEY` of the source `gpt` has no key" in transfer.fail(code=2, kind="usage")
+    own.unlink()
+    config = '[config]\nallow-keys = "SECRET_KEY@http://127.0.0.1:9"\n'
+    (transfer.folder / "skillpm.toml").write_text(config)
+    assert "not allowed here" in transfer.fail(code=1, kind="spec")
 
 
 def test_other_ways_of_fusion_are_refused(transfer: "TransferWorld") -> None:

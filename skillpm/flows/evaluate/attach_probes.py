@@ -54,15 +54,21 @@ def attach_probes(
     advance = session.progress("probe items", 2 * probes.count)
     before = _values(host.show(reference.source, below), probes, advance)
     after = _values(_tuned(models, host, below, device), probes, advance)
-    capabilities = []
-    for name, value in after.items():
-        if name not in steady and METRICS[name].gain(value, before[name]) <= 0:
-            session.say(
-                f"note: the probes measure no gain: {name} is {value:g} for the tuned model and "
-                f"{before[name]:g} for its base"
-            )
-        capabilities.append(_capability(name, value, before[name], len(probes.items[name]), data))
+    for name in sorted(after.keys() - steady):
+        _note_no_gain(session, name, after[name], before[name])
+    capabilities = (
+        _capability(name, value, before[name], len(probes.items[name]), data)
+        for name, value in after.items()
+    )
     return Attachment(((PROBES_TYPE, data, FILE),), tuple(capabilities))
+
+
+def _note_no_gain(session: Session, metric: str, value: float, base: float) -> None:
+    if METRICS[metric].gain(value, base) <= 0:
+        session.say(
+            f"note: the probes measure no gain: {metric} is {value:g} for the tuned model and "
+            f"{base:g} for its base"
+        )
 
 
 def _capability(metric: str, value: float, base: float, samples: int, data: bytes) -> Capability:

@@ -10,10 +10,10 @@ from skillpm.errors import StateError, UsageError
 from skillpm.flows.transfer.run import BASE, ITEMS, TransferRun
 from skillpm.parallel import no_advance
 from skillpm.running.folder import memory
-from skillpm.transfer.estimates import Estimate, Rehearsal, SourceRate, estimate
+from skillpm.transfer.estimates import Rehearsal, SourceRate, TransferEstimate, estimate
 from skillpm.transfer.filtering import judge_answers, share_right
 from skillpm.transfer.prompts import Prompt
-from skillpm.transfer.sampling import SamplingTask, Source
+from skillpm.transfer.sampling import AnswerSource, SamplingTask
 from skillpm.transfer.selection import answer_row
 from skillpm.transfer.training import Training, train_on_answers
 
@@ -26,7 +26,7 @@ BYTES_PER_PARAMETER = 16
 """Of training in float32: weights, gradients, and two moments of Adam."""
 
 
-def rehearse(run: TransferRun) -> Estimate:
+def rehearse(run: TransferRun) -> TransferEstimate:
     """Measure what each part costs, and refuse what exceeds memory or `[budget]`.
 
     The answers are recorded, so that none is asked for again. Raises `StateError` if the base
@@ -86,12 +86,12 @@ def _measure(run: TransferRun) -> Rehearsal:
 
 
 def _rate(
-    run: TransferRun, name: str, make: Callable[[], Source], task: SamplingTask
+    run: TransferRun, name: str, make: Callable[[], AnswerSource], task: SamplingTask
 ) -> tuple[SourceRate, Sequence[Any]]:
     """Ask for the first answers, and measure loading and answering apart."""
     loading = 0.0
 
-    def load() -> Source:
+    def load() -> AnswerSource:
         nonlocal loading
         started = time.monotonic()
         source = make()
@@ -165,7 +165,7 @@ def _check_memory(run: TransferRun) -> None:
         )
 
 
-def _check_hours(run: TransferRun, found: Estimate) -> None:
+def _check_hours(run: TransferRun, found: TransferEstimate) -> None:
     hours = run.plan.document.budget.hours
     if hours is not None and found.seconds > 3600 * hours:
         raise UsageError(

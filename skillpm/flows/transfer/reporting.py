@@ -8,7 +8,7 @@ from skillpm.flows.transfer.evaluate import Evaluated
 from skillpm.flows.transfer.plan import TransferPlan
 from skillpm.flows.transfer.select import Filtered
 from skillpm.flows.transfer.train import TrainedStage
-from skillpm.transfer.estimates import Estimate
+from skillpm.transfer.estimates import TransferEstimate
 from skillpm.transfer.evaluation import Ability
 from skillpm.transfer.report import (
     AbilityDocument,
@@ -26,7 +26,7 @@ class Transferred:
 
     plan: TransferPlan
     workspace: str
-    estimate: Estimate
+    estimate: TransferEstimate
     stages: tuple[StageTime, ...] = ()
     filtered: Filtered | None = None
     trained: tuple[TrainedStage, ...] = ()

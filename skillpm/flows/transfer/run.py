@@ -13,7 +13,7 @@ from skillpm.flows.transfer.sources import SourceFacts
 from skillpm.transfer.answers import RecordedAnswer
 from skillpm.transfer.generated import Sampling
 from skillpm.transfer.prompts import Prompt
-from skillpm.transfer.sampling import SamplingTask, Source, requests_of, sample
+from skillpm.transfer.sampling import AnswerSource, SamplingTask, requests_of, sample
 from skillpm.transfer.sources.folder import FolderSource
 from skillpm.transfer.stages import Stage, StageTime
 from skillpm.transfer.workspace import AnswerFile, Workspace
@@ -56,7 +56,7 @@ class TransferRun:
         times = self.workspace.read_object(_TIMES)
         return tuple(StageTime(stage, times[stage]) for stage in Stage if stage in times)
 
-    def ask(self, source: Callable[[], Source], task: SamplingTask, label: str) -> "Answers":
+    def ask(self, source: Callable[[], AnswerSource], task: SamplingTask, label: str) -> "Answers":
         """The answers to all requests; only missing ones are asked for."""
         return sample(source, task, self.session.progress(label, len(task.requests)))
 
@@ -119,7 +119,7 @@ class TransferRun:
         key = answer_key(self.plan, name, sampling)
         return SamplingTask(requests_of(prompts, sampling, draws, key), sampling, file, key, batch)
 
-    def opener(self, folder: Path) -> Callable[[], Source]:
+    def opener(self, folder: Path) -> Callable[[], AnswerSource]:
         """Loads a model folder, once however often it is called."""
         return once(partial(FolderSource.load, folder, self.plan.request.device))
 
@@ -127,11 +127,11 @@ class TransferRun:
 Answers = tuple[RecordedAnswer, ...]
 
 
-def once(make: Callable[[], Source]) -> Callable[[], Source]:
+def once(make: Callable[[], AnswerSource]) -> Callable[[], AnswerSource]:
     """A function that calls `make` when it is first called."""
-    made: list[Source] = []
+    made: list[AnswerSource] = []
 
-    def get() -> Source:
+    def get() -> AnswerSource:
         if not made:
             made.append(make())
         return made[0]

@@ -14,7 +14,7 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.transfer_sources import describe_source
 from skillpm.transfer.config import SourceTable, resolved
 from skillpm.transfer.inputs import TransferInputs
-from skillpm.transfer.sampling import Source
+from skillpm.transfer.sampling import AnswerSource
 from skillpm.transfer.sources.endpoint import Endpoint
 from skillpm.transfer.sources.folder import FolderSource
 from skillpm.transfer.sources.recorded import RecordedSource
@@ -37,7 +37,7 @@ class SourceFacts:
     table: SourceTable
     identity: str
     root: Digest | None
-    open: Callable[[], Source]
+    open: Callable[[], AnswerSource]
     batch: int = 1
 
     @property

@@ -36,7 +36,7 @@ def train_sft(run: TransferRun, rows: Rows) -> TrainedStage:
     table = run.plan.document.train.sft
     training = _training(run, table.epochs, table.lr)
     digest = str(Digest.of(to_lines(rows.sft)))
-    work = _Work(Stage.SFT, train_on_answers, run.plan.base_folder, rows.sft, digest)
+    work = _TrainingWork(Stage.SFT, train_on_answers, run.plan.base_folder, rows.sft, digest)
     return _train(run, work, training)
 
 
@@ -50,7 +50,7 @@ def train_dpo(run: TransferRun, rows: Rows, sft: TrainedStage) -> TrainedStage |
         return None
     training = _training(run, table.epochs, table.lr, table.beta)
     digest = str(Digest.of(sft.digest.encode() + to_lines(rows.pairs)))
-    work = _Work(Stage.DPO, train_on_pairs, sft.trained.folder, rows.pairs, digest)
+    work = _TrainingWork(Stage.DPO, train_on_pairs, sft.trained.folder, rows.pairs, digest)
     return _train(run, work, training)
 
 
@@ -69,7 +69,7 @@ def _training(run: TransferRun, epochs: float, rate: float, beta: float = 0.0) -
 
 
 @dataclass(frozen=True)
-class _Work:
+class _TrainingWork:
     """A training: the function that trains, the model that it starts from, and the rows."""
 
     stage: Stage
@@ -79,7 +79,7 @@ class _Work:
     digest: str
 
 
-def _train(run: TransferRun, work: _Work, training: Training) -> TrainedStage:
+def _train(run: TransferRun, work: _TrainingWork, training: Training) -> TrainedStage:
     folder = run.workspace.path / work.stage
     _start_anew_for_other_rows(folder, work.digest)
     advance = run.session.progress(f"{work.stage} steps", training.steps(len(work.rows)))

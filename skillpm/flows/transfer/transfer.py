@@ -14,7 +14,7 @@ from skillpm.flows.transfer.select import Filtered, filter_answers, sample_sourc
 from skillpm.flows.transfer.train import TrainedStage, train_dpo, train_sft
 from skillpm.spec.words import counted
 from skillpm.store.scratch import disk_errors
-from skillpm.transfer.estimates import Estimate
+from skillpm.transfer.estimates import TransferEstimate
 from skillpm.transfer.report import REPORT
 from skillpm.transfer.stages import Stage
 from skillpm.transfer.workspace import Workspace
@@ -45,7 +45,7 @@ class _Stages:
     """The stages after the rehearsal. Each attribute is the result of one."""
 
     run: TransferRun
-    estimate: Estimate
+    estimate: TransferEstimate
     filtered: Filtered | None = None
     trained: tuple[TrainedStage, ...] = ()
     evaluated: Evaluated | None = None
