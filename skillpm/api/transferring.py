@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from skillpm.api.client import Client
-from skillpm.api.extras import needs_transfer
+from skillpm.api.extras import needs_matplotlib, needs_transfer
 from skillpm.api.options import resolve
 from skillpm.errors import UsageError
 from skillpm.files.named import read_named_file
@@ -30,8 +30,8 @@ class TransferOptions:
     """What to transfer: a transfer file, or the options that stand for one.
 
     `sources` are model folders and files of answers; `terms` are their terms of use, one for each
-    source or none. `allow_keys` are pairs `VARIABLE@ORIGIN` for which a key may be sent, beside those
-    of the user's configuration. `base` replaces the base of a file.
+    source or none. `allow_keys` are pairs `VARIABLE@ORIGIN` for which a key may be sent, as are
+    those of the user's configuration. `base` replaces the base of a file.
     """
 
     file: Path | None = None
@@ -90,6 +90,32 @@ def transfer(client: Client, options: TransferOptions) -> "Transferred":
         allowed_keys=keys,
     )
     return flow(client.session, request)
+
+
+def plot_transfer(result: "Transferred", target: Path) -> None:
+    """Write a plot of what base, sources and trained models can do, as a PNG file.
+
+    Needs the extra `plot`. Raises `UsageError` if nothing was evaluated.
+    """
+    evaluated = result.evaluated
+    if evaluated is None:
+        raise UsageError(
+            "`--plot` shows what the models can do, but the transfer ends before that",
+            hint="leave out `--plot`, or `--until`",
+        )
+    with needs_matplotlib("`--plot` draws"):
+        from skillpm.pictures.abilities import AbilityBar, abilities_png
+    from skillpm.journal.atomic import write_atomic
+    from skillpm.transfer.evaluation import TOLERATED
+
+    report = result.report()
+    bars = [
+        AbilityBar("base", evaluated.base.skill, evaluated.base.general),
+        *(AbilityBar(each["name"], each["skill"]) for each in report["sources"]),
+        *(AbilityBar(str(name), m.skill, m.general) for name, m in evaluated.trained.items()),
+    ]
+    title = f"transfer of {result.plan.document.target.skill}"
+    write_atomic(target, abilities_png(title, bars, 1 - TOLERATED))
 
 
 def _document(client: Client, options: TransferOptions) -> tuple[TransferFile, Path]:

@@ -10,6 +10,8 @@ from skillpm.cli.packed import show_packed
 from skillpm.cli.params import SKILL, VERSION
 from skillpm.cli.state import Command, State, command_client
 from skillpm.cli.types import LocalPath
+from skillpm.errors import UsageError
+from skillpm.files.output import check_output
 
 if TYPE_CHECKING:
     from skillpm.api.results import Transferred
@@ -90,6 +92,7 @@ class TransferFlags(TypedDict):
     show_default=True,
     help="Device for models: `cpu`, `cuda` or `cuda:N`.",
 )
+@click.option("--plot", type=LocalPath(), metavar="FILE.png", help="Write a plot of the models.")
 @click.option("--dry-run", is_flag=True, help="Estimate time, memory and requests, then stop.")
 @click.option("--until", type=click.Choice(_UNTIL), help="Stop after this stage.")
 @click.option("--fresh", is_flag=True, help="Discard recorded answers and trained weights.")
@@ -103,7 +106,9 @@ class TransferFlags(TypedDict):
     help="Send the key in variable VAR to this origin; repeatable.",
 )
 @click.pass_obj
-def transfer(state: State, /, *, until: str | None, **options: Unpack[TransferFlags]) -> None:
+def transfer(
+    state: State, /, *, until: str | None, plot: Path | None, **options: Unpack[TransferFlags]
+) -> None:
     r"""Teach the base a skill of other models, and pack it.
 
     Source models of any architecture and tokenizer answer the prompts. Answers that pass their
@@ -116,18 +121,33 @@ def transfer(state: State, /, *, until: str | None, **options: Unpack[TransferFl
           --keep general.jsonl --name acme/math --version 1.0.0
       skillpm transfer transfer.toml --dry-run
     """
-    from skillpm.api.transferring import TransferOptions
+    from skillpm.api.transferring import TransferOptions, plot_transfer
     from skillpm.api.transferring import transfer as run
     from skillpm.transfer.stages import Stage
 
+    if plot is not None:
+        _check_plot(plot)
     stage = Stage(until) if until else None
     chosen = TransferOptions(base=state.base, until=stage, **options)
     result = run(command_client(state), chosen)
     document = result.report()
+    if plot is not None:
+        plot_transfer(result, plot)
+        state.say(f"wrote {clean(plot)}")
     if state.json:
         emit_json(document)
         return
     _show(result, document)
+
+
+def _check_plot(plot: Path) -> None:
+    """Raise `UsageError` or `StateError` for a plot that cannot be written, before work starts."""
+    if plot.suffix.lower() != ".png":
+        raise UsageError(
+            f"`--plot` expects a file name that ends in `.png`, found `{plot}`",
+            hint=f"--plot {plot.with_suffix('.png') if plot.name else 'transfer.png'}",
+        )
+    check_output(plot)
 
 
 def _show(result: "Transferred", document: "TransferDocument") -> None:
