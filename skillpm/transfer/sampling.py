@@ -12,7 +12,7 @@ from typing import Protocol
 
 from skillpm.parallel import Advance
 from skillpm.spec.chat import ChatMessage
-from skillpm.transfer.answers import RecordedAnswer
+from skillpm.transfer.answers import RECORDED_LIMIT, RecordedAnswer
 from skillpm.transfer.generated import Generated, Sampling
 from skillpm.transfer.prompts import Prompt
 from skillpm.transfer.workspace import AnswerFile
@@ -95,21 +95,26 @@ def sample(
     advance(len(recorded))
     if waiting:
         for part, answers in _answered(source(), waiting, task.sampling):
-            lines = [
-                RecordedAnswer(
-                    key=task.key,
-                    id=request.prompt.id,
-                    draw=request.draw,
-                    text=answer.text,
-                    finish=answer.finish,
-                    tokens=answer.tokens or 0,
-                )
-                for request, answer in zip(part, answers, strict=True)
-            ]
+            pairs = zip(part, answers, strict=True)
+            lines = [_recorded(task.key, request, answer) for request, answer in pairs]
             task.file.append(lines)
             recorded |= {(line.id, line.draw): line for line in lines}
             advance(len(lines))
     return tuple(recorded[request.place] for request in task.requests)
+
+
+def _recorded(key: str, request: Request, answer: Generated) -> RecordedAnswer:
+    """The answer as it is recorded: valid Unicode, and cut off at `RECORDED_LIMIT` characters."""
+    text = answer.text.encode(errors="replace").decode()
+    too_long = len(text) > RECORDED_LIMIT
+    return RecordedAnswer(
+        key=key,
+        id=request.prompt.id,
+        draw=request.draw,
+        text=text[:RECORDED_LIMIT],
+        finish="length" if too_long else answer.finish,
+        tokens=max(0, answer.tokens or 0),
+    )
 
 
 def _complete(

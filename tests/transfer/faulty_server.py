@@ -78,7 +78,10 @@ def serving(*replies: Reply) -> Iterator[FaultyServer]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server.port = listener.getsockname()[1]
         threading.Thread(target=_serve, args=(listener, server), daemon=True).start()
-        yield server
+        try:
+            yield server
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for a connection
 
 
 def _serve(listener: socket.socket, server: FaultyServer) -> None:

@@ -161,7 +161,7 @@ def _read(events: Iterator[dict[str, Any]]) -> Generated:
     pieces: list[str] = []
     finish, tokens = None, None
     for event in events:
-        with contextlib.suppress(KeyError, IndexError, TypeError):
+        with contextlib.suppress(KeyError, IndexError, TypeError, AttributeError):
             choice = event["choices"][0]
             pieces.append(str(choice.get("delta", {}).get("content") or ""))
             finish = choice.get("finish_reason") or finish
