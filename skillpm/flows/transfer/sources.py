@@ -31,7 +31,7 @@ class SourceFacts:
     """A source: its table, and its identity as provenance records it.
 
     `root` is the root of a model folder. `open` loads the source, which answers `batch` requests
-    at once.
+    at once, and `close` its connections.
     """
 
     table: SourceTable
@@ -39,6 +39,7 @@ class SourceFacts:
     root: Digest | None
     open: Callable[[], AnswerSource]
     batch: int = 1
+    close: Callable[[], None] = lambda: None
 
     @property
     def name(self) -> str:
@@ -77,7 +78,8 @@ def _facts(
         endpoint = Endpoint(table.endpoint, table.served or "", key)
         host = urlsplit(table.endpoint).netloc
         identity = f"endpoint {host}/{table.served}"
-        return SourceFacts(table, identity, None, lambda: ServedSource(endpoint))
+        source = ServedSource(endpoint)
+        return SourceFacts(table, identity, None, lambda: source, close=endpoint.close)
     path = table.answers or ""
     texts = inputs.answers[table.name]
     return SourceFacts(

@@ -1,5 +1,6 @@
 """`transfer`: the stages in order, each resumable, and the report."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from skillpm.flows.pack.pack import Packed
@@ -26,18 +27,29 @@ def transfer(session: Session, request: TransferRequest) -> Transferred:
     Raises the errors of the stages. What was answered and trained before is kept.
     """
     plan = plan_transfer(session, request)
-    opened = Workspace.open(session.home, plan.key, timeout=session.lock_timeout, say=session.say)
-    with opened as workspace, disk_errors(workspace.path):
-        if request.fresh:
-            workspace.clear()
-        run = TransferRun(session, plan, workspace)
-        if plan.split.duplicates:
-            left_out = counted(len(plan.split.duplicates), "prompt is", "prompts are")
-            run.say(f"{left_out} left out: the same text is there already")
-        with run.timed(Stage.REHEARSE):
-            found = rehearse(run)
-        result = Transferred(plan, str(workspace.path), found)
-        return result if request.dry_run else _Stages(run, found).up_to(request.until)
+    with ExitStack() as closing:
+        for source in plan.sources:
+            closing.callback(source.close)
+        opened = Workspace.open(
+            session.home, plan.key, timeout=session.lock_timeout, say=session.say
+        )
+        workspace = closing.enter_context(opened)
+        closing.enter_context(disk_errors(workspace.path))
+        return _run(TransferRun(session, plan, workspace))
+
+
+def _run(run: TransferRun) -> Transferred:
+    request, split = run.plan.request, run.plan.split
+    if request.fresh:
+        run.workspace.clear()
+    if split.duplicates:
+        left_out = counted(len(split.duplicates), "prompt is", "prompts are")
+        run.say(f"{left_out} left out: the same text is there already")
+    with run.timed(Stage.REHEARSE):
+        found = rehearse(run)
+    if request.dry_run:
+        return Transferred(run.plan, str(run.workspace.path), found, notes=tuple(run.notes))
+    return _Stages(run, found).up_to(request.until)
 
 
 @dataclass
