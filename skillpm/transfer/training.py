@@ -54,7 +54,7 @@ class Training:
     most_steps: int = -1
 
     def steps(self, rows: int) -> int:
-        """The number of steps of a training on so many rows."""
+        """The number of steps of a training on this number of rows."""
         batch = min(self.batch, rows)
         micro = min(self.micro, batch)
         per_epoch = math.ceil(math.ceil(rows / micro) / math.ceil(batch / micro))

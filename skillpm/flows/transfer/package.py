@@ -88,7 +88,7 @@ def _data(run: TransferRun) -> tuple[str, ...]:
 
 
 def _scheme(run: TransferRun, rows: Rows) -> Scheme | EncodingTarget:
-    """Lossless; or the size that the user wants, with errors weighted by what was learnt."""
+    """Lossless; or the size that the user wants, with errors weighted on the SFT rows."""
     budget = run.plan.document.pack.budget
     if budget is None:
         return Lossless(NORMAL)
