@@ -13,15 +13,17 @@ mixin for trainers (of transformers and trl) that stores the same state without 
 import json
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from skillpm.errors import IntegrityError
+from skillpm.errors import IntegrityError, StateError
 
 TENSORS, VALUES, COMPLETE = "state.safetensors", "state.json", "complete.json"
 _PREFIX = "checkpoint-"
@@ -102,6 +104,18 @@ class SafeCheckpoints:
         (folder / COMPLETE).write_text(json.dumps({"step": self.state.global_step}))
         _sync(folder / COMPLETE)
         _sync(folder)
+
+
+@contextmanager
+def weight_errors(folder: Path) -> Iterator[None]:
+    """Translate the errors of safetensors, such as of a full disk, to a `StateError`."""
+    try:
+        yield
+    except SafetensorError as problem:
+        raise StateError(
+            f"the weights in `{folder}` cannot be written or read: {problem}",
+            hint="free disk space, or set SKILLPM_HOME to a folder on another disk",
+        ) from problem
 
 
 def last_complete(folder: Path) -> Path | None:

@@ -25,7 +25,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, T
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from skillpm.errors import GraftError
-from skillpm.transfer.safe_checkpoints import SafeCheckpoints, last_complete
+from skillpm.transfer.safe_checkpoints import SafeCheckpoints, last_complete, weight_errors
 
 disable_progress_bars()
 WARM_UP = 0.1
@@ -212,13 +212,13 @@ def _trained(
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         model, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
     )
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), weight_errors(folder):
         warnings.simplefilter("ignore")  # deprecations of transformers that trl has not followed
         trainer = make(tokenizer, loaded)
         result = _run(trainer, folder, advance)
-    fresh = folder / f"{_DONE}.part"
-    shutil.rmtree(fresh, ignore_errors=True)
-    trainer.model.save_pretrained(fresh)
+        fresh = folder / f"{_DONE}.part"
+        shutil.rmtree(fresh, ignore_errors=True)
+        trainer.model.save_pretrained(fresh)
     tokenizer.save_pretrained(fresh)
     (folder / _RESULT).write_text(json.dumps(result))
     fresh.rename(done)
