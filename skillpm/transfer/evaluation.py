@@ -1,13 +1,14 @@
 """Measures general ability: answers that a model generates, and the likelihood of prose.
 
 Perplexity of prose does not show that a model answers general questions in the form of its new
-skill. So the tuned model answers general questions, and the base says how likely it finds these
-answers. An answer is kept if it is the base's own, or if the base's log-likelihood per token of it
-is at most `GAP` below that of the base's own answer. A reworded answer stays within the gap; an
-answer of another kind, such as a query, does not.
+skill. So the tuned model answers general questions. An answer is kept if most of its words are in
+the base's own answer, or if the base finds it nearly as likely as its own. The first rule accepts
+short answers, whose likelihood per token is low ("Paris."), the second one accepts other wordings.
+A query meets neither.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -22,8 +23,11 @@ from skillpm.transfer.filtering import CUT_OFF
 from skillpm.transfer.general import PROSE
 from skillpm.transfer.prompts import Prompt
 
-GAP = 1.5
-"""Nats per token."""
+GAP = 1.0
+"""Nats per token by which the base's log-likelihood of a kept answer may be below its own's."""
+OVERLAP = 0.6
+"""The share of an answer's words in the base's answer from which on it is kept."""
+_WORD = re.compile(r"\w+")
 TOLERATED = 0.02
 """The share of general answers that may be lost."""
 
@@ -53,15 +57,21 @@ def kept_answers(
     after: Sequence[RecordedAnswer],
     advance: Advance = no_advance,
 ) -> Mapping[str, bool]:
-    """For each general prompt, whether the tuned model's answer is as likely as the base's own."""
+    """For each general prompt, whether the tuned model's answer is as good as the base's own.
+
+    An answer that reaches the limit of tokens where the base's ended is lost, and so is an empty
+    one.
+    """
     old = {answer.id: answer for answer in before}
     new = {answer.id: answer for answer in after}
     rows, compared = [], []
     kept: dict[str, bool] = {}
     for prompt in prompts:
         theirs, ours = old[prompt.id], new[prompt.id]
-        kept[prompt.id] = ours.text == theirs.text
-        if kept[prompt.id] or not ours.text.strip():
+        runs_on = ours.finish == CUT_OFF != theirs.finish
+        same = ours.text == theirs.text
+        kept[prompt.id] = same or (not runs_on and overlap(ours.text, theirs.text) >= OVERLAP)
+        if kept[prompt.id] or runs_on or not ours.text.strip():
             continue
         compared.append(prompt.id)
         rows += [_answer_row(base, prompt, theirs), _answer_row(base, prompt, ours)]
@@ -69,10 +79,15 @@ def kept_answers(
     for number, name in enumerate(compared):
         expected, found = predictions[2 * number], predictions[2 * number + 1]
         gap = _per_token(expected.nats, expected.tokens) - _per_token(found.nats, found.tokens)
-        runs_on = new[name].finish == CUT_OFF != old[name].finish
-        kept[name] = gap <= GAP and not runs_on
+        kept[name] = gap <= GAP
     advance(len(prompts))
     return kept
+
+
+def overlap(answer: str, base: str) -> float:
+    """The share of an answer's words that are in the base's answer; 0 without words."""
+    words, known = (_WORD.findall(text.casefold()) for text in (answer, base))
+    return sum(word in set(known) for word in words) / len(words) if words else 0.0
 
 
 def prose_loss(runner: Runner) -> float | None:

@@ -50,7 +50,7 @@ class SafeCheckpoints:
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         tensors, plain = _split(self.optimizer.state_dict())
-        numbers = np.random.get_state(legacy=True)  # noqa: NPY002 - the one that trainers use
+        numbers: Any = np.random.get_state(legacy=True)  # noqa: NPY002 - the one that trainers use
         tensors["rng.torch"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["rng.cuda"] = torch.cuda.get_rng_state()

@@ -126,7 +126,7 @@ class _Preferences(_NoTelemetry, SafeCheckpoints, DPOTrainer):  # type: ignore[m
             return super()._precompute_ref_logps(*arguments, **settings)
 
 
-class _Progress(TrainerCallback):  # type: ignore[misc]
+class _Progress(TrainerCallback):
     """Counts the steps that were made, of a resumed training from where it continues."""
 
     def __init__(self, advance: Advance) -> None:
