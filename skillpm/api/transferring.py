@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from skillpm.api.client import Client
 from skillpm.api.extras import needs_matplotlib, needs_transfer
 from skillpm.api.options import resolve
-from skillpm.errors import UsageError
+from skillpm.errors import StateError, UsageError
 from skillpm.files.named import read_named_file
 from skillpm.spec.location import is_url
 from skillpm.spec.names import SkillName
@@ -95,14 +95,11 @@ def transfer(client: Client, options: TransferOptions) -> "Transferred":
 def plot_transfer(result: "Transferred", target: Path) -> None:
     """Write a plot of what base, sources and trained models can do, as a PNG file.
 
-    Needs the extra `plot`. Raises `UsageError` if nothing was evaluated.
+    Needs the extra `plot`. Raises `StateError` if nothing was evaluated.
     """
     evaluated = result.evaluated
     if evaluated is None:
-        raise UsageError(
-            "`--plot` shows what the models can do, but the transfer ends before that",
-            hint="leave out `--plot`, or `--until`",
-        )
+        raise StateError("the transfer ended before the models were evaluated")
     with needs_matplotlib("`--plot` draws"):
         from skillpm.pictures.abilities import AbilityBar, abilities_png
     from skillpm.journal.atomic import write_atomic

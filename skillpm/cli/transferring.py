@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from skillpm.transfer.report import AbilityDocument, TransferDocument
 
 _FILE = LocalPath(exists=True, dir_okay=False)
+_EVALUATED = (None, "evaluate", "pack")
 _UNTIL = ("sample", "filter", "sft", "dpo", "evaluate", "pack")
 
 
@@ -126,7 +127,7 @@ def transfer(
     from skillpm.transfer.stages import Stage
 
     if plot is not None:
-        _check_plot(plot)
+        _check_plot(plot, evaluates=until in _EVALUATED and not options["dry_run"])
     stage = Stage(until) if until else None
     chosen = TransferOptions(base=state.base, until=stage, **options)
     result = run(command_client(state), chosen)
@@ -140,8 +141,13 @@ def transfer(
     _show(result, document)
 
 
-def _check_plot(plot: Path) -> None:
+def _check_plot(plot: Path, *, evaluates: bool) -> None:
     """Raise `UsageError` or `StateError` for a plot that cannot be written, before work starts."""
+    if not evaluates:
+        raise UsageError(
+            "`--plot` shows what the models can do, but the transfer would end before that",
+            hint="leave out `--plot`, or `--until` and `--dry-run`",
+        )
     if plot.suffix.lower() != ".png":
         raise UsageError(
             f"`--plot` expects a file name that ends in `.png`, found `{plot}`",

@@ -133,3 +133,25 @@ def test_transfer_from_options_equals_the_one_from_a_file(transfer: "TransferWor
     )  # fmt: skip
     (source,) = report["sources"]
     assert (source["name"], source["terms"]) == ("source", "CC-BY-4.0")
+
+
+def test_plot_shows_the_models_and_is_refused_where_none_is_evaluated(
+    transfer: "TransferWorld",
+) -> None:
+    transfer.write()
+    message = transfer.fail("--plot", "a.png", "--until", "sft", code=2, kind="usage")
+    assert "would end before that" in message
+    transfer.run("--until", "evaluate", "--plot", "a.png")
+    assert (transfer.folder / "a.png").read_bytes().startswith(b"\x89PNG")
+    shown = transfer.world.run("transfer", transfer.file, "--until", "evaluate")
+    assert "base" in shown.out
+    assert "(kept)" in shown.out
+    assert "terms" in shown.out
+
+
+def test_fresh_run_forgets_what_was_recorded(transfer: "TransferWorld") -> None:
+    transfer.write()
+    transfer.run("--until", "filter")
+    before = (transfer.workspace / "answers" / "gpt.jsonl").stat().st_ino
+    transfer.run("--until", "filter", "--fresh")
+    assert (transfer.workspace / "answers" / "gpt.jsonl").stat().st_ino != before
