@@ -21,17 +21,16 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # trl reports its use when a train
 
 import torch
 from datasets import Dataset, disable_progress_bars
-from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
+from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from skillpm.errors import GraftError
 from skillpm.transfer.safe_checkpoints import SafeCheckpoints, last_complete, weight_errors
+from skillpm.transfer.training_progress import TrainingProgress
 
 disable_progress_bars()
 WARM_UP = 0.1
 """The share of the steps in which the learning rate rises; then it falls as a cosine."""
-SAVES = 10
-"""The most checkpoints that a training writes."""
 _DONE, _RESULT = "model", "result.json"
 Advance = Callable[[int], None]
 
@@ -65,7 +64,6 @@ class Training:
         """The arguments that the configs of both trainers take."""
         batch = min(self.batch, rows)
         micro = min(self.micro, batch)
-        steps = self.steps(rows)
         return {
             "output_dir": str(folder),
             "num_train_epochs": self.epochs,
@@ -77,8 +75,7 @@ class Training:
             "warmup_steps": WARM_UP,
             "weight_decay": 0.0,
             "max_length": self.max_length,
-            "save_strategy": "steps" if self.most_steps < 0 else "no",
-            "save_steps": max(1, -(-steps // SAVES)),
+            "save_strategy": "no",  # `TrainingProgress` decides
             "save_total_limit": 2,
             "use_cpu": self.device == "cpu",
             "bf16": False,
@@ -97,13 +94,14 @@ class Training:
 class Trained:
     """The folder of a trained model in float32; the steps, FLOPs and seconds of its training.
 
-    `seconds` are those of the last command, if several took part.
+    `seconds` are those of the last command, if several took part; `step_seconds` is their mean.
     """
 
     folder: Path
     steps: int
     flops: float
     seconds: float
+    step_seconds: float
 
 
 class _NoTelemetry:
@@ -124,17 +122,6 @@ class _Preferences(_NoTelemetry, SafeCheckpoints, DPOTrainer):  # type: ignore[m
         """Compute the reference's log-likelihoods without trl's own progress bar."""
         with redirect_stderr(io.StringIO()):
             return super()._precompute_ref_logps(*arguments, **settings)
-
-
-class _Progress(TrainerCallback):
-    """Counts the steps that were made, of a resumed training from where it continues."""
-
-    def __init__(self, advance: Advance) -> None:
-        self._advance = advance
-
-    def on_step_end(self, *_arguments: Any, **_settings: Any) -> None:
-        """Count a step."""
-        self._advance(1)
 
 
 def train_on_answers(
@@ -215,7 +202,7 @@ def _trained(
     with warnings.catch_warnings(), weight_errors(folder):
         warnings.simplefilter("ignore")  # deprecations of transformers that trl has not followed
         trainer = make(tokenizer, loaded)
-        result = _run(trainer, folder, advance)
+        result = _run(trainer, folder, TrainingProgress(advance, saves=trainer.args.max_steps < 0))
         fresh = folder / f"{_DONE}.part"
         shutil.rmtree(fresh, ignore_errors=True)
         trainer.model.save_pretrained(fresh)
@@ -227,10 +214,10 @@ def _trained(
     return Trained(done, **result)
 
 
-def _run(trainer: Any, folder: Path, advance: Advance) -> dict[str, Any]:
+def _run(trainer: Any, folder: Path, progress: TrainingProgress) -> dict[str, Any]:
     """Run a trainer, and return the steps, the FLOPs and the seconds."""
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(_Progress(advance))
+    trainer.add_callback(progress)
     last = last_complete(folder)
     started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -238,6 +225,7 @@ def _run(trainer: Any, folder: Path, advance: Advance) -> dict[str, Any]:
         "steps": int(trainer.state.global_step),
         "flops": float(trainer.state.total_flos),
         "seconds": time.monotonic() - started,
+        "step_seconds": progress.step_seconds,
     }
 
 

@@ -150,7 +150,8 @@ def _training_costs(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     whole = time.monotonic() - started
-    return whole - trained.seconds, trained.seconds / len(rows)
+    row = trained.step_seconds / train.micro
+    return max(0.0, whole - len(rows) * row), row
 
 
 def _check_memory(run: TransferRun) -> None:
