@@ -47,7 +47,7 @@ def abilities_png(title: str, bars: Sequence[AbilityBar], bar: float) -> bytes:
     axes.set_ylabel("%")
     axes.set_ylim(0, 105)
     axes.set_title(safe(title), fontsize=11)
-    axes.legend(fontsize=8, loc="lower right")
+    figure.legend(fontsize=8, loc="outside lower center", ncols=2)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
     return buffer.getvalue()
