@@ -22,6 +22,18 @@ def needs_hf(what: str) -> Iterator[None]:
 
 
 @contextmanager
+def needs_transfer(what: str) -> Iterator[None]:
+    """Raise `UsageError` if the body fails to import a library of the extra `transfer`."""
+    try:
+        yield
+    except ImportError as problem:
+        raise UsageError(
+            f"{what}, but the library `{problem.name}` is not installed",
+            hint="pip install 'skillpm-graft[transfer]'",
+        ) from problem
+
+
+@contextmanager
 def needs_matplotlib(what: str) -> Iterator[None]:
     """Raise `UsageError` if the body fails to import matplotlib; see `needs_hf`."""
     try:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from skillpm.flows.pack.estimate_values import PackEstimate
     from skillpm.flows.pack.pack import Packed
     from skillpm.flows.packs.publish import PublishedPack
+    from skillpm.flows.transfer.reporting import Transferred
     from skillpm.flows.upkeep.cache import CacheInfo, CacheVerified
     from skillpm.flows.upkeep.doctor import DoctorCheck
     from skillpm.flows.upkeep.gc import Collected
@@ -50,6 +51,7 @@ __all__ = [
     "PublishedPack",
     "Relations",
     "RoutedTexts",
+    "Transferred",
     "TunedWeights",
 ]
 
@@ -70,6 +72,7 @@ _MODULES = {
     "pack.estimate_values": ("PackEstimate",),
     "pack.pack": ("Packed",),
     "packs.publish": ("PublishedPack",),
+    "transfer.reporting": ("Transferred",),
     "upkeep.cache": ("CacheInfo", "CacheVerified"),
     "upkeep.doctor": ("DoctorCheck",),
     "upkeep.gc": ("Collected",),

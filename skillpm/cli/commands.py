@@ -21,6 +21,7 @@ _MODULES = {
     "relations": ("diff", "outdated", "tree", "why"),
     "routing": ("route",),
     "storage": ("cache", "gc"),
+    "transferring": ("transfer",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

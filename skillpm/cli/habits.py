@@ -68,8 +68,8 @@ def config() -> None:
 def config_show(state: State) -> None:
     r"""List each setting with its value and its source.
 
-    The settings are registry, base, offline, color, workers and lock-timeout. skillpm uses the
-    first value that it finds:
+    The settings are registry, base, offline, color, workers, lock-timeout and allow-keys. skillpm
+    uses the first value that it finds:
 
     \b
     1. option        --workers 4

@@ -12,9 +12,19 @@ if TYPE_CHECKING:
     from skillpm.parallel import PlannedStage
 
 
-COUNTED = frozenset({"calibrating", "probe items", "router examples", "trials"})
+COUNTED = frozenset({
+    "calibrating", "dpo steps", "held-out items", "judged answers", "probe items",
+    "router examples", "sft steps", "trials",
+})  # fmt: skip
 """Labels of stages that count items; all other stages count bytes."""
 _ALL = "all stages"
+COUNTED_STARTS = ("answers of ", "rehearsing ")
+"""How labels of stages start that count the answers of a model."""
+
+
+def is_counted(label: str) -> bool:
+    """Whether a stage counts items."""
+    return label in COUNTED or label.startswith(COUNTED_STARTS)
 
 
 def _columns(color: bool | None) -> "Progress":  # noqa: FBT001 - None leaves it to the terminal
@@ -25,7 +35,7 @@ def _columns(color: bool | None) -> "Progress":  # noqa: FBT001 - None leaves it
         """How much of a stage is done, in bytes or items."""
 
         def render(self, task: progress.Task) -> Text:
-            if task.description not in COUNTED:
+            if not is_counted(task.description):
                 return super().render(task)
             return Text(f"{task.completed:.0f}/{task.total:.0f}", style="progress.download")
 
@@ -33,7 +43,7 @@ def _columns(color: bool | None) -> "Progress":  # noqa: FBT001 - None leaves it
         """Bytes per second; empty for stages that count items."""
 
         def render(self, task: progress.Task) -> Text:
-            return Text() if task.description in COUNTED else super().render(task)
+            return Text() if is_counted(task.description) else super().render(task)
 
     class Remaining(progress.ProgressColumn):
         """The time left at the stage's mean speed so far.

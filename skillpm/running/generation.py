@@ -42,7 +42,7 @@ def greedy_answers(
     prompts = []
     for question in questions:
         room = max(1, min(PROMPT_TOKENS, longest - question.max_tokens))
-        prompts.append(_chat_ids(runner, question.messages)[-room:])
+        prompts.append(chat_tokens(runner, question.messages)[-room:])
     deadline = _Deadline(time.monotonic() + seconds)
     answers: dict[int, str] = {}
     sizes = [
@@ -62,6 +62,48 @@ def greedy_answers(
     return [answers[index] for index in range(len(questions))]
 
 
+@dataclass(frozen=True)
+class Draw:
+    """How tokens are drawn: a temperature over 0, the nucleus `top_p`, and a seed."""
+
+    temperature: float
+    top_p: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class DrawnAnswer:
+    """A generated answer, its number of tokens, and whether `max_tokens` cut it off."""
+
+    text: str
+    tokens: int
+    cut_off: bool
+
+
+@torch.no_grad()
+def answer_batch(
+    runner: Runner, questions: Sequence[ChatQuestion], draw: Draw | None
+) -> list[DrawnAnswer]:
+    """Answer all questions in one batch; greedily without `draw`.
+
+    Equal batches give equal answers on the same machine. torch's random numbers are as before
+    afterwards.
+    """
+    longest = _longest(runner)
+    most = max(question.max_tokens for question in questions)
+    room = max(1, min(PROMPT_TOKENS, longest - most))
+    prompts = [chat_tokens(runner, question.messages)[-room:] for question in questions]
+    devices = [runner.device] if runner.device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=devices):
+        if draw is not None:
+            torch.manual_seed(draw.seed)
+        rows = _generate(runner, prompts, most, _Deadline(float("inf")), draw)
+    return [
+        DrawnAnswer(_text_of(runner, row), len(row), len(row) >= question.max_tokens)
+        for row, question in zip(rows, questions, strict=True)
+    ]
+
+
 class _Deadline(StoppingCriteria):
     """Stops a generation at a time of the monotonic clock."""
 
@@ -75,7 +117,11 @@ class _Deadline(StoppingCriteria):
 
 
 def _generate(
-    runner: Runner, prompts: Sequence[Sequence[int]], most: int, deadline: _Deadline
+    runner: Runner,
+    prompts: Sequence[Sequence[int]],
+    most: int,
+    deadline: _Deadline,
+    draw: Draw | None = None,
 ) -> list[list[int]]:
     """The new tokens of each prompt, without its end token and what follows it.
 
@@ -87,6 +133,7 @@ def _generate(
     pad = min(ends, default=0) if pad is None else pad
     ids = torch.tensor([[*[pad] * (width - len(row)), *row] for row in prompts])
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts])
+    decoding = getattr(runner.model.config, "is_encoder_decoder", False)
     defaults: Any = GenerationConfig
     model, kept = runner.model, runner.model.generation_config
     model.generation_config = defaults()
@@ -95,14 +142,23 @@ def _generate(
             ids.to(runner.device),
             attention_mask=mask.to(runner.device),
             max_new_tokens=most,
-            do_sample=False,
+            do_sample=draw is not None,
+            **_drawing(draw),
+            **({"decoder_start_token_id": kept.decoder_start_token_id} if decoding else {}),
             pad_token_id=pad,
             eos_token_id=sorted(ends) or None,
             stopping_criteria=StoppingCriteriaList([deadline]),
         )
     finally:
         model.generation_config = kept
-    return [_before_end(row, ends) for row in generated[:, width:].tolist()]
+    return [_before_end(row, ends) for row in generated[:, 1 if decoding else width :].tolist()]
+
+
+def _drawing(draw: Draw | None) -> dict[str, Any]:
+    """The arguments of `generate` for a draw; `top_k` is unlimited."""
+    return (
+        {} if draw is None else {"temperature": draw.temperature, "top_p": draw.top_p, "top_k": 0}
+    )
 
 
 def _before_end(row: list[int], ends: frozenset[int]) -> list[int]:
@@ -126,7 +182,8 @@ def _longest(runner: Runner) -> int:
     return min([1 << 20, *(int(limit) for limit in limits if limit)])
 
 
-def _chat_ids(runner: Runner, messages: list[ChatMessage]) -> list[int]:
+def chat_tokens(runner: Runner, messages: list[ChatMessage]) -> list[int]:
+    """The token IDs of a chat under the model's template, up to where the answer begins."""
     tokenizer = runner.tokenizer
     if isinstance(tokenizer, SandboxedTokenizer):
         return tokenizer.chat_ids(to_plain(messages))

@@ -1,4 +1,4 @@
-"""The user's configuration: six keys, merged from several sources.
+"""The user's configuration: seven keys, merged from several sources.
 
 Command-line flags override environment variables, which override the project file, which overrides
 the user's config file.
@@ -65,9 +65,14 @@ KEYS: Mapping[str, Callable[[Any], Value]] = {
     "color": _color,
     "workers": _number(int, 1, WORKER_LIMIT, f"a whole number from 1 to {WORKER_LIMIT}"),
     "lock-timeout": _number(float, 0, 1e9, "a number of seconds"),
+    "allow-keys": _text,
 }
-ELSEWHERE = {"registry": "`default` in `[registries]`", "base": "`base` in `[project]`"}
-"""Keys that a project sets outside `[config]`, with their place in skillpm.toml."""
+ELSEWHERE = {
+    "registry": "`default` in `[registries]`",
+    "base": "`base` in `[project]`",
+    "allow-keys": "it in your own configuration file",
+}
+"""Keys that a project sets outside `[config]`, or that only the user sets, with their place."""
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,8 @@ class PromptsTable(Document):
 
     file: PathText
     keep: PathText | None = None
+    probes: PathText | None = None
+    """Probes of the pack. Without them, a share of the prompts is held out and becomes probes."""
 
 
 class SampleTable(Document):
@@ -169,6 +171,8 @@ class SampleTable(Document):
     temperature: Annotated[float, NUMBER, Field(strict=False, ge=0, le=2)] = 0.8
     top_p: Rate = 0.95
     max_tokens: Annotated[int, Field(ge=1, le=8192)] = 512
+    batch: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Answers that a model folder generates at once."""
 
 
 class SelectTable(Document):
@@ -193,11 +197,29 @@ class DpoTable(Document):
 
 
 class TrainTable(Document):
-    """The `[train]` table. `keep_share` is the share of SFT rows that the base answered itself."""
+    """The `[train]` table. `keep_share` is the share of SFT rows that the base answered itself.
+
+    `batch` is the number of rows of a step, `micro` of them run at once, and `max_tokens` limits
+    the tokens of a row.
+    """
 
     sft: SftTable = SftTable.model_construct()
     dpo: DpoTable = DpoTable.model_construct()
     keep_share: Annotated[float, NUMBER, Field(strict=False, ge=0, lt=1)] = 0.2
+    batch: Annotated[int, Field(ge=1, le=4096)] = 16
+    micro: Annotated[int, Field(ge=1, le=4096)] = 4
+    max_tokens: Annotated[int, Field(ge=16, le=1 << 16)] = 1024
+
+
+class EvaluateTable(Document):
+    """The `[evaluate]` table: how many held-out items each model answers.
+
+    `tokens` limits the answers to general questions.
+    """
+
+    skill: Annotated[int, Field(ge=1, le=1000)] = 100
+    general: Annotated[int, Field(ge=1, le=1000)] = 50
+    tokens: Annotated[int, Field(ge=8, le=512)] = 48
 
 
 class FuseTable(Document):
@@ -228,6 +250,7 @@ class TransferFile(Document):
     sample: SampleTable = SampleTable.model_construct()
     select: SelectTable = SelectTable.model_construct()
     train: TrainTable = TrainTable.model_construct()
+    evaluate: EvaluateTable = EvaluateTable.model_construct()
     fuse: FuseTable = FuseTable.model_construct()
     budget: BudgetTable = BudgetTable.model_construct()
     pack: PackTable = PackTable.model_construct()

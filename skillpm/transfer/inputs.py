@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from skillpm.checks.probes import check_problems
 from skillpm.errors import SpecError
 from skillpm.files.named import read_named_file
 from skillpm.spec.digests import Digest
+from skillpm.spec.probes import Probes, parse_probes
 from skillpm.transfer.answers import parse_answers
 from skillpm.transfer.config import TransferFile, resolved
 from skillpm.transfer.lines import FILE_LIMIT
@@ -19,12 +21,15 @@ class TransferInputs:
 
     `answers` has the draws of each prompt by the name of a source and the id of the prompt; it has
     only sources that are files. `digests` has the SHA-256 of each file by its path in the document.
+    `probes_data` is the file of probes.
     """
 
     prompts: tuple[Prompt, ...]
     keep: tuple[Prompt, ...]
     answers: Mapping[str, Mapping[str, tuple[str, ...]]]
     digests: Mapping[str, Digest]
+    probes: Probes | None = None
+    probes_data: bytes = b""
 
     def unanswered(self, source: str) -> int:
         """The number of prompts to which a source of answers has none."""
@@ -59,4 +64,6 @@ def read_inputs(document: TransferFile, folder: Path) -> TransferInputs:
                 f"the answers of `{name}` have no id of a prompt in `{tables.file}`",
                 hint="an answer names its prompt by `id`",
             )
-    return TransferInputs(prompts, keep, answers, digests)
+    data = read(tables.probes) if tables.probes else b""
+    probes = parse_probes(data, f"`{tables.probes}`", check_problems) if tables.probes else None
+    return TransferInputs(prompts, keep, answers, digests, probes, data)

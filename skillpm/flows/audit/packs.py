@@ -8,6 +8,7 @@ from skillpm.audit.licences import Policy, parse_licence
 from skillpm.errors import NotFoundError, SkillpmError, SpecError
 from skillpm.spec.levels import Level
 from skillpm.spec.lockfile import LockedSkill
+from skillpm.spec.transfer_sources import METHOD, has_terms
 from skillpm.store.blobs import Store
 from skillpm.store.errors import DamagedBlobError, MissingBlobError
 from skillpm.store.packs import StoredPack, load_pack
@@ -77,9 +78,20 @@ def _claims(pack: StoredPack, locked: LockedSkill) -> Iterator[Finding]:
     if not (stated.method or stated.sources or stated.data):
         text = f"the manifest of {locked.ref} states no provenance (method, sources or data)"
         yield Finding("low", "no-provenance", name, text)
+    if (stated.method or "").startswith(METHOD):
+        yield from _unknown_terms(locked, stated.sources)
     if locked.accept_footprint:
         text = f"{locked.ref} was built from another base; `--accept-footprint` allowed it"
         yield Finding("low", "base-accepted", name, text)
+
+
+def _unknown_terms(locked: LockedSkill, sources: Iterable[str]) -> Iterator[Finding]:
+    """One finding for all sources of a transfer whose terms of use the manifest does not state."""
+    unknown = [source for source in sources if not has_terms(source)]
+    if unknown:
+        listed = ", ".join(f"`{source}`" for source in unknown)
+        text = f"the manifest of {locked.ref} states no terms of use for the source {listed}"
+        yield Finding("low", "source-terms-unknown", str(locked.skill), text)
 
 
 def _licence(audit: Audit, pack: StoredPack) -> Iterator[Finding]:

@@ -25,11 +25,20 @@ FILE = "probes.jsonl"
 
 
 def attach_probes(
-    session: Session, models: ModelPair, /, *, probes: Probes, data: bytes, device: str, lossy: bool
+    session: Session,
+    models: ModelPair,
+    /,
+    *,
+    probes: Probes,
+    data: bytes,
+    device: str,
+    lossy: bool,
+    steady: frozenset[str] = frozenset(),
 ) -> Attachment:
     """Measure the reference model and the tuned model, and return the layer with the results.
 
-    `data` is the content of the probe file. Costs two passes over the items. If the tuned model is
+    `data` is the content of the probe file. Metrics in `steady` measure what should stay as it is,
+    so that no gain is expected of them. Costs two passes over the items. If the tuned model is
     not better than the reference, a note reports it. A `lossy` pack is measured too, after it is
     encoded, unless it changes files that the running base would have to load. Raises `GraftError`
     if a model cannot be run.
@@ -40,14 +49,12 @@ def attach_probes(
     before = _values(host.show(models.reference.source, below), probes, advance)
     runner = _tuned(models, host, below, device)
     after = _values(runner, probes, advance)
-    capabilities = []
-    for name, value in after.items():
-        if METRICS[name].gain(value, before[name]) <= 0:
-            session.say(
-                f"note: the probes measure no gain: {name} is {value:g} for the tuned model and "
-                f"{before[name]:g} for its base"
-            )
-        capabilities.append(_capability(name, value, before[name], len(probes.items[name]), data))
+    for name in sorted(after.keys() - steady):
+        _note_no_gain(session, name, after[name], before[name])
+    capabilities = tuple(
+        _capability(name, value, before[name], len(probes.items[name]), data)
+        for name, value in after.items()
+    )
     effect = None
     if lossy and runner is host.runner:
         answers = ReferenceAnswers.of(runner, probe_batches(runner, probes))
@@ -57,7 +64,7 @@ def attach_probes(
             "note: the pack is not measured on the probes: it changes files of the model, so only "
             "its graft can be run; `skillpm probe` does that"
         )
-    return Attachment(((PROBES_TYPE, data, FILE),), tuple(capabilities), effect)
+    return Attachment(((PROBES_TYPE, data, FILE),), capabilities, effect)
 
 
 def _host(models: ModelPair, device: str) -> tuple[ModelHost, frozenset[str]]:
@@ -76,6 +83,14 @@ def _host(models: ModelPair, device: str) -> tuple[ModelHost, frozenset[str]]:
             hint="pack without `--probes`",
         )
     return host, below
+
+
+def _note_no_gain(session: Session, metric: str, value: float, base: float) -> None:
+    if METRICS[metric].gain(value, base) <= 0:
+        session.say(
+            f"note: the probes measure no gain: {metric} is {value:g} for the tuned model and "
+            f"{base:g} for its base"
+        )
 
 
 def _capability(metric: str, value: float, base: float, samples: int, data: bytes) -> Capability:

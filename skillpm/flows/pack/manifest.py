@@ -114,6 +114,7 @@ def _provenance(models: ModelPair) -> Provenance:
         method=request.method or (adapter.method if adapter is not None else None),
         sources=[*request.sources, *([base] if base else [])],
         data=list(request.data),
+        flops=request.flops,
         tool=f"skillpm {__version__}",
     )
 

@@ -44,6 +44,7 @@ class PackRequest:
     method: str | None = None
     sources: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
+    flops: float | None = None
 
     @property
     def path(self) -> Path:

@@ -1,0 +1,170 @@
+"""What a transfer is about to do: the opened models, the prompts by their use, and the key."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+from skillpm.checkpoint.model import VerifiedCheckpoint
+from skillpm.checks.judge import Judge
+from skillpm.errors import GraftError, UsageError
+from skillpm.files.output import check_output
+from skillpm.flows.session.session import Session, open_model
+from skillpm.flows.transfer.sources import SourceFacts, open_sources
+from skillpm.spec.digests import Digest
+from skillpm.transfer.config import TransferFile, resolved
+from skillpm.transfer.generated import Sampling
+from skillpm.transfer.inputs import TransferInputs, read_inputs
+from skillpm.transfer.split import Split, split_prompts
+from skillpm.transfer.stages import Stage
+from skillpm.transfer.workspace import key_of
+from skillpm.version import __version__
+
+_TOOLS = ("torch", "transformers", "trl", "tokenizers")
+"""Libraries whose versions decide the result."""
+ANSWER_TOKENS = 512
+"""The most tokens of an answer to a held-out item."""
+
+
+@dataclass(frozen=True)
+class TransferRequest:
+    """A transfer file, and the options of the command.
+
+    Paths of the file are relative to `folder`. `base` replaces the file's base. `allowed_keys` has
+    the pairs of variable and origin for which the user allows that a key is sent.
+    """
+
+    document: TransferFile
+    folder: Path
+    base: Path | None = None
+    output: Path | None = None
+    device: str = "cpu"
+    until: Stage | None = None
+    dry_run: bool = False
+    fresh: bool = False
+    accept_loss: bool = False
+    allow_exec: bool = False
+    allowed_keys: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def path(self) -> Path:
+        """The pack to write."""
+        skill, version = self.document.target.skill, self.document.target.version
+        return self.output or Path(f"{skill.namespace}-{skill.name}-{version}.skillpack")
+
+
+@dataclass(frozen=True)
+class TransferPlan:
+    """The opened base and sources, the prompts by their use, and the key of the folder."""
+
+    request: TransferRequest
+    base: VerifiedCheckpoint
+    inputs: TransferInputs
+    split: Split
+    sources: tuple[SourceFacts, ...]
+    key: str
+
+    @property
+    def document(self) -> TransferFile:
+        """The transfer file."""
+        return self.request.document
+
+    @cached_property
+    def base_folder(self) -> Path:
+        """The folder of the base."""
+        assert self.base.folder is not None  # noqa: S101 - checked by `plan_transfer`
+        return self.base.folder
+
+    @property
+    def sampling(self) -> Sampling:
+        """How the sources answer."""
+        table = self.document.sample
+        return Sampling(table.temperature, table.top_p, table.max_tokens)
+
+    @property
+    def greedy(self) -> Sampling:
+        """How the base answers keep prompts: the most probable tokens."""
+        return Sampling(0.0, 1.0, self.document.sample.max_tokens)
+
+    @property
+    def of_items(self) -> Sampling:
+        """How all models answer held-out items."""
+        return Sampling(0.0, 1.0, min(ANSWER_TOKENS, self.document.sample.max_tokens))
+
+    @property
+    def of_general(self) -> Sampling:
+        """How base and tuned models answer general questions."""
+        return Sampling(0.0, 1.0, self.document.evaluate.tokens)
+
+
+def plan_transfer(session: Session, request: TransferRequest) -> TransferPlan:
+    """Read all inputs, hash the models, and refuse what cannot work. Asks no model.
+
+    Raises `SpecError` for bad inputs, pickles and prompts among the probes, `UsageError` if a
+    source is the target, a key or a program is not allowed, or the way of fusion is not available.
+    """
+    document = request.document
+    _check_method(document)
+    check_output(request.path)
+    inputs = read_inputs(document, request.folder)
+    table = document.evaluate
+    split = split_prompts(inputs, skill=table.skill, general=table.general)
+    prompts = (*split.learnt, *split.held_out)
+    Judge(allow_exec=request.allow_exec).refuse([p.check for p in prompts if p.check is not None])
+    base = session.hash_model(
+        open_model(request.base or resolved(document.target.base, request.folder)), "hashing base"
+    )
+    if base.folder is None:
+        raise GraftError(
+            f"`{base.path}` is a file; a transfer trains a model folder",
+            hint="name the folder with config.json and the tokenizer",
+        )
+    sources = open_sources(session, request, inputs)
+    for source in sources:
+        if source.root == base.identity.root:
+            raise UsageError(
+                f"the source `{source.name}` is the target itself: {base.identity.root}",
+                hint="name another model as source",
+            )
+    return TransferPlan(request, base, inputs, split, sources, _key(request, base, inputs, sources))
+
+
+def _check_method(document: TransferFile) -> None:
+    if document.fuse.method != "answers":
+        raise UsageError(
+            f"`[fuse] method` is `{document.fuse.method}`, which is not available yet",
+            hint='use `method = "answers"`: the best right answer over all sources',
+        )
+
+
+def _key(
+    request: TransferRequest,
+    base: VerifiedCheckpoint,
+    inputs: TransferInputs,
+    sources: Iterable[SourceFacts],
+) -> str:
+    """The key: of what decides the trained weights. `[budget]`, `[pack]` and the name do not."""
+    document = request.document
+    tables = ("sample", "select", "train", "evaluate", "fuse")
+    files = document.prompts
+    return key_of(
+        {
+            "base": str(base.identity.root),
+            "settings": {name: getattr(document, name).to_dict() for name in tables},
+            "sources": [[source.name, source.identity] for source in sources],
+            "files": [
+                str(inputs.digests[path]) if path else None
+                for path in (files.file, files.keep, files.probes)
+            ],
+            "exec": request.allow_exec,
+            "tools": {"skillpm": __version__, **{name: version_of(name) for name in _TOOLS}},
+            "format": 1,
+        }
+    )
+
+
+def answer_key(plan: TransferPlan, model: str, sampling: Sampling) -> str:
+    """The digest of everything that a model's answers depend on, except prompt and draw."""
+    data = f"{plan.key}\0{model}\0{sampling}".encode()
+    return Digest.of(data).hex[:32]

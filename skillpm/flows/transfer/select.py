@@ -1,0 +1,108 @@
+"""Stages 2 and 3: record the answers of all sources, judge them, and choose the rows to learn."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from skillpm.checks.judge import Judge
+from skillpm.errors import GraftError
+from skillpm.flows.transfer.run import BASE, KEEP, Answers, TransferRun, once
+from skillpm.transfer.filtering import CUT_OFF, Verdicts, judge_answers, share_right
+from skillpm.transfer.prompts import Prompt
+from skillpm.transfer.selection import Rows, choose_rows, keep_count, order_of_keep, to_lines
+
+VERDICTS, SFT, PAIRS = "verdicts.jsonl", "sft.jsonl", "pairs.jsonl"
+_SPARE = 1.25
+"""Keep prompts that are asked for each keep row: the base does not end all of its answers."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """The answers of each source: to the prompts that are learnt, and to the held-out items."""
+
+    learnt: Mapping[str, Answers]
+    items: Mapping[str, Answers]
+
+
+def sample_sources(run: TransferRun) -> Sampled:
+    """Ask one source after another; each is loaded only if an answer is missing.
+
+    Raises the errors of the sources, such as `EndpointError`; recorded answers are kept.
+    """
+    learnt, items = {}, {}
+    for source in run.plan.sources:
+        opened = once(source.open)
+        name = source.name
+        learnt[name] = run.ask(opened, run.source_task(source), f"answers of {name}")
+        items[name] = run.ask(opened, run.item_task(source), f"answers of {name}")
+    return Sampled(learnt, items)
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """The judged answers, the rows of both trainings, and each source's share of right items."""
+
+    verdicts: Verdicts
+    rows: Rows
+    scores: Mapping[str, float]
+
+
+def filter_answers(run: TransferRun, sampled: Sampled) -> Filtered:
+    """Judge all answers, have the base answer keep prompts, and write the rows.
+
+    Raises `GraftError` if no answer is right.
+    """
+    plan = run.plan
+    total = sum(map(len, sampled.learnt.values()))
+    with Judge(allow_exec=plan.request.allow_exec) as judge:
+        advance = run.session.progress("judged answers", total)
+        verdicts = judge_answers(plan.split.learnt, sampled.learnt, judge, advance)
+        scores = {
+            name: share_right(plan.split.held_out, answers, judge)
+            for name, answers in sampled.items.items()
+        }
+    run.workspace.write(VERDICTS, verdicts.to_lines())
+    if not any(answer.passed for answer in verdicts.judged):
+        examples = verdicts.examples()
+        raise GraftError(
+            f"no source gave a right answer: {verdicts.counts()}"
+            + (f"\nwrong answers, for example:\n{examples}" if examples else ""),
+            hint="do the checks accept the form of the sources' answers? "
+            "Say in the prompts which form is right, or raise `max_tokens` under [sample]",
+        )
+    rows = _rows(run, verdicts)
+    run.workspace.write(SFT, to_lines(rows.sft))
+    run.workspace.write(PAIRS, to_lines(rows.pairs))
+    return Filtered(verdicts, rows, scores)
+
+
+def _rows(run: TransferRun, verdicts: Verdicts) -> Rows:
+    plan, train = run.plan, run.plan.document.train
+    share = plan.document.select.sft_share
+    rows = choose_rows(plan.split.learnt, verdicts.judged, [], sft_share=share, keep_share=0)
+    if not rows.sft:
+        raise GraftError(
+            f"SFT has no row: {len(rows.pairs)} right answers are to prompts for DPO",
+            hint="use more prompts, or a larger `sft_share` under [select]",
+        )
+    kept = _keep_answers(run, keep_count(rows.learnt, train.keep_share))
+    return choose_rows(
+        plan.split.learnt,
+        verdicts.judged,
+        kept,
+        sft_share=share,
+        keep_share=train.keep_share,
+    )
+
+
+def _keep_answers(run: TransferRun, count: int) -> list[tuple[Prompt, str]]:
+    """Keep prompts with the base's own answers; those that were cut off are left out."""
+    plan = run.plan
+    prompts = order_of_keep(plan.split.keep)[: round(_SPARE * count)]
+    if not prompts:
+        if count:
+            run.say("no keep prompts: general ability may suffer; name a file by `--keep`")
+        return []
+    task = run.model_task(BASE, KEEP, prompts, plan.greedy)
+    answers = run.ask(run.opener(plan.base_folder), task, "answers of the base")
+    whole = {each.id: each.text for each in answers if each.finish != CUT_OFF and each.text.strip()}
+    return [(prompt, whole[prompt.id]) for prompt in prompts if prompt.id in whole]

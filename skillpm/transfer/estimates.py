@@ -1,0 +1,123 @@
+"""What a transfer will take, from what its rehearsal took."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from skillpm.transfer.config import TransferFile
+from skillpm.transfer.selection import LEAST_PAIRS, keep_count
+from skillpm.transfer.stages import Stage
+
+DPO_COST = 2.7
+"""The time of a pair in DPO, in rows of SFT: two answers, and the reference model reads both."""
+PACK_BYTES_PER_SECOND = 30e6
+"""Of the base: hashing, encoding and checking, measured on one core."""
+
+
+PROBE_ITEMS = 32
+"""The most held-out items that travel in the pack."""
+GENERAL_PROBES = 16
+"""General questions of the probes. They are skillpm's own, so that no keep prompt travels."""
+
+
+@dataclass(frozen=True)
+class SourceRate:
+    """What asking a model costs: seconds to load it, seconds for one request, and requests."""
+
+    load_seconds: float
+    request_seconds: float
+    requests: int
+
+    @property
+    def seconds(self) -> float:
+        """The seconds for all requests."""
+        return self.load_seconds + self.request_seconds * self.requests
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What the first answers and training steps took.
+
+    `requests` are those to endpoints. `right` is the share of prompts with a right answer, of the
+    best source. `row_seconds` is the time of one row of SFT.
+    """
+
+    sources: Mapping[str, SourceRate]
+    base: SourceRate
+    right: float
+    load_seconds: float
+    row_seconds: float
+    base_bytes: int
+    prompts: int
+    keep: int
+    items: int
+    general: int
+    requests: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The rehearsal as plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`."""
+        sources = {name: SourceRate(**rate) for name, rate in plain["sources"].items()}
+        return cls(**{**plain, "sources": sources, "base": SourceRate(**plain["base"])})
+
+
+@dataclass(frozen=True)
+class TransferEstimate:
+    """Seconds of each stage, requests to endpoints, and how they follow from the rehearsal."""
+
+    stages: Mapping[Stage, float]
+    requests: int
+    lines: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float:
+        """The seconds of all stages."""
+        return sum(self.stages.values())
+
+    @property
+    def arithmetic(self) -> str:
+        """How the figures follow, line by line."""
+        return "\n".join(f"  {line}" for line in self.lines)
+
+
+def estimate(document: TransferFile, found: Rehearsal) -> TransferEstimate:
+    """TransferEstimate each stage. Prompts are taken to be as the first ones are."""
+    train, select = document.train, document.select
+    learnt = round(select.sft_share * found.right * found.prompts)
+    kept = min(found.keep, keep_count(learnt, train.keep_share))
+    rows, pairs = learnt + kept, round((1 - select.sft_share) * found.right * found.prompts)
+    has_dpo = pairs >= LEAST_PAIRS and train.dpo.epochs > 0
+    models = 3 if has_dpo else 2
+    answer, load = found.base.request_seconds, found.base.load_seconds
+    sampled = sum(rate.seconds for rate in found.sources.values())
+    sft = train.sft.epochs * rows * found.row_seconds
+    dpo = train.dpo.epochs * pairs * found.row_seconds * DPO_COST if has_dpo else 0.0
+    asked = found.items + found.general
+    stages = {
+        Stage.SAMPLE: sampled + load + kept * answer,
+        Stage.SFT: found.load_seconds + sft,
+        Stage.DPO: found.load_seconds + dpo if has_dpo else 0.0,
+        Stage.EVALUATE: models * (load + asked * answer),
+        Stage.PACK: found.base_bytes / PACK_BYTES_PER_SECOND
+        + 3 * load
+        + (2 * min(found.items, PROBE_ITEMS) + GENERAL_PROBES) * answer,
+    }
+    lines = (
+        *(
+            f"{name}: {rate.requests} requests × {rate.request_seconds:.3f} s "
+            f"+ {rate.load_seconds:.1f} s to load"
+            for name, rate in found.sources.items()
+        ),
+        f"base: {kept} keep answers × {answer:.3f} s",
+        f"SFT: {train.sft.epochs} epochs × {rows} rows × {found.row_seconds:.3f} s",
+        f"DPO: {train.dpo.epochs} epochs × {pairs} pairs × {DPO_COST * found.row_seconds:.3f} s"
+        if has_dpo
+        else f"DPO: skipped below {LEAST_PAIRS} pairs",
+        f"evaluation: {models} models × {asked} answers × {answer:.3f} s",
+        f"pack: {found.base_bytes / 1e6:.1f} MB at {PACK_BYTES_PER_SECOND / 1e6:.0f} MB/s",
+    )
+    return TransferEstimate(stages, found.requests, lines)

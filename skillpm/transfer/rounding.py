@@ -1,0 +1,51 @@
+"""Writes trained weights in the layout, the names and the dtypes of the base."""
+
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM
+
+from skillpm.checkpoint.folder import small_files
+from skillpm.checkpoint.model import Checkpoint
+from skillpm.errors import GraftError
+from skillpm.running.runner import checkpoint_names
+
+
+def round_to_base(base: Checkpoint, trained: Path, target: Path) -> None:
+    """Write `target`: the base's files, with trained float32 weights rounded once to its dtypes.
+
+    Tensors that training did not place (buffers, tensors that are not floats) are the base's. The
+    folder appears whole, by a rename. Raises `GraftError` if a trained weight is NaN or infinite.
+    """
+    assert base.folder is not None  # noqa: S101 - a base that can be trained is a folder
+    loaded = AutoModelForCausalLM.from_pretrained(
+        trained, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+    )
+    parameters = dict(loaded.named_parameters())
+    sources = {tensor: name for name, tensor in checkpoint_names(parameters, base.specs).items()}
+    fresh = target.with_name(target.name + ".part")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    for path in small_files(base):
+        (fresh / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(base.folder / path, fresh / path)
+    for name, shard in base.shards.items():
+        tensors = {}
+        with safe_open(shard.file.path, framework="pt") as file:
+            for tensor in file.keys():  # noqa: SIM118 - no mapping
+                old = file.get_tensor(tensor)
+                new = parameters[sources[tensor]].detach() if tensor in sources else old
+                tensors[tensor] = _rounded(tensor, new, old) if new is not old else old
+            save_file(tensors, fresh / name, metadata=dict(shard.header.metadata))
+    fresh.rename(target)
+
+
+def _rounded(name: str, new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
+    if not torch.isfinite(new).all():
+        raise GraftError(
+            f"training made `{name}` NaN or infinite", hint="use a smaller `lr` under [train]"
+        )
+    return new.to(old.dtype).reshape(old.shape).contiguous()

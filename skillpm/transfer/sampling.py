@@ -1,0 +1,200 @@
+"""Asks sources for answers, and records each one before the next is asked for.
+
+Requests are split into batches that depend on the settings alone, so a batch that a kill cut off is
+repeated whole and gives the same answers. No recorded answer is asked for again.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Protocol
+
+from skillpm.parallel import Advance
+from skillpm.spec.chat import ChatMessage
+from skillpm.transfer.answers import RECORDED_LIMIT, RecordedAnswer
+from skillpm.transfer.generated import Generated, Sampling
+from skillpm.transfer.prompts import Prompt
+from skillpm.transfer.workspace import AnswerFile
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One answer that is wanted: the prompt, the number of the draw, and the seed."""
+
+    prompt: Prompt
+    draw: int
+    seed: int
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """What identifies the answer within a source."""
+        return self.prompt.id, self.draw
+
+
+class AnswerSource(Protocol):
+    """A model that answers batches of requests, `parallel` of them at a time."""
+
+    @property
+    def parallel(self) -> int:
+        """The most batches in flight."""
+        ...
+
+    def answers(self, requests: Sequence[Request], sampling: Sampling) -> list[Generated]:
+        """Answer a batch, in order."""
+        ...
+
+
+def requests_of(
+    prompts: Sequence[Prompt], sampling: Sampling, draws: int, key: str
+) -> list[Request]:
+    """All requests to a source, in order. At temperature 0, there is one draw."""
+    count = draws if sampling.temperature else 1
+    return [
+        Request(prompt, draw, _seed(key, prompt.id, draw))
+        for prompt in prompts
+        for draw in range(count)
+    ]
+
+
+def _seed(key: str, prompt: str, draw: int) -> int:
+    data = f"{key}\0{prompt}\0{draw}".encode()
+    return int.from_bytes(sha256(data).digest()[:4], "little") >> 1
+
+
+@dataclass(frozen=True)
+class SamplingTask:
+    """Requests to one model, and the file of their answers. `batch` of them are answered at once.
+
+    `key` is the digest of everything else that the answers depend on.
+    """
+
+    requests: Sequence[Request]
+    sampling: Sampling
+    file: AnswerFile
+    key: str
+    batch: int = 1
+
+    def first(self, least: int) -> "SamplingTask":
+        """The first batches, with at least `least` requests if there are as many."""
+        count = -(-least // self.batch) * self.batch
+        return replace(self, requests=self.requests[:count])
+
+
+def sample(
+    source: Callable[[], AnswerSource], task: SamplingTask, advance: Advance
+) -> tuple[RecordedAnswer, ...]:
+    """Record the answers to all requests. `source` is called if any is missing.
+
+    Raises the errors of the source; what was answered before is recorded.
+    """
+    starts = range(0, len(task.requests), task.batch)
+    batches = [task.requests[start : start + task.batch] for start in starts]
+    recorded = _complete(task, batches)
+    waiting = [part for part in batches if part[0].place not in recorded]
+    advance(len(recorded))
+    if waiting:
+        for part, answers in _answered(source(), waiting, task.sampling):
+            pairs = zip(part, answers, strict=True)
+            lines = [_recorded(task.key, request, answer) for request, answer in pairs]
+            task.file.append(lines)
+            recorded |= {(line.id, line.draw): line for line in lines}
+            advance(len(lines))
+    return tuple(recorded[request.place] for request in task.requests)
+
+
+def _recorded(key: str, request: Request, answer: Generated) -> RecordedAnswer:
+    """The answer as it is recorded: valid Unicode, and cut off at `RECORDED_LIMIT` characters."""
+    text = answer.text.encode(errors="replace").decode()
+    too_long = len(text) > RECORDED_LIMIT
+    return RecordedAnswer(
+        key=key,
+        id=request.prompt.id,
+        draw=request.draw,
+        text=text[:RECORDED_LIMIT],
+        finish="length" if too_long else answer.finish,
+        tokens=max(0, answer.tokens or 0),
+    )
+
+
+def _complete(
+    task: SamplingTask, batches: Sequence[Sequence[Request]]
+) -> dict[tuple[str, int], RecordedAnswer]:
+    """The recorded answers of whole batches. Other answers to these requests are removed."""
+    lines = task.file.read()
+    found = {(line.id, line.draw): line for line in lines if line.key == task.key}
+    cut = {
+        request.place
+        for part in batches
+        if not all(request.place in found for request in part)
+        for request in part
+        if request.place in found
+    }
+    if cut:
+        task.file.keep(line for line in lines if (line.id, line.draw) not in cut)
+    return {
+        request.place: found[request.place]
+        for part in batches
+        for request in part
+        if request.place in found and request.place not in cut
+    }
+
+
+def _answered(
+    source: AnswerSource, batches: Sequence[Sequence[Request]], sampling: Sampling
+) -> Iterator[tuple[Sequence[Request], list[Generated]]]:
+    """Answers batch by batch, in the order in which they arrive.
+
+    After a failure nothing more is asked for, and what is in flight is still awaited.
+    """
+    if source.parallel == 1:
+        for part in batches:
+            yield part, source.answers(part, sampling)
+        return
+    pool = ThreadPoolExecutor(source.parallel)
+    try:
+        yield from _in_flight(pool, source, batches, sampling)
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+def _in_flight(
+    pool: ThreadPoolExecutor,
+    source: AnswerSource,
+    batches: Sequence[Sequence[Request]],
+    sampling: Sampling,
+) -> Iterator[tuple[Sequence[Request], list[Generated]]]:
+    left = iter(batches)
+    running: dict[Future[list[Generated]], Sequence[Request]] = {}
+    problem: BaseException | None = None
+    while True:
+        while problem is None and len(running) < source.parallel:
+            part = next(left, None)
+            if part is None:
+                break
+            running[pool.submit(source.answers, part, sampling)] = part
+        if not running:
+            break
+        for done in wait(running, return_when=FIRST_COMPLETED).done:
+            part = running.pop(done)
+            error = done.exception()
+            if error is None:
+                yield part, done.result()
+            problem = problem or error
+    if problem is not None:
+        raise problem
+
+
+def messages_of(request: Request) -> list[ChatMessage]:
+    """The chat of a request."""
+    return list(request.prompt.messages)
+
+
+def by_prompt(answers: Sequence[RecordedAnswer]) -> Mapping[str, list[RecordedAnswer]]:
+    """Answers by the id of their prompt, in the order of draws."""
+    found: dict[str, list[RecordedAnswer]] = {}
+    for answer in sorted(answers, key=lambda answer: answer.draw):
+        found.setdefault(answer.id, []).append(answer)
+    return found

@@ -1,0 +1,1 @@
+"""Sources of answers: model folders, endpoints, files of recorded answers."""

@@ -1,0 +1,49 @@
+"""The measure of general answers: rewording is tolerated, answers of another kind are not."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from transfer_world import TransferWorld
+
+BASE = "The capital of France is Paris."
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["Paris.", "Paris is the capital of France.", "It is Paris.", "the capital of FRANCE: Paris"],
+)
+def test_words_of_the_base_are_enough(answer: str) -> None:
+    evaluation = pytest.importorskip("skillpm.transfer.evaluation")
+    assert evaluation.overlap(answer, BASE) >= evaluation.OVERLAP
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["SELECT capital FROM countries WHERE name = 'France'", "SELECT CAPITAL FROM staff", "", "?"],
+)
+def test_query_has_too_few_words_of_the_base(answer: str) -> None:
+    evaluation = pytest.importorskip("skillpm.transfer.evaluation")
+    assert evaluation.overlap(answer, BASE) < evaluation.OVERLAP
+
+
+def test_answers_are_kept_if_the_base_finds_them_likely(transfer: "TransferWorld") -> None:
+    from skillpm.spec.chat import asked
+    from skillpm.transfer.answers import RecordedAnswer
+    from skillpm.transfer.evaluation import kept_answers
+    from skillpm.transfer.prompts import Prompt
+    from skillpm.transfer.sources.folder import FolderSource
+
+    base = FolderSource.load(transfer.models.base, "cpu").runner
+    texts = {"same": "hello friend", "query": "3", "empty": "", "endless": "hello hello hello"}
+    finish = {"endless": "length"}
+    prompts = [Prompt(name, tuple(asked("greet ann")), None) for name in texts]
+
+    def answer(name: str, text: str, finish: str = "stop") -> RecordedAnswer:
+        return RecordedAnswer(key="k", id=name, draw=0, text=text, finish=finish, tokens=2)
+
+    before = [answer(name, "hello friend") for name in texts]
+    after = [answer(name, text, finish.get(name, "stop")) for name, text in texts.items()]
+    found = kept_answers(base, prompts, before, after)
+    assert found == {"same": True, "query": False, "empty": False, "endless": False}
