@@ -177,9 +177,9 @@ def _probes(path: Path, options: PackOptions) -> "Attach":
         data = file.read(FILE_LIMIT + 1)
     probes = parse_probes(data, f"`{path}`", check_problems)
     with needs_hf("`--probes` runs the model"):
-        from skillpm.flows.evaluate.attach_probes import attach_probes
+        from skillpm.flows.evaluate.attach_probes import ProbeFile, attach_probes
     device, lossy = options.device or "cpu", _is_auto(options) or options.scheme == "graftllm"
-    return partial(attach_probes, probes=probes, data=data, device=device, lossy=lossy)
+    return partial(attach_probes, file=ProbeFile(probes, data), device=device, lossy=lossy)
 
 
 def _router(examples: Path, options: PackOptions) -> "Attach":

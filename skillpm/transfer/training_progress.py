@@ -24,7 +24,7 @@ class TrainingProgress(TrainerCallback):
         self._saved = time.monotonic()
         self.ends: list[float] = []
 
-    def on_step_end(self, _args: Any, state: Any, control: Any, **_settings: Any) -> Any:
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:  # noqa: ARG002 - as transformers calls it
         """Count a step; save if the last checkpoint is old enough, never after the last step."""
         self._advance(1)
         self.ends.append(time.monotonic())

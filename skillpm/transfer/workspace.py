@@ -14,7 +14,8 @@ from typing import Any
 
 from skillpm.files.access import HomeFolder, open_below
 from skillpm.files.errors import write_error
-from skillpm.journal.lock import CLAIM, HOLDER, LOCK, hold_lock
+from skillpm.journal.lock import CLAIM, LOCK, hold_lock
+from skillpm.journal.owner import HOLDER
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.transfer.answers import RecordedAnswer, read_answer_log

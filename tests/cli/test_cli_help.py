@@ -18,8 +18,8 @@ LIMIT = 55
 
 VERBS = frozenset({
     "Apply", "Build", "Check", "Choose", "Compare", "Create", "Export", "Install", "List", "Manage",
-    "Print", "Publish", "Remove", "Resolve", "Return", "Run", "Search", "Show", "Teach", "Undo", "Update",
-    "Upgrade", "Verify", "Withdraw", "Write", "Hide",
+    "Print", "Publish", "Remove", "Resolve", "Return", "Run", "Search", "Show", "Teach", "Undo",
+    "Update", "Upgrade", "Verify", "Withdraw", "Write", "Hide",
 })  # fmt: skip
 """The words that a first line may start with: verbs in the imperative."""
 

@@ -1,6 +1,7 @@
 """`pack --probes`: measure the probes on both models, and add them to the pack with the results."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.errors import GraftError
@@ -24,25 +25,32 @@ from skillpm.spec.probes import METRICS, Probes
 FILE = "probes.jsonl"
 
 
+@dataclass(frozen=True)
+class ProbeFile:
+    """Probes and the bytes that they were read from, which the pack carries."""
+
+    probes: Probes
+    data: bytes
+
+
 def attach_probes(
     session: Session,
     models: ModelPair,
     /,
     *,
-    probes: Probes,
-    data: bytes,
+    file: ProbeFile,
     device: str,
     lossy: bool,
     steady: frozenset[str] = frozenset(),
 ) -> Attachment:
     """Measure the reference model and the tuned model, and return the layer with the results.
 
-    `data` is the content of the probe file. Metrics in `steady` measure what should stay as it is,
-    so that no gain is expected of them. Costs two passes over the items. If the tuned model is
-    not better than the reference, a note reports it. A `lossy` pack is measured too, after it is
-    encoded, unless it changes files that the running base would have to load. Raises `GraftError`
-    if a model cannot be run.
+    Metrics in `steady` measure what should stay as it is, so that no gain is expected of them.
+    Costs two passes over the items. If the tuned model is not better than the reference, a note
+    reports it. A `lossy` pack is measured too, after it is encoded, unless it changes files that
+    the running base would have to load. Raises `GraftError` if a model cannot be run.
     """
+    probes, data = file.probes, file.data
     refuse_faulty_checks(probes, "the probe file")
     host, below = _host(models, device)
     advance = session.progress("probe items", 2 * probes.count)

@@ -10,7 +10,7 @@ from skillpm.checks.probes import check_problems
 from skillpm.delta.encoding.effort import NORMAL
 from skillpm.delta.encoding.schemes import Lossless, Scheme
 from skillpm.errors import IntegrityError
-from skillpm.flows.evaluate.attach_probes import attach_probes
+from skillpm.flows.evaluate.attach_probes import ProbeFile, attach_probes
 from skillpm.flows.evaluate.attach_router import attach_signature
 from skillpm.flows.pack.attachments import Attach, Attachment
 from skillpm.flows.pack.calibrate import calibrate
@@ -142,7 +142,7 @@ def _probes(run: TransferRun, best: TrainedStage) -> Iterator[Attach]:
     device = run.plan.request.device
     lossy = run.plan.document.pack.budget is not None
     yield partial(
-        attach_probes, probes=probes, data=data, device=device, lossy=lossy, steady=steady
+        attach_probes, file=ProbeFile(probes, data), device=device, lossy=lossy, steady=steady
     )
 
 
