@@ -36,6 +36,7 @@ class TransferFlags(TypedDict):
     skill: "SkillName | None"
     version: "Version | None"
     budget: str | None
+    held_out_probes: bool
     output: Path | None
     device: str
     dry_run: bool
@@ -72,7 +73,12 @@ class TransferFlags(TypedDict):
     "--probes",
     type=_FILE,
     metavar="FILE",
-    help="Probes of the pack (default: a tenth of the prompts, held out).",
+    help="Probes of the pack, which measure the skill (default: a tenth of the prompts does).",
+)
+@click.option(
+    "--held-out-probes",
+    is_flag=True,
+    help="Put held-out prompts and their checks into the pack, as probes.",
 )
 @click.option("--name", "skill", type=SKILL, metavar="N", help="Skill name, `acme/math`.")
 @click.option("--version", type=VERSION, metavar="V", help="SemVer version, `1.0.0`.")

@@ -16,6 +16,8 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def test_transfer_makes_a_pack_whose_probes_pass_after_install(transfer: "TransferWorld") -> None:
     transfer.write()
+    with transfer.file.open("a") as file:
+        file.write('[pack]\nprobes = "held-out"\n')
     report = transfer.run()
     assert [stage["name"] for stage in report["stages"]] == [
         "rehearse", "sample", "filter", "sft", "dpo", "evaluate", "pack",
