@@ -25,7 +25,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from skillpm.errors import GraftError
-from skillpm.transfer.safe_checkpoints import SafeCheckpoints, last_complete, weight_errors
+from skillpm.journal.atomic import publish_folder, write_atomic
+from skillpm.transfer.safe_checkpoints import (
+    SafeCheckpoints,
+    last_complete,
+    remove_unfinished,
+    weight_errors,
+)
 from skillpm.transfer.training_progress import TrainingProgress
 
 disable_progress_bars()
@@ -206,9 +212,9 @@ def _trained(
         fresh = folder / f"{_DONE}.part"
         shutil.rmtree(fresh, ignore_errors=True)
         trainer.model.save_pretrained(fresh)
-    tokenizer.save_pretrained(fresh)
-    (folder / _RESULT).write_text(json.dumps(result))
-    fresh.rename(done)
+        tokenizer.save_pretrained(fresh)
+    write_atomic(folder / _RESULT, json.dumps(result).encode())
+    publish_folder(fresh, done)
     for checkpoint in folder.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
     return Trained(done, **result)
@@ -218,6 +224,7 @@ def _run(trainer: Any, folder: Path, progress: TrainingProgress) -> dict[str, An
     """Run a trainer, and return the steps, the FLOPs and the seconds."""
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(progress)
+    remove_unfinished(folder)
     last = last_complete(folder)
     started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(last) if last else None)

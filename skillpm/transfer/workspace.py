@@ -5,6 +5,7 @@ digest of the base's root, the settings, the inputs and the versions of tools, s
 starts anew. Everything is readable by its owner only: prompts and answers are the user's data.
 """
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skillpm.errors import StateError
 from skillpm.files.access import HomeFolder, open_below
 from skillpm.files.errors import write_error
 from skillpm.journal.lock import CLAIM, LOCK, hold_lock
@@ -23,6 +25,7 @@ from skillpm.transfer.lines import FILE_LIMIT
 
 FOLDER = "transfer"
 _KEY = 32
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _APPEND = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_APPEND
 
 
@@ -52,6 +55,22 @@ class Workspace:
     def path(self) -> Path:
         """The folder, for libraries that read and write files by path."""
         return self.folder.path
+
+    @contextmanager
+    def file_errors(self) -> Iterator[None]:
+        """Translate every `OSError` in the block to a `StateError` that names the file."""
+        try:
+            yield
+        except BrokenPipeError:  # The output is closed.
+            raise
+        except OSError as problem:
+            raise StateError(
+                f"`{problem.filename or self.path}` cannot be read or written: "
+                f"{problem.strerror or problem}",
+                hint="free disk space, or set SKILLPM_HOME to a folder on another disk"
+                if problem.errno in _FULL
+                else None,
+            ) from problem
 
     def read(self, name: str) -> bytes | None:
         """The content of a file; None if it is not there."""

@@ -14,7 +14,6 @@ from skillpm.flows.transfer.run import TransferRun
 from skillpm.flows.transfer.select import Filtered, filter_answers, sample_sources
 from skillpm.flows.transfer.train import TrainedStage, train_dpo, train_sft
 from skillpm.spec.words import counted
-from skillpm.store.scratch import disk_errors
 from skillpm.transfer.estimates import TransferEstimate
 from skillpm.transfer.report import REPORT
 from skillpm.transfer.stages import Stage
@@ -34,7 +33,7 @@ def transfer(session: Session, request: TransferRequest) -> Transferred:
             session.home, plan.key, timeout=session.lock_timeout, say=session.say
         )
         workspace = closing.enter_context(opened)
-        closing.enter_context(disk_errors(workspace.path))
+        closing.enter_context(workspace.file_errors())
         return _run(TransferRun(session, plan, workspace))
 
 
