@@ -1,5 +1,6 @@
 """Reads untrusted files of JSON lines: with limits, and with the line of every problem."""
 
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -60,8 +61,8 @@ def read_lines(
 
 
 def _numbered(data: bytes) -> Iterator[tuple[int, bytes]]:
-    lines = enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1)
-    return ((number, line) for number, line in lines if line.strip())
+    lines = enumerate(io.BytesIO(data.removeprefix(b"\xef\xbb\xbf")), start=1)
+    return ((number, line.removesuffix(b"\n")) for number, line in lines if line.strip())
 
 
 def _read_line(line: bytes, form: LineFormat[D], problems: Problems) -> D | None:
