@@ -113,7 +113,9 @@ def test_prompt_that_is_too_long_loses_its_beginning(runner: Runner) -> None:
 def test_answer_gets_at_most_half_of_the_window(runner: Runner) -> None:
     long = "the cat. " * 20 + "1+2"
     ids = runner.tokenizer(long)["input_ids"][-32:]
-    assert ask(runner, (long,), 100) == [by_hand(runner, ids, 32, runner.tokenizer.eos_token_id)]
+    assert ask(runner, (long,), 100) == [
+        by_hand(runner, ids, 32, runner.model.generation_config.eos_token_id)
+    ]
 
 
 def test_answers_that_take_too_long_are_an_error(runner: Runner) -> None:
