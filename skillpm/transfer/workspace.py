@@ -47,7 +47,7 @@ class Workspace:
         """Open the folder of a key for one command at a time; create it if it is missing."""
         with (
             open_below(home, FOLDER, key, create=True) as folder,
-            hold_lock(folder, "transfer", timeout=timeout, say=say),
+            hold_lock(folder, "transfer", timeout=timeout, say=say, what="the transfer"),
         ):
             yield cls(folder, key)
 

@@ -113,6 +113,9 @@ def test_dry_run_estimates_every_stage_and_stops(transfer: "TransferWorld") -> N
     assert report["stages"] == []
     assert set(report["estimates"]) == {"sample", "sft", "dpo", "evaluate", "pack"}
     assert report["estimates"]["sft"] > 0
+    assert report["memory"] > 0
+    shown = transfer.world.run("transfer", transfer.file, "--dry-run")
+    assert "of memory for the training; 0 requests to endpoints" in shown.out
     assert not (transfer.workspace / "verdicts.jsonl").exists()
     assert not transfer.pack.exists()
 

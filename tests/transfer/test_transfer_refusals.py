@@ -125,6 +125,17 @@ def test_budget_of_hours_is_refused_with_the_arithmetic(transfer: "TransferWorld
     assert not (transfer.workspace / "verdicts.jsonl").exists()
 
 
+def test_second_command_on_the_same_transfer_waits_for_the_first(transfer: "TransferWorld") -> None:
+    from skillpm.transfer.workspace import Workspace
+
+    transfer.write()
+    transfer.run("--until", "sample")
+    home, key = transfer.world.home, transfer.workspace.name
+    with Workspace.open(home, key, timeout=0, say=print):
+        message = transfer.fail("--until", "sample", "--no-wait", code=1, kind="state")
+    assert "the transfer is in use by" in message
+
+
 def test_options_beside_a_file_are_refused(transfer: "TransferWorld") -> None:
     transfer.write()
     assert "`--name`" in transfer.fail("--name", "acme/other", code=2, kind="usage")

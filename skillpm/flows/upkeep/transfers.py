@@ -44,6 +44,6 @@ def _remove(parent: HomeFolder, name: str) -> None:
     """Remove a folder under its lock. Raises `StateError` if a command uses it."""
     with (
         parent.subfolder(name) as folder,
-        hold_lock(folder, "gc", timeout=0, say=lambda _note: None),
+        hold_lock(folder, "gc", timeout=0, say=lambda _note: None, what="it"),
     ):
         parent.remove_tree(name)
