@@ -71,6 +71,11 @@ def transfer(client: Client, options: TransferOptions) -> "Transferred":
             "`--offline` was given, but a source is an endpoint on another machine",
             hint="leave out `--offline`, or the source",
         )
+    if options.fresh and options.dry_run:
+        raise UsageError(
+            "`--fresh` discards recorded answers, and `--dry-run` asks only for a few",
+            hint="leave out one of them",
+        )
     with needs_transfer("`transfer` trains the model"):
         from skillpm.flows.transfer.plan import TransferRequest
         from skillpm.flows.transfer.transfer import transfer as flow

@@ -1,7 +1,33 @@
 """Tokens of a chat, and text of tokens, by a tokenizer of transformers. Imports no torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
+
+from skillpm.errors import GraftError, capped
+
+_SHOWN = 200
+_TEMPLATES = "jinja2"
+"""The package whose errors a chat template raises."""
+
+
+@contextmanager
+def template_errors(texts: Iterable[str]) -> Iterator[None]:
+    """Translate the error of a chat template to a `GraftError`.
+
+    Its reason is left out if it has one of the texts, which are private.
+    """
+    try:
+        yield
+    except Exception as problem:
+        if type(problem).__module__.partition(".")[0] != _TEMPLATES:
+            raise
+        reason = capped(str(problem), _SHOWN)
+        shown = "" if any(text in str(problem) for text in texts if text) else f": {reason}"
+        raise GraftError(
+            f"the model's chat template refuses a prompt{shown}",
+            hint="many templates know no system message, and want user and assistant in turn",
+        ) from problem
 
 
 def chat_ids(

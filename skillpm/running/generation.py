@@ -9,7 +9,7 @@ import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from skillpm.errors import GraftError
-from skillpm.running.chat import chat_ids, text_of
+from skillpm.running.chat import chat_ids, template_errors, text_of
 from skillpm.running.runner import Runner
 from skillpm.running.untrusted_files import SandboxedTokenizer
 from skillpm.spec.chat import ChatMessage, to_plain
@@ -197,7 +197,8 @@ def chat_tokens(runner: Runner, messages: list[ChatMessage]) -> list[int]:
     tokenizer = runner.tokenizer
     if isinstance(tokenizer, SandboxedTokenizer):
         return tokenizer.chat_ids(to_plain(messages))
-    return chat_ids(tokenizer, to_plain(messages), complete=_is_encoder_decoder(runner))
+    with template_errors(message.content for message in messages):
+        return chat_ids(tokenizer, to_plain(messages), complete=_is_encoder_decoder(runner))
 
 
 def _is_encoder_decoder(runner: Runner) -> bool:

@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from skillpm.errors import GraftError
 from skillpm.journal.atomic import publish_folder, write_atomic
+from skillpm.running.chat import template_errors
 from skillpm.transfer.safe_checkpoints import (
     SafeCheckpoints,
     last_complete,
@@ -157,7 +158,7 @@ def train_on_answers(
         _check_end_is_learnt(made, loaded, tokenizer)
         return made
 
-    return _trained(model, folder, trainer, advance)
+    return _trained(model, folder, trainer, _texts(rows), advance)
 
 
 def train_on_pairs(
@@ -187,16 +188,25 @@ def train_on_pairs(
             processing_class=tokenizer,
         )
 
-    return _trained(model, folder, trainer, advance)
+    return _trained(model, folder, trainer, _texts(rows), advance)
+
+
+def _texts(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The texts of all messages."""
+    return (each["content"] for row in rows for part in row.values() for each in part)
 
 
 def _trained(
     model: Path,
     folder: Path,
     make: Callable[[Any, Any], Any],
+    texts: Iterable[str],
     advance: Advance,
 ) -> Trained:
-    """Train with the trainer that `make` returns, from the last complete checkpoint."""
+    """Train with the trainer that `make` returns, from the last complete checkpoint.
+
+    `texts` are the private texts, which no error shows.
+    """
     done = folder / _DONE
     if done.is_dir():
         return Trained(done, **json.loads((folder / _RESULT).read_text()))
@@ -207,7 +217,8 @@ def _trained(
     )
     with warnings.catch_warnings(), weight_errors(folder):
         warnings.simplefilter("ignore")  # deprecations of transformers that trl has not followed
-        trainer = make(tokenizer, loaded)
+        with template_errors(texts):
+            trainer = make(tokenizer, loaded)
         result = _run(trainer, folder, TrainingProgress(advance, saves=trainer.args.max_steps < 0))
         fresh = folder / f"{_DONE}.part"
         shutil.rmtree(fresh, ignore_errors=True)

@@ -2,7 +2,8 @@
 
 `SKILLPM_HOME/transfer/KEY` holds prompts' answers, verdicts, rows and trained weights. KEY is the
 digest of the base's root, the settings, the inputs and the versions of tools, so a changed setting
-starts anew. Everything is readable by its owner only: prompts and answers are the user's data.
+starts anew. It is readable by its owner only, also in a home that a group shares: prompts and
+answers are the user's data.
 """
 
 import errno
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from skillpm.errors import StateError
-from skillpm.files.access import HomeFolder, open_below
+from skillpm.files.access import PRIVATE, HomeFolder
 from skillpm.files.errors import write_error
 from skillpm.journal.lock import CLAIM, LOCK, hold_lock
 from skillpm.journal.owner import HOLDER
@@ -46,7 +47,9 @@ class Workspace:
     def open(cls, home: Path, key: str, *, timeout: float, say: Any) -> Iterator["Workspace"]:
         """Open the folder of a key for one command at a time; create it if it is missing."""
         with (
-            open_below(home, FOLDER, key, create=True) as folder,
+            HomeFolder.make(home) as top,
+            top.subfolder(FOLDER, create=True) as parent,
+            parent.subfolder(key, create=True, mode=PRIVATE.folder) as folder,
             hold_lock(folder, "transfer", timeout=timeout, say=say, what="the transfer"),
         ):
             yield cls(folder, key)
