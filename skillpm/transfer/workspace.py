@@ -127,6 +127,7 @@ class AnswerFile:
     def append(self, answers: Iterable[RecordedAnswer]) -> None:
         """Append answers by one write, and sync it. Raises `StateError` if the disk is full."""
         data = b"".join(answer.to_line() for answer in answers)
+        is_new = not self.folder.has(self.name)
         try:
             fd = os.open(self.name, _APPEND, 0o600, dir_fd=self.folder.fd)
             try:
@@ -136,6 +137,8 @@ class AnswerFile:
                 os.fsync(fd)
             finally:
                 os.close(fd)
+            if is_new:
+                os.fsync(self.folder.fd)
         except OSError as problem:
             raise write_error(self.folder.path / self.name, problem) from problem
 

@@ -179,3 +179,26 @@ def test_endpoint_that_repeats_key_and_prompt_is_not_quoted(
     assert KEY not in "".join(
         path.read_text(errors="replace") for path in transfer.workspace.rglob("*") if path.is_file()
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://127.0.0.1:8000/v1", None),
+        ("http://[::1]/v1", None),
+        ("http://localhost/v1", None),
+        ("https://api.example.com/v1", "api.example.com"),
+        ("https://127.0.0.1.example.com/v1", "127.0.0.1.example.com"),
+    ],
+)
+def test_user_learns_to_which_other_machine_prompts_are_sent(url: str, host: str | None) -> None:
+    pytest.importorskip("httpx")
+    from skillpm.flows.transfer.sources import SourceFacts
+    from skillpm.transfer.config import SourceTable
+    from skillpm.transfer.sources.recorded import RecordedSource
+
+    table = SourceTable(name="gpt", endpoint=url, served="m")
+    facts = SourceFacts(table, f"endpoint {url}/m", None, lambda: RecordedSource({}))
+    assert facts.remote_host == host
+    own = SourceTable(name="gpt", answers="a.jsonl")
+    assert SourceFacts(own, "answers", None, lambda: RecordedSource({})).remote_host is None

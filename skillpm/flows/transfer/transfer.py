@@ -44,6 +44,8 @@ def _run(run: TransferRun) -> Transferred:
     if split.duplicates:
         left_out = counted(len(split.duplicates), "prompt is", "prompts are")
         run.say(f"{left_out} left out: the same text is there already")
+    for host in sorted({source.remote_host or "" for source in run.plan.sources} - {""}):
+        run.say(f"the prompts are sent to `{host}`")
     with run.timed(Stage.REHEARSE):
         found = rehearse(run)
     if request.dry_run:
