@@ -4,8 +4,11 @@ import gzip
 import json
 import socket
 import time
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("httpx", reason="needs the extra `transfer`")
 
@@ -28,6 +31,7 @@ from faulty_server import (
 from skillpm.errors import RegistryError, SkillpmError, UsageError
 from skillpm.spec.chat import asked
 from skillpm.transfer.generated import Generated, Sampling
+from skillpm.transfer.sources import endpoint
 from skillpm.transfer.sources.endpoint import TRIES, Endpoint
 
 SAMPLING = Sampling(0.7, 0.9, 16)
@@ -190,3 +194,26 @@ def test_absurd_number_of_tokens_is_cut() -> None:
     huge = stream(piece("4", "stop"), chunk(choices=[], usage={"completion_tokens": 10**400}))
     with serving(huge) as server:
         assert ask(server, []).tokens == 1 << 31
+
+
+_TEXTS = st.sampled_from(["", "4", "\ud800", "stop", "length", "\x00", "x" * 300])
+_NAMES = st.sampled_from([
+    "choices", "delta", "content", "finish_reason", "usage", "completion_tokens", "error",
+])  # fmt: skip
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | _TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.lists(_JSON, max_size=5))
+def test_stream_of_any_json_is_an_answer_or_a_fault(values: list[Any]) -> None:
+    lines = [f"data: {json.dumps(value)}" for value in values]
+    try:
+        answer = endpoint._read(endpoint._events(iter(lines), str))
+    except endpoint._RetryableError:
+        return
+    assert isinstance(answer.text, str)
+    assert answer.finish in ("stop", "length")
+    assert answer.tokens is None or answer.tokens <= 1 << 31
