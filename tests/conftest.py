@@ -1,5 +1,6 @@
 """Fixtures of all tests: tiny models, and a world with an empty project."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import thoroughness  # noqa: F401 - registers the profiles
 from cut_packs import CutPacks
 from hypothesis import settings
+from process_state import ProcessState
 from skillpm_world import World
 
 from skillpm.delta.kernels.choice import SETTINGS
@@ -24,6 +26,17 @@ def pytest_configure(config: pytest.Config) -> None:
     """With slow tests (`make test-all`), properties are tested on more cases too."""
     quick = "not slow" in config.option.markexpr
     settings.load_profile("quick" if quick else "thorough")
+
+
+@pytest.fixture(autouse=True)
+def process_state() -> Iterator[None]:
+    """Fail a test that leaves the process changed, and restore it for the tests after it."""
+    before = ProcessState.now()
+    yield
+    changes = before.changes()
+    if changes:
+        before.restore()
+        pytest.fail(f"the test leaves the process changed: {'; '.join(changes)}")
 
 
 @pytest.fixture(scope="session")

@@ -16,13 +16,15 @@ class GcOptions:
     """What `collect_garbage` keeps. None leaves a limit to the default.
 
     `keep` is a number of generations, `older_than` their age in days, `grace` the age in hours up
-    to which blobs are kept. Nothing is kept for the projects in `forget`.
+    to which blobs are kept. Nothing is kept for the projects in `forget`. `transfers` is the age in
+    days from which answers and weights of unused transfers are removed; None keeps all of them.
     """
 
     keep: int | None = None
     older_than: float | None = None
     grace: float = 24.0
     forget: tuple[Path, ...] = ()
+    transfers: float | None = None
 
 
 def collect_garbage(client: Client, options: GcOptions, *, dry_run: bool = False) -> "Collected":
@@ -31,7 +33,8 @@ def collect_garbage(client: Client, options: GcOptions, *, dry_run: bool = False
     from skillpm.flows.upkeep.gc import GcRequest, collect
 
     keeping = Keeping(options.keep, options.older_than)
-    return collect(client.session, GcRequest(keeping, options.grace, dry_run, options.forget))
+    request = GcRequest(keeping, options.grace, dry_run, options.forget, options.transfers)
+    return collect(client.session, request)
 
 
 def pruned_beyond_default(client: Client, options: GcOptions) -> list[int]:

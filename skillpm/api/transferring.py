@@ -15,7 +15,7 @@ from skillpm.files.named import read_named_file
 from skillpm.spec.location import is_url
 from skillpm.spec.names import SkillName
 from skillpm.spec.versions import Version
-from skillpm.transfer.config import TransferFile, parse_transfer, transfer_of
+from skillpm.transfer.config import LOCAL_HOSTS, TransferFile, parse_transfer, transfer_of
 from skillpm.transfer.stages import Stage
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ class TransferOptions:
 
     `sources` are model folders and files of answers; `terms` are their terms of use, one for each
     source or none. `allow_keys` are pairs `VARIABLE@ORIGIN` for which a key may be sent, as are
-    those of the user's configuration. `base` replaces the base of a file.
+    those of the user's configuration. `base` replaces the base of a file. `held_out_probes` puts
+    held-out prompts and their checks into the pack.
     """
 
     file: Path | None = None
@@ -44,6 +45,7 @@ class TransferOptions:
     skill: SkillName | None = None
     version: Version | None = None
     budget: str | None = None
+    held_out_probes: bool = False
     output: Path | None = None
     device: str = "cpu"
     until: Stage | None = None
@@ -68,6 +70,11 @@ def transfer(client: Client, options: TransferOptions) -> "Transferred":
         raise UsageError(
             "`--offline` was given, but a source is an endpoint on another machine",
             hint="leave out `--offline`, or the source",
+        )
+    if options.fresh and options.dry_run:
+        raise UsageError(
+            "`--fresh` discards recorded answers, and `--dry-run` asks only for a few",
+            hint="leave out one of them",
         )
     with needs_transfer("`transfer` trains the model"):
         from skillpm.flows.transfer.plan import TransferRequest
@@ -130,6 +137,7 @@ def _document(client: Client, options: TransferOptions) -> tuple[TransferFile, P
             ("name", options.skill),
             ("version", options.version),
             ("budget", options.budget),
+            ("held-out-probes", options.held_out_probes),
         )
         if value
     ]
@@ -160,6 +168,10 @@ def _tables(client: Client, options: TransferOptions) -> dict[str, Any]:
             hint="skillpm transfer --base ./model --source ./source --prompts prompts.jsonl "
             "--name acme/math --version 1.0.0",
         )
+    pack = {
+        "budget": options.budget,
+        "probes": "held-out" if options.held_out_probes else None,
+    }
     prompts = {"file": options.prompts, "keep": options.keep, "probes": options.probes}
     return {
         "target": {
@@ -169,7 +181,7 @@ def _tables(client: Client, options: TransferOptions) -> dict[str, Any]:
         },
         "source": _sources(options),
         "prompts": {name: str(path) for name, path in prompts.items() if path},
-        **({"pack": {"budget": options.budget}} if options.budget else {}),
+        "pack": {name: value for name, value in pack.items() if value},
     }
 
 
@@ -222,8 +234,4 @@ def _allowed_keys(pairs: Iterable[str]) -> frozenset[tuple[str, str]]:
 
 
 def _is_remote(endpoint: str | None) -> bool:
-    return endpoint is not None and urlsplit(endpoint).hostname not in (
-        "localhost",
-        "127.0.0.1",
-        "::1",
-    )
+    return endpoint is not None and urlsplit(endpoint).hostname not in LOCAL_HOSTS

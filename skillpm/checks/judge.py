@@ -109,7 +109,11 @@ class Judge:
                 hint=f"pass `{ALLOW_EXEC}` to run them in the sandbox",
             )
         if any(check.place is Place.MODEL for check in checks):
-            raise StateError("a check of kind reward needs a model, which is not loaded here")
+            raise StateError(
+                "a check of kind `reward` needs a classifier, and skillpm runs none",
+                hint="score the answers with your own program, write the good ones to a file, and "
+                "name it as `answers` of a source (docs/adr/0051-checks-as-data.md)",
+            )
 
     def _verdict(self, check: Check, answer: str) -> Verdict:
         if isinstance(check, LocalCheck):

@@ -1,7 +1,7 @@
 """`gc` and `cache`: the store and caches in `SKILLPM_HOME`, and removing what is not needed."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from skillpm.api.storage import GcOptions
 
 _PATH = LocalPath()
+
+
+class GcLimits(TypedDict):
+    """The limits of `skillpm gc`; the names are those of `GcOptions`."""
+
+    keep: int | None
+    older_than: float | None
+    grace: float
+    forget: tuple[Path, ...]
+    transfers: float | None
 
 
 @click.command(cls=Command)
@@ -48,16 +58,14 @@ _PATH = LocalPath()
     multiple=True,
     help="Keep nothing for this project, for example a deleted one; repeatable.",
 )
+@click.option(
+    "--transfers",
+    metavar="DAYS",
+    type=FiniteRange(min=0),
+    help="Also remove answers and weights of transfers that were not used for this long.",
+)
 @click.pass_obj
-def gc(
-    state: State,
-    *,
-    dry_run: bool,
-    keep: int | None,
-    older_than: float | None,
-    grace: float,
-    forget: tuple[Path, ...],
-) -> None:
+def gc(state: State, *, dry_run: bool, **limits: Unpack[GcLimits]) -> None:
     r"""Remove old generations and blobs that are not needed.
 
     A blob is needed if the lock or a kept generation of any known project references it, directly
@@ -67,7 +75,8 @@ def gc(
     a disk that is not mounted keeps everything.
 
     gc waits until no other command uses the store. It asks before it prunes more generations than
-    by default.
+    by default. Answers and weights of transfers may have cost money: they are removed only with
+    --transfers.
 
     \b
     Examples:
@@ -77,9 +86,9 @@ def gc(
     """
     from skillpm.api.storage import GcOptions, collect_garbage
 
-    options = GcOptions(keep, older_than, grace, forget)
+    options = GcOptions(**limits)
     client = command_client(state)
-    if not dry_run and (keep is not None or older_than is not None):
+    if not dry_run and (options.keep is not None or options.older_than is not None):
         _ask_to_prune(state, client, options)
     collected = collect_garbage(client, options, dry_run=dry_run)
     for note in collected.notes:
@@ -99,6 +108,8 @@ def _show_collected(collected: "Collected", verb: str) -> None:
         f"{size_text(collected.kept.size)} kept for {counted(len(collected.projects), 'project')}, "
         f"{size_text(collected.young.size)} too young to remove"
     )
+    if collected.transfer_bytes:
+        emit_line(f"{size_text(collected.transfer_bytes)} of transfers {verb}")
 
 
 def _ask_to_prune(state: State, client: "Client", options: "GcOptions") -> None:
@@ -127,6 +138,7 @@ def _collected_document(collected: "Collected") -> dict[str, object]:
         "young_blobs": collected.young.blobs,
         "young_bytes": collected.young.size,
         "cache_bytes": collected.cache_bytes,
+        "transfer_bytes": collected.transfer_bytes,
         "pruned": [
             {"project": str(pruned.project), "generation": pruned.number}
             for pruned in collected.pruned

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
+from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table, size_text
 from skillpm.cli.packed import show_packed
 from skillpm.cli.params import SKILL, VERSION
 from skillpm.cli.state import Command, State, command_client
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
 from skillpm.files.output import check_output
+from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
     from skillpm.api.results import Transferred
@@ -36,6 +37,7 @@ class TransferFlags(TypedDict):
     skill: "SkillName | None"
     version: "Version | None"
     budget: str | None
+    held_out_probes: bool
     output: Path | None
     device: str
     dry_run: bool
@@ -72,7 +74,12 @@ class TransferFlags(TypedDict):
     "--probes",
     type=_FILE,
     metavar="FILE",
-    help="Probes of the pack (default: a tenth of the prompts, held out).",
+    help="Probes of the pack, which measure the skill (default: a tenth of the prompts does).",
+)
+@click.option(
+    "--held-out-probes",
+    is_flag=True,
+    help="Put held-out prompts and their checks into the pack, as probes.",
 )
 @click.option("--name", "skill", type=SKILL, metavar="N", help="Skill name, `acme/math`.")
 @click.option("--version", type=VERSION, metavar="V", help="SemVer version, `1.0.0`.")
@@ -94,7 +101,9 @@ class TransferFlags(TypedDict):
     help="Device for models: `cpu`, `cuda` or `cuda:N`.",
 )
 @click.option("--plot", type=LocalPath(), metavar="FILE.png", help="Write a plot of the models.")
-@click.option("--dry-run", is_flag=True, help="Estimate time, memory and requests, then stop.")
+@click.option(
+    "--dry-run", is_flag=True, help="Estimate time, memory and requests from a few answers."
+)
 @click.option("--until", type=click.Choice(_UNTIL), help="Stop after this stage.")
 @click.option("--fresh", is_flag=True, help="Discard recorded answers and trained weights.")
 @click.option("--accept-loss", is_flag=True, help="Pack also if general answers suffered.")
@@ -162,6 +171,10 @@ def _show(result: "Transferred", document: "TransferDocument") -> None:
         rows = [(name, f"{seconds:.0f} s") for name, seconds in document["estimates"].items()]
         emit_table(rows, ("stage", "estimate"))
         emit_lines(f"\n{result.estimate.arithmetic}")
+        emit_line(
+            f"\nat least {size_text(document['memory'])} of memory for the training; "
+            f"{counted(document['requests'], 'request')} to endpoints"
+        )
         return
     emit_table(
         [(each["name"], f"{each['seconds']:.1f} s") for each in document["stages"]],

@@ -64,6 +64,21 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+def sync_tree(folder: Path) -> None:
+    """Flush a folder to disk, with all files and folders below."""
+    for parent, _folders, files in os.walk(folder, topdown=False):
+        for name in files:
+            sync_file(Path(parent) / name)
+        sync_folder(Path(parent))
+
+
+def publish_folder(staged: Path, target: Path) -> None:
+    """Rename a complete folder to its final name; it is on disk before, and the name afterwards."""
+    sync_tree(staged)
+    staged.rename(target)
+    sync_folder(target.parent)
+
+
 def sweep_strays(
     folder: Folder, ours: Collection[str] = (), *, suffixes: tuple[str, ...] = ("",)
 ) -> None:

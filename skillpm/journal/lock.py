@@ -24,8 +24,10 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def hold_lock(folder: Folder, command: str, *, timeout: float, say: Say) -> Iterator[None]:
-    """Hold the lock of `folder` while the block runs.
+def hold_lock(
+    folder: Folder, command: str, *, timeout: float, say: Say, what: str = "the project"
+) -> Iterator[None]:
+    """Hold the lock of `folder` while the block runs. `what` names the folder in messages.
 
     Waits up to `timeout` seconds for another holder and reports this once through `say`. Then
     raises `StateError` with the holder and its age. The lock of a dead process is free.
@@ -33,7 +35,7 @@ def hold_lock(folder: Folder, command: str, *, timeout: float, say: Say) -> Iter
     me = this_process(command, time.time())
     attempt = _Attempt(folder, me)
     try:
-        _acquire(attempt, timeout, say)
+        _acquire(attempt, timeout, say, what)
         attempt.sign(say)
     except OSError as problem:
         attempt.release()
@@ -53,10 +55,10 @@ def abandoned(folder: Folder) -> bool:
     return owner is not None and owner.state() is ProcessState.DEAD
 
 
-def _acquire(attempt: "_Attempt", timeout: float, say: Say) -> None:
+def _acquire(attempt: "_Attempt", timeout: float, say: Say, what: str) -> None:
     def busy(holder: str, waited: float) -> SkillpmError:
         end = f"; waited {age(waited)}" if timeout else ""
-        return StateError(f"the project is in use by {holder}{end}", hint=attempt.hint())
+        return StateError(f"{what} is in use by {holder}{end}", hint=attempt.hint())
 
     wait_for_lock(
         attempt.try_acquire,

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import Linear
 
+from skillpm.errors import GraftError
 from skillpm.running.runner import Batch, Runner
 from skillpm.spec.effect import PackEffect, Scores
 
@@ -163,7 +164,15 @@ class ReferenceAnswers:
 
 
 def _sums(lines: list[tuple[float, ...]]) -> SequenceSums:
-    return SequenceSums(*np.array(lines, dtype=np.float64).reshape(-1, 4).T)
+    """The columns of the lines. Raises `GraftError` for a value that is not finite."""
+    table = np.array(lines, dtype=np.float64).reshape(-1, 4)
+    if not np.isfinite(table).all():
+        raise GraftError(
+            "a model gives a token of the texts the probability 0 or NaN, so its loss or its "
+            "divergence is not finite",
+            hint="pack without `--calibration` and `--probes`, or without infinite logits",
+        )
+    return SequenceSums(*table.T)
 
 
 def _output_layer(runner: Runner) -> Linear | None:
@@ -213,7 +222,9 @@ def _divergence(answer: torch.Tensor, kept: _Kept, head: _Head | None, *, causal
         else:
             assert kept.answer is not None  # noqa: S101 - for the type checker
             reference = kept.answer[chunk].to(answer)
-        total += float((reference.exp() * (reference - answer[chunk])).sum(dtype=torch.float64))
+        terms = reference.exp() * (reference - answer[chunk])
+        terms = terms.masked_fill(reference == -torch.inf, 0)  # 0 log 0 = 0
+        total += float(terms.sum(dtype=torch.float64))
     return total
 
 

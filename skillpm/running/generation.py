@@ -9,7 +9,7 @@ import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from skillpm.errors import GraftError
-from skillpm.running.chat import chat_ids, text_of
+from skillpm.running.chat import chat_ids, template_errors, text_of
 from skillpm.running.runner import Runner
 from skillpm.running.untrusted_files import SandboxedTokenizer
 from skillpm.spec.chat import ChatMessage, to_plain
@@ -38,10 +38,9 @@ def greedy_answers(
     The model's own generation config decides nothing but its end tokens. Raises `GraftError` if all
     answers together take more than `seconds`.
     """
-    longest = _longest(runner)
     prompts = []
     for question in questions:
-        room = max(1, min(PROMPT_TOKENS, longest - question.max_tokens))
+        room, _ = _lengths(runner, question.max_tokens)
         prompts.append(chat_tokens(runner, question.messages)[-room:])
     deadline = _Deadline(time.monotonic() + seconds)
     answers: dict[int, str] = {}
@@ -49,7 +48,7 @@ def greedy_answers(
         len(ids) + question.max_tokens for ids, question in zip(prompts, questions, strict=True)
     ]
     for indices in _batches(sizes):
-        most = max(questions[index].max_tokens for index in indices)
+        most = max(_lengths(runner, questions[index].max_tokens)[1] for index in indices)
         rows = _generate(runner, [prompts[index] for index in indices], most, deadline)
         if deadline.passed:
             raise GraftError(
@@ -89,9 +88,7 @@ def answer_batch(
     Equal batches give equal answers on the same machine. torch's random numbers are as before
     afterwards.
     """
-    longest = _longest(runner)
-    most = max(question.max_tokens for question in questions)
-    room = max(1, min(PROMPT_TOKENS, longest - most))
+    room, most = _lengths(runner, max(question.max_tokens for question in questions))
     prompts = [chat_tokens(runner, question.messages)[-room:] for question in questions]
     devices = [runner.device] if runner.device.startswith("cuda") else []
     with torch.random.fork_rng(devices=devices):
@@ -99,7 +96,7 @@ def answer_batch(
             torch.manual_seed(draw.seed)
         rows = _generate(runner, prompts, most, _Deadline(float("inf")), draw)
     return [
-        DrawnAnswer(_text_of(runner, row), len(row), len(row) >= question.max_tokens)
+        DrawnAnswer(_text_of(runner, row), len(row), len(row) >= min(most, question.max_tokens))
         for row, question in zip(rows, questions, strict=True)
     ]
 
@@ -133,7 +130,7 @@ def _generate(
     pad = min(ends, default=0) if pad is None else pad
     ids = torch.tensor([[*[pad] * (width - len(row)), *row] for row in prompts])
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts])
-    decoding = getattr(runner.model.config, "is_encoder_decoder", False)
+    decoding = _is_encoder_decoder(runner)
     defaults: Any = GenerationConfig
     model, kept = runner.model, runner.model.generation_config
     model.generation_config = defaults()
@@ -173,6 +170,19 @@ def _end_tokens(runner: Runner) -> frozenset[int]:
     return frozenset(token for token in tokens if isinstance(token, int))
 
 
+def _lengths(runner: Runner, most: int) -> tuple[int, int]:
+    """The most tokens of a prompt and of an answer, of which `most` are wanted.
+
+    Both share the window of a causal LM, and an answer gets at most half of it. An encoder-decoder
+    has a window for each.
+    """
+    longest = _longest(runner)
+    if _is_encoder_decoder(runner):
+        return min(PROMPT_TOKENS, longest), most
+    answer = min(most, max(1, longest // 2))
+    return max(1, min(PROMPT_TOKENS, longest - answer)), answer
+
+
 def _longest(runner: Runner) -> int:
     """The most tokens that the model takes, prompt and answer together."""
     limits = (
@@ -187,7 +197,12 @@ def chat_tokens(runner: Runner, messages: list[ChatMessage]) -> list[int]:
     tokenizer = runner.tokenizer
     if isinstance(tokenizer, SandboxedTokenizer):
         return tokenizer.chat_ids(to_plain(messages))
-    return chat_ids(tokenizer, to_plain(messages))
+    with template_errors(message.content for message in messages):
+        return chat_ids(tokenizer, to_plain(messages), complete=_is_encoder_decoder(runner))
+
+
+def _is_encoder_decoder(runner: Runner) -> bool:
+    return bool(getattr(runner.model.config, "is_encoder_decoder", False))
 
 
 def _text_of(runner: Runner, ids: Sequence[int]) -> str:

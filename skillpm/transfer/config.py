@@ -27,7 +27,8 @@ _PATH_LIMIT = 4096
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|file:")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Hosts that are this machine."""
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -123,7 +124,7 @@ class SourceTable(Document):
             if self.served is None:
                 raise ValueError("an `endpoint` needs `served`, the name of the model there")
             parts = _split(self.endpoint)
-            if self.key_env and parts.scheme == "http" and parts.hostname not in _LOCAL_HOSTS:
+            if self.key_env and parts.scheme == "http" and parts.hostname not in LOCAL_HOSTS:
                 raise ValueError("`key_env` would send a key unencrypted; expected `https://`")
         return self
 
@@ -161,7 +162,7 @@ class PromptsTable(Document):
     file: PathText
     keep: PathText | None = None
     probes: PathText | None = None
-    """Probes of the pack. Without them, a share of the prompts is held out and becomes probes."""
+    """Probes of the pack, which measure the skill. Without them, a share of the prompts does."""
 
 
 class SampleTable(Document):
@@ -236,9 +237,14 @@ class BudgetTable(Document):
 
 
 class PackTable(Document):
-    """The `[pack]` table: the size of the pack, as `pack --budget` takes it; None: lossless."""
+    """The `[pack]` table: the size of the pack, as `pack --budget` takes it; None: lossless.
+
+    `probes = "held-out"` puts held-out prompts and their checks into the pack. Without it, no text
+    of the user is in the pack.
+    """
 
     budget: Annotated[str, AfterValidator(_budget)] | None = None
+    probes: Literal["held-out"] | None = None
 
 
 class TransferFile(Document):
@@ -277,6 +283,8 @@ def transfer_of(plain: dict[str, Any], what: str) -> TransferFile:
     for place, name in enumerate(names):
         if name in names[:place]:
             problems.add(f"source[{place}].name", f"duplicate source `{name}`")
+    if document.pack.probes and document.prompts.probes:
+        problems.add("pack.probes", "`[prompts] probes` names the probes already")
     problems.raise_if_any()
     return document
 

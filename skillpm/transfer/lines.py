@@ -1,11 +1,13 @@
 """Reads untrusted files of JSON lines: with limits, and with the line of every problem."""
 
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from skillpm.errors import Problems, SpecError
 from skillpm.spec import json
+from skillpm.spec.faults import describe_value
 from skillpm.spec.fields import Document, collect, unknown_keys
 
 FILE_LIMIT = 256 << 20
@@ -59,8 +61,8 @@ def read_lines(
 
 
 def _numbered(data: bytes) -> Iterator[tuple[int, bytes]]:
-    lines = enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1)
-    return ((number, line) for number, line in lines if line.strip())
+    lines = enumerate(io.BytesIO(data.removeprefix(b"\xef\xbb\xbf")), start=1)
+    return ((number, line.removesuffix(b"\n")) for number, line in lines if line.strip())
 
 
 def _read_line(line: bytes, form: LineFormat[D], problems: Problems) -> D | None:
@@ -68,9 +70,13 @@ def _read_line(line: bytes, form: LineFormat[D], problems: Problems) -> D | None
         problems.add("", f"the line has {len(line)} bytes; the limit is {LINE_LIMIT}")
         return None
     try:
-        plain: dict[str, Any] = json.parse_object(line, "the line")
+        plain = json.parse(line, "the line")
     except SpecError as problem:
         problems.add("", problem.message)
+        return None
+    if not isinstance(plain, dict):
+        found = "text" if isinstance(plain, str) else describe_value(plain)  # it may be a prompt
+        problems.add("", f"expected a JSON object, found {found}")
         return None
     document = collect(form.kind, plain, problems)
     if document is not None and form.exact:

@@ -3,11 +3,13 @@
 Keep prompts have no `check`: the base answers them itself.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from skillpm.checks.check import Check
 from skillpm.checks.kinds import collect_check
@@ -18,8 +20,18 @@ from skillpm.transfer.lines import LineFormat, read_lines
 
 PROMPT_LIMIT = 200_000
 """Prompts of a file."""
-Id = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
-Tag = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,64}$")]
+_ID_LIMIT, _TAG_LIMIT = 200, 64
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def _name(text: str, limit: int) -> str:
+    if not 1 <= len(text) <= limit or _CONTROL.search(text):
+        raise ValueError(f"expected 1 to {limit} characters, none of them a control character")
+    return text
+
+
+Id = Annotated[str, AfterValidator(partial(_name, limit=_ID_LIMIT))]
+Tag = Annotated[str, AfterValidator(partial(_name, limit=_TAG_LIMIT))]
 
 
 class PromptLine(Document):

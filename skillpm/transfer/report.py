@@ -54,6 +54,9 @@ class TransferPackDocument(TypedDict):
 class TransferDocument(TypedDict):
     """The whole report. What was not reached is null or empty.
 
+    `estimates` are the seconds of each stage, `requests` those to endpoints, and `memory` the least
+    bytes of a training.
+
     `kept` names the stage whose model is packed; `before` is the base's ability and `after` that of
     the kept model.
     """
@@ -63,6 +66,7 @@ class TransferDocument(TypedDict):
     stages: list[StageDocument]
     estimates: dict[str, float]
     requests: int
+    memory: int
     duplicates: int
     sources: list[SourceDocument]
     rows: RowsDocument | None

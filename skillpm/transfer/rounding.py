@@ -11,14 +11,17 @@ from transformers import AutoModelForCausalLM
 from skillpm.checkpoint.folder import small_files
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.errors import GraftError
+from skillpm.journal.atomic import publish_folder
 from skillpm.running.runner import checkpoint_names
+from skillpm.transfer.safe_checkpoints import weight_errors
 
 
 def round_to_base(base: Checkpoint, trained: Path, target: Path) -> None:
     """Write `target`: the base's files, with trained float32 weights rounded once to its dtypes.
 
     Tensors that training did not place (buffers, tensors that are not floats) are the base's. The
-    folder appears whole, by a rename. Raises `GraftError` if a trained weight is NaN or infinite.
+    folder appears whole, by a rename. Raises `GraftError` if a trained weight is NaN or infinite,
+    `StateError` if the disk is full.
     """
     assert base.folder is not None  # noqa: S101 - a base that can be trained is a folder
     loaded = AutoModelForCausalLM.from_pretrained(
@@ -39,8 +42,9 @@ def round_to_base(base: Checkpoint, trained: Path, target: Path) -> None:
                 old = file.get_tensor(tensor)
                 new = parameters[sources[tensor]].detach() if tensor in sources else old
                 tensors[tensor] = _rounded(tensor, new, old) if new is not old else old
+        with weight_errors(fresh):
             save_file(tensors, fresh / name, metadata=dict(shard.header.metadata))
-    fresh.rename(target)
+    publish_folder(fresh, target)
 
 
 def _rounded(name: str, new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:

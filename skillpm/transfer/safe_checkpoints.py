@@ -11,8 +11,8 @@ mixin for trainers (of transformers and trl) that stores the same state without 
 """
 
 import json
-import os
 import random
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,9 +24,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from skillpm.errors import IntegrityError, StateError
+from skillpm.journal.atomic import sync_tree, write_atomic
 
 TENSORS, VALUES, COMPLETE = "state.safetensors", "state.json", "complete.json"
 _PREFIX = "checkpoint-"
+_OS_ERROR = "(os error "
+"""A part of the text of errors of the operating system that a library in Rust raises."""
 
 
 class SafeCheckpoints:
@@ -99,19 +102,21 @@ class SafeCheckpoints:
         """Write a checkpoint, sync its files, and mark it as complete."""
         super()._save_checkpoint(model, trial)  # type: ignore[misc]
         folder = Path(self.args.output_dir) / f"{_PREFIX}{self.state.global_step}"
-        for path in folder.iterdir():
-            _sync(path)
-        (folder / COMPLETE).write_text(json.dumps({"step": self.state.global_step}))
-        _sync(folder / COMPLETE)
-        _sync(folder)
+        sync_tree(folder)
+        write_atomic(folder / COMPLETE, json.dumps({"step": self.state.global_step}).encode())
 
 
 @contextmanager
 def weight_errors(folder: Path) -> Iterator[None]:
-    """Translate the errors of safetensors, such as of a full disk, to a `StateError`."""
+    """Translate errors of writing, such as of a full disk, to a `StateError`.
+
+    safetensors has a class for them; tokenizers raises `Exception` with the number of the error.
+    """
     try:
         yield
-    except SafetensorError as problem:
+    except Exception as problem:
+        if not isinstance(problem, SafetensorError) and _OS_ERROR not in str(problem):
+            raise
         raise StateError(
             f"the weights in `{folder}` cannot be written or read: {problem}",
             hint="free disk space, or set SKILLPM_HOME to a folder on another disk",
@@ -122,6 +127,16 @@ def last_complete(folder: Path) -> Path | None:
     """The checkpoint with the highest step that was written to its end; None if there is none."""
     marked = [path for path in folder.glob(f"{_PREFIX}*") if (path / COMPLETE).is_file()]
     return max(marked, key=_step, default=None)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove checkpoints that a killed training left unfinished.
+
+    The trainer keeps the latest two, and would count them.
+    """
+    for path in folder.glob(f"{_PREFIX}*"):
+        if not (path / COMPLETE).is_file():
+            shutil.rmtree(path)
 
 
 def _step(folder: Path) -> int:
@@ -153,11 +168,3 @@ def _joined(plain: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> dict[
         if number.isdecimal():
             state[int(number)][name] = tensor
     return {"state": state, "param_groups": plain["param_groups"]}
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

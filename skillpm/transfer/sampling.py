@@ -5,9 +5,11 @@ repeated whole and gives the same answers. No recorded answer is asked for again
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
+from queue import SimpleQueue
+from threading import Thread
 from typing import Protocol
 
 from skillpm.parallel import Advance
@@ -151,40 +153,60 @@ def _answered(
         for part in batches:
             yield part, source.answers(part, sampling)
         return
-    pool = ThreadPoolExecutor(source.parallel)
-    try:
-        yield from _in_flight(pool, source, batches, sampling)
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
+    yield from _in_flight(source, batches, sampling)
 
 
 def _in_flight(
-    pool: ThreadPoolExecutor,
-    source: AnswerSource,
-    batches: Sequence[Sequence[Request]],
-    sampling: Sampling,
+    source: AnswerSource, batches: Sequence[Sequence[Request]], sampling: Sampling
 ) -> Iterator[tuple[Sequence[Request], list[Generated]]]:
-    left = iter(batches)
-    running: dict[Future[list[Generated]], Sequence[Request]] = {}
+    """Answers of several threads. They are daemons, so an interrupted command waits for none."""
+    tasks, outcomes = SimpleQueue[Sequence[Request] | None](), SimpleQueue[_Outcome]()
+    threads = min(source.parallel, len(batches))
+    for _ in range(threads):
+        work = partial(_answer_tasks, source, sampling, tasks, outcomes)
+        Thread(target=work, daemon=True).start()
+    left, running = iter(batches), 0
     problem: BaseException | None = None
-    while True:
-        while problem is None and len(running) < source.parallel:
-            part = next(left, None)
-            if part is None:
+    try:
+        while True:
+            while problem is None and running < threads and (part := next(left, None)) is not None:
+                tasks.put(part)
+                running += 1
+            if not running:
                 break
-            running[pool.submit(source.answers, part, sampling)] = part
-        if not running:
-            break
-        for done in wait(running, return_when=FIRST_COMPLETED).done:
-            part = running.pop(done)
-            error = done.exception()
-            if error is None:
-                yield part, done.result()
-            problem = problem or error
+            outcome = outcomes.get()
+            running -= 1
+            problem = problem or outcome.problem
+            if outcome.problem is None:
+                yield outcome.part, outcome.answers
+    finally:
+        for _ in range(threads):
+            tasks.put(None)
     if problem is not None:
         raise problem
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """The answers to a batch, or the error of asking for them."""
+
+    part: Sequence[Request]
+    answers: list[Generated]
+    problem: BaseException | None = None
+
+
+def _answer_tasks(
+    source: AnswerSource,
+    sampling: Sampling,
+    tasks: "SimpleQueue[Sequence[Request] | None]",
+    outcomes: "SimpleQueue[_Outcome]",
+) -> None:
+    """Answer batches until the task None."""
+    while (part := tasks.get()) is not None:
+        try:
+            outcomes.put(_Outcome(part, source.answers(part, sampling)))
+        except BaseException as problem:  # noqa: BLE001 - raised in the main thread
+            outcomes.put(_Outcome(part, [], problem))
 
 
 def messages_of(request: Request) -> list[ChatMessage]:

@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from skillpm.errors import GraftError
-from skillpm.transfer.safe_checkpoints import SafeCheckpoints, last_complete, weight_errors
+from skillpm.journal.atomic import publish_folder, write_atomic
+from skillpm.running.chat import template_errors
+from skillpm.transfer.safe_checkpoints import (
+    SafeCheckpoints,
+    last_complete,
+    remove_unfinished,
+    weight_errors,
+)
 from skillpm.transfer.training_progress import TrainingProgress
 
 disable_progress_bars()
@@ -151,7 +158,7 @@ def train_on_answers(
         _check_end_is_learnt(made, loaded, tokenizer)
         return made
 
-    return _trained(model, folder, trainer, advance)
+    return _trained(model, folder, trainer, _texts(rows), advance)
 
 
 def train_on_pairs(
@@ -181,16 +188,25 @@ def train_on_pairs(
             processing_class=tokenizer,
         )
 
-    return _trained(model, folder, trainer, advance)
+    return _trained(model, folder, trainer, _texts(rows), advance)
+
+
+def _texts(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The texts of all messages."""
+    return (each["content"] for row in rows for part in row.values() for each in part)
 
 
 def _trained(
     model: Path,
     folder: Path,
     make: Callable[[Any, Any], Any],
+    texts: Iterable[str],
     advance: Advance,
 ) -> Trained:
-    """Train with the trainer that `make` returns, from the last complete checkpoint."""
+    """Train with the trainer that `make` returns, from the last complete checkpoint.
+
+    `texts` are the private texts, which no error shows.
+    """
     done = folder / _DONE
     if done.is_dir():
         return Trained(done, **json.loads((folder / _RESULT).read_text()))
@@ -201,14 +217,15 @@ def _trained(
     )
     with warnings.catch_warnings(), weight_errors(folder):
         warnings.simplefilter("ignore")  # deprecations of transformers that trl has not followed
-        trainer = make(tokenizer, loaded)
+        with template_errors(texts):
+            trainer = make(tokenizer, loaded)
         result = _run(trainer, folder, TrainingProgress(advance, saves=trainer.args.max_steps < 0))
         fresh = folder / f"{_DONE}.part"
         shutil.rmtree(fresh, ignore_errors=True)
         trainer.model.save_pretrained(fresh)
-    tokenizer.save_pretrained(fresh)
-    (folder / _RESULT).write_text(json.dumps(result))
-    fresh.rename(done)
+        tokenizer.save_pretrained(fresh)
+    write_atomic(folder / _RESULT, json.dumps(result).encode())
+    publish_folder(fresh, done)
     for checkpoint in folder.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
     return Trained(done, **result)
@@ -218,6 +235,7 @@ def _run(trainer: Any, folder: Path, progress: TrainingProgress) -> dict[str, An
     """Run a trainer, and return the steps, the FLOPs and the seconds."""
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(progress)
+    remove_unfinished(folder)
     last = last_complete(folder)
     started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(last) if last else None)

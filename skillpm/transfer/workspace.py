@@ -2,9 +2,11 @@
 
 `SKILLPM_HOME/transfer/KEY` holds prompts' answers, verdicts, rows and trained weights. KEY is the
 digest of the base's root, the settings, the inputs and the versions of tools, so a changed setting
-starts anew. Everything is readable by its owner only: prompts and answers are the user's data.
+starts anew. It is readable by its owner only, also in a home that a group shares: prompts and
+answers are the user's data.
 """
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skillpm.files.access import HomeFolder, open_below
+from skillpm.errors import StateError
+from skillpm.files.access import PRIVATE, HomeFolder
 from skillpm.files.errors import write_error
 from skillpm.journal.lock import CLAIM, LOCK, hold_lock
 from skillpm.journal.owner import HOLDER
@@ -23,6 +26,7 @@ from skillpm.transfer.lines import FILE_LIMIT
 
 FOLDER = "transfer"
 _KEY = 32
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _APPEND = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_APPEND
 
 
@@ -43,8 +47,10 @@ class Workspace:
     def open(cls, home: Path, key: str, *, timeout: float, say: Any) -> Iterator["Workspace"]:
         """Open the folder of a key for one command at a time; create it if it is missing."""
         with (
-            open_below(home, FOLDER, key, create=True) as folder,
-            hold_lock(folder, "transfer", timeout=timeout, say=say),
+            HomeFolder.make(home) as top,
+            top.subfolder(FOLDER, create=True) as parent,
+            parent.subfolder(key, create=True, mode=PRIVATE.folder) as folder,
+            hold_lock(folder, "transfer", timeout=timeout, say=say, what="the transfer"),
         ):
             yield cls(folder, key)
 
@@ -52,6 +58,22 @@ class Workspace:
     def path(self) -> Path:
         """The folder, for libraries that read and write files by path."""
         return self.folder.path
+
+    @contextmanager
+    def file_errors(self) -> Iterator[None]:
+        """Translate every `OSError` in the block to a `StateError` that names the file."""
+        try:
+            yield
+        except BrokenPipeError:  # The output is closed.
+            raise
+        except OSError as problem:
+            raise StateError(
+                f"`{problem.filename or self.path}` cannot be read or written: "
+                f"{problem.strerror or problem}",
+                hint="free disk space, or set SKILLPM_HOME to a folder on another disk"
+                if problem.errno in _FULL
+                else None,
+            ) from problem
 
     def read(self, name: str) -> bytes | None:
         """The content of a file; None if it is not there."""
@@ -105,6 +127,7 @@ class AnswerFile:
     def append(self, answers: Iterable[RecordedAnswer]) -> None:
         """Append answers by one write, and sync it. Raises `StateError` if the disk is full."""
         data = b"".join(answer.to_line() for answer in answers)
+        is_new = not self.folder.has(self.name)
         try:
             fd = os.open(self.name, _APPEND, 0o600, dir_fd=self.folder.fd)
             try:
@@ -114,6 +137,8 @@ class AnswerFile:
                 os.fsync(fd)
             finally:
                 os.close(fd)
+            if is_new:
+                os.fsync(self.folder.fd)
         except OSError as problem:
             raise write_error(self.folder.path / self.name, problem) from problem
 

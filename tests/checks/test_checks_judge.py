@@ -23,7 +23,7 @@ def test_programs_are_refused_unless_they_are_allowed() -> None:
 
 def test_reward_needs_a_model() -> None:
     reward = parse_check({"reward": {"model": "judge", "at_least": 0.5}})
-    with pytest.raises(StateError, match="needs a model"), Judge(allow_exec=True) as judge:
+    with pytest.raises(StateError, match="needs a classifier"), Judge(allow_exec=True) as judge:
         judge.verdicts([(reward, "x")])
 
 

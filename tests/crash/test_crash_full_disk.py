@@ -1,84 +1,23 @@
 """Law 4 for a disk that is full at any step while a registry, a store or a graft is written."""
 
-import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from full_disks import STEP, Disk, mounted, run_apart
 from skillpm_world import Outcome, World, run_here
 
-STEP = 4096
 MARGIN = 3
 """Steps that must succeed in a row, before a disk counts as large enough."""
 
 
-@dataclass(frozen=True)
-class Disk:
-    """A separate small file system; the file `filler` takes up the rest of the space."""
-
-    folder: Path
-
-    @property
-    def filler(self) -> Path:
-        return self.folder / "filler"
-
-    def leave(self, free: int) -> None:
-        """Fill the disk up to `free` free bytes."""
-        with self.filler.open("wb", buffering=0) as file:
-            for size in (1 << 16, STEP, 1 << 10):
-                try:
-                    while file.write(b"x" * size):
-                        pass
-                except OSError:
-                    continue
-            os.fsync(file.fileno())
-            file.truncate(max(0, file.tell() - free))
-
-    def free(self) -> None:
-        self.filler.unlink()
-
-
 @pytest.fixture(params=["tmpfs", pytest.param("ext4", marks=pytest.mark.slow)])
 def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Disk]:
-    """A file system of some megabytes; ext4 with small blocks, where SQLite's maps are sparse."""
-    if os.geteuid() != 0:
-        pytest.skip("only root mounts a file system")
-    folder, image = tmp_path / "disk", tmp_path / "image"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
-    if request.param == "ext4":
-        if shutil.which("mkfs.ext4") is None:
-            pytest.skip("there is no mkfs.ext4")
-        with image.open("wb") as file:
-            file.truncate(8 << 20)
-        options = ("-b", "1024", "-m", "0", "-O", "^has_journal")
-        subprocess.run(["mkfs.ext4", "-q", "-F", *options, str(image)], check=True)
-        command = ["mount", "-o", "loop", str(image), str(folder)]
-    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        pytest.skip("this root cannot mount a file system")
-    try:
-        yield Disk(folder)
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def _run_apart(*arguments: object) -> int:
-    """Run a command in a fork, because a full disk may kill it; return its exit code."""
-    pid = os.fork()
-    if pid == 0:
-        code = 99
-        try:
-            outcome = run_here(*arguments)
-            plain = outcome.code == 0 or "full" in outcome.err or "No space left" in outcome.err
-            code = outcome.code if plain and "Traceback" not in outcome.err else 98
-            if code == 98:
-                os.write(2, outcome.err.encode())
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    """A file system of some megabytes."""
+    with mounted(tmp_path, request.param, 6) as found:
+        yield found
 
 
 @dataclass(frozen=True)
@@ -141,7 +80,7 @@ def _try_every_step(disk: Disk, job: Job, *, stride: int) -> tuple[int, int]:
     failed = ran = in_a_row = 0
     while in_a_row < MARGIN:
         disk.leave(ran * stride * STEP)
-        code = _run_apart(*job.command)
+        code = run_apart(*job.command)
         assert code in (0, 1), f"{ran * stride * STEP} bytes free: exit {code}"
         disk.free()
         in_a_row = in_a_row + 1 if code == 0 else 0

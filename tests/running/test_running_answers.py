@@ -9,6 +9,7 @@ import torch
 from calibration_worlds import LETTERS, causal_model
 from transformers import BertConfig, BertModel, CohereConfig, CohereForCausalLM
 
+from skillpm.errors import GraftError
 from skillpm.running.answers import ReferenceAnswers, effect_of, share_kept
 from skillpm.running.runner import Batch, Runner
 
@@ -115,3 +116,33 @@ def test_an_effect_is_read_back_from_the_settings(tmp_path: Path) -> None:
     assert again is not None
     assert again.settings == effect.settings
     assert type(effect).of_settings({"keep": 0.9}) is None
+
+
+def suppressing(model: Any, token: int) -> Any:
+    """The model with a logit of -inf for one token, as suppressed tokens have."""
+    head = torch.nn.Linear(model.lm_head.in_features, LETTERS)
+    head.weight = model.lm_head.weight
+    head.bias.data.zero_()[token] = -torch.inf
+    model.lm_head = head
+    return model
+
+
+def test_token_that_both_models_suppress_does_not_count() -> None:
+    unused = LETTERS - 1
+    batches = [
+        Batch(part.ids.masked_fill(part.ids == unused, 0), part.mask) for part in batches_of()
+    ]
+    runner = runner_of(suppressing(causal_model(tied=False), unused))
+    reference = ReferenceAnswers.of(runner, batches)
+    assert reference.compare(runner).mean_divergence == pytest.approx(0, abs=1e-5)
+
+
+def test_infinite_divergence_and_loss_are_errors() -> None:
+    batches = batches_of()
+    plain = runner_of(causal_model(tied=False))
+    reference = ReferenceAnswers.of(plain, batches)
+    infinite = runner_of(suppressing(causal_model(tied=False), int(batches[0].ids[0, 1])))
+    with pytest.raises(GraftError, match="is not finite"):
+        reference.compare(infinite)
+    with pytest.raises(GraftError, match="is not finite"):
+        ReferenceAnswers.of(infinite, batches)

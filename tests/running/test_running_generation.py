@@ -110,6 +110,14 @@ def test_prompt_that_is_too_long_loses_its_beginning(runner: Runner) -> None:
     assert ask(runner, (long,), 8) == [by_hand(runner, ids, 8)]
 
 
+def test_answer_gets_at_most_half_of_the_window(runner: Runner) -> None:
+    long = "the cat. " * 20 + "1+2"
+    ids = runner.tokenizer(long)["input_ids"][-32:]
+    assert ask(runner, (long,), 100) == [
+        by_hand(runner, ids, 32, runner.model.generation_config.eos_token_id)
+    ]
+
+
 def test_answers_that_take_too_long_are_an_error(runner: Runner) -> None:
     with pytest.raises(GraftError, match="took more than 0 seconds"):
         ask(runner, PROMPTS, 8, seconds=0)

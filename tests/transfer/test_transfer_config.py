@@ -153,3 +153,9 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     document: TransferFile = parse_transfer(SHORT)
     assert resolved(document.target.base, tmp_path) == tmp_path / "model"
     assert resolved("/models/base", tmp_path) == Path("/models/base")
+
+
+def test_probes_are_named_in_one_place() -> None:
+    text = SHORT + 'probes = "probes.jsonl"\n[pack]\nprobes = "held-out"\n'
+    with pytest.raises(SpecError, match=r"pack\.probes: `\[prompts\] probes` names the probes"):
+        parse_transfer(text)

@@ -43,3 +43,31 @@ def test_encoder_decoder_answers_without_its_prompt(folder: Path) -> None:
     requests = requests_of([Prompt("a", tuple(asked("count one pear")), None)], sampling, 1, "k")
     (answer,) = FolderSource.load(folder, "cpu").answers(requests, sampling)
     assert (answer.text, answer.finish, answer.tokens) == ("1", "stop", 1)
+
+
+def test_prompt_of_an_encoder_keeps_the_end_token_that_its_tokenizer_adds(folder: Path) -> None:
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoTokenizer
+
+    from skillpm.running.chat import chat_ids
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = None
+    end = tokenizer.eos_token_id
+    plain = tokenizer("count one pear")["input_ids"]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="$A <end>", special_tokens=[("<end>", end)]
+    )
+    chat = [{"role": "user", "content": "count one pear"}]
+    assert chat_ids(tokenizer, chat) == plain
+    assert chat_ids(tokenizer, chat, complete=True) == [*plain, end]
+
+
+def test_prompt_of_an_encoder_is_not_cut_for_a_long_answer(folder: Path) -> None:
+    from skillpm.transfer.sources.folder import FolderSource
+
+    source = FolderSource.load(folder, "cpu")
+    source.runner.tokenizer.model_max_length = 16
+    sampling = Sampling(0, 1, 16)
+    requests = requests_of([Prompt("a", tuple(asked("count one pear")), None)], sampling, 1, "k")
+    assert source.answers(requests, sampling)[0].text == "1"

@@ -1,8 +1,14 @@
 """An endpoint that is busy, broken or gone: retries, errors, and where the key is sent."""
 
+import gzip
 import json
+import socket
+import time
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("httpx", reason="needs the extra `transfer`")
 
@@ -22,9 +28,10 @@ from faulty_server import (
     torn,
 )
 
-from skillpm.errors import RegistryError, UsageError
+from skillpm.errors import RegistryError, SkillpmError, UsageError
 from skillpm.spec.chat import asked
 from skillpm.transfer.generated import Generated, Sampling
+from skillpm.transfer.sources import endpoint
 from skillpm.transfer.sources.endpoint import TRIES, Endpoint
 
 SAMPLING = Sampling(0.7, 0.9, 16)
@@ -136,3 +143,77 @@ def test_redirect_is_not_followed_so_that_the_key_stays_with_its_origin() -> Non
 
 def test_key_is_in_no_representation() -> None:
     assert "SECRET" not in repr(Endpoint("http://127.0.0.1:9/v1", "m", "SECRET"))
+
+
+def test_message_that_repeats_the_key_or_the_prompt_is_not_shown() -> None:
+    echoed = [
+        status(400, body=b"bad request: authorization=Bearer sk-MARKER-KEY-7731"),
+        stream(chunk(error={"message": "no answer to: What is the MARKER of 7731?"})),
+        status(401, body=b'{"detail": "What is the MARKER of 7731?"}'),
+    ]
+    for reply in echoed:
+        with (
+            serving(reply) as server,
+            Endpoint(server.url, "m", "sk-MARKER-KEY-7731", pause=lambda _: None) as endpoint,
+            pytest.raises(SkillpmError) as failure,
+        ):
+            endpoint.answer(asked("What is the MARKER of 7731?"), SAMPLING, 0)
+        assert "MARKER" not in f"{failure.value.message} {failure.value.hint}"
+        assert "is not shown" in failure.value.message
+
+
+def test_compressed_answer_is_refused_because_it_could_be_a_bomb() -> None:
+    bomb = gzip.compress(b"data: " + b"x" * 10_000_000)
+    refused = pytest.raises(RegistryError, match="the encoding 'gzip', which was not asked for")
+    with serving(status(200, "content-encoding: gzip", body=bomb)) as server, refused:
+        ask(server, [])
+    assert b"accept-encoding: identity" in server.requests[0].lower()
+
+
+def test_answer_that_drips_for_too_long_is_an_error() -> None:
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        while True:
+            connection.sendall(b":")
+            time.sleep(0.02)
+
+    slow = pytest.raises(RegistryError, match=r"took more than 0\.2 seconds")
+    with serving(drip) as server, slow, Endpoint(server.url, "m", seconds=0.2) as endpoint:
+        endpoint.answer(asked("6 × 7?"), SAMPLING, 0)
+
+
+def test_this_machine_is_asked_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(status(502)) as proxy, serving(GOOD) as server:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        assert ask(server, [], key="SECRET").text == "42"
+    assert not proxy.requests
+
+
+def test_absurd_number_of_tokens_is_cut() -> None:
+    huge = stream(piece("4", "stop"), chunk(choices=[], usage={"completion_tokens": 10**400}))
+    with serving(huge) as server:
+        assert ask(server, []).tokens == 1 << 31
+
+
+_TEXTS = st.sampled_from(["", "4", "\ud800", "stop", "length", "\x00", "x" * 300])
+_NAMES = st.sampled_from([
+    "choices", "delta", "content", "finish_reason", "usage", "completion_tokens", "error",
+])  # fmt: skip
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | _TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.lists(_JSON, max_size=5))
+def test_stream_of_any_json_is_an_answer_or_a_fault(values: list[Any]) -> None:
+    lines = [f"data: {json.dumps(value)}" for value in values]
+    try:
+        answer = endpoint._read(endpoint._events(iter(lines), str))
+    except endpoint._RetryableError:
+        return
+    assert isinstance(answer.text, str)
+    assert answer.finish in ("stop", "length")
+    assert answer.tokens is None or answer.tokens <= 1 << 31

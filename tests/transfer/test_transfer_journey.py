@@ -16,6 +16,8 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def test_transfer_makes_a_pack_whose_probes_pass_after_install(transfer: "TransferWorld") -> None:
     transfer.write()
+    with transfer.file.open("a") as file:
+        file.write('[pack]\nprobes = "held-out"\n')
     report = transfer.run()
     assert [stage["name"] for stage in report["stages"]] == [
         "rehearse", "sample", "filter", "sft", "dpo", "evaluate", "pack",
@@ -68,6 +70,19 @@ def test_workspace_has_no_pickle_and_is_private(transfer: "TransferWorld") -> No
     assert transfer.workspace.stat().st_mode & 0o077 == 0
 
 
+def test_workspace_is_private_in_a_home_that_a_group_shares(tmp_path: Path) -> None:
+    from skillpm.transfer.workspace import Workspace
+
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(0o2770)
+    with Workspace.open(home, "a" * 32, timeout=0, say=print) as workspace:
+        workspace.write("sft.jsonl", b"secret")
+        assert workspace.path.stat().st_mode & 0o7777 == 0o700
+        assert (workspace.path / "sft.jsonl").stat().st_mode & 0o777 == 0o600
+    assert (home / "transfer").stat().st_mode & 0o7777 == 0o2770
+
+
 def test_held_out_prompts_are_in_no_training_row(transfer: "TransferWorld") -> None:
     transfer.write()
     transfer.run("--until", "filter")
@@ -111,6 +126,9 @@ def test_dry_run_estimates_every_stage_and_stops(transfer: "TransferWorld") -> N
     assert report["stages"] == []
     assert set(report["estimates"]) == {"sample", "sft", "dpo", "evaluate", "pack"}
     assert report["estimates"]["sft"] > 0
+    assert report["memory"] > 0
+    shown = transfer.world.run("transfer", transfer.file, "--dry-run")
+    assert "of memory for the training; 0 requests to endpoints" in shown.out
     assert not (transfer.workspace / "verdicts.jsonl").exists()
     assert not transfer.pack.exists()
 

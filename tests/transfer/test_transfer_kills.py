@@ -2,6 +2,8 @@
 
 import json
 import signal
+import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +35,7 @@ POINTS: dict[str, Point] = {
     "half sampled": has_answers(160),
     "filtered": has("verdicts.jsonl"),
     "first checkpoint": has("sft/checkpoint-*/complete.json"),
+    "training": has("sft/rows.sha256"),
     "trained": has("sft/model"),
     "rounded": has("sft/tuned"),
     "evaluating": has("general/sft.jsonl"),
@@ -89,16 +92,54 @@ def test_killed_transfer_asks_nothing_twice_and_gives_the_same_pack(
     assert again == digest
 
 
-def test_interrupted_transfer_exits_with_130_and_continues(transfer: "TransferWorld") -> None:
-    transfer.write()
-    with start_process("transfer", transfer.file, "--json") as process:
-        while process.poll() is None:
-            folders = list((transfer.world.home / "transfer").glob("*"))
-            if folders and has_answers(32)(folders[0]):
-                process.send_signal(signal.SIGTERM)
-                break
+def interrupted_at(point: Point, number: signal.Signals, home: Path, file: Path) -> int | None:
+    """Run the transfer, and interrupt it when the point is reached; return its exit code.
+
+    None if it ended before. It must end within a minute, with the one sentence of an interrupt.
+    """
+    with start_process("transfer", file, "-q") as process:
+        sent = False
+        while process.poll() is None and not sent:
+            folders = list((home / "transfer").glob("*"))
+            if folders and point(folders[0]):
+                process.send_signal(number)
+                sent = True
             time.sleep(0.002)
-        out, _ = process.communicate()
+        _, err = process.communicate(timeout=60)
+    if sent and process.returncode:
+        assert "Traceback" not in err
+        assert "interrupted" in err
+    return process.returncode if sent else None
+
+
+def test_interrupt_in_any_stage_exits_with_130_and_the_transfer_continues(
+    transfer: "TransferWorld",
+) -> None:
+    transfer.write()
+    codes = []
+    for place, name in enumerate(("half sampled", "training", "evaluating", "packing")):
+        number = (signal.SIGTERM, signal.SIGINT)[place % 2]
+        codes.append(interrupted_at(POINTS[name], number, transfer.world.home, transfer.file))
+    assert set(codes) <= {130, None}
+    assert codes.count(130) >= 3
+    digest_of(transfer.file)
+    assert transfer.pack.exists()
+
+
+def test_interrupt_does_not_wait_for_a_silent_endpoint(transfer: "TransferWorld") -> None:
+    from faulty_server import serving
+
+    asked = threading.Event()
+
+    def silent(connection: socket.socket) -> None:
+        asked.set()
+        connection.settimeout(100)
+        connection.recv(1)
+
+    with serving(silent) as server:
+        transfer.write(source=f'endpoint = "{server.url}"\nserved = "m"')
+        with start_process("transfer", transfer.file, "-q") as process:
+            assert asked.wait(timeout=300)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=90)  # a silent server has two minutes
     assert process.returncode == 130
-    assert json.loads(out)["error"]["kind"] == "interrupted"
-    assert digest_of(transfer.file).startswith("sha256:")

@@ -65,7 +65,7 @@ def test_every_problem_is_reported_with_its_line() -> None:
         "line 8: check: regex: the pattern '(?=a)' cannot be matched in linear time",
         "line 9: messages: expected a last message with the role user",
         "line 10: messages: expected at least 1 entry",
-        "line 11: id: expected text of the form",
+        "line 11: id: expected 1 to 200 characters, none of them a control character",
         "line 13: the line is not JSON",
         "line 14: the line is not JSON: duplicate key 'id'",
         "line 15: the line is not UTF-8",

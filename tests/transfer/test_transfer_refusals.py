@@ -125,6 +125,41 @@ def test_budget_of_hours_is_refused_with_the_arithmetic(transfer: "TransferWorld
     assert not (transfer.workspace / "verdicts.jsonl").exists()
 
 
+def test_fresh_dry_run_is_refused_because_it_would_discard_answers(
+    transfer: "TransferWorld",
+) -> None:
+    transfer.write()
+    assert "discards recorded answers" in transfer.fail(
+        "--fresh", "--dry-run", code=2, kind="usage"
+    )
+
+
+def test_chat_template_that_refuses_a_prompt_is_an_error_without_its_text(
+    transfer: "TransferWorld",
+) -> None:
+    base = shutil.copytree(transfer.models.base, transfer.folder / "base")
+    template = base / "chat_template.jinja"
+    strict = "{% if messages[0].role == 'user' %}{{ raise_exception(REASON) }}{% endif %}"
+    for reason, shown in (("'no user here'", True), ("'no: ' + messages[0].content", False)):
+        template.write_text(strict.replace("REASON", reason))
+        transfer.write(base=base)
+        message = transfer.fail(code=1, kind="graft")
+        assert "chat template refuses a prompt" in message
+        assert ("no user here" in message) == shown
+        assert "count" not in message
+
+
+def test_second_command_on_the_same_transfer_waits_for_the_first(transfer: "TransferWorld") -> None:
+    from skillpm.transfer.workspace import Workspace
+
+    transfer.write()
+    transfer.run("--until", "sample")
+    home, key = transfer.world.home, transfer.workspace.name
+    with Workspace.open(home, key, timeout=0, say=print):
+        message = transfer.fail("--until", "sample", "--no-wait", code=1, kind="state")
+    assert "the transfer is in use by" in message
+
+
 def test_options_beside_a_file_are_refused(transfer: "TransferWorld") -> None:
     transfer.write()
     assert "`--name`" in transfer.fail("--name", "acme/other", code=2, kind="usage")

@@ -131,11 +131,14 @@ def _write_texts(run: TransferRun, name: str, texts: "Sequence[str] | Iterator[s
 
 
 def _probes(run: TransferRun, best: TrainedStage) -> Iterator[Attach]:
-    """The user's probes, or held-out items and general answers of the base."""
+    """The user's probes, or general answers of the base and the held-out items, if they may travel.
+
+    A pack is read by others, so it has no text of the user that the user did not put there.
+    """
     inputs = run.plan.inputs
-    data = inputs.probes_data or b"".join([*_judged_lines(run, best), *_general_lines(run)])
+    data = inputs.probes_data or b"".join([*_held_out_lines(run, best), *_general_lines(run)])
     if not data:
-        run.say("no probes: the checks of all held-out prompts run programs or models")
+        run.say("the pack has no probes")
         return
     probes = inputs.probes or parse_probes(data, "the probes of the transfer", check_problems)
     steady = frozenset[str]() if inputs.probes else STEADY
@@ -144,6 +147,23 @@ def _probes(run: TransferRun, best: TrainedStage) -> Iterator[Attach]:
     yield partial(
         attach_probes, file=ProbeFile(probes, data), device=device, lossy=lossy, steady=steady
     )
+
+
+def _held_out_lines(run: TransferRun, best: TrainedStage) -> list[bytes]:
+    """The held-out items as probes if the user wants that; notes say why there are none."""
+    if run.plan.document.pack.probes is None:
+        run.say(
+            "the pack has no probe of the skill, because prompts are private; "
+            '`probes = "held-out"` under [pack], or `--held-out-probes`, puts held-out prompts and '
+            "their checks into it"
+        )
+        return []
+    lines = list(_judged_lines(run, best))
+    if not lines:
+        run.say(
+            "the pack has no probe of the skill: no check of a held-out prompt can be in a pack"
+        )
+    return lines
 
 
 def _judged_lines(run: TransferRun, best: TrainedStage) -> Iterator[bytes]:

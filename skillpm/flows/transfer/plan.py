@@ -23,6 +23,7 @@ from skillpm.version import __version__
 
 _TOOLS = ("torch", "transformers", "trl", "tokenizers")
 """Libraries whose versions decide the result."""
+BYTES_PER_PARAMETER = 16
 ANSWER_TOKENS = 512
 """The most tokens of an answer to a held-out item."""
 
@@ -75,6 +76,11 @@ class TransferPlan:
         """The folder of the base."""
         assert self.base.folder is not None  # noqa: S101 - checked by `plan_transfer`
         return self.base.folder
+
+    @property
+    def training_bytes(self) -> int:
+        """The least memory of a training: float32 weights, gradients, and two moments of Adam."""
+        return BYTES_PER_PARAMETER * (self.base.identity.parameters or 0)
 
     @property
     def sampling(self) -> Sampling:

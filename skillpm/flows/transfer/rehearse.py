@@ -7,6 +7,7 @@ from typing import Any
 
 from skillpm.checks.judge import Judge
 from skillpm.errors import StateError, UsageError
+from skillpm.flows.transfer.plan import BYTES_PER_PARAMETER
 from skillpm.flows.transfer.run import BASE, ITEMS, TransferRun
 from skillpm.parallel import no_advance
 from skillpm.running.folder import memory
@@ -22,8 +23,6 @@ ANSWERS = 8
 STEPS = 3
 PASSES = 0.95
 """The share of held-out items from which on the base needs no transfer."""
-BYTES_PER_PARAMETER = 16
-"""Of training in float32: weights, gradients, and two moments of Adam."""
 
 
 def rehearse(run: TransferRun) -> TransferEstimate:
@@ -155,7 +154,7 @@ def _training_costs(
 
 
 def _check_memory(run: TransferRun) -> None:
-    needed = BYTES_PER_PARAMETER * (run.plan.base.identity.parameters or 0)
+    needed = run.plan.training_bytes
     available = memory()
     if run.plan.request.device == "cpu" and needed > available:
         raise StateError(

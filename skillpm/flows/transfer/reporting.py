@@ -51,6 +51,7 @@ class Transferred:
             "stages": [{"name": str(each.stage), "seconds": each.seconds} for each in self.stages],
             "estimates": rounded,
             "requests": self.estimate.requests,
+            "memory": self.plan.training_bytes,
             "duplicates": len(self.plan.split.duplicates),
             "sources": [] if found is None else _sources(self.plan, found),
             "rows": None if found is None else _rows(found),

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from skillpm.errors import SkillpmError
 from skillpm.flows.session.session import Session
 from skillpm.flows.transfer.plan import TransferPlan, answer_key
 from skillpm.flows.transfer.sources import SourceFacts
@@ -45,10 +46,16 @@ class TransferRun:
         started = time.monotonic()
         try:
             yield
-        finally:
-            times = self.workspace.read_object(_TIMES)
-            times[stage] = round(times.get(stage, 0.0) + time.monotonic() - started, 3)
-            self.workspace.write_object(_TIMES, times)
+        except BaseException:
+            with suppress(SkillpmError):  # The error of the block is the one that counts.
+                self._add_time(stage, time.monotonic() - started)
+            raise
+        self._add_time(stage, time.monotonic() - started)
+
+    def _add_time(self, stage: Stage, seconds: float) -> None:
+        times = self.workspace.read_object(_TIMES)
+        times[stage] = round(times.get(stage, 0.0) + seconds, 3)
+        self.workspace.write_object(_TIMES, times)
 
     @property
     def times(self) -> tuple[StageTime, ...]:

@@ -12,7 +12,7 @@ from skillpm.errors import NotFoundError, SpecError, UsageError
 from skillpm.flows.session.session import Session, open_model
 from skillpm.spec.digests import Digest
 from skillpm.spec.transfer_sources import describe_source
-from skillpm.transfer.config import SourceTable, resolved
+from skillpm.transfer.config import LOCAL_HOSTS, SourceTable, resolved
 from skillpm.transfer.inputs import TransferInputs
 from skillpm.transfer.sampling import AnswerSource
 from skillpm.transfer.sources.endpoint import Endpoint
@@ -50,6 +50,12 @@ class SourceFacts:
     def kind(self) -> str:
         """`model`, `endpoint` or `answers`."""
         return self.identity.partition(" ")[0]
+
+    @property
+    def remote_host(self) -> str | None:
+        """The host to which prompts are sent; None for a source on this machine."""
+        host = urlsplit(self.table.endpoint or "").hostname
+        return None if host in LOCAL_HOSTS else host
 
     @property
     def provenance(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from skillpm.flows.transfer.run import TransferRun
+from skillpm.journal.atomic import sync_folder, write_atomic
 from skillpm.parallel import Advance
 from skillpm.spec.digests import Digest
 from skillpm.transfer.rounding import round_to_base
@@ -93,7 +94,10 @@ def _train(run: TransferRun, work: _TrainingWork, training: Training) -> Trained
 def _start_anew_for_other_rows(folder: Path, digest: str) -> None:
     """Remove a training on other rows: its answers were removed or edited."""
     mark = folder / _ROWS
-    if folder.is_dir() and (not mark.is_file() or mark.read_text() != digest):
+    if mark.is_file() and mark.read_text() == digest:
+        return
+    if folder.is_dir():
         shutil.rmtree(folder)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    mark.write_text(digest)
+    folder.mkdir(mode=0o700)
+    write_atomic(mark, digest.encode())
+    sync_folder(folder.parent)

@@ -14,7 +14,6 @@ from skillpm.flows.transfer.run import TransferRun
 from skillpm.flows.transfer.select import Filtered, filter_answers, sample_sources
 from skillpm.flows.transfer.train import TrainedStage, train_dpo, train_sft
 from skillpm.spec.words import counted
-from skillpm.store.scratch import disk_errors
 from skillpm.transfer.estimates import TransferEstimate
 from skillpm.transfer.report import REPORT
 from skillpm.transfer.stages import Stage
@@ -34,7 +33,7 @@ def transfer(session: Session, request: TransferRequest) -> Transferred:
             session.home, plan.key, timeout=session.lock_timeout, say=session.say
         )
         workspace = closing.enter_context(opened)
-        closing.enter_context(disk_errors(workspace.path))
+        closing.enter_context(workspace.file_errors())
         return _run(TransferRun(session, plan, workspace))
 
 
@@ -45,6 +44,8 @@ def _run(run: TransferRun) -> Transferred:
     if split.duplicates:
         left_out = counted(len(split.duplicates), "prompt is", "prompts are")
         run.say(f"{left_out} left out: the same text is there already")
+    for host in sorted({source.remote_host or "" for source in run.plan.sources} - {""}):
+        run.say(f"the prompts are sent to `{host}`")
     with run.timed(Stage.REHEARSE):
         found = rehearse(run)
     if request.dry_run:

@@ -14,6 +14,7 @@ from skillpm.flows.session.cleanup import clean_up
 from skillpm.flows.session.session import Session
 from skillpm.flows.upkeep.expiry import CACHE_DAYS, age_out, size_of
 from skillpm.flows.upkeep.reachability import NeededPack, Reached, needs_of, reach
+from skillpm.flows.upkeep.transfers import TRANSFERS
 from skillpm.spec.digests import Digest
 from skillpm.store.packs import fetch_pack
 
@@ -50,6 +51,7 @@ def cache_info(session: Session) -> CacheInfo:
         **{name: size_of(home, "cache", name) for name in CACHE_DAYS},
         "staging": size_of(home, "store", "tmp") + size_of(home, "tmp"),
         "registry": size_of(home, "registry"),
+        "transfers": size_of(home, TRANSFERS),
     }
     reached = _reached(session)[1]
     stored = {digest: store.size_of(digest) for digest in store.blobs()}

@@ -20,6 +20,7 @@ from skillpm.flows.session.cleanup import clean_up
 from skillpm.flows.session.session import Session
 from skillpm.flows.upkeep.expiry import CACHE_DAYS, age_out
 from skillpm.flows.upkeep.reachability import needs_of, reach
+from skillpm.flows.upkeep.transfers import remove_transfers, unused_transfers
 from skillpm.journal.lock import abandoned
 from skillpm.spec.digests import Digest
 from skillpm.spec.words import counted
@@ -27,6 +28,8 @@ from skillpm.store.blobs import Store
 
 GRACE_HOURS = 24.0
 _HOUR, _DAY = 3600.0, 86_400.0
+_UNUSED_DAYS = 30
+"""Days after which a note mentions an unused transfer."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,15 @@ class GcRequest:
     """The options of `gc`.
 
     `keeping` chooses the generations to keep. Unneeded blobs younger than `grace_hours` are kept.
-    `forget` are folders of projects whose packs are no longer needed.
+    `forget` are folders of projects whose packs are no longer needed. Folders of transfers are
+    removed if they were not used for `transfer_days`; None keeps all of them.
     """
 
     keeping: Keeping
     grace_hours: float = GRACE_HOURS
     dry_run: bool = False
     forget: tuple[Path, ...] = ()
+    transfer_days: float | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ class Collected:
     kept: BlobTotals = field(default_factory=BlobTotals)
     young: BlobTotals = field(default_factory=BlobTotals)
     cache_bytes: int = 0
+    transfer_bytes: int = 0
     pruned: list[Pruned] = field(default_factory=list)
     projects: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -92,6 +98,7 @@ def collect(session: Session, request: GcRequest) -> Collected:
         packs = _needed(known, pruned if request.dry_run else {}, done, dry_run=request.dry_run)
         _sweep(session, request, packs, done)
     _clean(session, request, done)
+    _clean_transfers(session, request, done)
     return done
 
 
@@ -244,3 +251,19 @@ def _clean(session: Session, request: GcRequest, done: Collected) -> None:
         done.cache_bytes += age_out(
             session.home, "cache", name, before=before, now=now, dry_run=request.dry_run
         )
+
+
+def _clean_transfers(session: Session, request: GcRequest, done: Collected) -> None:
+    """Remove unused transfers if the request says so; else, a note has their size."""
+    now, days = session.now.timestamp(), request.transfer_days
+    if days is None:
+        size = sum(unused_transfers(session.home, now - _UNUSED_DAYS * _DAY).values())
+        if size:
+            done.notes.append(
+                f"transfers that were not used for {_UNUSED_DAYS} days take {size / 1e6:.1f} MB "
+                f"for answers and weights; `skillpm gc --transfers {_UNUSED_DAYS}` removes them"
+            )
+    elif request.dry_run:
+        done.transfer_bytes = sum(unused_transfers(session.home, now - days * _DAY).values())
+    else:
+        done.transfer_bytes = remove_transfers(session.home, now - days * _DAY, done.notes.append)

@@ -1,22 +1,25 @@
 """A source behind an OpenAI-compatible endpoint (`POST …/chat/completions`, streamed).
 
-The key is sent to the endpoint's origin only: redirects are not followed. Answers are bounded in
-bytes and in time. A busy or failing server is asked again, later each time.
+The key is sent to the endpoint's origin only: redirects are not followed, and this machine is asked
+without a proxy. Answers are bounded in bytes and in time, and never compressed, because a few bytes
+could become gigabytes. A busy or failing server is asked again, later each time.
 """
 
 import contextlib
 import json
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, Self
 
 import httpx
 
 from skillpm.errors import RegistryError, UsageError
 from skillpm.spec.chat import ChatMessage, to_plain
+from skillpm.transfer.config import LOCAL_HOSTS
 from skillpm.transfer.generated import Generated, Sampling
 
 ANSWER_LIMIT = 1 << 22
@@ -26,11 +29,18 @@ TRIES = 6
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
 _TIMEOUT = httpx.Timeout(connect=10.0, read=120.0, write=30.0, pool=10.0)
 """Seconds; `read` is the longest pause between two pieces of a streamed answer."""
+ANSWER_SECONDS = 3600.0
+"""The most seconds of one answer, however steadily it arrives."""
 _BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _DENIED = frozenset({401, 403})
 _DATA, _END = "data:", "[DONE]"
 _SHOWN = 200
 """The most characters of a server's message that an error shows."""
+_REPEATED, _REPEATED_KEY = 16, 6
+"""Characters of a prompt and of a key; a message with as many of them in a row is not shown."""
+_WORD = 4
+_TOKENS_LIMIT = 1 << 31
+Show = Callable[[str], str]
 
 
 class EndpointError(RegistryError):
@@ -53,13 +63,19 @@ class Endpoint:
     served: str
     key: str | None = field(default=None, repr=False)
     timeout: httpx.Timeout = field(default_factory=lambda: _TIMEOUT)
+    seconds: float = ANSWER_SECONDS
     pause: Callable[[float], None] = time.sleep
     _client: httpx.Client = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        headers = {"authorization": f"Bearer {self.key}"} if self.key else {}
+        headers = {"accept-encoding": "identity"}
+        if self.key:
+            headers["authorization"] = f"Bearer {self.key}"
+        direct = {
+            f"all://[{host}]" if ":" in host else f"all://{host}": None for host in LOCAL_HOSTS
+        }
         self._client = httpx.Client(
-            headers=headers, timeout=self.timeout, follow_redirects=False, trust_env=True
+            headers=headers, timeout=self.timeout, follow_redirects=False, mounts=direct
         )
 
     def __enter__(self) -> Self:
@@ -106,18 +122,26 @@ class Endpoint:
             "stream_options": {"include_usage": True},
         }
         url = f"{self.url.rstrip('/')}/chat/completions"
+        show = partial(_shown, key=self.key or "", texts=[each.content for each in messages])
         try:
             with self._client.stream("POST", url, json=body) as response:
-                self._check(response)
-                return _read(_events(_bounded_lines(response)))
+                self._check(response, show)
+                return _read(_events(_bounded_lines(response, self.seconds), show))
         except httpx.TransportError as problem:
-            raise _RetryableError(f"{type(problem).__name__}: {problem}") from problem
+            raise _RetryableError(show(f"{type(problem).__name__}: {problem}")) from problem
 
-    def _check(self, response: httpx.Response) -> None:
+    def _check(self, response: httpx.Response, show: Show) -> None:
+        """Raise an error for a status that is not 200, or an encoding that was not asked for."""
         status = response.status_code
+        encoding = response.headers.get("content-encoding", "identity")
+        if encoding != "identity":
+            raise EndpointError(
+                f"the endpoint {self.host} answers in the encoding {show(encoding)!r}, which was "
+                "not asked for"
+            )
         if status == httpx.codes.OK:
             return
-        shown = _message_of(response)
+        shown = _message_of(response, show)
         if status in _BUSY:
             raise _RetryableError(f"HTTP {status}{shown}", _retry_after(response))
         if status in _DENIED:
@@ -129,19 +153,28 @@ class Endpoint:
         raise EndpointError(f"the endpoint {self.host} refused the request: HTTP {status}{shown}")
 
 
-def _bounded_lines(response: httpx.Response) -> Iterator[str]:
-    """The lines of a response. Raises `_RetryableError` for more than `ANSWER_LIMIT` bytes."""
-    size, pending = 0, b""
-    for piece in response.iter_bytes():
+def _bounded_lines(response: httpx.Response, seconds: float) -> Iterator[str]:
+    """The lines of a response, in time linear in its bytes.
+
+    Raises `EndpointError` for more than `ANSWER_LIMIT` bytes, and after this number of seconds.
+    """
+    end = time.monotonic() + seconds
+    size, pending = 0, list[bytes]()
+    for piece in response.iter_raw():
         size += len(piece)
         if size > ANSWER_LIMIT:
             raise EndpointError(f"an answer has more than {ANSWER_LIMIT} bytes")
-        *lines, pending = (pending + piece).split(b"\n")
-        yield from (line.decode("utf-8", "replace").rstrip("\r") for line in lines)
-    yield pending.decode("utf-8", "replace")
+        if time.monotonic() > end:
+            raise EndpointError(f"an answer took more than {seconds:g} seconds")
+        first, *others = piece.split(b"\n")
+        pending.append(first)
+        for part in others:
+            yield b"".join(pending).decode("utf-8", "replace").rstrip("\r")
+            pending = [part]
+    yield b"".join(pending).decode("utf-8", "replace")
 
 
-def _events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+def _events(lines: Iterator[str], show: Show) -> Iterator[dict[str, Any]]:
     """The JSON objects of server-sent events, until `[DONE]`."""
     for line in lines:
         if not line.startswith(_DATA):
@@ -156,7 +189,7 @@ def _events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
         if not isinstance(event, dict):
             raise _RetryableError("the server sent JSON that is not an object")
         if "error" in event:
-            raise _RetryableError(f"the server reported {_clipped(str(event['error']))}")
+            raise _RetryableError(f"the server reported {show(str(event['error']))}")
         yield event
 
 
@@ -171,28 +204,43 @@ def _read(events: Iterator[dict[str, Any]]) -> Generated:
             finish = choice.get("finish_reason") or finish
         usage = event.get("usage")
         if isinstance(usage, dict) and type(usage.get("completion_tokens")) is int:
-            tokens = usage["completion_tokens"]
+            tokens = min(usage["completion_tokens"], _TOKENS_LIMIT)
     if not isinstance(finish, str):
         raise _RetryableError("the answer ended before its end")
     return Generated("".join(pieces), "length" if finish == "length" else "stop", tokens)
 
 
-def _message_of(response: httpx.Response) -> str:
+def _message_of(response: httpx.Response, show: Show) -> str:
     """The start of a refusal's text, as `: text`."""
     with contextlib.suppress(httpx.HTTPError):
         data = b""
-        for piece in response.iter_bytes():
+        for piece in response.iter_raw():
             data += piece
             if len(data) > _SHOWN:
                 break
-        text = _clipped(data.decode("utf-8", "replace").strip())
+        text = show(data.decode("utf-8", "replace").strip())
         return f": {text}" if text else ""
     return ""
 
 
-def _clipped(text: str) -> str:
-    shown = "".join(letter if letter.isprintable() else " " for letter in text)
+def _shown(text: str, *, key: str, texts: Sequence[str]) -> str:
+    """The start of a server's message, in one line. One that repeats the request is not shown."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in text[: _SHOWN + 1])
+    if _repeats(shown, key, _REPEATED_KEY) or any(
+        _repeats(shown, text, _REPEATED) for text in texts
+    ):
+        return "(a message that repeats the key or the prompt is not shown)"
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+
+
+def _repeats(message: str, private: str, least: int) -> bool:
+    """Whether a message has `least` characters in a row of a private text, or all of a shorter one.
+
+    A text of fewer than `_WORD` characters is part of many messages by chance.
+    """
+    least = min(least, len(private.strip()))
+    starts = range(len(message) - least + 1) if least >= _WORD else ()
+    return any(message[start : start + least] in private for start in starts)
 
 
 def _retry_after(response: httpx.Response) -> float | None:
