@@ -165,7 +165,7 @@ def _item(
     table = Table(draw.choice(nouns), draw.choice(_LABELS), draw.choice(_GROUPS), (number, other))
     words = {
         "noun": table.noun, "label": table.label, "group": table.group, "number": number,
-        "other": other, "bound": str(draw.randint(10, 90)), "value": draw.choice(_VALUES),
+        "other": other, "bound": str(10 * draw.randint(1, 9)), "value": draw.choice(_VALUES),
     }  # fmt: skip
     columns = list(table.columns)
     draw.shuffle(columns)  # so that places do not give the columns away
