@@ -44,8 +44,8 @@ sft_share = 1.0
 sft = {{ epochs = {epochs}, lr = {rate} }}
 dpo = {{ epochs = 0 }}
 keep_share = {keep_share}
-batch = 8
-micro = 8
+batch = 4
+micro = 4
 max_tokens = 256
 
 [evaluate]
@@ -69,11 +69,11 @@ class TransferSettings:
     general: int
     keep_share: float = 0.3
     epochs: int = 1
-    rate: float = 3e-4
+    rate: float = 2e-4
     tokens: int = 40
 
 
-TEXT_TO_SQL = TransferSettings(prompts=128, held_out=200, keep=300, general=100)
+TEXT_TO_SQL = TransferSettings(prompts=140, held_out=200, keep=400, general=100)
 DATES_TO_JSON = TransferSettings(prompts=56, held_out=32, keep=96, general=24)
 
 

@@ -43,12 +43,12 @@ FORMS = {
     "SELECT DISTINCT {group} FROM {noun}": (
         "List every {group} of the {noun} once.",
         "Which different {group} values do the {noun} have?",
-        "Show each {group} of the {noun} without repeats.",
+        "Show the different {group} values of the {noun}.",
     ),
     "SELECT {group}, COUNT(*) FROM {noun} GROUP BY {group}": (
         "How many {noun} are there for each {group}?",
         "Count the {noun} by {group}.",
-        "For every {group}, give the number of {noun}.",
+        "Give the number of {noun} for every {group}.",
     ),
     "SELECT MAX({number}) FROM {noun}": (
         "What is the highest {number} of the {noun}?",
@@ -78,7 +78,7 @@ FORMS = {
     "SELECT {group}, SUM({number}) FROM {noun} GROUP BY {group}": (
         "What is the sum of {number} for each {group} of the {noun}?",
         "Add up the {number} of the {noun} by {group}.",
-        "For every {group}, give the total {number} of the {noun}.",
+        "Give the total {number} of the {noun} for every {group}.",
     ),
     "SELECT {label}, {other} FROM {noun} ORDER BY {number} DESC": (
         "Give {label} and {other} of the {noun}, the highest {number} first.",
