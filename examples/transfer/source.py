@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
 END, ANSWER = "<end>", "<answer>"
 TEMPLATE = (
     "{% for m in messages %}{{ m.content }}{% endfor %}"
