@@ -8,11 +8,16 @@ from skillpm.errors import GraftError
 from skillpm.flows.transfer.run import BASE, KEEP, Answers, TransferRun, once
 from skillpm.transfer.filtering import CUT_OFF, Verdicts, judge_answers, share_right
 from skillpm.transfer.prompts import Prompt
-from skillpm.transfer.selection import Rows, choose_rows, keep_count, order_of_keep, to_lines
+from skillpm.transfer.selection import (
+    SPARE,
+    Rows,
+    choose_rows,
+    keep_count,
+    order_of_keep,
+    to_lines,
+)
 
 VERDICTS, SFT, PAIRS = "verdicts.jsonl", "sft.jsonl", "pairs.jsonl"
-_SPARE = 1.25
-"""Keep prompts that are asked for each keep row: the base does not end all of its answers."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ def _rows(run: TransferRun, verdicts: Verdicts) -> Rows:
 def _keep_answers(run: TransferRun, count: int) -> list[tuple[Prompt, str]]:
     """Keep prompts with the base's own answers; those that were cut off are left out."""
     plan = run.plan
-    prompts = order_of_keep(plan.split.keep)[: round(_SPARE * count)]
+    prompts = order_of_keep(plan.split.keep)[: round(SPARE * count)]
     if not prompts:
         if count:
             run.say("no keep prompts: general ability may suffer; name a file by `--keep`")
