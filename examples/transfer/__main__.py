@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Threads that spin while they wait slow down a busy machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import shutil
 import sys

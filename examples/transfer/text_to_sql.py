@@ -40,10 +40,10 @@ FORMS = {
         "Count the {noun}.",
         "What is the number of {noun}?",
     ),
-    "SELECT DISTINCT {group} FROM {noun}": (
-        "List every {group} of the {noun} once.",
-        "Which different {group} values do the {noun} have?",
-        "Show the different {group} values of the {noun}.",
+    "SELECT {label} FROM {noun} WHERE {group} = '{value}'": (
+        "Which {noun} have {group} {value}? Give the {label}.",
+        "Give the {label} of the {noun} whose {group} is {value}.",
+        "Show the {label} of all {noun} with {group} {value}.",
     ),
     "SELECT {group}, COUNT(*) FROM {noun} GROUP BY {group}": (
         "How many {noun} are there for each {group}?",
@@ -75,10 +75,10 @@ FORMS = {
         "Give the {label} of the {noun} entry with the smallest {number}.",
         "Find the {label} of the one with the least {number} among the {noun}.",
     ),
-    "SELECT {group}, SUM({number}) FROM {noun} GROUP BY {group}": (
-        "What is the sum of {number} for each {group} of the {noun}?",
-        "Add up the {number} of the {noun} by {group}.",
-        "Give the total {number} of the {noun} for every {group}.",
+    "SELECT SUM({number}) FROM {noun}": (
+        "What is the total {number} of the {noun}?",
+        "Add up the {number} of all {noun}.",
+        "Find the sum of {number} over all {noun}.",
     ),
     "SELECT {label}, {other} FROM {noun} ORDER BY {number} DESC": (
         "Give {label} and {other} of the {noun}, the highest {number} first.",
