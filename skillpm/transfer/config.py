@@ -161,6 +161,8 @@ class PromptsTable(Document):
 
     file: PathText
     keep: PathText | None = None
+    held_out: PathText | None = None
+    """Prompts that are never trained on and measure the skill; by default, a share of `file`."""
     probes: PathText | None = None
     """Probes of the pack, which measure the skill. Without them, a share of the prompts does."""
 

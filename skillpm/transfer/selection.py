@@ -16,6 +16,8 @@ from skillpm.transfer.prompts import Prompt
 
 LEAST_PAIRS = 32
 """With fewer pairs, DPO is skipped."""
+SPARE = 1.25
+"""Keep prompts that are asked for each keep row: the base does not end all of its answers."""
 
 
 @dataclass(frozen=True, slots=True)

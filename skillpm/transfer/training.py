@@ -219,7 +219,10 @@ def _trained(
         warnings.simplefilter("ignore")  # deprecations of transformers that trl has not followed
         with template_errors(texts):
             trainer = make(tokenizer, loaded)
-        result = _run(trainer, folder, TrainingProgress(advance, saves=trainer.args.max_steps < 0))
+        progress = TrainingProgress(
+            advance, saves=trainer.args.max_steps < 0, parameters=trainer.model.num_parameters()
+        )
+        result = _run(trainer, folder, progress)
         fresh = folder / f"{_DONE}.part"
         shutil.rmtree(fresh, ignore_errors=True)
         trainer.model.save_pretrained(fresh)
