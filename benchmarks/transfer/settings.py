@@ -28,21 +28,21 @@ class Sizes:
 class Recipe:
     """The training of the target, by `skillpm transfer` and by LoRA.
 
-    Settled on the numbers skill with seed 1, which no table reports.
+    Chosen before any cell was measured, and the same for all skills.
     """
 
     draws: int = 4
     temperature: float = 1.0
     answer_tokens: int = 48
-    sft_share: float = 0.3
+    sft_share: float = 0.25
     keep_share: float = 0.333
     batch: int = 8
     sft_epochs: int = 2
-    sft_rate: float = 5e-5
+    sft_rate: float = 2e-4
     dpo_epochs: int = 1
-    dpo_rate: float = 5e-6
+    dpo_rate: float = 1e-5
     beta: float = 10.0
-    lora_factor: float = 10.0
+    lora_factor: float = 5.0
     """LoRA's learning rates, in those of full training."""
     chosen_on: tuple[int, int] = (24, 16)
     """The most held-out prompts and general questions that choose between SFT and DPO."""

@@ -42,14 +42,22 @@ class Skill:
     answer_tokens: int
 
 
+def _source(
+    architecture: str, vocabulary: int, *, steps: int = 150, batch: int = 64
+) -> SourceSettings:
+    return SourceSettings(
+        architecture, vocabulary, steps=steps, batch=batch, learning_rate=5e-3, context=160
+    )
+
+
 SKILLS = {
     skill.name: skill
     for skill in (
-        Skill("numbers", NUMBERS, SourceSettings("llama", 0, steps=500, batch=32), 32),
-        Skill("sql", text_to_sql, SourceSettings("gpt2"), 48),
-        Skill("dates", DATES, SourceSettings("gpt-neox", 320, steps=300), 40),
-        Skill("formats", FORMATS, SourceSettings("t5", 400, steps=300), 40),
-        Skill("functions", FUNCTIONS, SourceSettings("mamba", 400, steps=300), 40),
+        Skill("numbers", NUMBERS, _source("llama", 0, steps=500, batch=32), 32),
+        Skill("sql", text_to_sql, _source("gpt2", 459), 48),
+        Skill("dates", DATES, _source("gpt-neox", 320, steps=300), 40),
+        Skill("formats", FORMATS, _source("t5", 400, steps=300), 40),
+        Skill("functions", FUNCTIONS, _source("mamba", 400, steps=300), 40),
     )
 }
 """By name, in the order of the table. The other sources of a skill are for table 2."""
