@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from skillpm.checkpoint.model import open_checkpoint
 from skillpm.transfer.rounding import round_to_base
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from benchmarks.transfer.experiment import Experiment
@@ -43,19 +44,23 @@ def train_by_sft(
     recipe = experiment.recipe
     training = _training(experiment, recipe.sft_epochs, recipe.sft_rate)
     arguments = training.arguments(folder / "trainer", len(rows))
-    trainer = SFTTrainer(
-        model=_loaded(experiment.base),
-        args=SFTConfig(**arguments, completion_only_loss=True, packing=False),
-        train_dataset=Dataset.from_list([dict(row) for row in rows]),
-        processing_class=AutoTokenizer.from_pretrained(experiment.base),
-        peft_config=LoraConfig(
-            r=rank,
-            lora_alpha=_ALPHA * rank,
-            target_modules="all-linear",
-            task_type="CAUSAL_LM",
-            base_model_name_or_path=experiment.base.name,
-        ),
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=_ALPHA * rank,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=experiment.base.name,
     )
+
+    def trainer() -> Any:
+        return SFTTrainer(
+            model=_loaded(experiment.base),
+            args=SFTConfig(**arguments, completion_only_loss=True, packing=False),
+            train_dataset=Dataset.from_list([dict(row) for row in rows]),
+            processing_class=AutoTokenizer.from_pretrained(experiment.base),
+            peft_config=config,
+        )
+
     return _trained(trainer, folder)
 
 
@@ -66,17 +71,20 @@ def train_by_dpo(
     recipe = experiment.recipe
     training = _training(experiment, recipe.dpo_epochs, recipe.dpo_rate, recipe.beta)
     arguments = training.arguments(folder / "trainer", len(rows))
-    trainer = DPOTrainer(
-        model=PeftModel.from_pretrained(_loaded(experiment.base), start, is_trainable=True),
-        args=DPOConfig(
-            **arguments,
-            beta=training.beta,
-            loss_type=["sigmoid_norm"],
-            precompute_ref_log_probs=True,
-        ),
-        train_dataset=Dataset.from_list([dict(row) for row in rows]),
-        processing_class=AutoTokenizer.from_pretrained(experiment.base),
-    )
+
+    def trainer() -> Any:
+        return DPOTrainer(
+            model=PeftModel.from_pretrained(_loaded(experiment.base), start, is_trainable=True),
+            args=DPOConfig(
+                **arguments,
+                beta=training.beta,
+                loss_type=["sigmoid_norm"],
+                precompute_ref_log_probs=True,
+            ),
+            train_dataset=Dataset.from_list([dict(row) for row in rows]),
+            processing_class=AutoTokenizer.from_pretrained(experiment.base),
+        )
+
     return _trained(trainer, folder)
 
 
@@ -108,8 +116,11 @@ def _loaded(base: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, use_safetensors=True)
 
 
-def _trained(trainer: Any, folder: Path) -> Adapter:
-    trainer.train()
+def _trained(make: Callable[[], Any], folder: Path) -> Adapter:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations of transformers that trl has not followed
+        trainer = make()
+        trainer.train()
     trainer.model.save_pretrained(folder / "adapter", selected_adapters=["default"])
     shutil.rmtree(folder / "trainer", ignore_errors=True)
     return Adapter(folder / "adapter", int(trainer.state.global_step))

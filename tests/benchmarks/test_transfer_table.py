@@ -23,7 +23,7 @@ from examples.transfer.source import SourceSettings
 from skillpm.checks.judge import Judge
 from skillpm.checks.kinds import parse_check
 
-SIZES = Sizes(prompts=100, keep=24, items=12, general=6, tokens=8, batch=16)
+SIZES = Sizes(prompts=180, keep=24, items=12, general=6, tokens=8, batch=16)
 RECIPE = Recipe(
     answer_tokens=6, sft_epochs=2, sft_rate=4e-3, dpo_rate=1e-4, beta=1.0, chosen_on=(8, 4)
 )
@@ -45,7 +45,7 @@ COUNTING = Skill(
         3,
         counting,
     ),
-    SourceSettings("gpt2", 300, width=48, steps=150, batch=32),
+    SourceSettings("gpt2", 300, width=64, steps=200, batch=32),
     6,
 )
 
@@ -85,7 +85,18 @@ def test_no_question_that_measures_is_a_keep_prompt() -> None:
 
 
 def test_rows_are_made_measured_and_kept(experiment: Experiment) -> None:
-    rows = ["base", "source", "sft", "keep", "dpo", "lora8-sft", "lossless", "auto", "low-rank"]
+    rows = [
+        "base",
+        "source",
+        "sft",
+        "keep",
+        "dpo",
+        "lora8-sft",
+        "lora8-dpo",
+        "lossless",
+        "auto",
+        "low-rank",
+    ]
     assert table_of([experiment], rows).rows[0][2] == NOT_YET
     results = {row: finish_cell(experiment, row) for row in rows}
     made = {row: result.made for row, result in results.items()}
