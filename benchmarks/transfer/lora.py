@@ -92,8 +92,10 @@ def merge(experiment: Experiment, adapter: Path, folder: Path) -> Path:
     """The base with an adapter, merged in float32 and rounded once to the base's dtypes."""
     merged = folder / "merged"
     shutil.rmtree(merged, ignore_errors=True)
-    model: Any = PeftModel.from_pretrained(_loaded(experiment.base), adapter)
-    model.merge_and_unload().save_pretrained(merged)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as in `_trained`
+        model: Any = PeftModel.from_pretrained(_loaded(experiment.base), adapter)
+        model.merge_and_unload().save_pretrained(merged)
     round_to_base(open_checkpoint(experiment.base), merged, folder / "model")
     shutil.rmtree(merged)
     return folder / "model"
@@ -121,6 +123,6 @@ def _trained(make: Callable[[], Any], folder: Path) -> Adapter:
         warnings.simplefilter("ignore")  # deprecations of transformers that trl has not followed
         trainer = make()
         trainer.train()
-    trainer.model.save_pretrained(folder / "adapter", selected_adapters=["default"])
+        trainer.model.save_pretrained(folder / "adapter", selected_adapters=["default"])
     shutil.rmtree(folder / "trainer", ignore_errors=True)
     return Adapter(folder / "adapter", int(trainer.state.global_step))

@@ -25,7 +25,13 @@ from skillpm.checks.kinds import parse_check
 
 SIZES = Sizes(prompts=180, keep=24, items=12, general=6, tokens=8, batch=16)
 RECIPE = Recipe(
-    answer_tokens=6, sft_epochs=2, sft_rate=4e-3, dpo_rate=1e-4, beta=1.0, chosen_on=(8, 4)
+    temperature=2.0,
+    answer_tokens=6,
+    sft_epochs=2,
+    sft_rate=4e-3,
+    dpo_rate=1e-4,
+    beta=1.0,
+    chosen_on=(8, 4),
 )
 
 
