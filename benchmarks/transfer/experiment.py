@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.transfer.costs import CostBook
 from benchmarks.transfer.general import keep_prompts, measuring_questions
-from benchmarks.transfer.settings import Recipe, Sizes
+from benchmarks.transfer.settings import SMALL_BUDGET, Recipe, Sizes
 from examples.transfer.items import write_lines
 from examples.transfer.source import train_source
 from skillpm.checkpoint.leaves import identify
@@ -32,7 +32,7 @@ _TOOLS = ("torch", "transformers", "trl", "peft", "tokenizers")
 
 @dataclass(frozen=True)
 class Experiment:
-    """A skill, a seed and a base. All files are below `cache`."""
+    """A skill, a seed and a base. All files are below `cache`. `budget` is that of the small pack."""
 
     base: Path
     cache: Path
@@ -40,6 +40,7 @@ class Experiment:
     seed: int = 0
     sizes: Sizes = field(default_factory=Sizes)
     recipe: Recipe = field(default_factory=Recipe)
+    budget: str = SMALL_BUDGET
 
     @property
     def folder(self) -> Path:

@@ -11,7 +11,6 @@ from benchmarks.peers.auto import WEIGHTS
 from benchmarks.peers.files import read_skillpack
 from benchmarks.peers.methods import METHODS
 from benchmarks.peers.task import Task
-from benchmarks.transfer.settings import KEPT_BYTES
 from examples.transfer.items import write_lines
 from skillpm.api.client import Client
 from skillpm.api.options import Options
@@ -32,13 +31,13 @@ GRAFTLLM: Mapping[str, Any] = {"scheme": "graftllm"}
 
 
 def small(experiment: Experiment, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The options of a pack of `KEPT_BYTES`, calibrated on the SFT rows as that of `transfer`."""
+    """The options of a pack of the budget, calibrated on the SFT rows as that of `transfer`."""
     texts = (
         "\n\n".join(message["content"] for message in (*row["prompt"], *row["completion"]))
         for row in rows
     )
     path = write_lines(experiment.work / "calibration.jsonl", ({"text": text} for text in texts))
-    return {"budget": KEPT_BYTES, "calibration": path}
+    return {"budget": experiment.budget, "calibration": path}
 
 
 def packed(

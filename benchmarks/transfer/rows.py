@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 
 from benchmarks.peers.auto import WEIGHTS
 from benchmarks.transfer import lora, packs, transfers
-from benchmarks.transfer.settings import KEPT_BYTES
 from skillpm.transfer.selection import LEAST_PAIRS
 from skillpm.transfer.stages import Stage
 
@@ -169,7 +168,7 @@ def _of_training(experiment: Experiment) -> Mapping[str, Any]:
 
 
 def _of_small(experiment: Experiment) -> Mapping[str, Any]:
-    return {**_of_training(experiment), "budget": KEPT_BYTES}
+    return {**_of_training(experiment), "budget": experiment.budget}
 
 
 ROWS: dict[str, TableRow] = {
@@ -189,7 +188,7 @@ ROWS: dict[str, TableRow] = {
         for stage in (Stage.SFT, Stage.DPO)
     },
     "lossless": TableRow("pack, lossless", _packed(lambda _: packs.LOSSLESS), _of_training),
-    SMALL: TableRow(f"pack, auto {KEPT_BYTES}", _packed(_small_options), _of_small),
+    SMALL: TableRow("pack, auto, small", _packed(_small_options), _of_small),
     "graftllm": TableRow("pack, graftllm", _packed(lambda _: packs.GRAFTLLM), _of_training),
     "low-rank": TableRow("low rank, bytes of auto", _low_rank, _of_small, (SMALL,)),
 }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-KEPT_BYTES = "5%"
-"""The budget of the small pack, of the dense delta."""
+SMALL_BUDGET = "5%"
+"""The size of the small pack, of the dense delta."""
 
 
 @dataclass(frozen=True, slots=True)

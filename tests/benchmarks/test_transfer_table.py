@@ -60,7 +60,7 @@ COUNTING = Skill(
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     folder = tmp_path_factory.mktemp("table")
     base = kills.make_base(folder / "base")
-    return Experiment(base, folder / "cache", COUNTING, sizes=SIZES, recipe=RECIPE)
+    return Experiment(base, folder / "cache", COUNTING, sizes=SIZES, recipe=RECIPE, budget="40%")
 
 
 @pytest.mark.parametrize("skill", SKILLS.values(), ids=SKILLS)
