@@ -32,7 +32,7 @@ _TOOLS = ("torch", "transformers", "trl", "peft", "tokenizers")
 
 @dataclass(frozen=True)
 class Experiment:
-    """A skill, a seed and a base. All files are below `cache`. `budget` is that of the small pack."""
+    """A skill, a seed and a base; `budget` is that of the small pack. All files are in `cache`."""
 
     base: Path
     cache: Path
