@@ -50,7 +50,7 @@ def test_every_command_has_parseable_examples_and_documented_options(
     assert examples
     for example in examples:
         for word in example:
-            if word.endswith((".jsonl", ".txt")):
+            if word.endswith((".jsonl", ".toml", ".txt")):
                 Path(word).touch()
         context = app.make_context("skillpm", list(example))
         found: click.Command = app
