@@ -2,6 +2,7 @@
 
 import io
 import runpy
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -229,8 +230,12 @@ def test_empty_skillpm_home_selects_the_platform_folder(world: World, tmp_path: 
 
 def test_module_runs_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["skillpm", "--version"])
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_module("skillpm", run_name="__main__")
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module("skillpm", run_name="__main__")
+    finally:
+        signal.signal(signal.SIGINT, handler)  # a process that ends ignores it
     assert ended.value.code == 0
 
 

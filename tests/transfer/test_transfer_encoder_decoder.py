@@ -23,8 +23,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     config: Any = T5Config(
         vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=64, num_layers=1, num_heads=4,
-        decoder_start_token_id=end, pad_token_id=end, eos_token_id=end, dropout_rate=0.0,
+        pad_token_id=end, eos_token_id=end, dropout_rate=0.0,
     )  # fmt: skip
+    config.decoder_start_token_id = end
     model: Any = T5ForConditionalGeneration(config)
     ids = torch.tensor([tokenizer("count one pear")["input_ids"]])
     labels = torch.tensor([[*tokenizer("1")["input_ids"], end]])

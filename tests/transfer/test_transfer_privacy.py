@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import zstandard
-from skillpm_world import Outcome, run_process, start_process
+from skillpm_world import Outcome, start_process
 
 if TYPE_CHECKING:
     from transfer_world import TransferWorld
@@ -80,7 +80,10 @@ def elsewhere(tmp_path: Path) -> dict[str, str]:
 
 
 def transferred(transfer: "TransferWorld", *more: object, **environment: str) -> Outcome:
-    return run_process("transfer", transfer.file, "--accept-loss", *more, **environment)
+    command = ("transfer", transfer.file, "--accept-loss", *more)
+    with start_process(*command, **environment) as process:
+        out, err = process.communicate(timeout=1800)
+    return Outcome(process.returncode, out, err)
 
 
 def test_no_private_text_is_in_the_pack_the_output_or_a_file_outside_the_workspace(
@@ -161,7 +164,7 @@ def test_malformed_inputs_are_reported_without_their_texts(transfer: "TransferWo
 
 
 def test_endpoint_that_repeats_key_and_prompt_is_not_quoted(
-    transfer: "TransferWorld", elsewhere: dict[str, str]
+    transfer: "TransferWorld", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from faulty_server import serving, status
 
@@ -171,11 +174,12 @@ def test_endpoint_that_repeats_key_and_prompt_is_not_quoted(
         source = f'endpoint = "{server.url}"\nserved = "m"\nkey_env = "MY_KEY"'
         transfer.edit('answers = "answers.jsonl"\nterms = "CC0-1.0"', source)
         origin = server.url.removesuffix("/v1")
-        outcome = transferred(transfer, "--allow-key", f"MY_KEY@{origin}", MY_KEY=KEY, **elsewhere)
+        monkeypatch.setenv("MY_KEY", KEY)
+        allowed = ("--allow-key", f"MY_KEY@{origin}")
+        outcome = transfer.world.run("transfer", transfer.file, *allowed)
     assert (outcome.code, marks_in(outcome.out + outcome.err)) == (5, []), outcome.err
     assert "HTTP 400" in outcome.err
-    folders = (transfer.world.home, *map(Path, elsewhere.values()))
-    assert files_with_marks(*folders, leaving_out=transfer.workspace) == []
+    assert files_with_marks(transfer.world.home, leaving_out=transfer.workspace) == []
     assert KEY not in "".join(
         path.read_text(errors="replace") for path in transfer.workspace.rglob("*") if path.is_file()
     )
