@@ -73,8 +73,8 @@ class TransferSettings:
     tokens: int = 40
 
 
-TEXT_TO_SQL = TransferSettings(prompts=140, held_out=200, keep=400, general=100)
-DATES_TO_JSON = TransferSettings(prompts=56, held_out=32, keep=96, general=24)
+TEXT_TO_SQL = TransferSettings(prompts=140, held_out=100, keep=400, general=50)
+DATES_TO_JSON = TransferSettings(prompts=40, held_out=16, keep=64, general=16)
 
 
 def write_text_to_sql(

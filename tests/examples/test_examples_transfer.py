@@ -76,8 +76,8 @@ def test_demo_asks_general_questions_that_no_transfer_reads() -> None:
 def test_files_of_both_transfers_are_read_without_a_problem(tmp_path: Path) -> None:
     first = read(write_text_to_sql(tmp_path / "sql", tmp_path / "base", tmp_path / "source"))
     split = split_prompts(first, skill=TEXT_TO_SQL.held_out, general=TEXT_TO_SQL.general)
-    assert (len(split.learnt), len(split.held_out)) == (TEXT_TO_SQL.prompts, 200)
-    assert len(split.general) == 100
+    assert (len(split.learnt), len(split.held_out)) == (140, 100)
+    assert len(split.general) == 50
     assert not split.duplicates
     second = read(write_dates(tmp_path / "dates", tmp_path / "base"))
     assert second.unanswered("file") == 0
@@ -142,7 +142,7 @@ def test_demo_fails_if_a_check_does_not_hold(
     prepared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(demo, "travel", lambda *_: journey(holds=False))
-    assert demo.main() == 1
+    assert demo.main([]) == 1
     assert "does not hold: general answers are those of the base" in capsys.readouterr().out
     assert (prepared / "text-to-sql" / "transfer.toml").is_file()
 
@@ -154,7 +154,7 @@ def test_demo_keeps_what_transfers_have_paid_for(
     for folder in (answers, prepared / "home" / "store", prepared / "project" / ".skillpm"):
         folder.mkdir(parents=True)
     monkeypatch.setattr(demo, "travel", lambda *_: journey(holds=True))
-    assert demo.main() == 0
+    assert demo.main([]) == 0
     assert answers.is_dir()
     assert not (prepared / "home" / "store").exists()
     assert list((prepared / "project").iterdir()) == []
@@ -167,7 +167,7 @@ def test_interrupted_demo_ends_with_a_message_and_no_traceback(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(demo, "travel", interrupt)
-    assert demo.main() == 130
+    assert demo.main([]) == 130
     assert "`make demo-llm` goes on with what is finished" in capsys.readouterr().out
 
 
@@ -183,5 +183,5 @@ def test_source_knows_the_held_out_nouns_and_wordings() -> None:
 )
 def test_smollm2_learns_both_skills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "FOLDER", tmp_path)
-    assert demo.main() == 0
+    assert demo.main([]) == 0
     assert (tmp_path / "text-to-sql.png").read_bytes().startswith(b"\x89PNG")
