@@ -67,13 +67,13 @@ class TransferSettings:
     held_out: int
     keep: int
     general: int
-    keep_share: float = 0.3
+    keep_share: float = 0.35
     epochs: int = 1
     rate: float = 2e-4
     tokens: int = 40
 
 
-TEXT_TO_SQL = TransferSettings(prompts=140, held_out=100, keep=400, general=50)
+TEXT_TO_SQL = TransferSettings(prompts=130, held_out=100, keep=400, general=50)
 DATES_TO_JSON = TransferSettings(prompts=40, held_out=16, keep=64, general=16)
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from skillpm.transfer.config import TransferFile
-from skillpm.transfer.selection import LEAST_PAIRS, SPARE, keep_count
+from skillpm.transfer.selection import LEAST_PAIRS, keep_count
 from skillpm.transfer.stages import Stage
 
 DPO_COST = 2.7
@@ -87,8 +87,7 @@ def estimate(document: TransferFile, found: Rehearsal) -> TransferEstimate:
     """TransferEstimate each stage. Prompts are taken to be as the first ones are."""
     train, select = document.train, document.select
     learnt = round(select.sft_share * found.right * found.prompts)
-    wanted = keep_count(learnt, train.keep_share)
-    kept, kept_asked = min(found.keep, wanted), min(found.keep, round(SPARE * wanted))
+    kept = min(found.keep, keep_count(learnt, train.keep_share))
     rows, pairs = learnt + kept, round((1 - select.sft_share) * found.right * found.prompts)
     has_dpo = pairs >= LEAST_PAIRS and train.dpo.epochs > 0
     models = 3 if has_dpo else 2
@@ -98,7 +97,7 @@ def estimate(document: TransferFile, found: Rehearsal) -> TransferEstimate:
     dpo = train.dpo.epochs * pairs * found.row_seconds * DPO_COST if has_dpo else 0.0
     asked = found.items + found.general
     stages = {
-        Stage.SAMPLE: sampled + load + kept_asked * answer,
+        Stage.SAMPLE: sampled + load + kept * answer,
         Stage.SFT: found.load_seconds + sft,
         Stage.DPO: found.load_seconds + dpo if has_dpo else 0.0,
         Stage.EVALUATE: models * (load + asked * answer),
@@ -112,7 +111,7 @@ def estimate(document: TransferFile, found: Rehearsal) -> TransferEstimate:
             f"+ {rate.load_seconds:.1f} s to load"
             for name, rate in found.sources.items()
         ),
-        f"base: {kept_asked} keep answers × {answer:.3f} s",
+        f"base: {kept} keep answers × {answer:.3f} s",
         f"SFT: {train.sft.epochs} epochs × {rows} rows × {found.row_seconds:.3f} s",
         f"DPO: {train.dpo.epochs} epochs × {pairs} pairs × {DPO_COST * found.row_seconds:.3f} s"
         if has_dpo

@@ -178,7 +178,7 @@ def rehearsal(right: float = 0.5) -> Rehearsal:
 def test_estimates_follow_from_the_rehearsal() -> None:
     found = estimate(document(select={"sft_share": 0.4}), rehearsal())
     rows = 20 + 5  # 0.4 × 0.5 × 100 right answers, and a fifth of all rows from the base
-    assert found.stages[Stage.SAMPLE] == pytest.approx(2 + 41 + 3 + 6 * 0.2)
+    assert found.stages[Stage.SAMPLE] == pytest.approx(2 + 41 + 3 + 5 * 0.2)
     assert found.stages[Stage.SFT] == pytest.approx(4 + 3 * rows * 0.5)
     assert found.stages[Stage.DPO] == 0
     assert found.stages[Stage.EVALUATE] == pytest.approx(2 * (3 + 60 * 0.2))
