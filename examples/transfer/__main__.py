@@ -50,7 +50,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--held-out", **count, default=TEXT_TO_SQL.held_out, help="SQL questions")
     parser.add_argument("--general", **count, default=TEXT_TO_SQL.general, help="general questions")
     options = parser.parse_args(arguments)
-    settings = replace(TEXT_TO_SQL, held_out=options.held_out, general=options.general)
+    general = options.general
+    settings = replace(
+        TEXT_TO_SQL, held_out=options.held_out, general=general, keep=4 * general
+    )  # a quarter of the keep prompts measures
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)

@@ -69,11 +69,11 @@ class TransferSettings:
     general: int
     keep_share: float = 0.35
     epochs: int = 1
-    rate: float = 2e-4
+    rate: float = 1e-4
     tokens: int = 40
 
 
-TEXT_TO_SQL = TransferSettings(prompts=130, held_out=100, keep=400, general=50)
+TEXT_TO_SQL = TransferSettings(prompts=130, held_out=100, keep=200, general=50)
 DATES_TO_JSON = TransferSettings(prompts=40, held_out=16, keep=64, general=16)
 
 

@@ -12,8 +12,10 @@ DPO_COST = 2.7
 """The time of a pair in DPO, in rows of SFT: two answers, and the reference model reads both."""
 PACK_BYTES_PER_SECOND = 30e6
 """Of the base: hashing, encoding and checking, measured on one core."""
-
-
+ROUTER_COST = 0.06
+"""The time of a text of the router, in rows of SFT: short, and read once. Measured on SmolLM2."""
+ROUTER_EXAMPLES, ROUTER_BACKGROUND = 128, 512
+"""The most texts of each kind in a router signature."""
 PROBE_ITEMS = 32
 """The most held-out items that travel in the pack."""
 GENERAL_PROBES = 16
@@ -53,6 +55,12 @@ class Rehearsal:
     general: int
     requests: int
 
+    @property
+    def router_texts(self) -> int:
+        """The texts of the router signature: prompts, and general prompts."""
+        background = min(ROUTER_BACKGROUND, self.keep + self.general)
+        return min(ROUTER_EXAMPLES, self.prompts + self.items) + background
+
     def to_dict(self) -> dict[str, Any]:
         """The rehearsal as plain JSON."""
         return asdict(self)
@@ -84,7 +92,7 @@ class TransferEstimate:
 
 
 def estimate(document: TransferFile, found: Rehearsal) -> TransferEstimate:
-    """TransferEstimate each stage. Prompts are taken to be as the first ones are."""
+    """Estimate each stage. Prompts are taken to be as the first ones are."""
     train, select = document.train, document.select
     learnt = round(select.sft_share * found.right * found.prompts)
     kept = min(found.keep, keep_count(learnt, train.keep_share))
@@ -103,6 +111,7 @@ def estimate(document: TransferFile, found: Rehearsal) -> TransferEstimate:
         Stage.EVALUATE: models * (load + asked * answer),
         Stage.PACK: found.base_bytes / PACK_BYTES_PER_SECOND
         + 3 * load
+        + found.router_texts * ROUTER_COST * found.row_seconds
         + (2 * min(found.items, PROBE_ITEMS) + GENERAL_PROBES) * answer,
     }
     lines = (
@@ -118,5 +127,6 @@ def estimate(document: TransferFile, found: Rehearsal) -> TransferEstimate:
         else f"DPO: skipped below {LEAST_PAIRS} pairs",
         f"evaluation: {models} models × {asked} answers × {answer:.3f} s",
         f"pack: {found.base_bytes / 1e6:.1f} MB at {PACK_BYTES_PER_SECOND / 1e6:.0f} MB/s",
+        f"router: {found.router_texts} texts × {ROUTER_COST * found.row_seconds:.3f} s",
     )
     return TransferEstimate(stages, found.requests, lines)

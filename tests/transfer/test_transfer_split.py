@@ -182,6 +182,8 @@ def test_estimates_follow_from_the_rehearsal() -> None:
     assert found.stages[Stage.SFT] == pytest.approx(4 + 3 * rows * 0.5)
     assert found.stages[Stage.DPO] == 0
     assert found.stages[Stage.EVALUATE] == pytest.approx(2 * (3 + 60 * 0.2))
+    router = (110 + 512) * 0.06 * 0.5
+    assert found.stages[Stage.PACK] == pytest.approx(1 + 3 * 3 + router + (20 + 16) * 0.2)
     assert f"SFT: 3 epochs × {rows} rows × 0.500 s" in found.arithmetic
 
 
