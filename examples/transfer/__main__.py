@@ -46,9 +46,9 @@ INTERRUPTED = 130
 def main(arguments: list[str] | None = None) -> int:
     """Run the demo; return 0 only if every check holds."""
     parser = argparse.ArgumentParser(prog="python -m examples.transfer", description=__doc__)
-    count = {"type": int, "metavar": "N"}
-    parser.add_argument("--held-out", **count, default=TEXT_TO_SQL.held_out, help="SQL questions")
-    parser.add_argument("--general", **count, default=TEXT_TO_SQL.general, help="general questions")
+    for flag, default in (("held-out", TEXT_TO_SQL.held_out), ("general", TEXT_TO_SQL.general)):
+        words = f"most {flag} questions (default: {default})"
+        parser.add_argument(f"--{flag}", type=int, metavar="N", default=default, help=words)
     options = parser.parse_args(arguments)
     general = options.general
     settings = replace(
@@ -89,6 +89,8 @@ def _demo(console: Console, settings: TransferSettings) -> int:
     skillpm = _clean_start(console)
     journey = travel(skillpm, files)
     console.print(summary(journey, seconds=time.monotonic() - started))
+    for check in journey.checks:
+        console.print(f"  {check.what}: {'yes' if check.holds else 'NO'}", markup=False)
     failed = [check.what for check in journey.checks if not check.holds]
     if failed:
         raise DemoError("this does not hold: " + "; ".join(failed))

@@ -74,7 +74,7 @@ class TransferSettings:
 
 
 TEXT_TO_SQL = TransferSettings(prompts=130, held_out=100, keep=200, general=50)
-DATES_TO_JSON = TransferSettings(prompts=40, held_out=16, keep=64, general=16)
+DATES_TO_JSON = TransferSettings(prompts=64, held_out=24, keep=200, general=50)
 
 
 def write_text_to_sql(
