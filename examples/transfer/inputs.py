@@ -94,7 +94,7 @@ def write_dates(folder: Path, base: Path, settings: TransferSettings = DATES_TO_
     more = dates(settings.held_out + settings.prompts, seed="held-out")
     held_out = [item for item in more if item.prompt not in known][: settings.held_out]
     folder.mkdir(parents=True, exist_ok=True)
-    write_lines(folder / "answers.jsonl", (item.answer_line() for item in items))
+    write_lines(folder / "answers.jsonl", (item.answer_line() for item in (*items, *held_out)))
     table = 'name = "file"\nanswers = "answers.jsonl"\nterms = "written by this example"'
     return _write(folder, DATES, base, (items, held_out), (table, settings))
 
