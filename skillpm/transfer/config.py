@@ -201,15 +201,13 @@ class DpoTable(Document):
 class TrainTable(Document):
     """The `[train]` table. `keep_share` is the share of SFT rows that the base answered itself.
 
-    `keep_tokens` limits their answers, by default to `max_tokens` of `[sample]`: long ones outweigh
-    short answers of the skill. `batch` is the number of rows of a step, `micro` of them run at
-    once, and `max_tokens` limits the tokens of a row.
+    `batch` is the number of rows of a step, `micro` of them run at once, and `max_tokens` limits
+    the tokens of a row.
     """
 
     sft: SftTable = SftTable.model_construct()
     dpo: DpoTable = DpoTable.model_construct()
     keep_share: Annotated[float, NUMBER, Field(strict=False, ge=0, lt=1)] = 0.2
-    keep_tokens: Annotated[int | None, Field(ge=1, le=8192)] = None
     batch: Annotated[int, Field(ge=1, le=4096)] = 16
     micro: Annotated[int, Field(ge=1, le=4096)] = 4
     max_tokens: Annotated[int, Field(ge=16, le=1 << 16)] = 1024

@@ -87,18 +87,6 @@ def test_keep_rows_have_the_share_that_was_asked_for(transfer: "TransferWorld") 
     assert rows["keep"] == round(0.25 * rows["sft"])
 
 
-def test_keep_answers_are_learnt_up_to_their_limit_and_without_an_end(
-    transfer: "TransferWorld",
-) -> None:
-    transfer.write()
-    transfer.edit("keep_share", "keep_tokens = 1\nkeep_share")
-    report = transfer.run("--until", "sft")
-    rows = lines(transfer.workspace / "sft.jsonl")
-    kept = [row for row in rows if row.get("cut_off")]
-    assert len(kept) == report["rows"]["keep"] > 0
-    assert {len(row["completion"][0]["content"].split()) for row in kept} == {1}
-
-
 def test_recorded_answers_of_a_folder_give_the_same_rows(transfer: "TransferWorld") -> None:
     transfer.write(temperature=0, batch=1)
     transfer.run("--until", "filter")

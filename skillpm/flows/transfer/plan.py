@@ -85,9 +85,7 @@ class TransferPlan:
     @property
     def greedy(self) -> Sampling:
         """How the base answers keep prompts: the most probable tokens."""
-        document = self.document
-        limit = document.train.keep_tokens or document.sample.max_tokens
-        return Sampling(0.0, 1.0, min(limit, document.sample.max_tokens))
+        return Sampling(0.0, 1.0, self.document.sample.max_tokens)
 
     @property
     def of_items(self) -> Sampling:
