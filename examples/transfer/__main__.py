@@ -12,10 +12,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # Threads that spin while they wait slow down a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+import argparse
 import shutil
 import sys
 import time
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -24,7 +25,14 @@ from examples.errors import DemoError
 from examples.journey.command import Skillpm, script
 from examples.journey.progress import watching
 from examples.smollm2.convert import ROOT, convert
-from examples.transfer.inputs import DATES, SQL, TEXT_TO_SQL, write_dates, write_text_to_sql
+from examples.transfer.inputs import (
+    DATES,
+    SQL,
+    TEXT_TO_SQL,
+    TransferSettings,
+    write_dates,
+    write_text_to_sql,
+)
 from examples.transfer.journey import travel
 from examples.transfer.report import farewell, summary
 from examples.transfer.source import SourceSettings, train_source
@@ -35,13 +43,22 @@ WIDTH_WITHOUT_TERMINAL = 100
 INTERRUPTED = 130
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run the demo; return 0 only if every check holds."""
+    parser = argparse.ArgumentParser(prog="python -m examples.transfer", description=__doc__)
+    for flag, default in (("held-out", TEXT_TO_SQL.held_out), ("general", TEXT_TO_SQL.general)):
+        words = f"most {flag} questions (default: {default})"
+        parser.add_argument(f"--{flag}", type=int, metavar="N", default=default, help=words)
+    options = parser.parse_args(arguments)
+    general = options.general
+    settings = replace(
+        TEXT_TO_SQL, held_out=options.held_out, general=general, keep=4 * general
+    )  # a quarter of the keep prompts measures
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
     try:
-        return _demo(console)
+        return _demo(console, settings)
     except DemoError as error:
         console.print(f"error: {error}", style="bold red", markup=False)
         return 1
@@ -53,7 +70,7 @@ def main() -> int:
         return INTERRUPTED
 
 
-def _demo(console: Console) -> int:
+def _demo(console: Console, settings: TransferSettings) -> int:
     started = time.monotonic()
     script()  # A missing command is reported now, not after minutes.
     base, source = FOLDER / "smollm2", FOLDER / "source"
@@ -63,15 +80,17 @@ def _demo(console: Console) -> int:
         convert(base)
     console.print(f"{base.name}: {ROOT}", markup=False)
     if not source.is_dir():
-        make_source(source, Console(stderr=True))
+        make_source(source, settings, Console(stderr=True))
     console.print(f"{source.name}: a GPT-2 with a tokenizer of its own, trained from scratch")
     files = {
-        SQL: write_text_to_sql(FOLDER / "text-to-sql", base, source),
+        SQL: write_text_to_sql(FOLDER / "text-to-sql", base, source, settings),
         DATES: write_dates(FOLDER / "dates", base),
     }
     skillpm = _clean_start(console)
     journey = travel(skillpm, files)
     console.print(summary(journey, seconds=time.monotonic() - started))
+    for check in journey.checks:
+        console.print(f"  {check.what}: {'yes' if check.holds else 'NO'}", markup=False)
     failed = [check.what for check in journey.checks if not check.holds]
     if failed:
         raise DemoError("this does not hold: " + "; ".join(failed))
@@ -79,15 +98,13 @@ def _demo(console: Console) -> int:
     return 0
 
 
-def make_source(folder: Path, bars: Console, settings: SourceSettings | None = None) -> Path:
+def make_source(folder: Path, transfer: TransferSettings, bars: Console) -> Path:
     """Train the source on text-to-SQL, without any item that the transfer asks for."""
-    settings = settings or SourceSettings()
-    asked = {item.prompt for item in learnt(TEXT_TO_SQL.prompts)}
-    asked |= {item.prompt for item in held_out(TEXT_TO_SQL.held_out)}
+    settings = SourceSettings()
+    asked = {item.prompt for item in learnt(transfer.prompts)}
+    asked |= {item.prompt for item in held_out(transfer.held_out)}
     items = (item for item in known_to_source() if item.prompt not in asked)
-    examples = islice(
-        ((item.prompt, item.answer) for item in items), settings.steps * settings.batch
-    )
+    examples = ((item.prompt, item.answer) for item in items)
     fresh = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(fresh, ignore_errors=True)
     with watching(bars) as advance:

@@ -67,14 +67,14 @@ class TransferSettings:
     held_out: int
     keep: int
     general: int
-    keep_share: float = 0.3
+    keep_share: float = 0.35
     epochs: int = 1
-    rate: float = 2e-4
+    rate: float = 1e-4
     tokens: int = 40
 
 
-TEXT_TO_SQL = TransferSettings(prompts=140, held_out=200, keep=400, general=100)
-DATES_TO_JSON = TransferSettings(prompts=56, held_out=32, keep=96, general=24)
+TEXT_TO_SQL = TransferSettings(prompts=130, held_out=100, keep=200, general=50)
+DATES_TO_JSON = TransferSettings(prompts=64, held_out=24, keep=200, general=50)
 
 
 def write_text_to_sql(
@@ -94,7 +94,7 @@ def write_dates(folder: Path, base: Path, settings: TransferSettings = DATES_TO_
     more = dates(settings.held_out + settings.prompts, seed="held-out")
     held_out = [item for item in more if item.prompt not in known][: settings.held_out]
     folder.mkdir(parents=True, exist_ok=True)
-    write_lines(folder / "answers.jsonl", (item.answer_line() for item in items))
+    write_lines(folder / "answers.jsonl", (item.answer_line() for item in (*items, *held_out)))
     table = 'name = "file"\nanswers = "answers.jsonl"\nterms = "written by this example"'
     return _write(folder, DATES, base, (items, held_out), (table, settings))
 

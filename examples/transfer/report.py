@@ -17,18 +17,16 @@ if TYPE_CHECKING:
 
 
 def summary(journey: Journey, *, seconds: float) -> Table:
-    """One row per skill, with its transfer and its live answers; then every check."""
+    """One row per skill, with its transfer and its live answers."""
     table = Table(title="skills transferred to SmolLM2-135M-Instruct")
     table.add_column("skill")
-    for heading in ("source", "base", "source skill", "tuned", "general", "live", "file", "s"):
+    for heading in ("from", "source", "base", "tuned", "general", "live", "file", "s"):
         table.add_column(heading, justify="right")
     for skill, report in journey.reports.items():
         table.add_row(skill, *_figures(report), _live(journey, skill), *_sizes(report))
-    for check in journey.checks:
-        table.add_row(f"{check.what}: {'yes' if check.holds else 'NO'}")
     table.caption = (
-        "base, source skill, tuned: share of right held-out items; general: share of general "
-        "answers that are kept; live: right answers of the installed skill, routed. "
+        "source, base, tuned: right held-out items; general: general answers that are kept; "
+        "live: right answers of the installed skill, routed; s: seconds of the transfer. "
         f"The whole run took {seconds:.0f} s."
     )
     return table
@@ -38,7 +36,7 @@ def _figures(report: dict[str, Any]) -> list[str]:
     (source,) = report["sources"]
     before, after = report["before"], report["after"]
     kind = source["source"].partition(" ")[0]
-    shares = (before["skill"], source["skill"], after["skill"], after["general"])
+    shares = (source["skill"], before["skill"], after["skill"], after["general"])
     return [kind, *(f"{100 * share:.0f} %" for share in shares)]
 
 

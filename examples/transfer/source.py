@@ -204,8 +204,7 @@ def _t5(settings: SourceSettings, tokenizer: Any) -> Any:
         num_layers=settings.layers,
         num_heads=settings.heads,
         dropout_rate=0.0,
-        decoder_start_token_id=tokenizer.pad_token_id,
-        **_ends(tokenizer),
+        **{"decoder_start_token_id": tokenizer.pad_token_id, **_ends(tokenizer)},
     )
     return transformers.T5ForConditionalGeneration(config)
 
@@ -221,7 +220,7 @@ def _mamba(settings: SourceSettings, tokenizer: Any) -> Any:
     return transformers.MambaForCausalLM(config)
 
 
-def _ends(tokenizer: Any) -> dict[str, int]:
+def _ends(tokenizer: Any) -> dict[str, Any]:
     end = tokenizer.eos_token_id
     return {"eos_token_id": end, "bos_token_id": end, "pad_token_id": end}
 

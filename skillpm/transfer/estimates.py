@@ -5,15 +5,17 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from skillpm.transfer.config import TransferFile
-from skillpm.transfer.selection import LEAST_PAIRS, SPARE, keep_count
+from skillpm.transfer.selection import LEAST_PAIRS, keep_count
 from skillpm.transfer.stages import Stage
 
 DPO_COST = 2.7
 """The time of a pair in DPO, in rows of SFT: two answers, and the reference model reads both."""
 PACK_BYTES_PER_SECOND = 30e6
 """Of the base: hashing, encoding and checking, measured on one core."""
-
-
+ROUTER_COST = 0.06
+"""The time of a text of the router, in rows of SFT: short, and read once. Measured on SmolLM2."""
+ROUTER_EXAMPLES, ROUTER_BACKGROUND = 128, 512
+"""The most texts of each kind in a router signature."""
 PROBE_ITEMS = 32
 """The most held-out items that travel in the pack."""
 GENERAL_PROBES = 16
@@ -53,6 +55,12 @@ class Rehearsal:
     general: int
     requests: int
 
+    @property
+    def router_texts(self) -> int:
+        """The texts of the router signature: prompts, and general prompts."""
+        background = min(ROUTER_BACKGROUND, self.keep + self.general)
+        return min(ROUTER_EXAMPLES, self.prompts + self.items) + background
+
     def to_dict(self) -> dict[str, Any]:
         """The rehearsal as plain JSON."""
         return asdict(self)
@@ -84,11 +92,10 @@ class TransferEstimate:
 
 
 def estimate(document: TransferFile, found: Rehearsal) -> TransferEstimate:
-    """TransferEstimate each stage. Prompts are taken to be as the first ones are."""
+    """Estimate each stage. Prompts are taken to be as the first ones are."""
     train, select = document.train, document.select
     learnt = round(select.sft_share * found.right * found.prompts)
-    wanted = keep_count(learnt, train.keep_share)
-    kept, kept_asked = min(found.keep, wanted), min(found.keep, round(SPARE * wanted))
+    kept = min(found.keep, keep_count(learnt, train.keep_share))
     rows, pairs = learnt + kept, round((1 - select.sft_share) * found.right * found.prompts)
     has_dpo = pairs >= LEAST_PAIRS and train.dpo.epochs > 0
     models = 3 if has_dpo else 2
@@ -98,12 +105,13 @@ def estimate(document: TransferFile, found: Rehearsal) -> TransferEstimate:
     dpo = train.dpo.epochs * pairs * found.row_seconds * DPO_COST if has_dpo else 0.0
     asked = found.items + found.general
     stages = {
-        Stage.SAMPLE: sampled + load + kept_asked * answer,
+        Stage.SAMPLE: sampled + load + kept * answer,
         Stage.SFT: found.load_seconds + sft,
         Stage.DPO: found.load_seconds + dpo if has_dpo else 0.0,
         Stage.EVALUATE: models * (load + asked * answer),
         Stage.PACK: found.base_bytes / PACK_BYTES_PER_SECOND
         + 3 * load
+        + found.router_texts * ROUTER_COST * found.row_seconds
         + (2 * min(found.items, PROBE_ITEMS) + GENERAL_PROBES) * answer,
     }
     lines = (
@@ -112,12 +120,13 @@ def estimate(document: TransferFile, found: Rehearsal) -> TransferEstimate:
             f"+ {rate.load_seconds:.1f} s to load"
             for name, rate in found.sources.items()
         ),
-        f"base: {kept_asked} keep answers × {answer:.3f} s",
+        f"base: {kept} keep answers × {answer:.3f} s",
         f"SFT: {train.sft.epochs} epochs × {rows} rows × {found.row_seconds:.3f} s",
         f"DPO: {train.dpo.epochs} epochs × {pairs} pairs × {DPO_COST * found.row_seconds:.3f} s"
         if has_dpo
         else f"DPO: skipped below {LEAST_PAIRS} pairs",
         f"evaluation: {models} models × {asked} answers × {answer:.3f} s",
         f"pack: {found.base_bytes / 1e6:.1f} MB at {PACK_BYTES_PER_SECOND / 1e6:.0f} MB/s",
+        f"router: {found.router_texts} texts × {ROUTER_COST * found.row_seconds:.3f} s",
     )
     return TransferEstimate(stages, found.requests, lines)

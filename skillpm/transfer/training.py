@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,6 @@ from datasets import Dataset, disable_progress_bars
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-from skillpm.errors import GraftError
 from skillpm.journal.atomic import publish_folder, write_atomic
 from skillpm.running.chat import template_errors
 from skillpm.transfer.safe_checkpoints import (
@@ -33,7 +32,15 @@ from skillpm.transfer.safe_checkpoints import (
     remove_unfinished,
     weight_errors,
 )
+from skillpm.transfer.selection import CUT
 from skillpm.transfer.training_progress import TrainingProgress
+from skillpm.transfer.training_rows import (
+    as_texts,
+    check_end_is_learnt,
+    end_tokens,
+    private_texts,
+    without_ends,
+)
 
 disable_progress_bars()
 WARM_UP = 0.1
@@ -140,9 +147,9 @@ def train_on_answers(
 ) -> Trained:
     """Fine-tune a model folder on `{"prompt", "completion"}` rows; return the result.
 
-    Prompt and completion are lists of messages; only the completion is learnt. The result is
-    float32, in `folder`, and is returned at once if it is there already. Raises `GraftError` if the
-    end of an answer would not be learnt.
+    Prompt and completion are lists of messages; only the completion is learnt, and its end unless
+    the row has `CUT`. The result is float32, in `folder`, and is returned at once if it is there
+    already. Raises `GraftError` if the end of an answer would not be learnt.
     """
 
     def trainer(tokenizer: Any, loaded: Any) -> Any:
@@ -152,13 +159,16 @@ def train_on_answers(
         made = _Supervised(
             model=loaded,
             args=config,
-            train_dataset=Dataset.from_list(_as_texts(tokenizer, rows)),
+            train_dataset=Dataset.from_list(as_texts(tokenizer, rows)),
             processing_class=tokenizer,
         )
-        _check_end_is_learnt(made, loaded, tokenizer)
+        ends = end_tokens(loaded, tokenizer)
+        check_end_is_learnt(made, ends)
+        cut = {place for place, row in enumerate(rows) if row.get(CUT)}
+        made.train_dataset = without_ends(made.train_dataset, cut, ends)
         return made
 
-    return _trained(model, folder, trainer, _texts(rows), advance)
+    return _trained(model, folder, trainer, private_texts(rows), advance)
 
 
 def train_on_pairs(
@@ -184,16 +194,11 @@ def train_on_pairs(
         return _Preferences(
             model=loaded,
             args=config,
-            train_dataset=Dataset.from_list(_as_texts(tokenizer, rows)),
+            train_dataset=Dataset.from_list(as_texts(tokenizer, rows)),
             processing_class=tokenizer,
         )
 
-    return _trained(model, folder, trainer, _texts(rows), advance)
-
-
-def _texts(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """The texts of all messages."""
-    return (each["content"] for row in rows for part in row.values() for each in part)
+    return _trained(model, folder, trainer, private_texts(rows), advance)
 
 
 def _trained(
@@ -248,41 +253,3 @@ def _run(trainer: Any, folder: Path, progress: TrainingProgress) -> dict[str, An
         "seconds": time.monotonic() - started,
         "step_seconds": progress.step_seconds,
     }
-
-
-def _as_texts(tokenizer: Any, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows as messages; as texts for a tokenizer without a chat template, as `chat_ids` joins.
-
-    Raises `GraftError` if the tokenizer has no end token.
-    """
-    if tokenizer.eos_token_id is None:
-        raise GraftError(
-            "the base's tokenizer has no end token, so the model cannot learn to end its answers",
-            hint="use a base whose tokenizer has an `eos_token`",
-        )
-    if getattr(tokenizer, "chat_template", None):
-        return [dict(row) for row in rows]
-    return [
-        {
-            name: "\n\n".join(message["content"] for message in messages)
-            for name, messages in row.items()
-        }
-        for row in rows
-    ]
-
-
-def _check_end_is_learnt(trainer: Any, model: Any, tokenizer: Any) -> None:
-    """Raise `GraftError` unless the end token is a label of every row of the first batch.
-
-    A model that never learns to end its answers generates until the limit.
-    """
-    ends = model.generation_config.eos_token_id
-    known = {*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}
-    labels = next(iter(trainer.get_train_dataloader()))["labels"]
-    without = [row for row in labels.tolist() if not known & set(row)]
-    if without:
-        raise GraftError(
-            f"{len(without)} of {len(labels)} answers in the first batch have no end token, so the "
-            "model would not learn to end its answers",
-            hint="use a larger `max_tokens` under [sample], or shorter answers",
-        )

@@ -1,6 +1,7 @@
-"""Keep rows: enough answers of the base, although some of them are cut off."""
+"""Keep rows: the base's own answers, with the beginnings of those that were cut off."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -8,19 +9,21 @@ from skillpm.spec.chat import asked
 from skillpm.transfer.answers import RecordedAnswer
 from skillpm.transfer.keeping import keep_answers
 from skillpm.transfer.prompts import Prompt
+from skillpm.transfer.selection import CUT, Judged, KeptAnswer, choose_rows
 
 PROMPTS = [Prompt(str(n), tuple(asked(f"question {n}")), None) for n in range(100)]
+Ask = Callable[[Sequence[Prompt]], list[RecordedAnswer]]
 
 
-def ends(every: int, calls: list[int]) -> object:
-    """A base that ends one of `every` answers."""
+def answering(every: int, calls: list[int], finish: str = "stop") -> Ask:
+    """A base whose answer is empty, except to one of `every` prompts."""
 
     def ask(prompts: Sequence[Prompt]) -> list[RecordedAnswer]:
         calls.append(len(prompts))
         return [
             RecordedAnswer(
-                key="k", id=prompt.id, draw=0, text=f"answer {prompt.id}", tokens=2,
-                finish="length" if int(prompt.id) % every else "stop",
+                key="k", id=prompt.id, draw=0, tokens=2, finish=finish,
+                text=" " if int(prompt.id) % every else f"answer {prompt.id}",
             )
             for prompt in prompts
         ]  # fmt: skip
@@ -28,18 +31,42 @@ def ends(every: int, calls: list[int]) -> object:
     return ask
 
 
-@pytest.mark.parametrize("every", [1, 2, 4])
-def test_more_answers_are_asked_for_if_too_many_are_cut_off(every: int) -> None:
+def test_no_more_answers_are_asked_for_than_needed() -> None:
     calls: list[int] = []
-    found = keep_answers(PROMPTS, 20, ends(every, calls))  # type: ignore[arg-type]
-    assert len(found) >= 20
-    assert [prompt.id for prompt, _ in found] == [str(every * n) for n in range(len(found))]
-    assert sum(calls) <= 2 * 20 * every
+    assert len(keep_answers(PROMPTS, 20, answering(1, calls))) == 20
+    assert calls == [20]
+    assert keep_answers(PROMPTS, 0, answering(1, calls)) == []
+    assert calls == [20]
 
 
-def test_no_prompt_is_asked_twice_and_none_without_need() -> None:
+def test_further_prompts_replace_those_with_empty_answers() -> None:
     calls: list[int] = []
-    assert len(keep_answers(PROMPTS, 80, ends(2, calls))) == 50  # type: ignore[arg-type]
+    found = keep_answers(PROMPTS, 20, answering(2, calls))
+    assert [each.prompt.id for each in found] == [str(2 * n) for n in range(20)]
+    calls.clear()
+    assert len(keep_answers(PROMPTS, 80, answering(2, calls))) == 50
     assert sum(calls) == len(PROMPTS)
-    assert keep_answers(PROMPTS, 0, ends(1, calls)) == []  # type: ignore[arg-type]
-    assert sum(calls) == len(PROMPTS)
+
+
+def test_answers_that_were_cut_off_are_marked_in_their_rows() -> None:
+    cut = keep_answers(PROMPTS[:2], 2, answering(1, [], "length"))
+    whole = KeptAnswer(PROMPTS[5], "whole")
+    learnt = [Judged(0, prompt.id, 0, "right", 1, True, "") for prompt in PROMPTS[10:13]]
+    rows = choose_rows(PROMPTS, learnt, [*cut, whole], sft_share=1, keep_share=0.5)
+    assert rows.learnt == 3
+    marks = {row["completion"][0]["content"]: row.get(CUT) for row in rows.sft}
+    assert marks == {"right": None, "answer 0": True, "answer 1": True, "whole": None}
+
+
+def test_end_of_an_answer_that_was_cut_off_is_not_learnt() -> None:
+    pytest.importorskip("trl", reason="needs the extra `transfer`")
+    from datasets import Dataset
+
+    from skillpm.transfer import training
+
+    end = 3
+    labels = [-100, end, -100, 7, 8, end, 9]
+    rows = Dataset.from_list([{"input_ids": [1, end, 2, 7, 8, end, 9], "labels": labels}] * 2)
+    found: Any = training._without_ends(rows, {1}, frozenset({end}))
+    assert found[0]["labels"] == labels
+    assert found[1] == {"input_ids": [1, end, 2, 7, 8], "labels": labels[:5]}

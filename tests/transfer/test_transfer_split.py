@@ -178,10 +178,12 @@ def rehearsal(right: float = 0.5) -> Rehearsal:
 def test_estimates_follow_from_the_rehearsal() -> None:
     found = estimate(document(select={"sft_share": 0.4}), rehearsal())
     rows = 20 + 5  # 0.4 × 0.5 × 100 right answers, and a fifth of all rows from the base
-    assert found.stages[Stage.SAMPLE] == pytest.approx(2 + 41 + 3 + 6 * 0.2)
+    assert found.stages[Stage.SAMPLE] == pytest.approx(2 + 41 + 3 + 5 * 0.2)
     assert found.stages[Stage.SFT] == pytest.approx(4 + 3 * rows * 0.5)
     assert found.stages[Stage.DPO] == 0
     assert found.stages[Stage.EVALUATE] == pytest.approx(2 * (3 + 60 * 0.2))
+    router = (110 + 512) * 0.06 * 0.5
+    assert found.stages[Stage.PACK] == pytest.approx(1 + 3 * 3 + router + (20 + 16) * 0.2)
     assert f"SFT: 3 epochs × {rows} rows × 0.500 s" in found.arithmetic
 
 

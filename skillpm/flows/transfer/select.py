@@ -10,6 +10,7 @@ from skillpm.transfer.filtering import Verdicts, judge_answers, share_right
 from skillpm.transfer.keeping import keep_answers
 from skillpm.transfer.prompts import Prompt
 from skillpm.transfer.selection import (
+    KeptAnswer,
     Rows,
     choose_rows,
     keep_count,
@@ -99,8 +100,8 @@ def _rows(run: TransferRun, verdicts: Verdicts) -> Rows:
     )
 
 
-def _keep_answers(run: TransferRun, count: int) -> list[tuple[Prompt, str]]:
-    """Keep prompts with the base's own answers; those that were cut off are left out."""
+def _keep_answers(run: TransferRun, count: int) -> list[KeptAnswer]:
+    """Ask the base for its own answers to keep prompts."""
     plan = run.plan
     opened = run.opener(plan.base_folder)
 
@@ -112,8 +113,5 @@ def _keep_answers(run: TransferRun, count: int) -> list[tuple[Prompt, str]]:
     if count and not plan.split.keep:
         run.say("no keep prompts: general ability may suffer; name a file by `--keep`")
     elif len(found) < count:
-        run.say(
-            f"{len(found)} keep rows instead of {count}: use more keep prompts, or a larger "
-            "`max_tokens` under [sample] if the base's answers are cut off"
-        )
+        run.say(f"{len(found)} keep rows instead of {count}: there are no more keep prompts")
     return found
