@@ -4,7 +4,7 @@ Perplexity of prose does not show that a model answers general questions in the 
 skill. So the tuned model answers general questions. An answer is kept if most of its words are in
 the base's own answer, or if the base finds it nearly as likely as its own. The first rule accepts
 short answers, whose likelihood per token is low ("Paris."), the second one accepts other wordings.
-A query meets neither.
+A query meets neither. An answer that repeats itself until the limit is likely, and lost.
 """
 
 import math
@@ -27,6 +27,8 @@ GAP = 1.0
 """Nats per token by which the base's log-likelihood of a kept answer may be below its own's."""
 OVERLAP = 0.6
 """The share of an answer's words in the base's answer from which on it is kept."""
+REPETITIONS = 3
+"""The number of times in a row from which on the last words of an answer are a repetition."""
 _WORD = re.compile(r"\w+")
 TOLERATED = 0.02
 """The share of general answers that may be lost."""
@@ -59,8 +61,8 @@ def kept_answers(
 ) -> Mapping[str, bool]:
     """For each general prompt, whether the tuned model's answer is as good as the base's own.
 
-    An answer that reaches the limit of tokens where the base's ended is lost, and so is an empty
-    one.
+    An answer that reaches the limit of tokens where the base's ended must be likely, and is lost if
+    it repeats itself. An empty answer is lost.
     """
     old = {answer.id: answer for answer in before}
     new = {answer.id: answer for answer in after}
@@ -71,7 +73,7 @@ def kept_answers(
         runs_on = ours.finish == CUT_OFF != theirs.finish
         same = ours.text == theirs.text
         kept[prompt.id] = same or (not runs_on and overlap(ours.text, theirs.text) >= OVERLAP)
-        if kept[prompt.id] or runs_on or not ours.text.strip():
+        if kept[prompt.id] or not ours.text.strip() or (runs_on and repeats(ours.text)):
             continue
         compared.append(prompt.id)
         rows += [_answer_row(base, prompt, theirs), _answer_row(base, prompt, ours)]
@@ -88,6 +90,18 @@ def overlap(answer: str, base: str) -> float:
     """The share of an answer's words that are in the base's answer; 0 without words."""
     words, known = (_WORD.findall(text.casefold()) for text in (answer, base))
     return sum(word in set(known) for word in words) / len(words) if words else 0.0
+
+
+def repeats(answer: str) -> bool:
+    """Whether an answer ends with the same words `REPETITIONS` times in a row.
+
+    The last word is left out, because the limit of tokens may have cut it off.
+    """
+    words = _WORD.findall(answer.casefold())[:-1]
+    spans = (
+        (period, (REPETITIONS - 1) * period) for period in range(1, len(words) // REPETITIONS + 1)
+    )
+    return any(words[-span:] == words[-span - period : -period] for period, span in spans)
 
 
 def prose_loss(runner: Runner) -> float | None:

@@ -28,6 +28,30 @@ def test_query_has_too_few_words_of_the_base(answer: str) -> None:
     assert evaluation.overlap(answer, BASE) < evaluation.OVERLAP
 
 
+@pytest.mark.parametrize(
+    "answer",
+    ["yes yes yes yes", "Bees make honey. Bees make honey. Bees make honey. Be", "a b a b a b a"],
+)
+def test_answer_that_ends_with_the_same_words_repeats_itself(answer: str) -> None:
+    evaluation = pytest.importorskip("skillpm.transfer.evaluation")
+    assert evaluation.repeats(answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "",
+        "Paris",
+        "no, no",
+        "A bridge is a bridge between two places.",
+        "It is red, it is green, it is blue and it is",
+    ],
+)
+def test_answer_with_some_words_twice_does_not_repeat_itself(answer: str) -> None:
+    evaluation = pytest.importorskip("skillpm.transfer.evaluation")
+    assert not evaluation.repeats(answer)
+
+
 def test_answers_are_kept_if_the_base_finds_them_likely(transfer: "TransferWorld") -> None:
     from skillpm.spec.chat import asked
     from skillpm.transfer.answers import RecordedAnswer
@@ -36,7 +60,12 @@ def test_answers_are_kept_if_the_base_finds_them_likely(transfer: "TransferWorld
     from skillpm.transfer.sources.folder import FolderSource
 
     base = FolderSource.load(transfer.models.base, "cpu").runner
-    texts = {"same": "hello friend", "query": "3", "empty": "", "endless": "hello hello hello"}
+    texts = {
+        "same": "hello friend",
+        "query": "3",
+        "empty": "",
+        "endless": "hello hello hello hello",
+    }
     finish = {"endless": "length"}
     prompts = [Prompt(name, tuple(asked("greet ann")), None) for name in texts]
 
