@@ -34,8 +34,8 @@ held_out = "held-out.jsonl"
 [sample]
 draws = 1
 temperature = 0
-max_tokens = 40
-batch = 32
+max_tokens = 28
+batch = 64
 
 [select]
 sft_share = 1.0
@@ -67,13 +67,13 @@ class TransferSettings:
     held_out: int
     keep: int
     general: int
-    keep_share: float = 0.35
+    keep_share: float = 0.28
     epochs: int = 1
-    rate: float = 1e-4
+    rate: float = 1.5e-4
     tokens: int = 40
 
 
-TEXT_TO_SQL = TransferSettings(prompts=130, held_out=100, keep=200, general=50)
+TEXT_TO_SQL = TransferSettings(prompts=180, held_out=100, keep=240, general=50)
 DATES_TO_JSON = TransferSettings(prompts=64, held_out=24, keep=200, general=50)
 
 
