@@ -45,7 +45,7 @@ Seconds = Annotated[float, NUMBER, Field(gt=0, le=EXPIRY_LIMIT, strict=False)]
 _PRINCIPAL = r"^[a-z0-9]([a-z0-9._@:/+-]{0,126}[a-z0-9])?$"
 Principal = Annotated[str, Field(pattern=_PRINCIPAL, max_length=128)]
 """A person, a team or a machine: `alice`, `alice@example.org`, `ci:acme/math`."""
-_PART = r"(\*|[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?\*?)"
+_PART = r"(\*|[a-z0-9][a-z0-9._-]{0,63}\*?)"
 Pattern = Annotated[str, Field(pattern=rf"^({_PART}/{_PART}|\*)$", max_length=131)]
 """Names of skills: `acme/math`, `acme/*`, `acme/math-*`, or `*` for all."""
 
