@@ -74,7 +74,7 @@ class DocumentCache:
             "digest": str(Digest.of(document.body)),
         }
         data = b"%s\n%s" % (json.canonical(head), document.body)
-        staged = f"in-{os.getpid()}-{os.urandom(8).hex()}"
+        staged = f".{os.urandom(8).hex()}.{os.getpid()}.tmp"
         with suppress(SkillpmError), open_below(self.home, *self._place, create=True) as folder:
             try:
                 with folder.new_file(staged) as file:  # not synced: the digest shows a torn file
@@ -129,12 +129,8 @@ def _parse(data: bytes, url: str) -> CachedDocument | None:
     except SkillpmError:
         return None
     etag, stored, age = head.get("etag"), head.get("stored"), head.get("max_age")
-    valid = (
-        newline
-        and head.get("url") == url
-        and head.get("digest") == str(Digest.of(body))
-        and (etag is None or isinstance(etag, str))
-        and isinstance(stored, int | float)
-        and isinstance(age, int | float)
-    )
-    return CachedDocument(url, body, etag, float(stored), float(age)) if valid else None
+    if not newline or head.get("url") != url or head.get("digest") != str(Digest.of(body)):
+        return None
+    if not isinstance(stored, int | float) or not isinstance(age, int | float):
+        return None
+    return CachedDocument(url, body, etag if isinstance(etag, str) else None, stored, age)

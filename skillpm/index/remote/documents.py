@@ -52,6 +52,10 @@ class Documents:
             return kept.body
         return self._ask(url, what, limit, kept)
 
+    def forget(self, url: str) -> None:
+        """Remove a document from the cache, because this command has changed it."""
+        self.cache.drop(url)
+
     def _ask(self, url: str, what: str, limit: int, kept: CachedDocument | None) -> bytes | None:
         headers = {"accept-encoding": "gzip", "accept": "application/json"}
         if kept is not None and kept.etag:

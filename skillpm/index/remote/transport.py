@@ -37,7 +37,10 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Call:
-    """A request. `action` completes "cannot …" in errors; `limit` is the most bytes of the body."""
+    """A request. `action` completes "cannot …" in errors; `limit` is the most bytes of the body.
+
+    `timeout` is for how many seconds the registry may think before it answers.
+    """
 
     method: str
     url: str
@@ -45,6 +48,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes = b""
     limit: int = ANSWER_LIMIT
+    timeout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class Transport:
 
         Raises `UnreachableRegistryError`, and `BadReplyError` for an answer beyond its limits.
         """
-        return self.retrying(lambda: self._send_once(call))
+        return self.retrying(lambda: self.send_once(call))
 
     def ask(self, call: Call) -> Reply:
         """Like `send`, but raises the error of a refused request."""
@@ -132,7 +136,8 @@ class Transport:
         if failures >= tries or self._closed.wait(seconds):
             raise UnreachableRegistryError(self.origin, problem.reason) from problem
 
-    def _send_once(self, call: Call) -> Reply:
+    def send_once(self, call: Call) -> Reply:
+        """Like `send`, but raises `TransientError` after a passing failure."""
         with self.open(call) as response:
             headers = response.headers
             try:
@@ -182,7 +187,11 @@ class Transport:
             headers["authorization"] = self.authorization
         try:
             request = client.build_request(
-                call.method, url, headers=headers, content=call.content or None
+                call.method,
+                url,
+                headers=headers,
+                content=call.content or None,
+                timeout=self._timeout(call.timeout),
             )
         except httpx.InvalidURL as problem:
             raise BadReplyError(self.origin, call.action, f"invalid URL: {problem}") from problem
@@ -208,17 +217,19 @@ class Transport:
         """The client for a scheme. Without HTTPS, no certificates are loaded (30 ms)."""
         with self._guard:
             if scheme not in self._clients:
-                policy = self.policy
                 trusted = tls_context() if scheme == "https" else SSLContext(PROTOCOL_TLS_CLIENT)
-                timeout = httpx.Timeout(policy.read_timeout, connect=policy.connect_timeout)
                 self._clients[scheme] = httpx.Client(
                     headers={"user-agent": f"skillpm/{__version__}", "accept-encoding": "identity"},
-                    timeout=timeout,
                     limits=httpx.Limits(max_connections=CONNECTIONS),
                     cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
                     verify=trusted,
                 )
             return self._clients[scheme]
+
+    def _timeout(self, read: float | None) -> httpx.Timeout:
+        policy = self.policy
+        seconds = policy.read_timeout
+        return httpx.Timeout(seconds, read=read or seconds, connect=policy.connect_timeout)
 
     def _translated(self, problem: httpx.TransportError) -> Exception:
         cause: BaseException | None = problem
