@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 from skillpm.errors import SpecError
-from skillpm.index.remote.errors import BadReplyError
+from skillpm.index.remote.errors import UnreadableReplyError
 from skillpm.index.remote.transport import Call, Reply, Transport
 from skillpm.spec import json
 from skillpm.spec.fields import Document, read_document
@@ -20,9 +20,9 @@ def check_answer(call: Call, reply: Reply, transport: Transport) -> None:
 
 
 def read_answer(kind: type[AnyDocument], reply: Reply, transport: Transport) -> AnyDocument:
-    """The document in the body of an answer. Raises `BadReplyError`."""
+    """The document in the body of an answer. Raises `UnreadableReplyError`."""
     what = "an answer of its service"
     try:
         return read_document(kind, json.parse_object(reply.body, what), what)
     except SpecError as problem:
-        raise BadReplyError(transport.origin, what, problem.message) from problem
+        raise UnreadableReplyError(transport.origin, what, problem) from problem

@@ -21,7 +21,7 @@ from skillpm.index.remote.transport import ANSWER_LIMIT, Call, Transport
 _OK, _PARTIAL, _NOT_SATISFIABLE = 200, 206, 416
 _RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
 _STRONG = re.compile(r'"[\x21\x23-\x7e]{0,256}"')
-_PROGRESS = 1 << 20
+_PROGRESS = 1 << 16
 """Bytes after which a cut counts as the first one again."""
 _CUT_LIMIT = 1000
 

@@ -47,6 +47,16 @@ class BadReplyError(IntegrityError):
         super().__init__(f"registry `{origin}`, {what}: {problem}")
 
 
+class UnreadableReplyError(RegistryError):
+    """A document of a registry is malformed."""
+
+    def __init__(self, origin: Origin, what: str, problem: SpecError) -> None:
+        super().__init__(
+            f"registry `{origin}` cannot be read: {what}: {problem.message}",
+            hint=problem.hint or "check that the URL is that of a skillpm registry",
+        )
+
+
 class RefusedRequestError(RegistryError):
     """A registry refuses a request. Retrying does not help."""
 

@@ -9,7 +9,7 @@ from typing import BinaryIO, TypeVar, cast
 from skillpm.errors import RegistryError, SpecError
 from skillpm.index.remote.blob_stream import RemoteBlob
 from skillpm.index.remote.documents import Documents, OfflineError
-from skillpm.index.remote.errors import BadReplyError, ReadOnlyRegistryError
+from skillpm.index.remote.errors import BadReplyError, ReadOnlyRegistryError, UnreadableReplyError
 from skillpm.index.remote.service import RegistryService
 from skillpm.index.remote.transport import Transport
 from skillpm.parallel import parallel_map
@@ -90,9 +90,7 @@ class RemoteIndex:
         try:
             return parse(data)
         except SpecError as problem:
-            raise BadReplyError(
-                self._transport.origin, f"read {what}", problem.message
-            ) from problem
+            raise UnreadableReplyError(self._transport.origin, what, problem) from problem
 
     def _service(self, action: str) -> RegistryService:
         """The registry's service. Raises `ReadOnlyRegistryError` if it has none."""

@@ -193,9 +193,10 @@ class Transport:
                 content=call.content or None,
                 timeout=self._timeout(call.timeout),
             )
-        except httpx.InvalidURL as problem:
-            raise BadReplyError(self.origin, call.action, f"invalid URL: {problem}") from problem
-        return client.send(request, stream=True)
+            return client.send(request, stream=True)
+        except httpx.InvalidURL as problem:  # also that of a redirect, which httpx parses
+            text = f"redirect to an invalid URL: {problem}"
+            raise BadReplyError(self.origin, call.action, text) from problem
 
     def _redirected(self, call: Call, url: str, location: str) -> str:
         if call.method not in ("GET", "HEAD"):
