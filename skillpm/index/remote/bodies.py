@@ -42,9 +42,10 @@ def read_body(chunks: Iterable[bytes], headers: Mapping[str, str], limit: int) -
 
 
 def _unpacked(unpack: "zlib._Decompress", chunk: bytes, room: int) -> bytes:
-    if unpack.eof:
-        raise BodyLimitError("bytes follow the end of its gzip stream")
     try:
-        return unpack.decompress(chunk, max(1, room))
+        data = unpack.decompress(chunk, max(1, room))
     except zlib.error as problem:
         raise BodyLimitError(f"it is not gzip: {problem}") from problem
+    if unpack.unused_data or (unpack.eof and not data):
+        raise BodyLimitError("bytes follow the end of its gzip stream")
+    return data
