@@ -26,7 +26,7 @@ from skillpm.spec.served import NamespaceField, Position, ReleaseState
 
 IMAGE_LIMIT = 4 << 20
 """Bytes of the OCI manifest of a pack that a service accepts."""
-CHUNK_LIMIT = 64 << 20
+CHUNK_LIMIT = 8 << 20
 """Bytes of one chunk of an upload."""
 OFFSET = "Upload-Offset"
 PROBLEM_TYPE = "application/problem+json"
