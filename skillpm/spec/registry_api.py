@@ -273,18 +273,24 @@ class WhoamiDocument(Document):
 
 
 class EventDocument(Document):
-    """A write, as the log of events lists it."""
+    """A write, as the log of events lists it. Positions have no gaps.
 
-    id: Count
+    `subject` is a skill, or what else was changed: a principal, the identifier of a token.
+    """
+
+    position: Count
+    kind: str
     time: str
-    principal: str
-    action: str
+    principal: str | None = None
+    namespace: str | None = None
     subject: str
-    details: dict[str, Any] = Field(default_factory=empty_dict)
+    version: str | None = None
+    digest: str | None = None
+    detail: dict[str, Any] = Field(default_factory=empty_dict)
 
 
 class EventPage(Document):
-    """`GET /v1/events?after=…`. `next` is the value of `after` for the following page."""
+    """`GET /v1/events?after=…`: those from this position on. `next` is the value of `after` for the following page."""
 
     events: list[EventDocument]
     next: Count

@@ -19,6 +19,8 @@ GRANTS: Mapping[Role, frozenset[Action]] = {
 }
 """The actions that a role allows in its namespace."""
 
+_PUBLISHING: tuple[Action, ...] = ("publish", "publish-new")
+
 
 @dataclass(frozen=True, slots=True)
 class TokenGrant:
@@ -33,6 +35,13 @@ class TokenGrant:
         """Whether the token allows an action on a skill. `admin` includes all other actions."""
         return bool(self.actions & {action, "admin"}) and any(
             matches(pattern, skill) for pattern in self.patterns
+        )
+
+    def touches(self, action: Action, namespace: str) -> bool:
+        """Whether the token allows an action on some skill of a namespace."""
+        return bool(self.actions & {action, "admin"}) and any(
+            pattern == "*" or matches(pattern.partition("/")[0] + "/x", SkillName(namespace, "x"))
+            for pattern in self.patterns
         )
 
     def allows_namespace(self, action: Action, namespace: str) -> bool:
@@ -66,6 +75,14 @@ class Caller:
         """
         granted = self.is_admin or (role is not None and action in GRANTS[role])
         return granted and self.grant is not None and self.grant.allows(action, skill)
+
+    def may_upload(self, namespace: str, role: Role | None) -> bool:
+        """Whether the caller may publish some skill of a namespace."""
+        return self.grant is not None and any(
+            self.grant.touches(action, namespace)
+            and (self.is_admin or (role is not None and action in GRANTS[role]))
+            for action in _PUBLISHING
+        )
 
     def may_in(self, action: Action, namespace: str, role: Role | None) -> bool:
         """Whether the caller may act on a namespace as a whole."""
