@@ -42,9 +42,9 @@ ROLES: tuple[Role, ...] = ("owner", "maintainer", "publisher", "reader")
 Reason = Annotated[str, Field(max_length=REASON_LIMIT)]
 Size = Annotated[int, Field(ge=0, lt=2**53)]
 Seconds = Annotated[float, NUMBER, Field(gt=0, le=EXPIRY_LIMIT, strict=False)]
-_PRINCIPAL = r"^[a-z0-9]([a-z0-9._@:/+-]{0,126}[a-z0-9])?$"
+_PRINCIPAL = r"^[a-z0-9]([a-z0-9._@:+-]{0,126}[a-z0-9])?$"
 Principal = Annotated[str, Field(pattern=_PRINCIPAL, max_length=128)]
-"""A person, a team or a machine: `alice`, `alice@example.org`, `ci:acme/math`."""
+"""A person, a team or a machine: `alice`, `alice@example.org`, `ci:acme`."""
 _PART = r"(\*|[a-z0-9][a-z0-9._-]{0,63}\*?)"
 Pattern = Annotated[str, Field(pattern=rf"^({_PART}/{_PART}|\*)$", max_length=131)]
 """Names of skills: `acme/math`, `acme/*`, `acme/math-*`, or `*` for all."""
@@ -290,7 +290,10 @@ class EventDocument(Document):
 
 
 class EventPage(Document):
-    """`GET /v1/events?after=…`: those from this position on. `next` is the value of `after` for the following page."""
+    """`GET /v1/events?after=…`: the events from this position on.
+
+    `next` is the value of `after` for the following page.
+    """
 
     events: list[EventDocument]
     next: Count

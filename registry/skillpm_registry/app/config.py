@@ -40,6 +40,18 @@ def _network(text: str) -> str:
     return text
 
 
+def _algorithms() -> list[Algorithm]:
+    return ["RS256", "ES256"]
+
+
+def _identifiers() -> list[str]:
+    return ["repository_id", "repository_owner_id"]
+
+
+def _workflows() -> list[str]:
+    return ["job_workflow_ref", "workflow_ref", "workflow"]
+
+
 class IssuerConfig(Document):
     """An OIDC issuer whose tokens are exchanged for tokens of this registry.
 
@@ -49,13 +61,9 @@ class IssuerConfig(Document):
     """
 
     issuer: UrlField
-    algorithms: list[Algorithm] = Field(default_factory=lambda: ["RS256", "ES256"], min_length=1)
-    identifiers: list[str] = Field(
-        default_factory=lambda: ["repository_id", "repository_owner_id"], min_length=1
-    )
-    workflows: list[str] = Field(
-        default_factory=lambda: ["job_workflow_ref", "workflow_ref", "workflow"]
-    )
+    algorithms: list[Algorithm] = Field(default_factory=_algorithms, min_length=1)
+    identifiers: list[str] = Field(default_factory=_identifiers, min_length=1)
+    workflows: list[str] = Field(default_factory=_workflows)
     jwks: UrlField | None = None
 
 

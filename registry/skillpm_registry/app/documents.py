@@ -8,7 +8,6 @@ from skillpm.spec.served import (
     RegistryParts,
 )
 from skillpm_registry.app.service import Service
-from skillpm_registry.backend import Backend
 
 
 def registry_config(service: Service) -> RegistryConfig:
@@ -28,16 +27,22 @@ def registry_config(service: Service) -> RegistryConfig:
     )
 
 
-def advisory_list(backend: Backend) -> AdvisoryList:
-    """`/advisories/all.json`: every advisory."""
-    return AdvisoryList(advisories=[entry.to_dict() for entry in backend.advisories.all()])
+def advisory_list(service: Service) -> AdvisoryList:
+    """`/advisories/all.json`: every advisory, without those about skills of private namespaces."""
+    hidden = service.people.namespaces.private()
+    public = [
+        advisory.to_dict()
+        for advisory in service.backend.advisories.all()
+        if not any(entry.name.namespace in hidden for entry in advisory.skills())
+    ]
+    return AdvisoryList(advisories=public)
 
 
 def write_documents(service: Service) -> None:
     """Write the documents to the static tree, where they are not there already."""
     documents = {
         CONFIG_PATH: registry_config(service).canonical(),
-        ADVISORIES_PATH: advisory_list(service.backend).canonical(),
+        ADVISORIES_PATH: advisory_list(service).canonical(),
     }
     tree = service.backend.tree
     for path, data in documents.items():

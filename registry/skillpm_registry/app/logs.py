@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,6 +42,11 @@ def start_logging(level: str) -> None:
     _LOGGER.setLevel(_LEVELS[level])
 
 
-def log(level: str, event: str, problem: BaseException | None = None, **fields: object) -> None:
+def log(
+    level: str,
+    event: str,
+    fields: Mapping[str, object] | None = None,
+    problem: BaseException | None = None,
+) -> None:
     """Write one record. `fields` must not contain tokens, bodies, query strings or URLs."""
-    _LOGGER.log(_LEVELS[level], event, exc_info=problem, extra={"fields": fields})
+    _LOGGER.log(_LEVELS[level], event, exc_info=problem, extra={"fields": fields or {}})

@@ -20,6 +20,7 @@ from skillpm_registry.errors import (
     RegistryFullError,
     RegistryReadOnlyError,
     UnknownAdvisoryError,
+    UnknownAffectedError,
     UnknownReleaseError,
 )
 from skillpm_registry.refusals import BlobBusyError, QuotaExceededError, UploadOffsetError
@@ -143,6 +144,8 @@ def _shown(problem: Exception, status: int) -> tuple[str, str | None]:
         return f"`{problem.skill}` {problem.version} is not in this registry", problem.hint
     if isinstance(problem, UnknownAdvisoryError):
         return f"there is no advisory `{problem.identifier}` in this registry", None
+    if isinstance(problem, UnknownAffectedError):
+        return "the advisory affects no skill, or one that is not in this registry", None
     if not isinstance(problem, SkillpmError) or not isinstance(problem, _SAFE):
         general = _GENERAL.get(HTTPStatus(status))
         if general is not None:

@@ -19,6 +19,8 @@ SKEW = 60
 AGE_LIMIT = 24 * 3600
 """Seconds from `iat` to `exp`. A token's `jti` is remembered until `exp`."""
 CLAIM_LIMIT = 512
+_LATEST = 1e11
+"""A time in the year 5138."""
 _RECORDED = 40
 _WILD_CLAIMS = ("workflow_ref", "job_workflow_ref", "ref")
 """Claims that end in a Git reference. A rule may leave that open by a final `*`."""
@@ -109,7 +111,8 @@ def _check_times(claims: Mapping[str, Any], issued: float, expires: float, now: 
 
 def _moment(claims: Mapping[str, Any], name: str) -> float:
     value = claims.get(name)
-    if type(value) not in (int, float) or not 0 <= value < 1e11:  # noqa: PLR2004 - the year 5138
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is None or not is_number or not 0 <= value < _LATEST:
         raise OidcRefusedError(f"its `{name}` is not a time")
     return float(value)
 

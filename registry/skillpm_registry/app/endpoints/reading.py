@@ -36,7 +36,7 @@ def config(call: Call) -> Reply:
 
 def advisories(call: Call) -> Reply:
     """`/advisories/all.json`."""
-    return _cached(call, advisory_list(call.service.backend).canonical(), _SHORT)
+    return _cached(call, advisory_list(call.service).canonical(), _SHORT)
 
 
 def index(call: Call) -> Reply:

@@ -98,7 +98,7 @@ def exchange(call: Call) -> Reply:
     if not people.publishers.use_once(identity.issuer, identity.jti, identity.expires, call.now):
         raise OidcRefusedError("it was exchanged before", hint="ask the issuer for a new token")
     claims = recorded_claims(identity)
-    is_new = any(rule.publishes_new for rule in rules)
+    is_new = all(rule.publishes_new for rule in rules)
     actions: list[Action] = ["read", "publish", *(["publish-new"] if is_new else [])]  # type: ignore[list-item]
     wanted = Wanted(
         rules[0].principal.name, actions, [rule.pattern for rule in rules], EXCHANGED,

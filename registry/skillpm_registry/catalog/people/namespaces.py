@@ -73,6 +73,12 @@ class Namespaces:
             rows = [Standing(*row) for row in connection.execute(query)]
         return [row for row in rows if is_admin or row.visible]
 
+    def private(self) -> frozenset[str]:
+        """The names of all private namespaces."""
+        with self._database.reading() as connection:
+            query = select(namespace.c.name).where(namespace.c.private)
+            return frozenset(connection.scalars(query))
+
     def create(
         self, name: str, owner: str, actor: Actor, *, private: bool, quota: int | None,
         now: datetime,
