@@ -7,11 +7,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The principal of a request. `principal` is a row of `principal`; None is the owner of an
-    embedded registry, or an anonymous reader.
+    """The principal of a request.
 
-    `claims` are those of the OIDC token, recorded with a release. An administrator may read all
-    namespaces.
+    `principal` is a row of the table; None is the owner of an embedded registry, or an anonymous
+    reader. `claims` are those of the OIDC token, recorded with a release. An administrator may read
+    all namespaces.
     """
 
     principal: int | None = None

@@ -1,7 +1,7 @@
 """The tables of skills, releases, blobs and advisories.
 
-Columns after a comment "since 0003" do not exist in an older schema, so a statement for an embedded
-registry names no such column unless the schema has it.
+`info` names the migration that added a column or table; without it, that is 0001. A statement for
+an embedded registry, whose schema may be 0002, names nothing newer unless the schema has it.
 """
 
 from sqlalchemy import (
@@ -33,6 +33,7 @@ from skillpm_registry.tables.columns import (
 LIVE = "live"
 DELETING = "deleting"
 """The states of a blob."""
+_0004 = {"since": "0004"}
 
 skill = Table(
     "skill",
@@ -48,11 +49,18 @@ blob = Table(
     metadata,
     Column("digest", Text, is_digest("digest"), primary_key=True),
     Column("size", BigInteger, is_count("size"), nullable=False),
-    # Since 0003. The collector marks a row before it deletes the object (ADR 53).
-    Column("state", Text, is_one_of("state", LIVE, DELETING), nullable=False, server_default=LIVE),
+    # The collector marks a row before it deletes the object (ADR 53).
+    Column(
+        "state",
+        Text,
+        is_one_of("state", LIVE, DELETING),
+        nullable=False,
+        server_default=LIVE,
+        info=_0004,
+    ),
     # When the blob was last stored, or was reported as present. The start of the grace period.
-    Column("touched_at", UtcTime),
-    Column("deleting_since", UtcTime),
+    Column("touched_at", UtcTime, info=_0004),
+    Column("deleting_since", UtcTime, info=_0004),
     Index(
         "ix_blob_deleting",
         "deleting_since",
@@ -101,15 +109,16 @@ release = Table(
     ),
     Column("yank_reason", Text, nullable=False, default=""),
     Column("yanked_at", DateTime(timezone=True)),
-    # Since 0003. A quarantined release is refused even where it is locked. `yanked` is independent.
+    # A quarantined release is refused even where it is locked. `yanked` is independent.
     Column(
         "quarantined",
         Boolean(create_constraint=True, name="quarantined_form"),
         nullable=False,
         server_default=false(),
+        info=_0004,
     ),
-    Column("quarantine_reason", Text, nullable=False, server_default=""),
-    Column("quarantined_at", UtcTime),
+    Column("quarantine_reason", Text, nullable=False, server_default="", info=_0004),
+    Column("quarantined_at", UtcTime, info=_0004),
     UniqueConstraint("skill_id", "version"),
     CheckConstraint(
         "(yanked AND yanked_at IS NOT NULL) "
@@ -130,33 +139,36 @@ release_blob = Table(
     Index(None, "digest"),
 )
 
-# Since 0003. The part of a release's entry in the index document that never changes, as canonical
+# The part of a release's entry in the index document that never changes, as canonical
 # JSON. An older registry has no rows; `registry upgrade` adds them.
 release_entry = Table(
     "release_entry",
     metadata,
     Column("release_id", ForeignKey("release.id"), primary_key=True),
     Column("document", Text, nullable=False),
+    info=_0004,
 )
 
-# Since 0003. Who published a release; `claims` are those of the OIDC token.
+# Who published a release; `claims` are those of the OIDC token.
 release_origin = Table(
     "release_origin",
     metadata,
     Column("release_id", ForeignKey("release.id"), primary_key=True),
     Column("principal_id", ForeignKey("principal.id")),
     Column("claims", PLAIN_JSON),
+    info=_0004,
 )
 
-# Since 0003. The principals that have uploaded a blob; for them it counts as present.
+# The principals that have uploaded a blob; for them it counts as present.
 blob_owner = Table(
     "blob_owner",
     metadata,
     Column("digest", ForeignKey("blob.digest", ondelete="CASCADE"), primary_key=True),
     Column("principal_id", ForeignKey("principal.id"), primary_key=True),
+    info=_0004,
 )
 
-# Since 0003. An upload session. While it exists, the collector keeps the blob (ADR 53).
+# An upload session. While it exists, the collector keeps the blob (ADR 53).
 upload = Table(
     "upload",
     metadata,
@@ -172,15 +184,17 @@ upload = Table(
     Index(None, "digest"),
     Index(None, "expires_at"),
     Index(None, "namespace"),
+    info=_0004,
 )
 
-# Since 0003. A lease that one process at a time holds: the collector's.
+# A lease that one process at a time holds: the collector's.
 lease = Table(
     "lease",
     metadata,
     Column("name", Text, primary_key=True),
     Column("holder", Text, nullable=False),
     Column("expires_at", UtcTime, nullable=False),
+    info=_0004,
 )
 
 advisory = Table(
@@ -196,4 +210,5 @@ advisory = Table(
     Column("document", Text, nullable=False),
     Column("published_at", DateTime(timezone=True), nullable=False),
     Column("changed_at", DateTime(timezone=True), nullable=False),
+    info={"since": "0002"},
 )

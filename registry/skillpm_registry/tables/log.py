@@ -1,4 +1,4 @@
-"""The tables of the log, of events and of rendered documents. All exist since 0003.
+"""The tables of the log, of events and of rendered documents. All exist since 0005.
 
 Later migrations add the tables of section 5 of the contract. A signed checkpoint belongs to a row
 of `log_head` and is unique by its size. Tiles and the map are computed from numbered leaves, whose
@@ -31,6 +31,7 @@ log_head = Table(
     Column("log", Text, primary_key=True),
     Column("size", BigInteger, is_count("size"), nullable=False),
     Column("moved_at", UtcTime, nullable=False),
+    info={"since": "0005"},
 )
 
 # One leaf for each change of a release's state. The sequencer assigns positions, without gaps.
@@ -50,6 +51,7 @@ log_leaf = Table(
     Index("uq_log_leaf_log_position", "log", "position", unique=True),
     Index("ix_log_leaf_unnumbered", "id", sqlite_where=_UNNUMBERED, postgresql_where=_UNNUMBERED),
     Index(None, "release_id"),
+    info={"since": "0005"},
 )
 
 # Every write, for `GET /events`. The sequencer assigns positions, so a reader that continues after
@@ -70,6 +72,7 @@ event = Table(
     Column("detail", PLAIN_JSON),
     Index("ix_event_unnumbered", "id", sqlite_where=_UNNUMBERED, postgresql_where=_UNNUMBERED),
     Index(None, "namespace", "position"),
+    info={"since": "0005"},
 )
 
 # The index document of a skill as it was last rendered, and whether it must be rendered again:
@@ -89,6 +92,7 @@ index_document = Table(
         sqlite_where=text("rendered < wanted"),
         postgresql_where=text("rendered < wanted"),
     ),
+    info={"since": "0005"},
 )
 
 # Files of the static tree whose content was replaced. They are removed 24 hours later.
@@ -98,4 +102,5 @@ replaced_file = Table(
     Column("path", Text, primary_key=True),
     Column("replaced_at", UtcTime, nullable=False),
     Index(None, "replaced_at"),
+    info={"since": "0005"},
 )

@@ -49,6 +49,7 @@ principal = Table(
     Column("quota_bytes", BigInteger, is_count("quota_bytes")),
     # A disabled principal keeps its name, and its tokens are refused.
     Column("disabled_at", UtcTime),
+    info={"since": "0003"},
 )
 
 # Namespaces are never deleted, so a name is never granted to somebody else.
@@ -67,6 +68,7 @@ namespace = Table(
     # The largest number of bytes of blobs and open uploads; NULL for no limit of its own.
     Column("quota_bytes", BigInteger, is_count("quota_bytes")),
     Column("created_at", UtcTime, nullable=False),
+    info={"since": "0003"},
 )
 
 namespace_member = Table(
@@ -78,6 +80,7 @@ namespace_member = Table(
     Column("granted_at", UtcTime, nullable=False),
     Column("granted_by", ForeignKey("principal.id")),
     Index(None, "principal_id"),
+    info={"since": "0003"},
 )
 
 token = Table(
@@ -106,6 +109,7 @@ token = Table(
     Column("claims", PLAIN_JSON),
     Index(None, "principal_id"),
     Index(None, "expires_at"),
+    info={"since": "0003"},
 )
 
 # Which OIDC identities may publish.
@@ -132,6 +136,7 @@ publisher_rule = Table(
     Column("removed_at", UtcTime),
     Index(None, "issuer"),
     Index(None, "namespace"),
+    info={"since": "0003"},
 )
 
 # The OIDC tokens that were exchanged already. Rows may be deleted after `expires_at`.
@@ -142,4 +147,5 @@ jti_seen = Table(
     Column("jti", Text, primary_key=True),
     Column("expires_at", UtcTime, nullable=False),
     Index(None, "expires_at"),
+    info={"since": "0003"},
 )
