@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from pathlib import Path
 
 from skillpm.spec.advisory import Advisory
 from skillpm.spec.names import SkillName
@@ -30,7 +29,7 @@ def advise(
     affected = {entry.name for entry in advisory.skills()}
     unknown = sorted(affected - set(skills))
     if unknown or not affected:
-        raise UnknownAffectedError(_place(advisories), advisory, unknown)
+        raise UnknownAffectedError(advisories.database.place, advisory, unknown)
     advisories.put(advisory, now=now)
     return True
 
@@ -42,13 +41,9 @@ def withdraw(advisories: Advisories, identifier: str, *, now: datetime) -> tuple
     """
     advisory = advisories.find(identifier)
     if advisory is None:
-        raise UnknownAdvisoryError(_place(advisories), identifier)
+        raise UnknownAdvisoryError(advisories.database.place, identifier)
     if advisory.withdrawn is not None:
         return advisory, False
     withdrawn = advisory.withdrawn_at(now)
     advisories.put(withdrawn, now=now)
     return withdrawn, True
-
-
-def _place(advisories: Advisories) -> Path:
-    return advisories.database.folder

@@ -84,21 +84,21 @@ class Gate:
         """Whether the caller may read a skill."""
         if not private:
             return True
-        if caller.principal is None:
+        if caller.grant is None:
             return False
         standing = self._namespaces.standing(skill.namespace, caller.principal)
         return standing is not None and caller.may("read", skill, standing.role)
 
     def hidden(self, caller: Caller) -> dict[str, Standing]:
         """The private namespaces that the caller's principal may see, by name."""
-        if caller.principal is None:
+        if caller.grant is None:
             return {}
         rows = self._namespaces.visible(caller.principal, is_admin=caller.is_admin)
         return {row.namespace: row for row in rows if row.private}
 
     @staticmethod
     def _refused(caller: Caller, action: str, what: str, standing: Standing) -> Exception:
-        if caller.principal is None:
+        if caller.grant is None:
             return UnauthorizedError(f"`{action}` on `{what}` needs a token", hint=_LOGIN)
         if standing.private and standing.role is None and not caller.is_admin:
             return UnknownNamespaceError(standing.namespace)
@@ -111,7 +111,7 @@ class Gate:
 
 def need_token(caller: Caller) -> None:
     """Raise `UnauthorizedError` for an anonymous caller."""
-    if caller.principal is None:
+    if caller.grant is None:
         raise UnauthorizedError("this request needs a token", hint=_LOGIN)
 
 

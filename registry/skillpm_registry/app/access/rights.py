@@ -53,7 +53,10 @@ class TokenGrant:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The principal of a request, and the token that it showed. Anonymous without a principal."""
+    """The principal of a request, and the token that it showed. Anonymous without a token.
+
+    Commands on the server's own machine have no principal, and every right.
+    """
 
     principal: int | None = None
     name: str = "anonymous"
@@ -91,6 +94,12 @@ class Caller:
 
 
 ANYBODY = Caller()
+LOCAL_CALLER = Caller(
+    name="admin",
+    is_admin=True,
+    grant=TokenGrant("local", frozenset({"admin"}), ("*",)),
+)
+"""Commands on the server's own machine, which can write the database anyway."""
 
 
 def matches(pattern: str, skill: SkillName) -> bool:

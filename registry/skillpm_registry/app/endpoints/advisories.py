@@ -53,7 +53,7 @@ def retract(call: Call) -> Reply:
     backend, identifier = call.service.backend, call.path["advisory"]
     published = backend.advisories.find(identifier)
     if published is None:
-        raise UnknownAdvisoryError(backend.advisories.database.folder, identifier[:128])
+        raise UnknownAdvisoryError(backend.database.place, identifier[:128])
     _check_rights(call, published)
     advisory, changed = withdraw(backend.advisories, identifier, now=call.now)
     write_documents(call.service)

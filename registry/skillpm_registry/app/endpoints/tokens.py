@@ -51,7 +51,7 @@ def create(call: Call) -> Reply:
         timedelta(seconds=asked.expires_in), asked.note,
     )  # fmt: skip
     row, secret = issue(call.service.people.tokens, wanted, actor_of(caller), now=call.now)
-    return _new(row, secret)
+    return Reply(new_token(row, secret), HTTPStatus.CREATED)
 
 
 def listed(call: Call) -> Reply:
@@ -106,7 +106,7 @@ def exchange(call: Call) -> Reply:
     )  # fmt: skip
     actor = Actor(rules[0].principal.id, claims=claims)
     row, secret = issue(people.tokens, wanted, actor, now=call.now)
-    return _new(row, secret)
+    return Reply(new_token(row, secret), HTTPStatus.CREATED)
 
 
 def _matching(call: Call, identity: Identity, name: str | None) -> Sequence[RuleRow]:
@@ -132,6 +132,6 @@ def _token(row: TokenRow) -> TokenDocument:
     )  # fmt: skip
 
 
-def _new(row: TokenRow, secret: str) -> Reply:
-    document = NewToken(**_token(row).model_dump(), token=secret)
-    return Reply(document, HTTPStatus.CREATED)
+def new_token(row: TokenRow, secret: str) -> NewToken:
+    """A token with its secret, for the only answer that shows it."""
+    return NewToken(**_token(row).model_dump(), token=secret)

@@ -180,7 +180,7 @@ def _select() -> Select[Any]:
 
 
 def _rule_of(row: Row[Any]) -> RuleRow:
-    _, _, _, _, identifier, name, pattern, issuer, claims, publishes_new, created = row
+    _, _, _, _, identifier, name, pattern, issuer, claims, publishes_new, created = tuple(row)
     return RuleRow(
         identifier, name, pattern, issuer, dict(claims), principal_of(row), bool(publishes_new),
         created,

@@ -142,7 +142,7 @@ def _select() -> Select[Any]:
 
 def _token_of(row: Row[Any]) -> TokenRow:
     (_, _, _, _, identifier, actions, patterns, single_use, created, expires, note, revoked,
-     claims) = row  # fmt: skip
+     claims) = tuple(row)  # fmt: skip
     return TokenRow(
         identifier, principal_of(row), frozenset(actions), tuple(patterns), bool(single_use),
         created, expires, note, revoked is not None, claims or {},
