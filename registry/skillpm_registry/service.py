@@ -18,7 +18,7 @@ from skillpm.spec.oci import Descriptor, parse_image
 from skillpm.spec.pack import check_pack
 from skillpm.spec.release import Release
 from skillpm.spec.versions import Version
-from skillpm_registry.blobs import Blobs, OpenBlob, verified
+from skillpm_registry.blobs.folder import Blobs, OpenBlob, verified
 from skillpm_registry.catalog.advisories import Advisories
 from skillpm_registry.catalog.queries import Catalog
 from skillpm_registry.catalog.rows import PackRow

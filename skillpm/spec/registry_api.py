@@ -26,7 +26,7 @@ from skillpm.spec.served import NamespaceField, Position, ReleaseState
 
 IMAGE_LIMIT = 4 << 20
 """Bytes of the OCI manifest of a pack that a service accepts."""
-CHUNK_LIMIT = 64 << 20
+CHUNK_LIMIT = 8 << 20
 """Bytes of one chunk of an upload."""
 OFFSET = "Upload-Offset"
 PROBLEM_TYPE = "application/problem+json"
@@ -42,9 +42,9 @@ ROLES: tuple[Role, ...] = ("owner", "maintainer", "publisher", "reader")
 Reason = Annotated[str, Field(max_length=REASON_LIMIT)]
 Size = Annotated[int, Field(ge=0, lt=2**53)]
 Seconds = Annotated[float, NUMBER, Field(gt=0, le=EXPIRY_LIMIT, strict=False)]
-_PRINCIPAL = r"^[a-z0-9]([a-z0-9._@:/+-]{0,126}[a-z0-9])?$"
+_PRINCIPAL = r"^[a-z0-9]([a-z0-9._@:+-]{0,126}[a-z0-9])?$"
 Principal = Annotated[str, Field(pattern=_PRINCIPAL, max_length=128)]
-"""A person, a team or a machine: `alice`, `alice@example.org`, `ci:acme/math`."""
+"""A person, a team or a machine: `alice`, `alice@example.org`, `ci:acme`."""
 _PART = r"(\*|[a-z0-9][a-z0-9._-]{0,63}\*?)"
 Pattern = Annotated[str, Field(pattern=rf"^({_PART}/{_PART}|\*)$", max_length=131)]
 """Names of skills: `acme/math`, `acme/*`, `acme/math-*`, or `*` for all."""
@@ -273,18 +273,27 @@ class WhoamiDocument(Document):
 
 
 class EventDocument(Document):
-    """A write, as the log of events lists it."""
+    """A write, as the log of events lists it. Positions have no gaps.
 
-    id: Count
+    `subject` is a skill, or what else was changed: a principal, the identifier of a token.
+    """
+
+    position: Count
+    kind: str
     time: str
-    principal: str
-    action: str
+    principal: str | None = None
+    namespace: str | None = None
     subject: str
-    details: dict[str, Any] = Field(default_factory=empty_dict)
+    version: str | None = None
+    digest: str | None = None
+    detail: dict[str, Any] = Field(default_factory=empty_dict)
 
 
 class EventPage(Document):
-    """`GET /v1/events?after=…`. `next` is the value of `after` for the following page."""
+    """`GET /v1/events?after=…`: the events from this position on.
+
+    `next` is the value of `after` for the following page.
+    """
 
     events: list[EventDocument]
     next: Count

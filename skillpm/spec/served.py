@@ -96,7 +96,7 @@ class RegistryConfig(Document):
     url: UrlField
     parts: RegistryParts
     namespaces: list[NamespaceField] = Field(default_factory=empty_list)
-    chunk_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 26)] = 1 << 20
+    chunk_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 23)] = 1 << 20
 
     def canonical(self) -> bytes:
         """The bytes of the document."""

@@ -159,7 +159,7 @@ class Catalog:
         try:
             yield
         except SpecError as problem:
-            raise RegistryCorruptError(self.database.folder, problem.message) from problem
+            raise RegistryCorruptError(self.database.place, problem.message) from problem
 
 
 def _select_releases_of(skills: Collection[SkillName]) -> Select[Any]:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +30,13 @@ TMP = "tmp"
 ROOM = 1 << 17
 """Bytes that must be free before SQLite maps its WAL index into memory. If the disk has no room for
 a mapped page, the kernel kills the process."""
+_MOUNT_POINT = 4  # The position of the mount point in a line of mountinfo.
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+_NETWORK = (
+    "nfs", "cifs", "smb", "9p", "afs", "ceph", "gluster", "lustre", "gpfs", "beegfs", "gfs2",
+    "ocfs2", "fuse.sshfs", "fuse.gluster", "fuse.ceph", "fuse.rclone", "fuse.s3fs", "fuse.juicefs",
+)  # fmt: skip
+"""How the types of file systems begin that several machines can mount at once."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _REFUSALS = (OSError, DeniedError, UnreadableFileError, UnwritableFileError, WrongKindError)
@@ -77,6 +85,35 @@ def check_room(folder: Path) -> None:
         disk = os.statvfs(folder)
     if disk.f_bavail * disk.f_frsize < ROOM:
         raise RegistryFullError(folder)
+
+
+def is_network_folder(folder: Path) -> bool:
+    """Whether a folder is on a file system that other machines write too.
+
+    SQLite's WAL mode needs memory that all its processes share, so the journal mode is DELETE
+    there. Also false where the system does not list its mounts.
+    """
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
+        real = str(folder.resolve())
+    except OSError:
+        return False
+    kinds: dict[str, str] = {}
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        fields, kind = before.split(" "), after.split(" ")[0]
+        if len(fields) > _MOUNT_POINT:
+            point = _ESCAPE.sub(lambda code: chr(int(code[1], 8)), fields[_MOUNT_POINT])
+            kinds[point.rstrip("/")] = kind
+    nearest = next((place for place in _and_parents(real) if place in kinds), "")
+    return kinds.get(nearest, "").startswith(_NETWORK)
+
+
+def _and_parents(path: str) -> Iterator[str]:
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+    yield ""
 
 
 @contextmanager

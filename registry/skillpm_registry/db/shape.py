@@ -24,20 +24,37 @@ _WORD = re.compile(r"[a-z_][a-z0-9_]*")
 _OTHER_WORDS = (
     "alembic_version version_num alembic_version_pkc pk_alembic_version varchar "
     "in ck_release_yanked_form sqlite_stat1 sqlite_stat4 sqlite_sequence tbl idx stat seq neq nlt "
-    "ndlt sample"
+    "ndlt sample ck_release_quarantined_form ck_principal_is_admin_form ck_namespace_private_form "
+    "ck_token_single_use_form ck_publisher_rule_publishes_new_form ck_search_row_private_form "
+    "datetime float json"
 )
 """Words in the tables of Alembic and SQLite, and in constraints that only migrations create."""
 CODE = {
     "": hashlib.sha256().hexdigest(),
     "0001": "4846a1572f5221100f4b19a4a978b7ede6750a97478802ae1571548d40c37f87",
     "0002": "ef0ff77b985a13c03159ace9f2bf742899b022fc5fc28881d3d885725097fff9",
+    "0006": "5365b4f6f116fa3c7b4fbf906e696551cb39816a355e335306688f8faedf269d",
 }
 """The digest of the SQL of all triggers and named indexes, by revision; see `digest_of_code`."""
 _FIRST = "0001"
 _FIRST_TABLE = "release"
 """A table that the first migration creates."""
-_SINCE = {"advisory": "0002"}
-"""The revisions of tables that later migrations have added."""
+_SEARCH = "search_words"
+_SEARCH_SQL = (
+    "CREATE VIRTUAL TABLE search_words USING fts5(words, content='search_row', "
+    "content_rowid='place', tokenize='unicode61 remove_diacritics 0', detail='none', "
+    "prefix='1 2 3')"
+)
+"""The only virtual table. SQLite reads it only for a statement that names it."""
+_SEARCH_TABLE = "search_row"
+"""The table whose rows it indexes."""
+_SHADOWS = {
+    f"{_SEARCH}_data": "(id INTEGER PRIMARY KEY, block BLOB)",
+    f"{_SEARCH}_idx": "(segid, term, pgno, PRIMARY KEY(segid, term)) WITHOUT ROWID",
+    f"{_SEARCH}_docsize": "(id INTEGER PRIMARY KEY, sz BLOB)",
+    f"{_SEARCH}_config": "(k PRIMARY KEY, v) WITHOUT ROWID",
+}
+"""The tables that FTS5 creates for it, with their columns."""
 
 
 def check_shape(folder: Path, connection: Connection, revision: str) -> None:
@@ -59,6 +76,9 @@ def check_shape(folder: Path, connection: Connection, revision: str) -> None:
     for row in rows:
         _check_kind(folder, row, expected)
     tables = {row.name for row in rows if row.type == "table"}
+    virtual = {_SEARCH, *_SHADOWS} if _SEARCH_TABLE in expected else set()
+    for name in sorted(virtual - tables):
+        raise RegistryCorruptError(folder, f"it has no table `{name}`")
     for name, columns in expected.items():
         if name not in tables:
             raise RegistryCorruptError(folder, f"it has no table `{name}`")
@@ -83,11 +103,22 @@ def digest_of_code(rows: Iterable[Row[tuple[str, str, str, str]]]) -> str:
 def _tables(revision: str) -> Mapping[str, tuple[str, ...]]:
     """The columns of each table at a revision."""
     columns = {
-        table.name: tuple(column.name for column in table.columns)
+        table.name: tuple(
+            column.name for column in table.columns if column.info.get("since", _FIRST) <= revision
+        )
         for table in metadata.tables.values()
-        if _SINCE.get(table.name, _FIRST) <= revision
+        if table.info.get("since", _FIRST) <= revision
     }
     return {**columns, _VERSIONS: ("version_num",)}
+
+
+def _is_search(row: Row[tuple[str, str, str, str]]) -> bool:
+    """Whether a row of `sqlite_schema` is the table for full-text search, or belongs to it."""
+    if row.type != "table":
+        return False
+    if row.name == _SEARCH:
+        return row.sql == _SEARCH_SQL
+    return row.name in _SHADOWS and row.sql == f"CREATE TABLE '{row.name}'{_SHADOWS[row.name]}"
 
 
 def _check_kind(
@@ -97,6 +128,8 @@ def _check_kind(
 ) -> None:
     if not all(isinstance(value, str | None) for value in row):
         raise RegistryCorruptError(folder, "its schema contains values that are not text")
+    if _SEARCH_TABLE in expected and _is_search(row):
+        return
     is_known = row.name in expected or row.name.startswith("sqlite_")
     is_plain = row.sql is not None and row.sql[:13].upper() == "CREATE TABLE "
     if row.type == "table" and row.sql is not None and not _has_known_words(row.sql):

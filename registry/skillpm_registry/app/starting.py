@@ -1,0 +1,70 @@
+"""Opening a registry to serve or to administer it, and its first administrator."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from skillpm.spec.registry_api import ACTIONS, NewToken
+from skillpm_registry.app.access.issue import Wanted, issue
+from skillpm_registry.app.config import ServerConfig, embedded_config, read_config
+from skillpm_registry.app.endpoints.tokens import new_token
+from skillpm_registry.app.service import People, now_in_utc
+from skillpm_registry.backend import Backend, create_backend, open_backend, upgrade_backend
+from skillpm_registry.catalog.actor import LOCAL
+from skillpm_registry.db.files import FILE
+
+ADMINISTRATOR = "admin"
+LIFETIME = timedelta(days=90)
+
+
+@dataclass(frozen=True)
+class Place:
+    """The registry of a configuration, or an embedded one in a folder."""
+
+    config: ServerConfig
+    folder: Path | None = None
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether there is no configuration: the registry is in a folder of this machine."""
+        return self.folder is not None
+
+    def open(self) -> Backend:
+        """Open the registry; an embedded one that does not exist is created."""
+        config = self.config
+        if self.folder is not None and not (self.folder / FILE).exists():
+            return self.create()
+        return open_backend(config.database, config.blobs, config.static)
+
+    def create(self) -> Backend:
+        """Open the registry, and create what is missing of it."""
+        return create_backend(self.config.database, self.config.blobs, self.config.static)
+
+    def upgrade(self) -> Backend:
+        """Open the registry, after migrating it to the newest schema."""
+        config = self.config
+        return upgrade_backend(config.database, config.blobs, config.static, now=now_in_utc())
+
+
+def place_of(
+    file: Path | None, environment: Mapping[str, str], folder: Path | None, url: str
+) -> Place | None:
+    """The registry that a file or variables configure, else the one embedded in `folder`.
+
+    `url` is the URL of an embedded registry. None if there is neither configuration nor folder.
+    """
+    config = read_config(file, environment)
+    if config is not None:
+        return Place(config)
+    return None if folder is None else Place(embedded_config(folder, url), folder)
+
+
+def first_administrator(people: People, name: str = ADMINISTRATOR) -> NewToken | None:
+    """A token for an administrator. None if one has a valid token already."""
+    now = now_in_utc()
+    if people.principals.has_administrator_token(now):
+        return None
+    people.principals.make_administrator(name, LOCAL, now=now)
+    wanted = Wanted(name, ACTIONS, ("*",), LIFETIME, "first administrator")
+    return new_token(*issue(people.tokens, wanted, LOCAL, now=now))
