@@ -113,7 +113,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._handle()
 
-    do_POST = do_PUT = do_PATCH = do_HEAD = do_GET
+    do_POST = do_PUT = do_PATCH = do_HEAD = do_GET  # noqa: N815 - the base class's names
 
     def _handle(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -264,6 +264,23 @@ def cut_after(count: int) -> Fault:
         handler.serve_bytes(data, most=count)
 
     return fault
+
+
+@dataclass
+class Stall:
+    """A fault: the start of the right answer, then silence until the client hangs up."""
+
+    count: int
+    reached: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, handler: Handler) -> None:
+        data = (handler.server.folder / handler.path.lstrip("/")).read_bytes()
+        handler.start(200, {"content-length": str(len(data))})
+        handler.send(data[: self.count])
+        self.reached.set()
+        self.over.wait(60)
+        handler.close_connection = True
 
 
 def hang_up(handler: Handler) -> None:

@@ -1,26 +1,17 @@
 """A registry of files with one large blob, and clients of it that do not wait long."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from remote_values import CONTENT, DIGEST, FAST, Open
 from served_registry import FaultyServer, StaticTree, serving
 
 from skillpm.index.credentials import Credentials, StoredTokens
 from skillpm.index.remote.open import RemoteSettings, open_remote
 from skillpm.index.remote.registry import RemoteIndex
-from skillpm.index.remote.retry import RetryPolicy
-from skillpm.spec.digests import Digest
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.served import blob_path
-
-FAST = RetryPolicy(
-    pause=0.01, pause_limit=0.05, asked_limit=2.0, read_timeout=1.0, window=0.4, least_speed=10_000
-)
-CONTENT = b"".join(number.to_bytes(4, "big") for number in range(1 << 20))
-"""A blob of 4 MiB."""
-DIGEST = Digest.of(CONTENT)
-Open = Callable[..., RemoteIndex]
 
 
 @pytest.fixture

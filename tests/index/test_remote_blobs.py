@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import CONTENT, DIGEST, FAST, Open
+from remote_values import CONTENT, DIGEST, FAST, Open
 from served_registry import FaultyServer, Handler, StaticTree, cut_after, hang_up, status
 
 from skillpm.errors import AuthError, IntegrityError, NotFoundError, RegistryError

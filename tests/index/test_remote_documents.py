@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from conftest import FAST, Open
+from remote_values import FAST, Open
 from served_registry import (
     FaultyServer,
     Handler,

@@ -1,14 +1,17 @@
 """Commands with registries over HTTP: a tree of files behind a web server."""
 
-import json
-import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-from plain_models import plain_tensors, write_plain, write_tuned
-from served_registry import FaultyServer, StaticTree, cut_after, problem, serving, status
-from skillpm_world import World, run_process, snapshot, start_process
+from plain_models import nudged, plain_tensors, write_plain, write_tuned
+from served_registry import FaultyServer, Stall, StaticTree, cut_after, problem, serving
+from skillpm_world import World, snapshot, start_process
+
+from skillpm.spec.versions import Version
 
 PARTS = ("mlp", "self_attn", "lm_head")
 
@@ -44,7 +47,8 @@ def test_install_from_static_files_fetches_what_is_missing_and_nothing_else(
     assert [each["skill"] for each in installed["added"]] == ["acme/a", "acme/b", "acme/c"]
     assert world.installed() == {"acme/a": "1.0.0", "acme/b": "1.0.0", "acme/c": "1.0.0"}
     blobs = server.paths("/blobs/")
-    assert blobs and len(blobs) == len(set(blobs)), "each blob is asked for once"
+    assert blobs
+    assert len(blobs) == len(set(blobs)), "each blob is asked for once"
     assert len(server.paths("/config.json")) == 1
     server.requests.clear()
     world.ask("uninstall", "acme/b", "--registry", server.url)
@@ -96,14 +100,11 @@ def test_offline_commands_use_the_documents_of_earlier_ones(
 
 def test_static_files_are_read_only(world: World, server: FaultyServer) -> None:
     pack = world.folder / "acme-a-1.0.0.skillpack"
-    for command in (("publish", pack), ("yank", "acme/a@1.0.0"), ("unyank", "acme/a@1.0.0"),
-                    ("search", "a"), ("login",), ("whoami",)):  # fmt: skip
-        if command[0] in ("login", "whoami"):
-            continue
+    release = "acme/a@1.0.0"
+    for command in (("publish", pack), ("yank", release), ("unyank", release), ("search", "a")):
         text = world.fail(*command, "--registry", server.url, code=1, kind="registry")
         assert "serves static files only" in text
-    server.requests.clear()
-    assert not [seen for seen in server.requests if seen.method != "GET"]
+    assert {seen.method for seen in server.requests} == {"GET"}
 
 
 def test_an_unknown_skill_of_a_static_registry_has_exit_code_4(
@@ -144,16 +145,165 @@ def test_an_unbound_namespace_is_looked_up_in_the_default_registry_only(
         assert private.paths("/index/secret/x.json")
 
 
-def test_a_killed_install_continues_its_download(world: World, base: Path) -> None:
+@pytest.fixture
+def large(world: World) -> StaticTree:
+    """The files of a registry whose skill has a payload of 4 MB in one blob, and its project."""
+    tensors = plain_tensors()
+    chance = np.random.default_rng(1)
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        tensors[name] = chance.standard_normal((1 << 16, 16)).astype(np.float32)
     tree = StaticTree(world.folder / "large")
-    tuned = write_plain(world.folder / "tuned", plain_tensors(3))
+    base = write_plain(world.folder / "wide", tensors)
+    world.init(base)
+    tuned = write_plain(world.folder / "tuned-wide", nudged(tensors, "embed", 2))
     tree.add(world.pack((base, tuned), "acme/large", "1.0.0"))
-    with serving(tree.folder) as server:
-        size = 3 << 20
-        blob = bytes(range(256)) * (size >> 8)
-        del blob
-        outcome = run_process(
-            "install", "acme/large", "--registry", server.url, "-C", world.project
-        )
-        assert outcome.code == 0, outcome
-    assert json and os and cut_after and problem and status and start_process
+    return tree
+
+
+@pytest.mark.parametrize("place", ["/config", "/index/", "/blobs/"])
+def test_an_install_that_is_killed_while_it_reads_changes_nothing(
+    place: str, world: World, server: FaultyServer
+) -> None:
+    before = snapshot(world.project)
+    stall = Stall(20)
+    server.fault(place, stall)
+    with start_process("install", "acme/c", "--registry", server.url) as process:
+        assert stall.reached.wait(60)
+        process.send_signal(signal.SIGKILL)
+    stall.over.set()
+    after = snapshot(world.project)
+    after.pop(".skillpm/holder.json")  # names the killed process
+    assert after == before
+    world.ask("install", "acme/c", "--registry", server.url)
+    assert world.installed().keys() == {"acme/a", "acme/c"}
+
+
+def test_a_killed_download_is_continued_where_it_stopped(world: World, large: StaticTree) -> None:
+    (blob, *_) = sorted((large.folder / "blobs").rglob("*"), key=lambda path: -path.stat().st_size)
+    size, half = blob.stat().st_size, 2 << 20
+    assert size > half
+    with serving(large.folder) as server:
+        stall = Stall(half)
+        server.fault(blob.name, stall)
+        with start_process("install", "acme/large", "--registry", server.url) as process:
+            part = world.home / "store" / "tmp" / f"part-{blob.name}"
+            assert stall.reached.wait(20)
+            while not part.exists() or part.stat().st_size < half:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGKILL)
+        stall.over.set()
+        world.ask("install", "acme/large", "--registry", server.url)
+        (again,) = [
+            seen for seen in server.requests if blob.name in seen.path and seen.status == 206
+        ]
+        assert again.headers["range"] == f"bytes={half}-"
+        assert again.sent == size - half
+        assert not part.exists()
+
+
+def test_an_interrupted_download_ends_soon(world: World, large: StaticTree) -> None:
+    (blob, *_) = sorted((large.folder / "blobs").rglob("*"), key=lambda path: -path.stat().st_size)
+    with serving(large.folder) as server:
+        stall = Stall(1 << 20)
+        server.fault(blob.name, stall)
+        with start_process("install", "acme/large", "--registry", server.url) as process:
+            assert stall.reached.wait(20)
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        stall.over.set()
+        assert process.returncode == 130, err
+        assert time.monotonic() - began < 15
+
+
+def test_a_registry_that_cuts_every_answer_once_is_installed_from(
+    world: World, server: FaultyServer, tree: StaticTree
+) -> None:
+    for path in sorted(tree.folder.rglob("*")):
+        if path.is_file():
+            server.fault(f"{path.relative_to(tree.folder)}$", cut_after(path.stat().st_size // 2))
+    world.ask("install", "acme/b", "acme/c", "--registry", server.url)
+    assert world.installed().keys() == {"acme/a", "acme/b", "acme/c"}
+    world.graft_root()
+
+
+def test_a_refused_registry_has_exit_code_1_and_kind_auth(
+    world: World, server: FaultyServer
+) -> None:
+    server.fault("/config", problem(401, "auth", "a token is required"))
+    text = world.fail("show", "acme/a", "--registry", server.url, code=1, kind="auth")
+    assert "a token is required" in text
+    assert f"skillpm login --registry {server.url}" in text
+
+
+def test_the_token_of_the_environment_is_not_for_a_registry_of_the_project_file(
+    world: World, server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKILLPM_TOKEN", "sk-secret")
+    text = world.file.read_text()
+    world.file.write_text(f'{text}\n[registries]\ndefault = "{server.url}"\n')
+
+    def sent() -> set[str | None]:
+        found = {seen.headers.get("authorization") for seen in server.requests}
+        server.requests.clear()
+        return found
+
+    world.ask("show", "acme/a")
+    assert sent() == {None}
+    world.ask("show", "acme/a", "--registry", server.url)
+    assert sent() == {"Bearer sk-secret"}
+    monkeypatch.setenv("SKILLPM_REGISTRY", server.url)
+    world.ask("show", "acme/a")
+    assert sent() == {"Bearer sk-secret"}
+    monkeypatch.delenv("SKILLPM_REGISTRY")
+    (world.folder / "config.toml").write_text(f'registry = "{server.url}"\n')
+    world.ask("show", "acme/a")
+    assert sent() == {"Bearer sk-secret"}
+    world.ask("install", "acme/a")
+    world.ask("lock")
+    written = b"".join(p.read_bytes() for p in world.folder.rglob("*") if p.is_file())
+    assert b"sk-secret" not in written
+    assert b"sk-secret" not in world.lock.encode()
+
+
+def test_login_needs_a_registry_over_http(world: World) -> None:
+    for command in ("login", "logout", "whoami"):
+        text = world.fail(command, "--registry", world.folder / "r", code=2, kind="usage")
+        assert "has no accounts" in text
+
+
+def test_whoami_without_credentials_names_the_login(world: World, server: FaultyServer) -> None:
+    text = world.fail("whoami", "--registry", server.url, code=1, kind="auth")
+    assert f"skillpm login --registry {server.url}" in text
+    assert server.requests == []
+
+
+def test_a_token_from_stdin_does_not_go_where_only_a_project_sends_it(
+    world: World, server: FaultyServer
+) -> None:
+    text = world.file.read_text()
+    world.file.write_text(f'{text}\n[registries]\ndefault = "{server.url}"\n')
+    assert "--registry" in world.fail("login", code=2, kind="usage")
+    assert server.requests == []
+
+
+def test_a_release_that_lies_about_its_pack_is_refused(
+    world: World, tree: StaticTree, server: FaultyServer
+) -> None:
+    tree.add(world.folder / "acme-a-1.0.0.skillpack", version=Version.parse("1.1.0"))
+    before = snapshot(world.project)
+    text = world.fail("install", "acme/a@1.1.0", "--registry", server.url, code=3, kind="integrity")
+    assert "1.1.0" in text
+    assert snapshot(world.project) == before
+
+
+def test_blobs_with_other_bytes_are_refused(
+    world: World, tree: StaticTree, server: FaultyServer
+) -> None:
+    for path in (tree.folder / "blobs").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:-1] + b"!")
+    before = snapshot(world.project)
+    world.fail("install", "acme/a", "--registry", server.url, code=3, kind="integrity")
+    assert snapshot(world.project) == before
+    assert not list((world.home / "store").rglob("part-*"))

@@ -24,10 +24,11 @@ class AccountReport:
 def login_registry(session: Session, *, asks: bool) -> RegistryLocation:
     """The registry of `login`.
 
-    Raises `UsageError` if only a project file names it and the user is not asked: a token from a
-    script must not go where a stranger's project sends it.
+    Raises `UsageError` for a folder, and if only a project file names the registry and the user is
+    not asked: a token from a script must not go where a stranger's project sends it.
     """
     location = registry_for(session, None)
+    session.account(location)
     if not asks and location not in session.own_registries:
         raise UsageError(
             f"only the project file names the registry `{location}`",

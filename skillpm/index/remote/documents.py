@@ -12,7 +12,7 @@ from skillpm.spec.digests import Digest
 
 _OK, _NOT_MODIFIED = 200, 304
 _ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]{0,256}"')
-_DIGEST_TAG = re.compile(r'(?:W/)?"(sha256:[0-9a-f]{64})"')
+_DIGEST_TAG = re.compile(r'(?:W/)?"(?:sha256:)?([0-9a-f]{64})"')
 
 
 class OfflineError(RegistryError):
@@ -76,7 +76,7 @@ class Documents:
         etag = _entity_tag(reply.headers)
         named = _DIGEST_TAG.fullmatch(etag or "")
         found = Digest.of(reply.body)
-        if named and named[1] != str(found):
+        if named and named[1] != found.hex:
             problem = f"its ETag is `{named[1]}`, but its digest is `{found}`"
             raise BadReplyError(self.transport.origin, call.action, problem)
         if may_keep(reply.headers):

@@ -1,0 +1,15 @@
+"""Values of the tests of registries over HTTP."""
+
+from collections.abc import Callable
+
+from skillpm.index.remote.registry import RemoteIndex
+from skillpm.index.remote.retry import RetryPolicy
+from skillpm.spec.digests import Digest
+
+FAST = RetryPolicy(
+    pause=0.01, pause_limit=0.05, asked_limit=2.0, read_timeout=1.0, window=0.4, least_speed=10_000
+)
+CONTENT = b"".join(number.to_bytes(4, "big") for number in range(1 << 20))
+"""A blob of 4 MiB."""
+DIGEST = Digest.of(CONTENT)
+Open = Callable[..., RemoteIndex]
