@@ -16,6 +16,7 @@ from skillpm.spec.versions import Version
 from skillpm_registry.blobs.folder import Blobs
 from skillpm_registry.blobs.protocol import OpenBlob
 from skillpm_registry.catalog.actor import LOCAL
+from skillpm_registry.catalog.advising import advise, withdraw
 from skillpm_registry.catalog.advisories import Advisories
 from skillpm_registry.catalog.changes import Changes
 from skillpm_registry.catalog.queries import Catalog
@@ -24,12 +25,9 @@ from skillpm_registry.db.create import create_database
 from skillpm_registry.db.disk import locked
 from skillpm_registry.db.schema import open_database, revision
 from skillpm_registry.errors import (
-    AdvisoryOutdatedError,
     BlobMissingError,
     BlobNotFoundError,
     RegistryBusyError,
-    UnknownAdvisoryError,
-    UnknownAffectedError,
     UnknownReleaseError,
 )
 from skillpm_registry.publishing.local import LocalPublisher
@@ -138,17 +136,7 @@ class Registry:
         `UnknownAffectedError` if it affects no skill, or one that is not in this registry.
         """
         with locked(self.path, self._timeout):
-            published = self._advisories.find(advisory.id)
-            if published is not None and published.canonical() == advisory.canonical():
-                return False
-            if published is not None and published.modified_at >= advisory.modified_at:
-                raise AdvisoryOutdatedError(advisory, published=published.modified)
-            affected = {entry.name for entry in advisory.skills()}
-            unknown = sorted(affected - set(self.skills()))
-            if unknown or not affected:
-                raise UnknownAffectedError(self.path, advisory, unknown)
-            self._advisories.put(advisory, now=now)
-        return True
+            return advise(self._advisories, advisory, self.skills(), now=now)
 
     def withdraw(self, identifier: str, *, now: datetime) -> Advisory:
         """Withdraw an advisory: it stays listed, but no longer affects releases.
@@ -156,13 +144,7 @@ class Registry:
         Raises `UnknownAdvisoryError`.
         """
         with locked(self.path, self._timeout):
-            advisory = self._advisories.find(identifier)
-            if advisory is None:
-                raise UnknownAdvisoryError(self.path, identifier)
-            if advisory.withdrawn is None:
-                advisory = advisory.withdrawn_at(now)
-                self._advisories.put(advisory, now=now)
-        return advisory
+            return withdraw(self._advisories, identifier, now=now)[0]
 
     def close(self) -> None:
         """Do nothing: no file is open between calls. The client's `Index` protocol needs it."""
