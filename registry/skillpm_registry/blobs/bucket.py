@@ -20,6 +20,7 @@ from skillpm_registry.errors import BlobSizeError
 from skillpm_registry.refusals import BlobStoreError, UploadLostError
 
 if TYPE_CHECKING:
+    from obstore import Attributes, GetOptions
     from obstore.store import ClientConfig, RetryConfig
 
 _CLIENT: "ClientConfig" = {
@@ -129,7 +130,7 @@ class Bucket:
     def read(self, path: str, start: int, end: int) -> Iterator[bytes]:
         """The bytes of an object from `start` until before `end`, in chunks."""
         with store_errors(self.name):
-            options: obstore.GetOptions = {"range": (start, end)}
+            options: GetOptions = {"range": (start, end)}
             for chunk in self._store.get(path, options=options).stream(min_chunk_size=CHUNK):
                 yield bytes(chunk)
 
@@ -208,7 +209,7 @@ class BucketTree:
     def put(self, path: str, data: bytes, *, immutable: bool = False) -> None:
         """Write a file, with the headers that servers of the bucket send."""
         age = "public, max-age=31536000, immutable" if immutable else "public, max-age=10"
-        attributes: obstore.Attributes = {
+        attributes: Attributes = {
             "Content-Type": "application/json",
             "Cache-Control": age,
         }

@@ -3,11 +3,15 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 from skillpm.files.access import RegistryFolder
 from skillpm.files.errors import MissingFileError
 from skillpm_registry.db.disk import write_errors
+
+_WRITES = Lock()
+"""Threads of one process write files under the same temporary name."""
 
 
 class StaticTree(Protocol):
@@ -39,7 +43,7 @@ class FolderTree:
     def put(self, path: str, data: bytes, *, immutable: bool = False) -> None:
         """Write a file. An immutable one that exists is kept."""
         *above, name = path.split("/")
-        with write_errors(self._folder), self._open(above, create=True) as folder:
+        with _WRITES, write_errors(self._folder), self._open(above, create=True) as folder:
             if not (immutable and folder.has(name)):
                 folder.write(name, data)
 

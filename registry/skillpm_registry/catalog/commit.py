@@ -1,6 +1,6 @@
 """The rows of a publication, inserted in one transaction."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
@@ -84,7 +84,7 @@ def lock_blobs(connection: Connection, commit: Commit) -> None:
             .order_by(blob.c.digest)
             .with_for_update(read=True)
         )
-        live.update(row.tuple() for row in connection.execute(query))
+        live.update({row.digest: row.size for row in connection.execute(query)})
     usable = {digest for digest, size in sizes.items() if live.get(digest) == size}
     if not commit.actor.is_admin:
         usable &= present(connection, usable, commit.actor)
@@ -149,7 +149,8 @@ def add_publish_leaf(connection: Connection, keys: tuple[int, int], commit: Comm
         "document": leaf_document(PUBLISH, facts, commit.now),
         "added_at": commit.now,
     }
-    return connection.execute(insert(log_leaf).values(values).returning(log_leaf.c.id)).scalar_one()
+    statement = insert(log_leaf).values(values).returning(log_leaf.c.id)
+    return int(connection.execute(statement).scalar_one())
 
 
 def _has_parts(connection: Connection, key: int) -> bool:
@@ -164,9 +165,4 @@ def skill_key(connection: Connection, name: SkillName) -> int:
     if key is None:
         insert_new(connection, skill, {"namespace": name.namespace, "name": name.name})
         key = connection.scalars(query).one()
-    return key
-
-
-def texts(digests: Iterable[Digest]) -> list[str]:
-    """Digests as the catalogue stores them, sorted."""
-    return sorted(str(digest) for digest in digests)
+    return int(key)

@@ -16,7 +16,7 @@ def log_of(name: str, *, private: bool) -> str:
 
 
 def add_leaf(connection: Connection, kind: str, document: str, release: Any, now: datetime) -> int:
-    """Insert a leaf about a release, a row with `id`, `skill_id` and `namespace`. Returns its key."""
+    """Insert a leaf about a release: a row with `id`, `skill_id` and `namespace`."""
     query = select(namespace.c.private).where(namespace.c.name == release.namespace)
     values = {
         "log": log_of(release.namespace, private=bool(connection.scalar(query))),
@@ -26,7 +26,8 @@ def add_leaf(connection: Connection, kind: str, document: str, release: Any, now
         "document": document,
         "added_at": now,
     }
-    return connection.execute(insert(log_leaf).values(values).returning(log_leaf.c.id)).scalar_one()
+    statement = insert(log_leaf).values(values).returning(log_leaf.c.id)
+    return int(connection.execute(statement).scalar_one())
 
 
 def publish_leaf(connection: Connection, release_id: int) -> int | None:

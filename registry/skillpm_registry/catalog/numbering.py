@@ -95,7 +95,7 @@ def _assign(
 
 def _mark_stale(connection: Connection, skill_id: int) -> None:
     row = {"skill_id": skill_id, "wanted": 1, "rendered": 0}
-    connection.execute(insert_or_count(index_document, row, "skill_id", "wanted"))
+    insert_or_count(connection, index_document, row, key="skill_id", counter="wanted")
 
 
 def position_of(database: Database, leaf: int) -> int | None:

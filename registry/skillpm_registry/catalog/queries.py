@@ -151,13 +151,13 @@ class Catalog:
         if self.database.is_postgres:
             halves = [cast([name[half] for name in names], ARRAY(Text)) for half in (0, 1)]
             asked = func.unnest(*halves).table_valued("namespace", "name", name="asked")
-            namespace, half = asked.c.namespace, asked.c.name
+            columns: tuple[Any, Any] = (asked.c.namespace, asked.c.name)
         else:
             pairs = json.dumps([[name.namespace, name.name] for name in names])
             asked = func.json_each(pairs).table_valued("value", name="asked")
-            namespace = func.json_extract(asked.c.value, "$[0]")
-            half = func.json_extract(asked.c.value, "$[1]")
-        is_asked = and_(skill.c.namespace == namespace, skill.c.name == half)
+            namespace, name = (func.json_extract(asked.c.value, f"$[{half}]") for half in (0, 1))
+            columns = (namespace, name)
+        is_asked = and_(skill.c.namespace == columns[0], skill.c.name == columns[1])
         return select_releases(self.database.schema).join(asked, is_asked)
 
     def _read(self, connection: Connection, query: Select[Any]) -> list[Release]:

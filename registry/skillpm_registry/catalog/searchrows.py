@@ -59,7 +59,7 @@ def _latest(connection: Connection, skill_id: int) -> int | None:
     versions = [(Version.parse(row.version), row.id) for row in connection.execute(live)]
     if not versions:
         return None
-    return max(versions, key=lambda pair: (not pair[0].is_prerelease, pair[0].key))[1]
+    return int(max(versions, key=lambda pair: (not pair[0].is_prerelease, pair[0].key))[1])
 
 
 def _values(connection: Connection, release_id: int, skill: SkillName) -> dict[str, Any]:

@@ -117,8 +117,9 @@ def _is_search(row: Row[tuple[str, str, str, str]]) -> bool:
     if row.type != "table":
         return False
     if row.name == _SEARCH:
-        return row.sql == _SEARCH_SQL
-    return row.name in _SHADOWS and row.sql == f"CREATE TABLE '{row.name}'{_SHADOWS[row.name]}"
+        return bool(row.sql == _SEARCH_SQL)
+    columns = _SHADOWS.get(row.name)
+    return columns is not None and bool(row.sql == f"CREATE TABLE '{row.name}'{columns}")
 
 
 def _check_kind(

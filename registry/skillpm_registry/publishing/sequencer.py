@@ -73,17 +73,18 @@ class Sequencer:
 
         None after `timeout` seconds: the change is queued, because no sequencer runs.
         """
-        end = time.monotonic() + timeout
+        end, asked = time.monotonic() + timeout, time.monotonic()
         while True:
             with self._stepped:
                 if leaf in self._recent:
                     return self._recent[leaf]
-                left = end - time.monotonic()
-                is_stepped = left > 0 and self._stepped.wait(min(left, _ASK))
-            if not is_stepped:
+                self._stepped.wait(max(0.0, min(end - time.monotonic(), _ASK)))
+            moment = time.monotonic()
+            if moment >= min(end, asked + _ASK):
                 position = shown_position(self.database, leaf)
-                if position is not None or time.monotonic() >= end:
+                if position is not None or moment >= end:
                     return position
+                asked = moment
 
     def _render(self, now: datetime) -> int:
         """Render stale documents, and write those of public namespaces into the tree."""

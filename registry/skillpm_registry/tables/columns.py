@@ -34,9 +34,8 @@ class PlainJson(TypeDecorator[Any]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """The type in a database. Importing JSONB would load all of PostgreSQL's dialects."""
-        if dialect.name == "postgresql":
-            return dialect.type_descriptor(dialect.ischema_names["jsonb"]())
-        return dialect.type_descriptor(JSON())
+        names: dict[str, type[TypeEngine[Any]]] = getattr(dialect, "ischema_names", {})
+        return dialect.type_descriptor(names.get("jsonb", JSON)())
 
 
 PLAIN_JSON = PlainJson()
