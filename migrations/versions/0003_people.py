@@ -149,7 +149,7 @@ def create_token() -> None:
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("hash", sa.Text(), nullable=False),
         sa.Column("principal_id", ROW_ID, nullable=False),
-        sa.Column("note", sa.Text(), nullable=False, server_default=""),
+        sa.Column("note", sa.Text(), nullable=False, server_default=sa.text("''")),
         sa.Column("actions", PLAIN_JSON, nullable=False),
         sa.Column("patterns", PLAIN_JSON, nullable=False),
         boolean("single_use"),

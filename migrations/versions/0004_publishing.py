@@ -37,7 +37,7 @@ def refuse_replacing(table: str, key: str) -> str:
     return (
         f"CREATE TRIGGER {table}_is_not_replaced BEFORE INSERT ON {table} "
         f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key}) "
-        f"BEGIN SELECT RAISE(ABORT, '{IMMUTABLE}'); END"
+        f"BEGIN SELECT RAISE(ABORT, '{IMMUTABLE}'); END"  # noqa: S608 - constants only
     )
 
 

@@ -104,7 +104,7 @@ def create_event() -> None:
         sa.UniqueConstraint("position", name=op.f("uq_event_position")),
     )
     partial_index("ix_event_unnumbered", "event", "id", "position IS NULL")
-    op.create_index(op.f("ix_event_namespace_position"), "event", ["namespace", "position"])
+    op.create_index(op.f("ix_event_namespace_event_position"), "event", ["namespace", "position"])
 
 
 def create_documents() -> None:

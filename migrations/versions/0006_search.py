@@ -15,7 +15,7 @@ FULL_TEXT = {
     "sqlite": (
         (
             "CREATE VIRTUAL TABLE search_words USING fts5(words, content='search_row', "
-            "content_rowid='place', tokenize='unicode61 remove_diacritics 0', detail='none', "
+            "content_rowid='place', tokenize='unicode61 remove_diacritics 0 tokenchars _', detail='none', "
             "prefix='1 2 3')"
         ),
     ),

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
+from services import BUCKET, PostgresServer, make_bucket, moto, postgres
 
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
 from skillpm.spec.manifest import Manifest, parse_manifest
 from skillpm.spec.oci import CONFIG_TYPE, DELTA_TYPE, Descriptor, PackImage
 from skillpm.spec.safetensors import dump_header, layout
+from skillpm_registry.backend import Backend, BackendPlaces, open_backend
+from skillpm_registry.catalog.actor import LOCAL, Actor
 from skillpm_registry.service import Registry, open_registry
 
 NOW = datetime(2024, 5, 17, 12, 30, tzinfo=UTC)
@@ -43,6 +46,20 @@ class Pack:
 
     def publish(self, registry: Registry) -> Any:
         return registry.publish(self.image, self.open, now=NOW)
+
+    def upload(self, backend: Backend, actor: Actor = LOCAL) -> None:
+        """Upload the blobs of the pack, without its OCI manifest."""
+        namespace = str(self.manifest.skill.namespace)
+        for digest, data in self.blobs.items():
+            session = backend.uploads.begin(digest, len(data), namespace, actor, now=NOW)
+            if session is not None:
+                backend.uploads.append(session.id, 0, data, actor, now=NOW)
+                backend.uploads.finish(session.id, actor, now=NOW)
+
+    def publish_to(self, backend: Backend, actor: Actor = LOCAL) -> Any:
+        """Upload and publish the pack."""
+        self.upload(backend, actor)
+        return backend.publisher.publish(self.image, actor, now=NOW)
 
     def save(self, folder: Path) -> Path:
         folder.mkdir()
@@ -122,6 +139,61 @@ def contents(folder: Path) -> Callable[[], dict[Path, bytes]]:
         for path in folder.rglob("*")
         if path.is_file() and path.name != "registry.lock"
     }
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    pytest.importorskip("psycopg")
+    with postgres() as server:
+        server.execute("CREATE DATABASE migrated TEMPLATE template0")
+        folder = server.folder / "blobs"
+        places = BackendPlaces(server.url("migrated"), str(folder), str(folder))
+        open_backend(places, create=True).close()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_address() -> Iterator[str]:
+    pytest.importorskip("obstore")
+    with moto() as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(s3_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty prefix of a bucket."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_address)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    make_bucket(s3_address)
+    return f"s3://{BUCKET}/{tmp_path.name}"
+
+
+DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.services)]
+
+
+@pytest.fixture(params=DATABASES)
+def places(request: pytest.FixtureRequest, tmp_path: Path) -> BackendPlaces:
+    """Where a registry may be, on either database, with blobs in a folder."""
+    folder = tmp_path / "served"
+    if request.param == "sqlite":
+        return BackendPlaces.in_folder(folder)
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return BackendPlaces(server.new_database("migrated"), str(folder), str(folder / "public"))
+
+
+@pytest.fixture
+def backend(places: BackendPlaces) -> Iterator[Backend]:
+    """An empty registry on either database, with the namespaces `acme` and `beta`."""
+    opened = open_backend(places, create=True)
+    with opened.database.writing() as connection:
+        for name in ("acme", "beta"):
+            connection.exec_driver_sql(
+                f"INSERT INTO namespace (name, created_at) VALUES ('{name}', CURRENT_TIMESTAMP)"  # noqa: S608
+            )
+    yield opened
+    opened.close()
 
 
 class Worker:

@@ -185,7 +185,7 @@ def test_a_body_that_is_cut_off_stores_nothing(admin: Api, server: Server) -> No
 
 
 def test_more_bytes_than_the_length_do_not_reach_the_next_request(server: Server) -> None:
-    """A second request hidden in the rest of a body is not a request of ours."""
+    """A request that is hidden in the rest of a body is not answered."""
     hidden = b"DELETE /v1/tokens/x HTTP/1.1\r\nHost: x\r\n\r\n"
     answer = request(
         server, "POST", "/v1/tokens", "Content-Type: application/json", "Content-Length: 2",

@@ -13,6 +13,7 @@ from skillpm.spec.fields import Document, collect, empty_list, unknown_keys
 from skillpm.spec.manifest_parts import Count
 from skillpm.spec.registry_api import CHUNK_LIMIT
 from skillpm.spec.served import NamespaceField, UrlField
+from skillpm_registry.backend import BackendPlaces
 
 SIZE_LIMIT = 1_000_000
 """Characters of a configuration file."""
@@ -118,10 +119,11 @@ class ServerConfig(Document):
 
 def embedded_config(folder: Path, url: str) -> ServerConfig:
     """The configuration of a service for an embedded registry, without a configuration file."""
+    places = BackendPlaces.in_folder(folder)
     return ServerConfig(
-        database=f"sqlite:///{folder}/registry.db",
-        blobs=str(folder),
-        static=str(folder / "public"),
+        database=places.database,
+        blobs=places.blobs,
+        static=places.tree,
         url=url,
         log_level="warning",
     )

@@ -10,7 +10,7 @@ from skillpm_registry.app.access.issue import Wanted, issue
 from skillpm_registry.app.config import ServerConfig, embedded_config, read_config
 from skillpm_registry.app.endpoints.tokens import new_token
 from skillpm_registry.app.service import People, now_in_utc
-from skillpm_registry.backend import Backend, create_backend, open_backend, upgrade_backend
+from skillpm_registry.backend import Backend, BackendPlaces, open_backend
 from skillpm_registry.catalog.actor import LOCAL
 from skillpm_registry.db.files import FILE
 
@@ -30,21 +30,23 @@ class Place:
         """Whether there is no configuration: the registry is in a folder of this machine."""
         return self.folder is not None
 
+    @property
+    def parts(self) -> BackendPlaces:
+        """Where database, blobs and static documents are."""
+        return BackendPlaces(self.config.database, self.config.blobs, self.config.static)
+
     def open(self) -> Backend:
         """Open the registry; an embedded one that does not exist is created."""
-        config = self.config
-        if self.folder is not None and not (self.folder / FILE).exists():
-            return self.create()
-        return open_backend(config.database, config.blobs, config.static)
+        is_new = self.folder is not None and not (self.folder / FILE).exists()
+        return open_backend(self.parts, create=is_new)
 
     def create(self) -> Backend:
         """Open the registry, and create what is missing of it."""
-        return create_backend(self.config.database, self.config.blobs, self.config.static)
+        return open_backend(self.parts, create=True)
 
     def upgrade(self) -> Backend:
         """Open the registry, after migrating it to the newest schema."""
-        config = self.config
-        return upgrade_backend(config.database, config.blobs, config.static, now=now_in_utc())
+        return open_backend(self.parts, upgrade=True)
 
 
 def place_of(

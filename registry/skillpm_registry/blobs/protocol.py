@@ -34,7 +34,10 @@ class BlobStore(Protocol):
         ...
 
     def open(self, digest: Digest, start: int = 0, length: int | None = None) -> BinaryIO | None:
-        """Open a blob from an offset, without hashing it. None if the object is missing."""
+        """Open a blob from an offset, without hashing it. None if the object is missing.
+
+        `length` is a hint: the stream may be longer.
+        """
         ...
 
     def size(self, digest: Digest) -> int | None:
@@ -68,18 +71,19 @@ class BlobStore(Protocol):
         ...
 
     def append(self, session: str, offset: int, data: bytes) -> None:
-        """Store bytes of a session durably at an offset. What was stored after it is lost."""
-        ...
+        """Store bytes of a session durably at an offset, up to which all bytes are stored.
 
-    def received(self, session: str, size: int) -> Iterator[bytes]:
-        """The first `size` bytes of a session, in chunks. Raises `UploadLostError`."""
+        Storing the same bytes again changes nothing. Raises `UploadLostError` if earlier bytes are
+        missing, or if others are stored at this place.
+        """
         ...
 
     def finish(self, session: str, digest: Digest, size: int) -> None:
         """Make the bytes of a session the object `digest`, durably, and end the session.
 
         Hashes the bytes, unless this process has hashed them while they arrived. Raises
-        `DigestMismatchError` and `BlobSizeError`; then the session's bytes are removed.
+        `DigestMismatchError` and `BlobSizeError`; then the session's bytes are removed. Raises
+        `UploadLostError` if bytes are missing.
         """
         ...
 

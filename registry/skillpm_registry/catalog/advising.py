@@ -5,7 +5,9 @@ from datetime import datetime
 
 from skillpm.spec.advisory import Advisory
 from skillpm.spec.names import SkillName
+from skillpm_registry.catalog.actor import Actor
 from skillpm_registry.catalog.advisories import Advisories
+from skillpm_registry.catalog.events import EventSubject, record_event
 from skillpm_registry.errors import (
     AdvisoryOutdatedError,
     UnknownAdvisoryError,
@@ -47,3 +49,14 @@ def withdraw(advisories: Advisories, identifier: str, *, now: datetime) -> tuple
     withdrawn = advisory.withdrawn_at(now)
     advisories.put(withdrawn, now=now)
     return withdrawn, True
+
+
+def record_advisory(
+    advisories: Advisories, kind: str, advisory: Advisory, actor: Actor, *, now: datetime
+) -> None:
+    """Record an event about an advisory, in the namespace of its skills if they have one."""
+    namespaces = {entry.name.namespace for entry in advisory.skills()}
+    namespace = next(iter(namespaces)) if len(namespaces) == 1 else None
+    with advisories.database.writing() as connection:
+        subject = EventSubject(advisory.id, namespace)
+        record_event(connection, kind, subject, actor, now=now)

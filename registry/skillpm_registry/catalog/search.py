@@ -1,13 +1,34 @@
 """Search over one row for each skill, on both databases (contract, section 7)."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from skillpm_registry.catalog.actor import Actor
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    case,
+    column,
+    select,
+    table,
+    text,
+    true,
+)
+
+from skillpm_registry.catalog.actor import Actor, may_read
+from skillpm_registry.catalog.searchrows import rebuild_rows
+from skillpm_registry.catalog.similar import SHORTEST, errors_between, is_similar, pieces
+from skillpm_registry.catalog.words import parse_search, split_words
 from skillpm_registry.db.engine import Database
+from skillpm_registry.tables import search_row as row
 
 CANDIDATES = 1000
 """The largest number of matching skills that are ranked."""
+_FULL_TEXT = table("search_words", column("rowid"), column("search_words"))
+_JOINERS = ("-", "_", ".", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +50,120 @@ class Search:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._terms = _PostgresTerms() if database.is_postgres else _SqliteTerms()
 
     def find(
-        self, text: str, actor: Actor, *, limit: int = 50, offset: int = 0
+        self, wanted: str, actor: Actor, *, limit: int = 50, offset: int = 0
     ) -> list[SearchResult]:
         """The best matches first.
 
-        `text` has words and filters: `base:sha256:…` or `base:NAME`, `license:NAME`,
+        `wanted` has words and filters: `base:sha256:…` or `base:NAME`, `license:NAME`,
         `capability:NAME`. Each word matches whole words, beginnings of words, and parts of names.
         Similar names are searched only if nothing matches. An empty text lists the newest skills.
         Raises `SpecError` for a text of more than 500 characters.
         """
-        raise NotImplementedError
+        words, filters = parse_search(wanted)
+        visible = may_read(row.c.namespace, actor)
+        with self.database.reading() as connection:
+            if not words and not filters:
+                newest = select(row.c.result).where(visible)
+                query = newest.order_by(row.c.published_at.desc(), row.c.skill_id.desc())
+            else:
+                matching = self._terms.matching(self._terms.all_of(filters, words))
+                query = _ranked(matching.where(visible).limit(CANDIDATES), words)
+            found = connection.scalars(query.limit(limit).offset(offset)).all()
+            if not found and not offset and words:
+                found = self._similar(connection, words, filters, visible)[:limit]
+        return [_result_of(result) for result in found]
 
     def rebuild(self, *, now: datetime) -> int:
         """Count dependents and order the candidates again. Returns the number of skills."""
-        raise NotImplementedError
+        del now
+        with self.database.writing() as connection:
+            return rebuild_rows(connection)
+
+    def _similar(
+        self,
+        connection: Connection,
+        words: Sequence[str],
+        filters: Sequence[str],
+        visible: ColumnElement[bool],
+    ) -> list[Mapping[str, Any]]:
+        """The results with words like these in their names, nearest first."""
+        if any(len(word) < SHORTEST for word in words):
+            return []
+        query = self._terms.similar(words, filters).where(visible).limit(CANDIDATES)
+        near = list[tuple[int, int, Mapping[str, Any]]]()
+        for candidate in connection.execute(query):
+            names = split_words(f"{candidate.namespace} {candidate.name}")
+            if all(is_similar(word, names) for word in words):
+                errors = sum(min(errors_between(word, name, 2) for name in names) for word in words)
+                near.append((errors, candidate.place, candidate.result))
+        return [result for _, _, result in sorted(near, key=lambda found: found[:2])]
+
+
+class _SqliteTerms:
+    """Terms of FTS5. SQLite returns rows in the order of their places, and stops at the limit."""
+
+    def all_of(self, filters: Sequence[str], words: Sequence[str]) -> str:
+        return " AND ".join([*map(self._whole, filters), *map(self._beginning, words)])
+
+    def matching(self, terms: str) -> Select[Any]:
+        joined = select(row).join_from(_FULL_TEXT, row, row.c.place == _FULL_TEXT.c.rowid)
+        matching = _FULL_TEXT.c.search_words.op("MATCH")(terms)
+        return joined.where(matching).order_by(_FULL_TEXT.c.rowid)
+
+    def similar(self, words: Sequence[str], filters: Sequence[str]) -> Select[Any]:
+        parts = [" OR ".join(map(self._beginning, pieces(word))) for word in words]
+        return self.matching(" AND ".join([*map(self._whole, filters), *(f"({p})" for p in parts)]))
+
+    def _whole(self, word: str) -> str:
+        return f'"{word}"'
+
+    def _beginning(self, word: str) -> str:
+        return f'"{word}"*'
+
+
+class _PostgresTerms:
+    """Terms of `tsquery`, and trigrams.
+
+    PostgreSQL returns rows in the order in which they were inserted, and stops at the limit; it
+    would read all matching rows to sort them.
+    """
+
+    def all_of(self, filters: Sequence[str], words: Sequence[str]) -> str:
+        return " & ".join([*map(self._whole, filters), *map(self._beginning, words)])
+
+    def matching(self, terms: str) -> Select[Any]:
+        condition = text("word_vector @@ CAST(:terms AS tsquery)").bindparams(terms=terms)
+        return select(row).where(condition)
+
+    def similar(self, words: Sequence[str], filters: Sequence[str]) -> Select[Any]:
+        matching = self.matching(self.all_of(filters, ())) if filters else select(row)
+        near = [
+            text(f"name %> :word{number}").bindparams(**{f"word{number}": word})
+            for number, word in enumerate(words)
+        ]
+        return matching.where(and_(true(), *near))
+
+    def _whole(self, word: str) -> str:
+        return f"'{word}'"
+
+    def _beginning(self, word: str) -> str:
+        return f"'{word}':*"
+
+
+def _ranked(candidates: Select[Any], words: Sequence[str]) -> Select[Any]:
+    """Order candidates: names that are the words, names that begin with them, then by place."""
+    found = candidates.subquery()
+    names = [joiner.join(words) for joiner in _JOINERS]
+    rank = case(
+        (found.c.name.in_(names), 0),
+        (found.c.name.startswith(words[0] if words else "", autoescape=True), 1),
+        else_=2,
+    )
+    return select(found.c.result).order_by(rank, found.c.place)
+
+
+def _result_of(result: Mapping[str, Any]) -> SearchResult:
+    return SearchResult(**{**result, "capabilities": tuple(result["capabilities"])})

@@ -1,6 +1,7 @@
 """The registry's folder on disk: its lock, errors of the operating system, and free space."""
 
 import errno
+import fcntl
 import os
 import re
 from collections.abc import Iterator
@@ -117,17 +118,19 @@ def _and_parents(path: str) -> Iterator[str]:
 
 
 @contextmanager
-def locked(folder: Path, timeout: float) -> Iterator[None]:
+def locked(folder: Path, timeout: float, *, shared: bool = False) -> Iterator[None]:
     """Hold the registry's writer lock. The kernel releases it when the process ends.
 
-    Waits up to `timeout` seconds for another writer, then raises `RegistryBusyError` that names it.
+    A `shared` lock excludes only exclusive ones: its holders have files in `tmp`, which the holder
+    of the exclusive lock may remove. Waits up to `timeout` seconds for another process, then raises
+    `RegistryBusyError` that names it.
     """
     with write_errors(folder), RegistryFolder.open(folder) as opened:
         lock = open_lock_file(opened, LOCK, mode=opened.access().file)
     try:
         with write_errors(folder):
             wait_for_lock(
-                lambda: lock_descriptor(lock, blocking=False),
+                lambda: _share(lock) if shared else lock_descriptor(lock, blocking=False),
                 lambda: _holder(lock),
                 timeout=timeout,
                 say=lambda _holder: None,
@@ -139,6 +142,15 @@ def locked(folder: Path, timeout: float) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _share(lock: int) -> bool:
+    """Take a shared lock of an open file, if no process holds an exclusive one."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _holder(lock: int) -> str:

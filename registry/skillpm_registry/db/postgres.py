@@ -52,6 +52,16 @@ def open_postgres(url: str, *, head: str) -> Database:
     return Database(place, engine, translation, head)
 
 
+def is_empty(url: str) -> bool:
+    """Whether a database has no schema of a registry. Raises `DatabaseUnreachableError`."""
+    engine, place = _engine(url)
+    try:
+        with translated(place, translation), engine.begin() as connection:
+            return not _revision(connection)
+    finally:
+        engine.dispose()
+
+
 def migrate_postgres(url: str) -> None:
     """Create or migrate the schema, in one transaction. One process at a time does so."""
     engine, place = _engine(url)

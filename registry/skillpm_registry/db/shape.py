@@ -33,7 +33,7 @@ CODE = {
     "": hashlib.sha256().hexdigest(),
     "0001": "4846a1572f5221100f4b19a4a978b7ede6750a97478802ae1571548d40c37f87",
     "0002": "ef0ff77b985a13c03159ace9f2bf742899b022fc5fc28881d3d885725097fff9",
-    "0006": "5365b4f6f116fa3c7b4fbf906e696551cb39816a355e335306688f8faedf269d",
+    "0006": "b7ff77019fb40a521518f43e740b82f3d200eee996ce6ab7a7017ad4819f0c33",
 }
 """The digest of the SQL of all triggers and named indexes, by revision; see `digest_of_code`."""
 _FIRST = "0001"
@@ -42,7 +42,7 @@ _FIRST_TABLE = "release"
 _SEARCH = "search_words"
 _SEARCH_SQL = (
     "CREATE VIRTUAL TABLE search_words USING fts5(words, content='search_row', "
-    "content_rowid='place', tokenize='unicode61 remove_diacritics 0', detail='none', "
+    "content_rowid='place', tokenize='unicode61 remove_diacritics 0 tokenchars _', detail='none', "
     "prefix='1 2 3')"
 )
 """The only virtual table. SQLite reads it only for a statement that names it."""
@@ -117,8 +117,9 @@ def _is_search(row: Row[tuple[str, str, str, str]]) -> bool:
     if row.type != "table":
         return False
     if row.name == _SEARCH:
-        return row.sql == _SEARCH_SQL
-    return row.name in _SHADOWS and row.sql == f"CREATE TABLE '{row.name}'{_SHADOWS[row.name]}"
+        return bool(row.sql == _SEARCH_SQL)
+    columns = _SHADOWS.get(row.name)
+    return columns is not None and bool(row.sql == f"CREATE TABLE '{row.name}'{columns}")
 
 
 def _check_kind(

@@ -117,7 +117,7 @@ release = Table(
         server_default=false(),
         info=_0004,
     ),
-    Column("quarantine_reason", Text, nullable=False, server_default="", info=_0004),
+    Column("quarantine_reason", Text, nullable=False, server_default=text("''"), info=_0004),
     Column("quarantined_at", UtcTime, info=_0004),
     UniqueConstraint("skill_id", "version"),
     CheckConstraint(

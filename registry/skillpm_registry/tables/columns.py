@@ -13,7 +13,7 @@ from sqlalchemy import (
     MetaData,
     TypeDecorator,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
 
 metadata = MetaData(
     naming_convention={
@@ -25,8 +25,20 @@ metadata = MetaData(
     }
 )
 
-PLAIN_JSON = JSON().with_variant(JSONB(), "postgresql")
-"""A JSON document."""
+
+class PlainJson(TypeDecorator[Any]):
+    """A JSON document: JSON in SQLite, JSONB in PostgreSQL."""
+
+    impl = JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The type in a database. Importing JSONB would load all of PostgreSQL's dialects."""
+        names: dict[str, type[TypeEngine[Any]]] = getattr(dialect, "ischema_names", {})
+        return dialect.type_descriptor(names.get("jsonb", JSON)())
+
+
+PLAIN_JSON = PlainJson()
 ROW_ID = BigInteger().with_variant(Integer(), "sqlite")
 """A primary key that the database assigns. SQLite assigns only columns of the type INTEGER."""
 

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    text,
 )
 
 from skillpm_registry.tables.columns import (
@@ -91,7 +92,7 @@ token = Table(
     # The digest of the secret. The secret itself is shown once and not stored.
     Column("hash", Text, is_digest("hash"), nullable=False, unique=True),
     Column("principal_id", ForeignKey("principal.id"), nullable=False),
-    Column("note", Text, nullable=False, server_default=""),
+    Column("note", Text, nullable=False, server_default=text("''")),
     # Lists of text: actions (`read`, `publish`, …) and patterns of skill names.
     Column("actions", PLAIN_JSON, nullable=False),
     Column("patterns", PLAIN_JSON, nullable=False),

@@ -5,11 +5,11 @@ from skillpm.spec.advisory import Advisory, parse_advisories
 from skillpm.spec.names import SkillName
 from skillpm.spec.registry_api import AdvisoryResult
 from skillpm.spec.served import AdvisoryList
-from skillpm_registry.app.access.gate import need_token
+from skillpm_registry.app.access.gate import actor_of, need_token
 from skillpm_registry.app.documents import write_documents
 from skillpm_registry.app.replies import Reply
 from skillpm_registry.app.service import Call
-from skillpm_registry.catalog.advising import advise, withdraw
+from skillpm_registry.catalog.advising import advise, record_advisory, withdraw
 from skillpm_registry.errors import UnknownAdvisoryError
 
 
@@ -43,6 +43,8 @@ def publish(call: Call) -> Reply:
     if published is not None:
         _check_rights(call, published)
     changed = advise(backend.advisories, advisory, backend.catalog.skills(), now=call.now)
+    if changed:
+        _record(call, "advisory", advisory)
     write_documents(call.service)
     return Reply(AdvisoryResult(advisory=advisory.to_dict(), changed=changed))
 
@@ -56,6 +58,8 @@ def retract(call: Call) -> Reply:
         raise UnknownAdvisoryError(backend.database.place, identifier[:128])
     _check_rights(call, published)
     advisory, changed = withdraw(backend.advisories, identifier, now=call.now)
+    if changed:
+        _record(call, "advisory-withdrawn", advisory)
     write_documents(call.service)
     return Reply(AdvisoryResult(advisory=advisory.to_dict(), changed=changed))
 
@@ -63,6 +67,11 @@ def retract(call: Call) -> Reply:
 def affected(advisory: Advisory) -> list[SkillName]:
     """The skills that an advisory affects, sorted."""
     return sorted({entry.name for entry in advisory.skills()})
+
+
+def _record(call: Call, kind: str, advisory: Advisory) -> None:
+    advisories, actor = call.service.backend.advisories, actor_of(call.caller)
+    record_advisory(advisories, kind, advisory, actor, now=call.now)
 
 
 def _check_rights(call: Call, advisory: Advisory) -> None:

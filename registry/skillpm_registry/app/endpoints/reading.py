@@ -135,10 +135,11 @@ def _may_see(call: Call, hidden: Mapping[str, Standing], skill: SkillName) -> bo
 
 def _may_see_event(call: Call, hidden: Mapping[str, Standing], row: LoggedEvent) -> bool:
     """Events that belong to no namespace are for administrators."""
-    if row.namespace is None:
+    namespace = row.subject.namespace
+    if namespace is None:
         return call.caller.rules
-    standing = hidden.get(row.namespace)
-    return standing is None or call.caller.may_in("read", row.namespace, standing.role)
+    standing = hidden.get(namespace)
+    return standing is None or call.caller.may_in("read", namespace, standing.role)
 
 
 def _found(row: SearchResult) -> FoundSkill:
@@ -155,10 +156,11 @@ def _found(row: SearchResult) -> FoundSkill:
 
 
 def _event(row: LoggedEvent) -> EventDocument:
+    subject = row.subject
     return EventDocument(
         position=row.position, kind=row.kind, time=time_text(row.at), principal=row.principal,
-        namespace=row.namespace, subject=row.subject, version=row.version, digest=row.digest,
-        detail=dict(row.detail),
+        namespace=subject.namespace, subject=subject.subject, version=subject.version,
+        digest=subject.digest, detail=dict(subject.detail),
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ def publish(call: Call) -> Reply:
     """Publish the pack whose OCI manifest is the body. Its blobs must be present."""
     need_token(call.caller)
     backend, actor = call.service.backend, actor_of(call.caller)
-    skill = backend.publisher.skill_of_image(call.body, actor)
+    skill = backend.publisher.read(call.body, actor).manifest.skill
     spend = _check_rights(call, skill)
     change = None
     try:

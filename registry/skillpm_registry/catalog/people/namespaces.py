@@ -11,7 +11,7 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.registry_api import Role
 from skillpm_registry.catalog.actor import Actor
-from skillpm_registry.catalog.events import record_event
+from skillpm_registry.catalog.events import EventSubject, record_event
 from skillpm_registry.catalog.people.principals import known_principal, make_principal
 from skillpm_registry.catalog.people.values import MemberRow, Standing
 from skillpm_registry.db.engine import Database
@@ -96,10 +96,8 @@ class Namespaces:
                 )
             except DuplicateError as problem:  # PostgreSQL: another transaction was first
                 raise NamespaceExistsError(name) from problem
-            record_event(
-                connection, "namespace", actor, now=now, subject=name, namespace=name,
-                detail={"private": private},
-            )  # fmt: skip
+            subject = EventSubject(name, name, detail={"private": private})
+            record_event(connection, "namespace", subject, actor, now=now)
             _grant(connection, name, row.id, "owner", actor, now=now)
             _record(connection, "grant", name, owner, actor, now=now, role="owner")
             found = _standing(connection, name, actor.principal)
@@ -226,6 +224,5 @@ def _record(
     connection: Connection, kind: str, name: str, member: str, actor: Actor, *, now: datetime,
     **detail: str,
 ) -> None:  # fmt: skip
-    record_event(
-        connection, kind, actor, now=now, subject=member, namespace=name, detail=detail or None
-    )
+    subject = EventSubject(member, name, detail=detail)
+    record_event(connection, kind, subject, actor, now=now)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, and_, exists, insert, select, update
 
 from skillpm.errors import NotFoundError
 from skillpm_registry.catalog.actor import Actor
-from skillpm_registry.catalog.events import record_event
+from skillpm_registry.catalog.events import EventSubject, record_event
 from skillpm_registry.catalog.people.values import PrincipalRow
 from skillpm_registry.db.engine import Database
 from skillpm_registry.tables.people import principal, token
@@ -64,7 +64,8 @@ def make_principal(
     connection.execute(
         insert(principal).values(name=name, kind=kind, is_admin=False, created_at=now)
     )
-    record_event(connection, "principal", actor, now=now, subject=name, detail={"kind": kind})
+    subject = EventSubject(name, detail={"kind": kind})
+    record_event(connection, "principal", subject, actor, now=now)
     return known_principal(connection, name)
 
 
@@ -81,7 +82,7 @@ class Principals:
             if not row.is_admin:
                 change = update(principal).where(principal.c.id == row.id)
                 connection.execute(change.values(is_admin=True))
-                record_event(connection, "administrator", actor, now=now, subject=name)
+                record_event(connection, "administrator", EventSubject(name), actor, now=now)
             return known_principal(connection, name)
 
     def has_administrator_token(self, now: datetime) -> bool:

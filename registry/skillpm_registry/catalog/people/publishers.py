@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError as DuplicateError
 from skillpm.errors import NotFoundError
 from skillpm.spec.registry_api import Role
 from skillpm_registry.catalog.actor import Actor
-from skillpm_registry.catalog.events import record_event
+from skillpm_registry.catalog.events import EventSubject, record_event
 from skillpm_registry.catalog.people.principals import (
     COLUMNS,
     PUBLISHER,
@@ -83,10 +83,8 @@ class Publishers:
             inserted = insert(publisher_rule).values({**values, **by})
             identifier = connection.execute(inserted.returning(publisher_rule.c.id)).scalar_one()
             self._follow(connection, name, owner.id, actor, now=now)
-            record_event(
-                connection, "publisher", actor, now=now, subject=f"{name}/{identifier}",
-                namespace=name, detail=values,
-            )  # fmt: skip
+            subject = EventSubject(f"{name}/{identifier}", name, detail=values)
+            record_event(connection, "publisher", subject, actor, now=now)
             query = _select().where(publisher_rule.c.id == identifier)
             return _rule_of(connection.execute(query).one())
 
@@ -118,10 +116,8 @@ class Publishers:
             issued = (token.c.principal_id == rule.principal.id) & token.c.revoked_at.is_(None)
             connection.execute(update(token).where(issued).values(revoked_at=now))
             self._follow(connection, name, rule.principal.id, actor, now=now)
-            record_event(
-                connection, "publisher-removed", actor, now=now, subject=f"{name}/{rule.id}",
-                namespace=name,
-            )  # fmt: skip
+            subject = EventSubject(f"{name}/{rule.id}", name)
+            record_event(connection, "publisher-removed", subject, actor, now=now)
 
     def use_once(self, issuer: str, jti: str, expires: datetime, now: datetime) -> bool:
         """Remember an OIDC token. Returns false if it was exchanged before."""

@@ -11,7 +11,7 @@ from skillpm.errors import NotFoundError
 from skillpm.spec.digests import Digest
 from skillpm.spec.registry_api import Action
 from skillpm_registry.catalog.actor import Actor
-from skillpm_registry.catalog.events import record_event
+from skillpm_registry.catalog.events import EventSubject, record_event
 from skillpm_registry.catalog.people.principals import COLUMNS, make_principal, principal_of
 from skillpm_registry.catalog.people.values import TokenRow
 from skillpm_registry.db.engine import Database
@@ -87,10 +87,8 @@ class Tokens:
                 )
             )
             rights = {"actions": list(given.actions), "patterns": list(given.patterns)}
-            record_event(
-                connection, "token", actor, now=now, subject=given.id,
-                detail={**rights, "principal": given.principal},
-            )  # fmt: skip
+            subject = EventSubject(given.id, detail={**rights, "principal": given.principal})
+            record_event(connection, "token", subject, actor, now=now)
             return _token_of(connection.execute(_select().where(token.c.id == given.id)).one())
 
     def all(self, now: datetime, principal_id: int | None = None) -> list[TokenRow]:
@@ -118,7 +116,8 @@ class Tokens:
                 raise UnknownTokenError(identifier)
             unrevoked = update(token).where(token.c.id == identifier, token.c.revoked_at.is_(None))
             if connection.execute(unrevoked.values(revoked_at=now)).rowcount:
-                record_event(connection, "token-revoked", actor, now=now, subject=identifier)
+                subject = EventSubject(identifier)
+                record_event(connection, "token-revoked", subject, actor, now=now)
             return _token_of(connection.execute(query).one())
 
     def spend(self, identifier: str, now: datetime) -> bool:

@@ -1,0 +1,130 @@
+"""Real services for tests, started on 127.0.0.1: PostgreSQL, and S3 by moto."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+USER = "skillpm"
+BUCKET = "skills"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _binary(name: str) -> str:
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    path = str(found[-1]) if found else shutil.which(name)
+    if path is None:
+        pytest.skip(f"PostgreSQL is not installed: there is no `{name}`")
+    return path
+
+
+@dataclass
+class PostgresServer:
+    """A PostgreSQL cluster in a temporary folder."""
+
+    folder: Path
+    port: int
+    made: int = 0
+
+    def url(self, database: str) -> str:
+        return f"postgresql+psycopg://{USER}@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self, template: str = "template0") -> str:
+        """Create a database, and return its URL."""
+        self.made += 1
+        name = f"db{self.made}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url(name)
+
+    def execute(self, sql: str) -> None:
+        psycopg = pytest.importorskip("psycopg")
+        address = f"postgresql://{USER}@127.0.0.1:{self.port}/postgres"
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute(sql)
+
+    def control(self, action: str, *more: str) -> None:
+        options = (
+            f"-c listen_addresses=127.0.0.1 -c port={self.port} -c fsync=off "
+            f"-c unix_socket_directories={self.folder} -c max_connections=200"
+        )
+        _as_postgres(
+            _binary("pg_ctl"), "-D", str(self.folder / "data"), "-w", "-o", options,
+            "-l", str(self.folder / "log"), action, *more,
+        )  # fmt: skip
+
+
+def _as_postgres(*command: str) -> None:
+    """Run a program that refuses to run as root."""
+    prefix = () if os.geteuid() else ("runuser", "-u", "postgres", "--")
+    subprocess.run([*prefix, *command], check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+
+@contextmanager
+def postgres() -> Iterator[PostgresServer]:
+    initdb = _binary("initdb")
+    folder = Path(tempfile.mkdtemp(prefix="skillpm-postgres-", dir="/tmp"))
+    if not os.geteuid():
+        shutil.chown(folder, "postgres")
+    server = PostgresServer(folder, free_port())
+    try:
+        _as_postgres(
+            initdb, "-D", str(folder / "data"), "-U", USER, "-A", "trust", "-E", "UTF8",
+            "--locale=C", "--no-sync",
+        )  # fmt: skip
+        server.control("start")
+        try:
+            yield server
+        finally:
+            server.control("stop", "-m", "immediate")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def moto() -> Iterator[str]:
+    """An S3 server in another process. Yields its address."""
+    pytest.importorskip("moto")
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(address)
+        yield address
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_for(address: str) -> None:
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(address, timeout=5):  # noqa: S310 - 127.0.0.1
+                return
+        except OSError:
+            time.sleep(0.1)
+    pytest.skip("the S3 server of moto does not start")
+
+
+def make_bucket(address: str, bucket: str = BUCKET) -> None:
+    request = urllib.request.Request(f"{address}/{bucket}", method="PUT")  # noqa: S310
+    with urllib.request.urlopen(request, timeout=30):  # noqa: S310
+        pass
