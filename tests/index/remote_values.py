@@ -7,7 +7,13 @@ from skillpm.index.remote.retry import RetryPolicy
 from skillpm.spec.digests import Digest
 
 FAST = RetryPolicy(
-    pause=0.01, pause_limit=0.05, asked_limit=2.0, read_timeout=1.0, window=0.4, least_speed=10_000
+    transfer_tries=6,
+    pause=0.01,
+    pause_limit=0.05,
+    asked_limit=2.0,
+    read_timeout=1.0,
+    window=0.4,
+    least_speed=10_000,
 )
 CONTENT = b"".join(number.to_bytes(4, "big") for number in range(1 << 20))
 """A blob of 4 MiB."""

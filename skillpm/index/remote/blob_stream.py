@@ -101,7 +101,7 @@ class RemoteBlob(io.RawIOBase):
         self._cuts += 1
         if self._cuts > _CUT_LIMIT:
             raise UnreachableRegistryError(self._transport.origin, problem.reason)
-        self._transport.pause(self._failures, problem)
+        self._transport.pause(self._failures, problem, is_transfer=True)
 
     def _ask(self) -> Iterator[bytes]:
         """Ask for the rest. Returns the chunks from the position on."""

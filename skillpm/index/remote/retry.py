@@ -17,7 +17,8 @@ class RetryPolicy:
     """How often and after which pauses a request is repeated. Times are in seconds.
 
     `tries` counts the requests that fail one after another; `first_tries` holds until the registry
-    has answered once, because a wrong URL should fail soon. The n-th pause is random, between half
+    has answered once, because a wrong URL should fail soon; `transfer_tries` holds for blobs, which
+    outlast a registry that restarts. The n-th pause is random, between half
     of `pause` · 2ⁿ and the whole, so that clients do not return at the same moment. A server may
     ask for up to `asked_limit` instead. A body slower than `least_speed` bytes per second over
     `window` counts as a failure.
@@ -25,7 +26,8 @@ class RetryPolicy:
 
     tries: int = 6
     first_tries: int = 2
-    pause: float = 0.25
+    transfer_tries: int = 10
+    pause: float = 0.5
     pause_limit: float = 8.0
     asked_limit: float = 30.0
     connect_timeout: float = 10.0

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ssl import PROTOCOL_TLS_CLIENT, SSLCertVerificationError, SSLContext
-from typing import TypeVar
 from urllib.parse import urljoin
 
 from skillpm.errors import SpecError
@@ -32,14 +31,14 @@ ANSWER_LIMIT = 1 << 20
 REDIRECT_LIMIT = 5
 CONNECTIONS = 16
 _FAILURE = 400
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Call:
     """A request. `action` completes "cannot …" in errors; `limit` is the most bytes of the body.
 
-    `timeout` is for how many seconds the registry may think before it answers.
+    `timeout` is for how many seconds the registry may think before it answers. A transfer of a blob
+    is tried more often.
     """
 
     method: str
@@ -49,6 +48,7 @@ class Call:
     content: bytes = b""
     limit: int = ANSWER_LIMIT
     timeout: float | None = None
+    is_transfer: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,13 @@ class Transport:
 
         Raises `UnreachableRegistryError`, and `BadReplyError` for an answer beyond its limits.
         """
-        return self.retrying(lambda: self.send_once(call))
+        failures = 0
+        while True:
+            try:
+                return self.send_once(call)
+            except TransientError as problem:
+                failures += 1
+                self.pause(failures, problem, is_transfer=call.is_transfer)
 
     def ask(self, call: Call) -> Reply:
         """Like `send`, but raises the error of a refused request."""
@@ -116,19 +122,10 @@ class Transport:
         authorized = self.authorization is not None
         return refusal(self.origin, action, status, problem, authorized=authorized)
 
-    def retrying(self, attempt: Callable[[], Result]) -> Result:
-        """The result of `attempt`, which is repeated while it raises `TransientError`."""
-        failures = 0
-        while True:
-            try:
-                return attempt()
-            except TransientError as problem:
-                failures += 1
-                self.pause(failures, problem)
-
-    def pause(self, failures: int, problem: TransientError) -> None:
+    def pause(self, failures: int, problem: TransientError, *, is_transfer: bool) -> None:
         """Wait before the next try. Raises `UnreachableRegistryError` after the last one."""
-        tries = self.policy.tries if self._answered else self.policy.first_tries
+        tries = self.policy.transfer_tries if is_transfer else self.policy.tries
+        tries = tries if self._answered else self.policy.first_tries
         seconds = self.policy.wait_after(failures, problem)
         if seconds is None:
             wait = f"{problem.reason}; it asks to wait {problem.wait:.0f} seconds"

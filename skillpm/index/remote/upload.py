@@ -82,7 +82,7 @@ class Uploader:
                     self._finish(state)
                 except TransientError as problem:
                     failures += 1
-                    self.transport.pause(failures, problem)
+                    self.transport.pause(failures, problem, is_transfer=True)
                 state = self._begin(digest, size)
                 if state.offset > best:
                     best, failures = state.offset, 0
@@ -95,7 +95,8 @@ class Uploader:
         request = UploadRequest(digest=digest, size=size, namespace=self.namespace)
         url, action = f"{self.service}/v1/uploads", f"upload the blob `{digest.short}`"
         headers, body = {"content-type": JSON_TYPE}, json.canonical(request.to_dict())
-        reply = self.transport.ask(Call("POST", url, action, headers, body))
+        call = Call("POST", url, action, headers, body, is_transfer=True)
+        reply = self.transport.ask(call)
         state = read_answer(UploadDocument, reply, self.transport)
         if state.state == "open" and (not state.id or state.offset > size):
             raise BadReplyError(self.transport.origin, action, "it describes no valid upload")
