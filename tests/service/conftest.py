@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from live_server import Api, Server, configured, running
-from skillpm_world import run_process
+from live_server import Api, Server, configured, initialized, running
 
 
 @pytest.fixture(scope="session")
@@ -12,10 +11,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server on SQLite and folders, without rate limits."""
     folder = tmp_path_factory.mktemp("server")
     arguments = configured(folder / "registry")
-    created = run_process("registry", "init", *arguments, "--json")
-    assert created.code == 0, created
+    token = initialized(arguments)
     with running(folder, *arguments) as started:
-        started.environment["ADMIN"] = created.json["token"]
+        started.environment["ADMIN"] = token
         yield started
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from skillpm_world import PACKAGES
+from skillpm_world import PACKAGES, run_process
 from small_packs import SmallPack
 
 PROBLEM = "application/problem+json"
@@ -152,17 +152,24 @@ def running(folder: Path, *arguments: str, **environment: str) -> Iterator[Serve
             server.stop()
 
 
-def configured(folder: Path, **more: str) -> list[str]:
-    """The arguments for a server with SQLite and folders below `folder`, and no rate limits.
+def initialized(arguments: list[str]) -> str:
+    """Create the registry of a configuration; return the token of its administrator."""
+    created = run_process("registry", "init", *arguments, "--json")
+    assert created.code == 0, created
+    token: str = created.json["token"]
+    return token
 
-    `more` are lines of the configuration by table.
+
+def configured(folder: Path, database: str | None = None, **more: str) -> list[str]:
+    """The arguments for a server with folders below `folder`, and no rate limits.
+
+    The default database is SQLite. `more` are lines of the configuration by table.
     """
     folder.mkdir(exist_ok=True)
     tables = {"limits": "reads_per_minute = 0\nwrites_per_minute = 0", **more}
-    head = tables.pop("head", "")
     lines = [
-        f'database = "sqlite:///{folder}/registry.db"', f'blobs = "{folder}"',
-        f'static = "{folder}/public"', 'url = "http://skills.test"', head,
+        f'database = "{database or f"sqlite:///{folder}/registry.db"}"', f'blobs = "{folder}"',
+        f'static = "{folder}/public"', 'url = "http://skills.test"', tables.pop("head", ""),
         *(f"[{name}]\n{text}" for name, text in tables.items()),
     ]  # fmt: skip
     path = folder.parent / f"{folder.name}.toml"

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
-from live_server import Api, Server, configured, running
+from live_server import Api, Server, configured, initialized, running
 from oidc_issuer import Issuer, issuer_on_loopback
-from skillpm_world import run_process
 from small_packs import small_pack
 
 AUDIENCE = "http://skills.test"
@@ -48,10 +47,9 @@ def publishing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publishing]
         arguments = configured(
             folder / "registry", limits=f'{limits}\n[[oidc]]\nissuer = "{issuer.url}"'
         )
-        created = run_process("registry", "init", *arguments, "--json")
-        assert created.code == 0, created
+        token = initialized(arguments)
         with running(folder, *arguments) as server:
-            yield Publishing(server, issuer, server.client(created.json["token"]))
+            yield Publishing(server, issuer, server.client(token))
 
 
 def test_a_workflow_publishes_without_a_stored_secret(publishing: Publishing) -> None:

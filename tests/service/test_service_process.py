@@ -4,15 +4,13 @@ import json
 import os
 import secrets
 import socket
-import sqlite3
 import threading
 import time
-from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from live_server import Server, configured, running
+from live_server import Server, configured, initialized, running
 from skillpm_world import run_process, start_process
 from small_packs import small_pack
 
@@ -186,27 +184,12 @@ def test_health_readiness_and_metrics(server: Server) -> None:
     assert "skillpm_request_seconds_bucket" in text
 
 
-def test_a_database_that_is_gone_is_a_503_and_comes_back(tmp_path: Path) -> None:
-    with running(tmp_path / "s", *configured(tmp_path / "registry")) as server:
-        path = tmp_path / "registry" / "registry.db"
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        aside = path.with_name("aside")
-        path.rename(aside)
-        try:
-            problem = server.client().ask("GET", "/v1/namespaces", 503)
-            assert str(tmp_path) not in problem["detail"]
-            assert server.client().http.get("/healthz").status_code == 200
-        finally:
-            aside.rename(path)
-        assert server.client().ask("GET", "/readyz") == {"status": "ready"}
-
-
 def test_a_client_beyond_its_rate_gets_429_and_others_do_not(tmp_path: Path) -> None:
     limits = "reads_per_minute = 60\nwrites_per_minute = 60\nexchanges_per_minute = 6"
     arguments = configured(
         tmp_path / "registry", limits=limits, head='trusted_proxies = ["127.0.0.1"]'
     )
+    initialized(arguments)
     with running(tmp_path / "s", *arguments) as server:
         api = server.client()
         first = {"x-forwarded-for": "203.0.113.1, 127.0.0.1"}
@@ -230,9 +213,9 @@ def test_a_client_beyond_its_rate_gets_429_and_others_do_not(tmp_path: Path) -> 
 def test_a_quota_bounds_what_a_namespace_stores(tmp_path: Path) -> None:
     limits = "reads_per_minute = 0\nwrites_per_minute = 0\nnamespace_bytes = 5000"
     arguments = configured(tmp_path / "registry", limits=limits)
-    created = run_process("registry", "init", *arguments, "--json")
+    token = initialized(arguments)
     with running(tmp_path / "s", *arguments) as server:
-        api = server.client(created.json["token"])
+        api = server.client(token)
         api.namespace("acme")
         plain = {"digest": str(Digest.of(b"x")), "size": 6000, "namespace": "acme"}
         problem = api.ask("POST", "/v1/uploads", 413, json=plain)
