@@ -3,12 +3,13 @@
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-_BLOCK = 1 << 14
+_BLOCK = 1 << 15
 
 
 @dataclass
@@ -17,7 +18,8 @@ class CuttingProxy:
 
     Each number in `cuts` is for one connection that sends so many bytes: it is closed then. When
     all connections have sent `hold` bytes, `held` is set, and the connection that sends the next
-    ones waits for `resume` and is closed. `sent` counts the bytes of clients that were passed on.
+    ones waits for `resume` and is closed. `sent` counts the bytes of clients that were passed on,
+    `received` those of the server. `rate` limits both, in bytes per second and connection.
     """
 
     target: str
@@ -26,6 +28,8 @@ class CuttingProxy:
     held: threading.Event = field(default_factory=threading.Event)
     resume: threading.Event = field(default_factory=threading.Event)
     sent: int = 0
+    received: int = 0
+    rate: float = float("inf")
     listener: socket.socket = field(default_factory=socket.socket)
     guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -49,11 +53,19 @@ class CuttingProxy:
         with contextlib.suppress(OSError), client:
             server = socket.create_connection((parts.hostname, parts.port))
             with server:
-                back = threading.Thread(target=_pump, args=(server, client), daemon=True)
+                back = threading.Thread(target=self._pump, args=(server, client), daemon=True)
                 back.start()
                 self._pass_on(client, server)
                 if self.resume.is_set() or not self.held.is_set():
                     back.join(1)
+
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(_BLOCK):
+                target.sendall(data)
+                self.received += len(data)
+                time.sleep(len(data) / self.rate)
+            target.shutdown(socket.SHUT_WR)
 
     def _pass_on(self, client: socket.socket, server: socket.socket) -> None:
         passed = 0
@@ -74,15 +86,9 @@ class CuttingProxy:
             server.sendall(data)
             passed += len(data)
             self.sent += len(data)
+            time.sleep(len(data) / self.rate)
         with contextlib.suppress(OSError):
             server.shutdown(socket.SHUT_WR)
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(_BLOCK):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
 
 
 def _close(*sockets: socket.socket) -> None:
