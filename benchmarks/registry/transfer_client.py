@@ -26,7 +26,9 @@ def main() -> None:
     if verb == "upload":
         transport = Transport(Origin.of(url), lambda: credentials.authorization(location))
         RegistryService(transport, url).upload(
-            "acme", {digest: size}, lambda _digest: Path(path).open("rb")
+            "acme",
+            {digest: size},
+            lambda _digest: Path(path).open("rb"),  # noqa: SIM115 - closed by the uploader
         )
         return
     index = open_remote(location, RemoteSettings(Path(home), credentials, time.time()))

@@ -52,12 +52,29 @@ class Moved:
     seconds: float
 
 
-def move(
-    verb: str, blob: Blob, server: Server, proxy: CuttingProxy, token: str, folder: Path, cuts: int
-) -> Moved:
+@dataclass(frozen=True)
+class Course:
+    """A server behind a proxy, the token of its client, and how often a transfer is cut."""
+
+    server: Server
+    proxy: CuttingProxy
+    token: str
+    folder: Path
+    cuts: int
+
+    def start(self, verb: str, blob: Blob) -> "subprocess.Popen[bytes]":
+        """Start a client that uploads or downloads the blob."""
+        command = [sys.executable, "-m", "benchmarks.registry.transfer_client", verb,
+                   self.proxy.url, str(blob.digest), str(blob.size), str(blob.path),
+                   str(self.folder / "home")]  # fmt: skip
+        return subprocess.Popen(command, env={**os.environ, "SKILLPM_TOKEN": self.token})
+
+
+def move(verb: str, blob: Blob, course: Course) -> Moved:
     """Upload or download the blob; kill the client and the server in turn."""
+    server, proxy, cuts = course.server, course.proxy, course.cuts
     began, kills = time.monotonic(), 0
-    client = _start(verb, blob, proxy, token, folder)
+    client = course.start(verb, blob)
     proxy.sent = proxy.received = 0
     while client.poll() is None or client.returncode != 0:
         passed = proxy.sent if verb == "upload" else proxy.received
@@ -68,7 +85,7 @@ def move(
             if kills % 2:
                 client.kill()
                 client.wait()
-                client = _start(verb, blob, proxy, token, folder)
+                client = course.start(verb, blob)
             else:
                 server.kill()
                 proxy.target = server.start().url
@@ -77,14 +94,6 @@ def move(
         sys.exit(f"the {verb} was cut {kills} times instead of {cuts}; use a larger blob")
     passed = proxy.sent if verb == "upload" else proxy.received
     return Moved(passed, time.monotonic() - began)
-
-
-def _start(
-    verb: str, blob: Blob, proxy: CuttingProxy, token: str, folder: Path
-) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "benchmarks.registry.transfer_client", verb, proxy.url,
-               str(blob.digest), str(blob.size), str(blob.path), str(folder / "home")]  # fmt: skip
-    return subprocess.Popen(command, env={**os.environ, "SKILLPM_TOKEN": token})
 
 
 def make_blob(folder: Path, size: int) -> tuple[SmallPack, Blob]:
@@ -114,8 +123,9 @@ def main() -> None:
             proxy.rate = asked.rate * 1e6
             token = _administrator(folder, arguments)
             server.client(token).namespace("acme")
+            course = Course(server, proxy, token, folder, asked.cuts)
             for verb in ("upload", "download"):
-                moved = move(verb, blob, server, proxy, token, folder, asked.cuts)
+                moved = move(verb, blob, course)
                 twice = moved.passed - blob.size
                 worst = max(worst, twice / blob.size)
                 table.row(verb, f"{twice / 1e6:.1f} MB", f"{twice / blob.size:.2%}",

@@ -5,14 +5,19 @@ import json
 import secrets
 import signal
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 from cutting_proxy import CuttingProxy, proxying
 from live_server import Api, Server, configured, running
-from plain_models import nudged, plain_tensors, write_plain, write_tuned
+from plain_models import plain_tensors, write_plain, write_tuned
 from skillpm_world import World, start_process
+from small_packs import SmallPack, small_pack
+
+from skillpm.archive.writer import write_archive
+from skillpm.spec.served import blob_path
 
 CHUNK = 1 << 20
 OVERHEAD = 64 << 10
@@ -178,60 +183,70 @@ def test_a_revoked_token_is_refused_with_a_hint(
 # Uploads
 
 
-@pytest.fixture
-def large(world: World, namespace: str) -> Path:
-    """A pack with a payload of some 8 MB in one blob."""
-    tensors = plain_tensors()
-    chance = np.random.default_rng(secrets.randbits(64))  # no blob that the server has
-    for name in ("model.embed_tokens.weight", "lm_head.weight"):
-        tensors[name] = chance.standard_normal((1 << 17, 16)).astype(np.float32)
-    base = write_plain(world.folder / "wide", tensors)
-    world.init(base)
-    tuned = write_plain(world.folder / "tuned-wide", nudged(tensors, "embed", secrets.randbits(64)))
-    return world.pack((base, tuned), f"{namespace}/large", "1.0.0")
+@dataclass(frozen=True)
+class LargePack:
+    """A pack file with a payload of 8 MB in one blob, which no server has."""
+
+    path: Path
+    skill: str
+    pack: SmallPack
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size
+
+    def check(self, api: Api) -> None:
+        """The registry serves the payload."""
+        for digest, data in self.pack.blobs.items():
+            assert api.http.get(f"/blobs{blob_path(digest)}").content == data
 
 
 @pytest.fixture
-def proxy(server: Server, user: str, monkeypatch: pytest.MonkeyPatch) -> "CuttingProxy":
+def large(world: World, namespace: str) -> LargePack:
+    skill = f"{namespace}/large"
+    pack = small_pack(skill, data=secrets.token_bytes(8 * CHUNK))
+    path = world.folder / "large.skillpack"
+    write_archive(path, pack.image, pack.version, pack.blobs)
+    return LargePack(path, skill, pack)
+
+
+@pytest.fixture
+def proxy(server: Server, user: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[CuttingProxy]:
     with proxying(server.url) as proxy:
         monkeypatch.setenv("SKILLPM_REGISTRY", proxy.url)
         yield proxy
 
 
 def test_an_upload_that_is_cut_sends_at_most_one_chunk_again(
-    world: World, large: Path, proxy: CuttingProxy
+    world: World, large: LargePack, proxy: CuttingProxy, anybody: Api
 ) -> None:
-    size = large.stat().st_size
-    assert size > 4 * CHUNK
     proxy.cuts = [3 * CHUNK // 2] * 3
-    world.ask("publish", large)
+    world.ask("publish", large.path)
     assert proxy.cuts == []
-    assert proxy.sent <= size + 3 * CHUNK + OVERHEAD
-    world.ask("install", large.stem.replace("-large-1.0.0", "/large"))
-    world.graft_root()
+    assert proxy.sent <= large.size + 3 * CHUNK + OVERHEAD
+    large.check(anybody)
 
 
 def test_a_killed_publish_continues_its_upload(
-    world: World, large: Path, proxy: CuttingProxy
+    world: World, large: LargePack, proxy: CuttingProxy, anybody: Api
 ) -> None:
-    size = large.stat().st_size
     proxy.hold = 5 * CHUNK // 2
-    with start_process("publish", large) as process:
+    with start_process("publish", large.path) as process:
         assert proxy.held.wait(60)
         process.send_signal(signal.SIGKILL)
     proxy.resume.set()
-    skill = large.stem.replace("-large-1.0.0", "/large")
-    world.fail("show", skill, code=4, kind="not_found")
+    world.fail("show", large.skill, code=4, kind="not_found")
     proxy.sent = 0
-    world.ask("publish", large)
-    assert proxy.sent <= size - 2 * CHUNK + OVERHEAD
+    world.ask("publish", large.path)
+    assert proxy.sent <= large.size - 2 * CHUNK + OVERHEAD
+    large.check(anybody)
     proxy.sent = 0
-    assert world.ask("publish", large)["created"] is False
+    assert world.ask("publish", large.path)["created"] is False
     assert proxy.sent <= OVERHEAD, "blobs that are present are not sent"
 
 
 def test_a_publish_outlives_a_killed_server(
-    world: World, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, large: LargePack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "own"
     folder.mkdir()
@@ -240,9 +255,9 @@ def test_a_publish_outlives_a_killed_server(
     monkeypatch.setenv("SKILLPM_TOKEN", created["token"])
     with running(folder, *arguments) as own, proxying(own.url) as proxy:
         monkeypatch.setenv("SKILLPM_REGISTRY", proxy.url)
-        own.client(created["token"]).namespace(large.stem.partition("-")[0])
+        own.client(created["token"]).namespace(large.pack.namespace)
         proxy.hold = 5 * CHUNK // 2
-        with start_process("publish", large, "--json") as process:
+        with start_process("publish", large.path, "--json") as process:
             assert proxy.held.wait(60)
             own.kill()
             own.start()
@@ -251,5 +266,5 @@ def test_a_publish_outlives_a_killed_server(
             out, err = process.communicate(timeout=120)
         assert process.returncode == 0, (out, err)
         assert json.loads(out)["created"] is True
-        assert proxy.sent <= large.stat().st_size + CHUNK + OVERHEAD
-        world.ask("install", large.stem.replace("-large-1.0.0", "/large"))
+        assert proxy.sent <= large.size + CHUNK + OVERHEAD
+        large.check(own.client())

@@ -66,6 +66,11 @@ class Registries:
             self._open[name] = self.session.connect(location, False)
         return self._open[name]
 
+    def close(self) -> None:
+        """Close all registries that are open. Threads that read from them get an error."""
+        for index in list(self._open.values()):
+            index.close()
+
     def source(self, name: str) -> BlobSource:
         """The blobs of a registry, which is opened when the first one is asked for."""
         return _LazySource(lambda: self.index(name))

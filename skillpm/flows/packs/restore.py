@@ -1,5 +1,6 @@
 """Fetch blobs that are missing or damaged in the store from the registries of the project."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,8 +67,13 @@ def fetch_all(session: Session, registries: Registries, lock: Lockfile) -> int:
         with unrepaired(damage):
             return _fetch(session, registries, locked, count)
 
+    def end() -> None:
+        stop.set()
+        if not isinstance(sys.exception(), Exception):
+            registries.close()  # Ctrl-C does not wait for a server that is silent
+
     workers = min(len(missing), PARALLEL_PACKS)
-    return sum(parallel_map(fetch, missing, workers=workers, stop=stop.set))
+    return sum(parallel_map(fetch, missing, workers=workers, stop=end))
 
 
 @contextmanager

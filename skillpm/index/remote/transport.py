@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from socket import SHUT_RDWR
 from ssl import PROTOCOL_TLS_CLIENT, SSLCertVerificationError, SSLContext
 from urllib.parse import urljoin
 
@@ -84,6 +85,7 @@ class Transport:
         self._answered = False
         self._closed = threading.Event()
         self._guard = threading.Lock()
+        self._active: set[httpx.Response] = set()
         self._clients: dict[str, httpx.Client] = {}
 
     @cached_property
@@ -92,8 +94,14 @@ class Transport:
         return self._authorize()
 
     def close(self) -> None:
-        """Close all connections; requests that wait for a retry end."""
+        """Close all connections. Requests of other threads end soon, with an error."""
         self._closed.set()
+        for response in tuple(self._active):
+            stream = response.extensions.get("network_stream")
+            connected = stream.get_extra_info("socket") if stream is not None else None
+            if connected is not None:
+                with suppress(OSError):
+                    connected.shutdown(SHUT_RDWR)  # `close` alone would not wake a reading thread
         for client in self._clients.values():
             client.close()
 
@@ -152,6 +160,7 @@ class Transport:
         """
         try:
             response = self._follow(call)
+            self._active.add(response)
             try:
                 self._answered = True
                 status = response.status_code
@@ -160,6 +169,7 @@ class Transport:
                     raise TransientError(f"it answers with HTTP status {status}", wait)
                 yield response
             finally:
+                self._active.discard(response)
                 response.close()
         except httpx.TransportError as problem:
             raise self._translated(problem) from problem
