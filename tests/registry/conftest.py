@@ -47,19 +47,19 @@ class Pack:
     def publish(self, registry: Registry) -> Any:
         return registry.publish(self.image, self.open, now=NOW)
 
-    def upload(self, backend: Backend, actor: Actor = LOCAL) -> None:
+    def upload(self, backend: Backend, actor: Actor = LOCAL, now: datetime = NOW) -> None:
         """Upload the blobs of the pack, without its OCI manifest."""
         namespace = str(self.manifest.skill.namespace)
         for digest, data in self.blobs.items():
-            session = backend.uploads.begin(digest, len(data), namespace, actor, now=NOW)
+            session = backend.uploads.begin(digest, len(data), namespace, actor, now=now)
             if session is not None:
-                backend.uploads.append(session.id, 0, data, actor, now=NOW)
-                backend.uploads.finish(session.id, actor, now=NOW)
+                backend.uploads.append(session.id, 0, data, actor, now=now)
+                backend.uploads.finish(session.id, actor, now=now)
 
-    def publish_to(self, backend: Backend, actor: Actor = LOCAL) -> Any:
+    def publish_to(self, backend: Backend, actor: Actor = LOCAL, now: datetime = NOW) -> Any:
         """Upload and publish the pack."""
-        self.upload(backend, actor)
-        return backend.publisher.publish(self.image, actor, now=NOW)
+        self.upload(backend, actor, now)
+        return backend.publisher.publish(self.image, actor, now=now)
 
     def save(self, folder: Path) -> Path:
         folder.mkdir()
