@@ -7,7 +7,7 @@ from skillpm_registry.blobs.open import open_blobs, open_tree
 from skillpm_registry.blobs.protocol import BlobStore
 from skillpm_registry.blobs.tree import StaticTree
 from skillpm_registry.catalog.advisories import Advisories
-from skillpm_registry.catalog.changes import Changes
+from skillpm_registry.catalog.changes import ReleaseChanges
 from skillpm_registry.catalog.documents import Documents
 from skillpm_registry.catalog.events import Events
 from skillpm_registry.catalog.queries import Catalog
@@ -55,7 +55,7 @@ class Backend:
     tree: StaticTree
     catalog: Catalog
     advisories: Advisories
-    changes: Changes
+    changes: ReleaseChanges
     documents: Documents
     events: Events
     search: Search
@@ -84,7 +84,7 @@ def open_backend(places: BackendPlaces, *, create: bool = False, upgrade: bool =
     except BaseException:
         database.engine.dispose()
         raise
-    changes, uploads = Changes(database), Uploads(database, blobs)
+    changes, uploads = ReleaseChanges(database), Uploads(database, blobs)
     return Backend(
         database=database,
         blobs=blobs,

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
-from services import BUCKET, PostgresServer, make_bucket, moto, postgres
+from ceph import ceph
+from services import BUCKET, KEY, PostgresServer, make_bucket, moto, postgres
 
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
@@ -156,18 +157,36 @@ def postgres_server() -> Iterator[PostgresServer]:
 def s3_address() -> Iterator[str]:
     pytest.importorskip("obstore")
     with moto() as address:
+        make_bucket(address)
+        yield address
+
+
+@pytest.fixture(scope="session")
+def ceph_address() -> Iterator[str]:
+    pytest.importorskip("obstore")
+    with ceph() as address:
+        make_bucket(address)
         yield address
 
 
 @pytest.fixture
 def bucket(s3_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of an empty prefix of a bucket."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_address)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    """The URL of an empty prefix of a bucket of moto."""
+    return use_bucket(s3_address, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def ceph_bucket(ceph_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty prefix of a bucket of Ceph."""
+    return use_bucket(ceph_address, tmp_path, monkeypatch)
+
+
+def use_bucket(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEY)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    make_bucket(s3_address)
-    return f"s3://{BUCKET}/{tmp_path.name}"
+    return f"s3://{BUCKET}/{folder.name}"
 
 
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.services)]

@@ -17,6 +17,8 @@ import pytest
 
 USER = "skillpm"
 BUCKET = "skills"
+KEY = "testing"
+"""The access key of the S3 servers, and its secret."""
 
 
 def free_port() -> int:
@@ -125,6 +127,10 @@ def _wait_for(address: str) -> None:
 
 
 def make_bucket(address: str, bucket: str = BUCKET) -> None:
-    request = urllib.request.Request(f"{address}/{bucket}", method="PUT")  # noqa: S310
-    with urllib.request.urlopen(request, timeout=30):  # noqa: S310
-        pass
+    boto3 = pytest.importorskip("boto3")
+    client = boto3.client(
+        "s3", endpoint_url=address, region_name="us-east-1", aws_access_key_id=KEY,
+        aws_secret_access_key=KEY,
+    )  # fmt: skip
+    client.create_bucket(Bucket=bucket)
+    client.close()

@@ -57,9 +57,7 @@ def test_migrations_upgrade_downgrade_and_upgrade(postgres_server: PostgresServe
 
 def test_tables_match_the_migrations(served: Backend) -> None:
     def is_declared(_object: Any, name: str | None, *_more: Any) -> bool:
-        return name not in {
-            "word_vector", "ix_search_row_word_vector", "ix_search_row_similar_name",
-        }  # fmt: skip
+        return name not in {"word_vector", "ix_search_row_word_vector"}
 
     options = {"compare_server_default": True, "include_object": is_declared}
     with served.database.reading() as connection:

@@ -13,7 +13,7 @@ from skillpm.spec.digests import Digest
 from skillpm_registry.blobs.folder import Blobs
 from skillpm_registry.blobs.protocol import OpenBlob
 from skillpm_registry.catalog.actor import LOCAL
-from skillpm_registry.catalog.changes import Changes
+from skillpm_registry.catalog.changes import ReleaseChanges
 from skillpm_registry.catalog.queries import Catalog
 from skillpm_registry.catalog.rows import STATES_SINCE, PackRow
 from skillpm_registry.db.disk import is_network_folder, locked
@@ -77,7 +77,7 @@ class LocalPublisher:
                 for digest in sorted(pack.sizes):
                     size = pack.sizes[digest]
                     settle(connection, sessions[digest], digest, size, LOCAL, now=now)
-                return Changes(database).publish_in(connection, pack, LOCAL, now=now).created
+                return ReleaseChanges(database).publish_in(connection, pack, LOCAL, now=now).created
         except BaseException:
             with database.writing() as connection:
                 own = upload.c.id.in_(list(sessions.values()))
