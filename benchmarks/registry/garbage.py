@@ -24,13 +24,20 @@ from skillpm.spec.digests import Digest
 from skillpm_registry import tables
 from skillpm_registry.backend import Backend, BackendPlaces, open_backend
 from skillpm_registry.catalog.actor import LOCAL
-from skillpm_registry.refusals import BlobBusyError, BlobsNotLiveError
+from skillpm_registry.refusals import (
+    BlobBusyError,
+    BlobsNotLiveError,
+    UnknownUploadError,
+    UploadOffsetError,
+)
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
 
 NAMESPACE = "bench"
 PAYLOADS = 50
+AGAIN = (BlobsNotLiveError, BlobBusyError, UploadOffsetError, UnknownUploadError)
+"""What tells a client to begin again. Publishers with the same account share upload sessions."""
 NEEDED = "SELECT digest FROM release_blob UNION SELECT digest FROM release"
 HEADINGS = ("database", "publishes", "a second", "again", "collected", "dangling")
 
@@ -47,7 +54,7 @@ def upload_and_publish(backend: Backend, pack: TinyPack) -> int:
                     backend.uploads.append(session.id, session.received, data, LOCAL, now=now)
                     backend.uploads.finish(session.id, LOCAL, now=now)
             backend.publisher.publish(pack.image, LOCAL, now=now)
-        except (BlobsNotLiveError, BlobBusyError):
+        except AGAIN:
             again += 1
             time.sleep(0.005)
         else:

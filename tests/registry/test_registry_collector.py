@@ -15,12 +15,20 @@ from skillpm_registry.backend import Backend, BackendPlaces, open_backend
 from skillpm_registry.catalog.actor import LOCAL
 from skillpm_registry.publishing.collector import LEASE, REQUEST
 from skillpm_registry.publishing.garbage import Lease
-from skillpm_registry.refusals import BlobBusyError, BlobsNotLiveError, BlobStoreError
+from skillpm_registry.refusals import (
+    BlobBusyError,
+    BlobsNotLiveError,
+    BlobStoreError,
+    UnknownUploadError,
+    UploadOffsetError,
+)
 
 MakePack = Callable[..., Any]
 NONE = timedelta(0)
 DAY = timedelta(days=1)
 DATA = b"garbage"
+AGAIN = (BlobsNotLiveError, BlobBusyError, UploadOffsetError, UnknownUploadError)
+"""What tells a client to begin again. Workers with the same account share upload sessions."""
 DIGEST = Digest.of(DATA)
 
 
@@ -160,7 +168,7 @@ def publish(backend: Backend, pack: Any, deadline: float) -> bool:
     while time.monotonic() < deadline:
         try:
             pack.publish_to(backend, now=datetime.now(UTC))
-        except (BlobsNotLiveError, BlobBusyError):
+        except AGAIN:
             time.sleep(0.01)
         else:
             return True

@@ -81,7 +81,7 @@ def migrate_postgres(url: str) -> None:
 def _engine(url: str) -> tuple[Engine, str]:
     try:
         parsed = make_url(url)
-    except ArgumentError as problem:
+    except (ArgumentError, ValueError) as problem:
         raise UsageError(
             "the URL of the database is malformed",
             hint="write it like `postgresql+psycopg://USER@HOST/DATABASE`",
