@@ -53,12 +53,11 @@ class Bucket:
 
     def open(self, digest: Digest, start: int = 0, length: int | None = None) -> BinaryIO | None:
         """Open a blob from an offset. None if the object is missing."""
-        with store_errors(self.name):
-            size = self.size(digest)
-            if size is None:
-                return None
-            end = size if length is None else min(size, start + length)
-            return BufferedReader(_ObjectReader(self, _path(digest), start, end), CHUNK)
+        size = self.size(digest)
+        if size is None:
+            return None
+        end = size if length is None else min(size, start + length)
+        return BufferedReader(_ObjectReader(self, _path(digest), start, end), CHUNK)
 
     def size(self, digest: Digest) -> int | None:
         """The size of an object. None if it is missing."""
