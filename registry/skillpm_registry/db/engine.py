@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, TimeoutError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from skillpm.errors import SkillpmError, SpecError
 from skillpm_registry.db.disk import check_room
@@ -63,7 +64,7 @@ def translated(place: Place, translate: Translate) -> Iterator[None]:
         yield
     except DBAPIError as problem:
         raise translate(place, problem.orig or problem) from problem
-    except TimeoutError as problem:  # All connections are in use.
+    except PoolTimeoutError as problem:  # All connections are in use.
         raise RegistryBusyError(place, holder="other requests") from problem
     except UnicodeEncodeError as problem:
         raise SpecError(f"text that is not Unicode cannot be stored: {problem.reason}") from problem
