@@ -18,11 +18,11 @@ from skillpm_registry.catalog.queries import Catalog
 from skillpm_registry.catalog.rows import STATES_SINCE, PackRow
 from skillpm_registry.db.disk import is_network_folder, locked
 from skillpm_registry.errors import RegistryBusyError, ReleaseExistsError
-from skillpm_registry.publishing.claims import claim, settle
+from skillpm_registry.publishing.sessions import open_sessions, settle
 from skillpm_registry.refusals import BlobBusyError
 from skillpm_registry.tables import DELETING, blob, upload
 
-_CLAIM = timedelta(days=1)
+_LIFETIME = timedelta(days=1)
 """How long the blobs of a killed publisher are kept."""
 _PAUSE = 0.05
 
@@ -69,7 +69,7 @@ class LocalPublisher:
             return False
         database = self.catalog.database
         with database.writing() as connection:
-            sessions = claim(connection, pack.sizes, None, LOCAL, (now, now + _CLAIM))
+            sessions = open_sessions(connection, pack.sizes, None, LOCAL, (now, now + _LIFETIME))
         try:
             self._wait_for_collector(pack.sizes)
             self.blobs.add(pack.sizes, open_blob)

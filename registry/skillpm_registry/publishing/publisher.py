@@ -12,7 +12,7 @@ from skillpm_registry.catalog.actor import Actor
 from skillpm_registry.catalog.changes import ReleaseChange, ReleaseChanges
 from skillpm_registry.catalog.documents import Documents
 from skillpm_registry.catalog.rows import PackRow
-from skillpm_registry.publishing.claims import settle
+from skillpm_registry.publishing.sessions import settle
 from skillpm_registry.publishing.packs import read_pack
 from skillpm_registry.publishing.uploads import Uploads
 from skillpm_registry.refusals import BlobsNotLiveError
