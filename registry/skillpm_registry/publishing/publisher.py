@@ -12,8 +12,8 @@ from skillpm_registry.catalog.actor import Actor
 from skillpm_registry.catalog.changes import ReleaseChange, ReleaseChanges
 from skillpm_registry.catalog.documents import Documents
 from skillpm_registry.catalog.rows import PackRow
-from skillpm_registry.publishing.sessions import settle
 from skillpm_registry.publishing.packs import read_pack
+from skillpm_registry.publishing.sessions import settle
 from skillpm_registry.publishing.uploads import Uploads
 from skillpm_registry.refusals import BlobsNotLiveError
 from skillpm_registry.tables import LIVE, blob, upload

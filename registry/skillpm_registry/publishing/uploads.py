@@ -15,8 +15,8 @@ from skillpm_registry.catalog.actor import Actor
 from skillpm_registry.catalog.presence import present
 from skillpm_registry.db.engine import Database
 from skillpm_registry.errors import BlobSizeError
-from skillpm_registry.publishing.sessions import open_sessions, settle
 from skillpm_registry.publishing.quotas import check_quota
+from skillpm_registry.publishing.sessions import open_sessions, settle
 from skillpm_registry.refusals import (
     BlobBusyError,
     UnknownUploadError,
