@@ -8,11 +8,11 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from services import KEY, free_port
+from services import KEY, free_port, running
 
 CONFIGURATION = """
 [global]
@@ -61,17 +61,14 @@ def ceph() -> Iterator[str]:
     for name in ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "monmaptool"):
         _binary(name)
     folder = Path(tempfile.mkdtemp(prefix="skillpm-ceph-", dir="/tmp"))
-    daemons: list[subprocess.Popen[bytes]] = []
     try:
-        yield _start(folder, daemons)
+        with ExitStack() as daemons:
+            yield _start(folder, daemons)
     finally:
-        for daemon in reversed(daemons):
-            daemon.kill()
-            daemon.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(folder: Path, daemons: list[subprocess.Popen[bytes]]) -> str:
+def _start(folder: Path, daemons: ExitStack) -> str:
     port, web, fsid = free_port(), free_port(), str(uuid.uuid4())
     configuration = folder / "ceph.conf"
     configuration.write_text(CONFIGURATION.format(folder=folder, port=port, fsid=fsid))
@@ -84,8 +81,7 @@ def _start(folder: Path, daemons: list[subprocess.Popen[bytes]]) -> str:
 
     def serve(name: str, *arguments: str) -> None:
         command = [_binary(name), "-c", str(configuration), "-f", *arguments]
-        output = (folder / f"{name}.out").open("wb")
-        daemons.append(subprocess.Popen(command, stdout=output, stderr=output))
+        daemons.enter_context(running(*command, signal="KILL"))
 
     address = f"[v1:127.0.0.1:{port}]"
     run("monmaptool", "--create", "--addv", "a", address, "--fsid", fsid, str(folder / "map"))
@@ -97,16 +93,14 @@ def _start(folder: Path, daemons: list[subprocess.Popen[bytes]]) -> str:
     serve("ceph-osd", "-i", "0")
     serve("radosgw", "-n", "client.rgw", "--rgw-frontends", f"beast endpoint=127.0.0.1:{web}")
     where = f"http://127.0.0.1:{web}"
-    _wait_for(where, daemons)
+    _wait_for(where)
     keys = ("--access-key", KEY, "--secret-key", KEY)
     run("radosgw-admin", "user", "create", "--uid", "test", "--display-name", "test", *keys)
     return where
 
 
-def _wait_for(address: str, daemons: list[subprocess.Popen[bytes]]) -> None:
-    for _ in range(900):
-        if any(daemon.poll() is not None for daemon in daemons):
-            pytest.fail("a daemon of Ceph has ended")
+def _wait_for(address: str) -> None:
+    for _ in range(1800):
         try:
             with urllib.request.urlopen(address, timeout=5):  # noqa: S310 - 127.0.0.1
                 return
