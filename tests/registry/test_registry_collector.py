@@ -28,7 +28,7 @@ NONE = timedelta(0)
 DAY = timedelta(days=1)
 DATA = b"garbage"
 AGAIN = (BlobsNotLiveError, BlobBusyError, UploadOffsetError, UnknownUploadError)
-"""What tells a client to begin again. Workers with the same account share upload sessions."""
+"""Errors after which a client begins again. Workers with the same account share upload sessions."""
 DIGEST = Digest.of(DATA)
 
 

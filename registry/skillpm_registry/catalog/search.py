@@ -26,6 +26,7 @@ from skillpm_registry.tables import search_row as row
 CANDIDATES = 1000
 """The largest number of matching skills that are ranked."""
 _FULL_TEXT = table("search_words", column("rowid"), column("search_words"))
+_SHOWN = (row.c.place, row.c.name, row.c.result)
 _JOINERS = ("-", "_", ".", "")
 
 
@@ -72,7 +73,7 @@ class Search:
                 query = _ranked(matching.where(visible).limit(CANDIDATES), words)
             found = connection.scalars(query.limit(limit).offset(offset)).all()
             if not found and not offset and words:
-                found = self._similar(connection, words, filters, visible)[:limit]
+                found = self._similar(connection, words, filters, visible, limit)
         return [_result_of(result) for result in found]
 
     def rebuild(self, *, now: datetime) -> int:
@@ -91,6 +92,7 @@ class Search:
         words: Sequence[str],
         filters: Sequence[str],
         visible: ColumnElement[bool],
+        limit: int,
     ) -> list[Mapping[str, Any]]:
         """The results with words like these in their names, nearest first."""
         if any(len(word) < SHORTEST for word in words):
@@ -100,14 +102,18 @@ class Search:
             for word in words
         ]
         matching = self._matching(filters, [f"({part})" for part in parts])
-        query = matching.where(visible).limit(CANDIDATES)
-        near = list[tuple[int, int, Mapping[str, Any]]]()
-        for candidate in connection.execute(query):
-            names = split_words(f"{candidate.namespace} {candidate.name}")
-            if all(is_similar(word, names) for word in words):
-                errors = sum(min(errors_between(word, name, 2) for name in names) for word in words)
-                near.append((errors, candidate.place, candidate.result))
-        return [result for _, _, result in sorted(near, key=lambda found: found[:2])]
+        names = (row.c.place, row.c.namespace, row.c.name)
+        query = matching.with_only_columns(*names, maintain_column_froms=True).where(visible)
+        near = list[tuple[int, int]]()
+        for candidate in connection.execute(query.limit(CANDIDATES)):
+            own = split_words(f"{candidate.namespace} {candidate.name}")
+            if all(is_similar(word, own) for word in words):
+                errors = sum(min(errors_between(word, name, 2) for name in own) for word in words)
+                near.append((errors, candidate.place))
+        places = [place for _, place in sorted(near)[:limit]]
+        results = select(row.c.place, row.c.result).where(row.c.place.in_(places))
+        by_place = {found.place: found.result for found in connection.execute(results)}
+        return [by_place[place] for place in places]
 
 
 class _SqliteTerms:
@@ -120,7 +126,7 @@ class _SqliteTerms:
 
     def matching(self, terms: str) -> Select[Any]:
         """All rows that have the terms."""
-        joined = select(row).join_from(_FULL_TEXT, row, row.c.place == _FULL_TEXT.c.rowid)
+        joined = select(*_SHOWN).join_from(_FULL_TEXT, row, row.c.place == _FULL_TEXT.c.rowid)
         matching = _FULL_TEXT.c.search_words.op("MATCH")(terms)
         return joined.where(matching).order_by(_FULL_TEXT.c.rowid)
 
@@ -140,7 +146,7 @@ class _PostgresTerms:
     def matching(self, terms: str) -> Select[Any]:
         """All rows that have the terms."""
         condition = text("word_vector @@ CAST(:terms AS tsquery)").bindparams(terms=terms)
-        return select(row).where(condition)
+        return select(*_SHOWN).where(condition)
 
 
 def _ranked(candidates: Select[Any], words: Sequence[str]) -> Select[Any]:
