@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 NAMESPACE = "bench"
 PAYLOADS = 50
 AGAIN = (BlobsNotLiveError, BlobBusyError, UploadOffsetError, UnknownUploadError)
-"""Errors after which a client begins again. Publishers with the same account share upload sessions."""
+"""Errors after which a client begins again. Publishers of one account share upload sessions."""
 NEEDED = "SELECT digest FROM release_blob UNION SELECT digest FROM release"
 HEADINGS = ("database", "publishes", "a second", "again", "collected", "dangling")
 
