@@ -13,15 +13,13 @@ from skillpm_registry.catalog.events import Events
 from skillpm_registry.catalog.queries import Catalog
 from skillpm_registry.catalog.search import Search
 from skillpm_registry.db.engine import Database
+from skillpm_registry.db.files import PUBLIC
 from skillpm_registry.db.open import open_url, url_of
 from skillpm_registry.publishing.collector import Collector
 from skillpm_registry.publishing.filling import fill_in
 from skillpm_registry.publishing.publisher import Publisher
 from skillpm_registry.publishing.sequencer import Sequencer
 from skillpm_registry.publishing.uploads import Uploads
-
-PUBLIC = "public"
-"""The folder of the static tree in the folder of an embedded registry."""
 
 
 @dataclass(frozen=True, slots=True)

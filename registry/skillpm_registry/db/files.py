@@ -8,6 +8,9 @@ from skillpm_registry.errors import RegistryCorruptError
 
 FILE = "registry.db"
 BLOBS = "blobs"
+UPLOADS = "uploads"
+PUBLIC = "public"
+"""The folder of the static tree of an embedded registry that is served."""
 JOURNAL = f"{FILE}-journal"
 LOG = f"{FILE}-wal"
 _NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")
