@@ -17,6 +17,8 @@ import pytest
 
 USER = "skillpm"
 BUCKET = "skills"
+KEY = "testing"
+"""The access key of the S3 servers, and its secret."""
 
 
 def free_port() -> int:
@@ -57,40 +59,60 @@ class PostgresServer:
         with psycopg.connect(address, autocommit=True) as connection:
             connection.execute(sql)
 
-    def control(self, action: str, *more: str) -> None:
-        options = (
-            f"-c listen_addresses=127.0.0.1 -c port={self.port} -c fsync=off "
-            f"-c unix_socket_directories={self.folder} -c max_connections=200"
-        )
-        _as_postgres(
-            _binary("pg_ctl"), "-D", str(self.folder / "data"), "-w", "-o", options,
-            "-l", str(self.folder / "log"), action, *more,
-        )  # fmt: skip
+    def wait(self) -> None:
+        """Wait until the server accepts connections."""
+        psycopg = pytest.importorskip("psycopg")
+        for _ in range(1200):
+            try:
+                self.execute("SELECT 1")
+            except psycopg.OperationalError:
+                time.sleep(0.1)
+            else:
+                return
+        pytest.fail("PostgreSQL does not start")
 
 
-def _as_postgres(*command: str) -> None:
-    """Run a program that refuses to run as root."""
-    prefix = () if os.geteuid() else ("runuser", "-u", "postgres", "--")
-    subprocess.run([*prefix, *command], check=True, stdout=subprocess.DEVNULL, cwd="/")
+@contextmanager
+def running(*command: str, signal: str = "TERM", user: str | None = None) -> Iterator[None]:
+    """A server that ends by a signal when this process does, even if this process is killed."""
+    # `cat` ends when the pipe from this process is closed.
+    script = f'"$@" & server=$!; cat > /dev/null; kill -{signal} $server; wait $server'
+    watch = subprocess.Popen(
+        ["sh", "-c", script, "sh", *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        user=user,
+    )
+    try:
+        yield
+    finally:
+        watch.communicate()
 
 
 @contextmanager
 def postgres() -> Iterator[PostgresServer]:
     initdb = _binary("initdb")
     folder = Path(tempfile.mkdtemp(prefix="skillpm-postgres-", dir="/tmp"))
-    if not os.geteuid():
-        shutil.chown(folder, "postgres")
-    server = PostgresServer(folder, free_port())
+    # PostgreSQL refuses to run as root.
+    user = None if os.geteuid() else "postgres"
+    if user is not None:
+        shutil.chown(folder, user)
+    data, port = str(folder / "data"), free_port()
+    prepare = [initdb, "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C"]
+    options = (
+        "listen_addresses=127.0.0.1", f"port={port}", "fsync=off", "max_connections=200",
+        f"unix_socket_directories={folder}",
+    )  # fmt: skip
+    settings = [part for option in options for part in ("-c", option)]
     try:
-        _as_postgres(
-            initdb, "-D", str(folder / "data"), "-U", USER, "-A", "trust", "-E", "UTF8",
-            "--locale=C", "--no-sync",
-        )  # fmt: skip
-        server.control("start")
-        try:
+        subprocess.run([*prepare, "--no-sync"], check=True, capture_output=True, cwd="/", user=user)
+        command = [_binary("postgres"), "-D", data, *settings]
+        with running(*command, signal="INT", user=user):
+            server = PostgresServer(folder, port)
+            server.wait()
             yield server
-        finally:
-            server.control("stop", "-m", "immediate")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -100,18 +122,10 @@ def moto() -> Iterator[str]:
     """An S3 server in another process. Yields its address."""
     pytest.importorskip("moto")
     port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
     address = f"http://127.0.0.1:{port}"
-    try:
+    with running(sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)):
         _wait_for(address)
         yield address
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _wait_for(address: str) -> None:
@@ -125,6 +139,10 @@ def _wait_for(address: str) -> None:
 
 
 def make_bucket(address: str, bucket: str = BUCKET) -> None:
-    request = urllib.request.Request(f"{address}/{bucket}", method="PUT")  # noqa: S310
-    with urllib.request.urlopen(request, timeout=30):  # noqa: S310
-        pass
+    boto3 = pytest.importorskip("boto3")
+    client = boto3.client(
+        "s3", endpoint_url=address, region_name="us-east-1", aws_access_key_id=KEY,
+        aws_secret_access_key=KEY,
+    )  # fmt: skip
+    client.create_bucket(Bucket=bucket)
+    client.close()

@@ -34,10 +34,10 @@ def refuse(dialect: str, name: str, event: str, message: str) -> str:
 
 
 def refuse_replacing(table: str, key: str) -> str:
+    is_there = f"EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key})"  # noqa: S608 - constants
     return (
-        f"CREATE TRIGGER {table}_is_not_replaced BEFORE INSERT ON {table} "
-        f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key}) "
-        f"BEGIN SELECT RAISE(ABORT, '{IMMUTABLE}'); END"  # noqa: S608 - constants only
+        f"CREATE TRIGGER {table}_is_not_replaced BEFORE INSERT ON {table} WHEN {is_there} "
+        f"BEGIN SELECT RAISE(ABORT, '{IMMUTABLE}'); END"
     )
 
 

@@ -15,18 +15,16 @@ FULL_TEXT = {
     "sqlite": (
         (
             "CREATE VIRTUAL TABLE search_words USING fts5(words, content='search_row', "
-            "content_rowid='place', tokenize='unicode61 remove_diacritics 0 tokenchars _', detail='none', "
-            "prefix='1 2 3')"
+            "content_rowid='place', tokenize='unicode61 remove_diacritics 0 tokenchars _', "
+            "detail='none', prefix='1 2 3')"
         ),
     ),
     "postgresql": (
-        "CREATE EXTENSION IF NOT EXISTS pg_trgm",
         (
             "ALTER TABLE search_row ADD COLUMN word_vector tsvector NOT NULL "
             "GENERATED ALWAYS AS (array_to_tsvector(string_to_array(words, ' '))) STORED"
         ),
         "CREATE INDEX ix_search_row_word_vector ON search_row USING gin (word_vector)",
-        "CREATE INDEX ix_search_row_similar_name ON search_row USING gin (name gin_trgm_ops)",
     ),
 }
 
@@ -68,7 +66,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # The extension pg_trgm stays: another application may use it in the same database.
     if op.get_bind().dialect.name == "sqlite":
         op.execute("DROP TABLE search_words")
     op.drop_table("search_row")

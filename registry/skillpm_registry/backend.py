@@ -7,21 +7,19 @@ from skillpm_registry.blobs.open import open_blobs, open_tree
 from skillpm_registry.blobs.protocol import BlobStore
 from skillpm_registry.blobs.tree import StaticTree
 from skillpm_registry.catalog.advisories import Advisories
-from skillpm_registry.catalog.changes import Changes
+from skillpm_registry.catalog.changes import ReleaseChanges
 from skillpm_registry.catalog.documents import Documents
 from skillpm_registry.catalog.events import Events
 from skillpm_registry.catalog.queries import Catalog
 from skillpm_registry.catalog.search import Search
 from skillpm_registry.db.engine import Database
+from skillpm_registry.db.files import PUBLIC
 from skillpm_registry.db.open import open_url, url_of
 from skillpm_registry.publishing.collector import Collector
 from skillpm_registry.publishing.filling import fill_in
 from skillpm_registry.publishing.publisher import Publisher
 from skillpm_registry.publishing.sequencer import Sequencer
 from skillpm_registry.publishing.uploads import Uploads
-
-PUBLIC = "public"
-"""The folder of the static tree in the folder of an embedded registry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ class Backend:
     tree: StaticTree
     catalog: Catalog
     advisories: Advisories
-    changes: Changes
+    changes: ReleaseChanges
     documents: Documents
     events: Events
     search: Search
@@ -84,7 +82,7 @@ def open_backend(places: BackendPlaces, *, create: bool = False, upgrade: bool =
     except BaseException:
         database.engine.dispose()
         raise
-    changes, uploads = Changes(database), Uploads(database, blobs)
+    changes, uploads = ReleaseChanges(database), Uploads(database, blobs)
     return Backend(
         database=database,
         blobs=blobs,

@@ -46,6 +46,9 @@ class RegistryCorruptError(RegistryError):
     """A catalogue is damaged, or is not a database of skillpm."""
 
     def __init__(self, path: Place, reason: str) -> None:
+        if isinstance(path, str):
+            super().__init__(f"the database `{path}` is corrupt: {reason}")
+            return
         super().__init__(
             f"the catalogue registry.db of registry `{path}` is corrupt: {reason}",
             hint="restore registry.db from a backup, or publish the packs to a new registry: "

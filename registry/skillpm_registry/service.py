@@ -18,7 +18,7 @@ from skillpm_registry.blobs.protocol import OpenBlob
 from skillpm_registry.catalog.actor import LOCAL
 from skillpm_registry.catalog.advising import advise, withdraw
 from skillpm_registry.catalog.advisories import Advisories
-from skillpm_registry.catalog.changes import Changes
+from skillpm_registry.catalog.changes import ReleaseChanges
 from skillpm_registry.catalog.queries import Catalog
 from skillpm_registry.catalog.rows import STATES_SINCE
 from skillpm_registry.db.create import create_database
@@ -109,7 +109,7 @@ class Registry:
         """
         self._notice_upgrade()
         if self._has_states():
-            changes = Changes(self._catalog.database)
+            changes = ReleaseChanges(self._catalog.database)
             changes.yank(skill, version, reason, LOCAL, now=now)
         else:
             self._catalog.yank(skill, version, reason=reason, now=now)
@@ -119,7 +119,7 @@ class Registry:
         """Undo the yank of a release. Raises `UnknownReleaseError`."""
         self._notice_upgrade()
         if self._has_states():
-            changes = Changes(self._catalog.database)
+            changes = ReleaseChanges(self._catalog.database)
             changes.unyank(skill, version, LOCAL, now=now or datetime.now(UTC))
         else:
             self._catalog.unyank(skill, version)

@@ -70,21 +70,40 @@ def upgrade_server(client: Client, config: Path | None = None) -> None:
 def administration(client: Client, config: Path | None = None) -> "Iterator[Administration]":
     """Administer a registry: on this machine by its database, else over HTTP with a token.
 
-    A configuration file, or variables `SKILLPM_SERVER_…`, mean this machine.
+    A configuration file, or variables `SKILLPM_SERVER_…`, mean this machine. Raises `AuthError`
+    without a token that the registry accepts.
     """
-    location = client.session.default_registry
-    if location.folder is None and not is_configured(config):
-        raise UsageError(
-            f"registry `{location}` is on another machine",
-            hint="run the command there, with `--config FILE`",
-        )
-    with needs_server("this command needs the server's libraries"):
-        from skillpm.index.serving import administer
-    opened = administer(config, _folder(client, config), os.environ)
+    opened = _administration(client, config)
     try:
         yield opened
     finally:
         opened.close()
+
+
+def _administration(client: Client, config: Path | None) -> "Administration":
+    if not is_configured(config) and client.session.default_registry.folder is None:
+        return _over_http(client)
+    with needs_server("this command needs the server's libraries"):
+        from skillpm.index.serving import administer
+    return administer(config, _folder(client, config), os.environ)
+
+
+def _over_http(client: Client) -> "Administration":
+    """The registry of `--registry` or `SKILLPM_REGISTRY`: no project chooses who gets a token."""
+    from skillpm.api.session import remote_settings
+    from skillpm.index.remote.administer import administer_over_http
+    from skillpm.spec.location import RegistryKind
+
+    location = client.session.registry
+    if location is None or location.kind is not RegistryKind.HTTP:
+        raise UsageError(
+            f"the registry `{location or client.session.default_registry}` is not administered "
+            "from here",
+            hint="name its URL with `--registry URL` or SKILLPM_REGISTRY",
+        )
+    if client.session.offline:
+        raise UsageError("this command needs the network, but `--offline` is set")
+    return administer_over_http(location, remote_settings(client.options, client.session.now))
 
 
 def is_configured(config: Path | None) -> bool:

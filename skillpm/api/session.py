@@ -48,7 +48,7 @@ def open_session(
     home, offline = options.home_folder, bool(chosen["offline"].value)
     use_home(home)
     registry = _located(chosen["registry"], options.project_folder)
-    remote = partial(_remote_settings, options, now, callbacks.say, offline=offline)
+    remote = partial(remote_settings, options, now, callbacks.say, offline=offline)
     session = Session(
         home=home,
         project=options.project_folder,
@@ -73,9 +73,10 @@ def open_session(
     return session
 
 
-def _remote_settings(
-    options: Options, now: datetime, say: Callable[[str], None], *, offline: bool
-) -> "RemoteSettings":
+def remote_settings(
+    options: Options, now: datetime, say: Callable[[str], None] = SILENT.say, *,
+    offline: bool = False,
+) -> "RemoteSettings":  # fmt: skip
     """What registries over HTTP need. `SKILLPM_TOKEN` is not for those of a project file."""
     from skillpm.index.credentials import VARIABLE, Credentials, StoredTokens
     from skillpm.index.remote.open import RemoteSettings

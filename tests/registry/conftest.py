@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
-from services import BUCKET, PostgresServer, make_bucket, moto, postgres
+from ceph import ceph
+from services import BUCKET, KEY, PostgresServer, make_bucket, moto, postgres
 
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
@@ -47,19 +48,19 @@ class Pack:
     def publish(self, registry: Registry) -> Any:
         return registry.publish(self.image, self.open, now=NOW)
 
-    def upload(self, backend: Backend, actor: Actor = LOCAL) -> None:
+    def upload(self, backend: Backend, actor: Actor = LOCAL, now: datetime = NOW) -> None:
         """Upload the blobs of the pack, without its OCI manifest."""
         namespace = str(self.manifest.skill.namespace)
         for digest, data in self.blobs.items():
-            session = backend.uploads.begin(digest, len(data), namespace, actor, now=NOW)
+            session = backend.uploads.begin(digest, len(data), namespace, actor, now=now)
             if session is not None:
-                backend.uploads.append(session.id, 0, data, actor, now=NOW)
-                backend.uploads.finish(session.id, actor, now=NOW)
+                backend.uploads.append(session.id, 0, data, actor, now=now)
+                backend.uploads.finish(session.id, actor, now=now)
 
-    def publish_to(self, backend: Backend, actor: Actor = LOCAL) -> Any:
+    def publish_to(self, backend: Backend, actor: Actor = LOCAL, now: datetime = NOW) -> Any:
         """Upload and publish the pack."""
-        self.upload(backend, actor)
-        return backend.publisher.publish(self.image, actor, now=NOW)
+        self.upload(backend, actor, now)
+        return backend.publisher.publish(self.image, actor, now=now)
 
     def save(self, folder: Path) -> Path:
         folder.mkdir()
@@ -156,18 +157,36 @@ def postgres_server() -> Iterator[PostgresServer]:
 def s3_address() -> Iterator[str]:
     pytest.importorskip("obstore")
     with moto() as address:
+        make_bucket(address)
+        yield address
+
+
+@pytest.fixture(scope="session")
+def ceph_address() -> Iterator[str]:
+    pytest.importorskip("obstore")
+    with ceph() as address:
+        make_bucket(address)
         yield address
 
 
 @pytest.fixture
 def bucket(s3_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of an empty prefix of a bucket."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_address)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    """The URL of an empty prefix of a bucket of moto."""
+    return use_bucket(s3_address, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def ceph_bucket(ceph_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty prefix of a bucket of Ceph."""
+    return use_bucket(ceph_address, tmp_path, monkeypatch)
+
+
+def use_bucket(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEY)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    make_bucket(s3_address)
-    return f"s3://{BUCKET}/{tmp_path.name}"
+    return f"s3://{BUCKET}/{folder.name}"
 
 
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.services)]

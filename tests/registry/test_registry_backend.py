@@ -13,7 +13,7 @@ from skillpm.errors import SpecError
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.versions import Version
-from skillpm_registry.backend import Backend
+from skillpm_registry.backend import Backend, open_backend
 from skillpm_registry.catalog.actor import ANONYMOUS, LOCAL, Actor
 from skillpm_registry.errors import ReleaseExistsError, UnknownReleaseError
 from skillpm_registry.refusals import (
@@ -77,6 +77,13 @@ def test_published_release_has_a_position_and_a_document(
     body = (Path(places.tree) / "index" / "acme" / "math.json").read_bytes()
     immutable = Path(places.tree) / "index" / "acme" / "math" / f"{Digest.of(body).hex}.json"
     assert immutable.read_bytes() == body
+
+
+def test_empty_registry_is_opened_again(backend: Backend, places: Any, now: datetime) -> None:
+    backend.collector.sweep(now=now)
+    backend.tree.put("config.json", b"{}")
+
+    open_backend(places, create=True).close()
 
 
 def test_publishing_again_returns_the_first_leaf(backend: Backend, make_pack: MakePack) -> None:

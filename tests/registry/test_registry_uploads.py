@@ -32,12 +32,15 @@ SESSION = "0123456789abcdef" * 2
 LONG = timedelta(minutes=1)
 
 
-@pytest.fixture(params=["folder", "bucket"])
+CEPH = pytest.param("ceph_bucket", marks=pytest.mark.services)
+
+
+@pytest.fixture(params=["folder", "bucket", CEPH])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "bucket":
-        url: str = request.getfixturevalue("bucket")
-        return url
-    return str(tmp_path / "blobs")
+    if request.param == "folder":
+        return str(tmp_path / "blobs")
+    url: str = request.getfixturevalue(request.param)
+    return url
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from skillpm.errors import DigestMismatchError, SkillpmError, SpecError
+from skillpm.errors import DigestMismatchError, SpecError
 from skillpm.spec.digests import Digest
 from skillpm_registry.blobs.protocol import CHUNK, StoredBlob
 from skillpm_registry.blobs.verify import verified
@@ -30,7 +30,9 @@ _CLIENT: "ClientConfig" = {
 }
 _RETRIES: "RetryConfig" = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
 _PART = 8 << 20
-"""Bytes of a part of a multipart upload. Four are in memory at once."""
+"""Bytes of a part of a multipart upload."""
+_PARTS = 2
+"""Parts that are sent at once."""
 _BLOBS = "blobs/sha256"
 _UPLOADS = "uploads"
 _DIGITS = 20  # Of an offset in the name of a chunk, so that names sort as numbers.
@@ -51,12 +53,11 @@ class Bucket:
 
     def open(self, digest: Digest, start: int = 0, length: int | None = None) -> BinaryIO | None:
         """Open a blob from an offset. None if the object is missing."""
-        with store_errors(self.name):
-            size = self.size(digest)
-            if size is None:
-                return None
-            end = size if length is None else min(size, start + length)
-            return BufferedReader(_ObjectReader(self, _path(digest), start, end), CHUNK)
+        size = self.size(digest)
+        if size is None:
+            return None
+        end = size if length is None else min(size, start + length)
+        return BufferedReader(_ObjectReader(self, _path(digest), start, end), CHUNK)
 
     def size(self, digest: Digest) -> int | None:
         """The size of an object. None if it is missing."""
@@ -135,8 +136,18 @@ class Bucket:
                 yield bytes(chunk)
 
     def _put(self, digest: Digest, chunks: Iterator[bytes]) -> None:
+        """Store an object; `chunks` raises if the bytes are not those of the digest.
+
+        A writer that is not closed makes no object. The server keeps its parts until the rule for
+        unfinished uploads of the bucket removes them.
+        """
         with store_errors(self.name):
-            self._store.put(_path(digest), chunks, chunk_size=_PART, max_concurrency=2)
+            writer = obstore.open_writer(
+                self._store, _path(digest), buffer_size=_PART, max_concurrency=_PARTS
+            )
+            for chunk in chunks:
+                writer.write(chunk)
+            writer.close()
 
     def _chunks(self, session: str) -> list[tuple[str, int]]:
         """The paths and sizes of a session's chunks, in order."""
@@ -167,10 +178,7 @@ def store_errors(name: str) -> Iterator[None]:
     """Translate errors of a bucket to errors about the store of this name."""
     try:
         yield
-    except BaseError as problem:
-        # An exception of the iterator that is uploaded arrives as the cause.
-        if isinstance(problem.__cause__, SkillpmError):
-            raise problem.__cause__ from problem
+    except (BaseError, FileNotFoundError) as problem:
         reason = str(problem).strip().partition("\n")[0]
         raise BlobStoreError(name, reason) from problem
 

@@ -16,10 +16,10 @@ from skillpm.files.access import RegistryFolder
 from skillpm.spec.digests import Digest
 from skillpm_registry.blobs.protocol import CHUNK
 from skillpm_registry.db.disk import write_errors
+from skillpm_registry.db.files import UPLOADS
 from skillpm_registry.errors import BlobSizeError
 from skillpm_registry.refusals import UploadLostError
 
-UPLOADS = "uploads"
 _HASHES = 1024
 """Unfinished hashes that are kept in memory."""
 _NAME = re.compile(r"[0-9a-f]{16,64}")

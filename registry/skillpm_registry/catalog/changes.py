@@ -1,4 +1,4 @@
-"""Changes of releases. Each is one transaction with its log leaf, event and search row."""
+"""ReleaseChanges of releases. Each is one transaction with its log leaf, event and search row."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from skillpm_registry.tables import release, skill
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ReleaseChange:
     """A change that is committed.
 
     `leaf` is the row in the log, which the sequencer numbers later; after a change of nothing, the
@@ -40,13 +40,13 @@ class Change:
     created: bool
 
 
-class Changes:
+class ReleaseChanges:
     """The changes of releases in a catalogue. No method accesses the store of blobs."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def publish(self, pack: PackRow, actor: Actor, *, now: datetime) -> Change:
+    def publish(self, pack: PackRow, actor: Actor, *, now: datetime) -> ReleaseChange:
         """Publish a pack whose blobs are live, in one transaction.
 
         Locks the blobs' rows in the order of digests (`FOR SHARE`; SQLite: `BEGIN IMMEDIATE`).
@@ -58,7 +58,7 @@ class Changes:
 
     def publish_in(
         self, connection: Connection, pack: PackRow, actor: Actor, *, now: datetime
-    ) -> Change:
+    ) -> ReleaseChange:
         """Like `publish`, in the caller's transaction."""
         name, version = pack.manifest.skill, pack.manifest.version
         existing = _find(connection, name, version)
@@ -67,36 +67,40 @@ class Changes:
             lock_blobs(connection, commit)
             leaf = add_release(connection, commit)
             if leaf is not None:
-                return Change(name, version, pack.digest, LIVE, "", leaf, created=True)
+                return ReleaseChange(name, version, pack.digest, LIVE, "", leaf, created=True)
             # Another transaction has published the same version, and is committed now.
             existing = _find(connection, name, version)
         if existing is None or existing.digest != str(pack.digest):
             other = "another release" if existing is None else existing.digest
             raise ReleaseExistsError(name, version, existing=other, offered=str(pack.digest))
         leaf = publish_leaf(connection, existing.id)
-        return Change(name, version, pack.digest, *status_of(existing), leaf, created=False)
+        return ReleaseChange(name, version, pack.digest, *status_of(existing), leaf, created=False)
 
     def yank(
         self, name: SkillName, version: Version, reason: str, actor: Actor, *, now: datetime
-    ) -> Change:
+    ) -> ReleaseChange:
         """Yank a release. A further yank changes the reason. Raises `UnknownReleaseError`."""
         since = func.coalesce(release.c.yanked_at, now.astimezone(UTC))
         values = {"yanked": True, "yank_reason": reason, "yanked_at": since}
         return self._change("yank", name, version, values, actor, now)
 
-    def unyank(self, name: SkillName, version: Version, actor: Actor, *, now: datetime) -> Change:
+    def unyank(
+        self, name: SkillName, version: Version, actor: Actor, *, now: datetime
+    ) -> ReleaseChange:
         """Undo the yank of a release. Raises `UnknownReleaseError`."""
         values = {"yanked": False, "yank_reason": "", "yanked_at": None}
         return self._change("unyank", name, version, values, actor, now)
 
     def quarantine(
         self, name: SkillName, version: Version, reason: str, actor: Actor, *, now: datetime
-    ) -> Change:
+    ) -> ReleaseChange:
         """Refuse a release everywhere. Its bytes are kept. Raises `UnknownReleaseError`."""
         values = {"quarantined": True, "quarantine_reason": reason, "quarantined_at": now}
         return self._change("quarantine", name, version, values, actor, now)
 
-    def release(self, name: SkillName, version: Version, actor: Actor, *, now: datetime) -> Change:
+    def release(
+        self, name: SkillName, version: Version, actor: Actor, *, now: datetime
+    ) -> ReleaseChange:
         """End the quarantine of a release; a yank is kept. Raises `UnknownReleaseError`."""
         values = {"quarantined": False, "quarantine_reason": "", "quarantined_at": None}
         return self._change("release", name, version, values, actor, now)
@@ -109,7 +113,7 @@ class Changes:
         values: Mapping[str, Any],
         actor: Actor,
         now: datetime,
-    ) -> Change:
+    ) -> ReleaseChange:
         with self.database.writing() as connection:
             before = _find(connection, name, version, lock=True)
             if before is None:
@@ -121,7 +125,7 @@ class Changes:
             status, digest = status_of(after), Digest(after.digest)
             if _states(before) == _states(after):
                 leaf = publish_leaf(connection, before.id)
-                return Change(name, version, digest, *status, leaf, created=False)
+                return ReleaseChange(name, version, digest, *status, leaf, created=False)
             reason = values.get("yank_reason") or values.get("quarantine_reason") or ""
             facts = {
                 "skill": str(name),
@@ -135,7 +139,7 @@ class Changes:
             )
             record_event(connection, kind, subject, actor, now=now)
             refresh_row(connection, before.skill_id, name)
-            return Change(name, version, digest, *status, leaf, created=True)
+            return ReleaseChange(name, version, digest, *status, leaf, created=True)
 
 
 def _states(row: Any) -> tuple[object, ...]:

@@ -150,7 +150,8 @@ class Catalog:
         names = sorted(set(skills))
         if self.database.is_postgres:
             halves = [cast([name[half] for name in names], ARRAY(Text)) for half in (0, 1)]
-            asked = func.unnest(*halves).table_valued("namespace", "name", name="asked")
+            table = func.unnest(*halves).table_valued("namespace", "name", name="asked")
+            asked = table.render_derived()
             columns: tuple[Any, Any] = (asked.c.namespace, asked.c.name)
         else:
             pairs = json.dumps([[name.namespace, name.name] for name in names])

@@ -9,13 +9,11 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
-    and_,
     case,
     column,
     select,
     table,
     text,
-    true,
 )
 
 from skillpm_registry.catalog.actor import Actor, may_read
@@ -28,6 +26,7 @@ from skillpm_registry.tables import search_row as row
 CANDIDATES = 1000
 """The largest number of matching skills that are ranked."""
 _FULL_TEXT = table("search_words", column("rowid"), column("search_words"))
+_SHOWN = (row.c.place, row.c.name, row.c.result)
 _JOINERS = ("-", "_", ".", "")
 
 
@@ -69,11 +68,12 @@ class Search:
                 newest = select(row.c.result).where(visible)
                 query = newest.order_by(row.c.published_at.desc(), row.c.skill_id.desc())
             else:
-                matching = self._terms.matching(self._terms.all_of(filters, words))
+                beginnings = [self._terms.beginning.format(word) for word in words]
+                matching = self._matching(filters, beginnings)
                 query = _ranked(matching.where(visible).limit(CANDIDATES), words)
             found = connection.scalars(query.limit(limit).offset(offset)).all()
             if not found and not offset and words:
-                found = self._similar(connection, words, filters, visible)[:limit]
+                found = self._similar(connection, words, filters, visible, limit)
         return [_result_of(result) for result in found]
 
     def rebuild(self, *, now: datetime) -> int:
@@ -82,75 +82,71 @@ class Search:
         with self.database.writing() as connection:
             return rebuild_rows(connection)
 
+    def _matching(self, filters: Sequence[str], terms: Sequence[str]) -> Select[Any]:
+        wholes = [self._terms.whole.format(word) for word in filters]
+        return self._terms.matching(self._terms.both.join([*wholes, *terms]))
+
     def _similar(
         self,
         connection: Connection,
         words: Sequence[str],
         filters: Sequence[str],
         visible: ColumnElement[bool],
+        limit: int,
     ) -> list[Mapping[str, Any]]:
         """The results with words like these in their names, nearest first."""
         if any(len(word) < SHORTEST for word in words):
             return []
-        query = self._terms.similar(words, filters).where(visible).limit(CANDIDATES)
-        near = list[tuple[int, int, Mapping[str, Any]]]()
-        for candidate in connection.execute(query):
-            names = split_words(f"{candidate.namespace} {candidate.name}")
-            if all(is_similar(word, names) for word in words):
-                errors = sum(min(errors_between(word, name, 2) for name in names) for word in words)
-                near.append((errors, candidate.place, candidate.result))
-        return [result for _, _, result in sorted(near, key=lambda found: found[:2])]
+        parts = [
+            self._terms.either.join(self._terms.beginning.format(piece) for piece in pieces(word))
+            for word in words
+        ]
+        matching = self._matching(filters, [f"({part})" for part in parts])
+        names = (row.c.place, row.c.namespace, row.c.name)
+        query = matching.with_only_columns(*names, maintain_column_froms=True).where(visible)
+        near = list[tuple[int, int]]()
+        for candidate in connection.execute(query.limit(CANDIDATES)):
+            own = split_words(f"{candidate.namespace} {candidate.name}")
+            if all(is_similar(word, own) for word in words):
+                errors = sum(min(errors_between(word, name, 2) for name in own) for word in words)
+                near.append((errors, candidate.place))
+        places = [place for _, place in sorted(near)[:limit]]
+        results = select(row.c.place, row.c.result).where(row.c.place.in_(places))
+        by_place = {found.place: found.result for found in connection.execute(results)}
+        return [by_place[place] for place in places]
 
 
 class _SqliteTerms:
     """Terms of FTS5. SQLite returns rows in the order of their places, and stops at the limit."""
 
-    def all_of(self, filters: Sequence[str], words: Sequence[str]) -> str:
-        return " AND ".join([*map(self._whole, filters), *map(self._beginning, words)])
+    both = " AND "
+    either = " OR "
+    whole = '"{}"'
+    beginning = '"{}"*'
 
     def matching(self, terms: str) -> Select[Any]:
-        joined = select(row).join_from(_FULL_TEXT, row, row.c.place == _FULL_TEXT.c.rowid)
+        """All rows that have the terms."""
+        joined = select(*_SHOWN).join_from(_FULL_TEXT, row, row.c.place == _FULL_TEXT.c.rowid)
         matching = _FULL_TEXT.c.search_words.op("MATCH")(terms)
         return joined.where(matching).order_by(_FULL_TEXT.c.rowid)
 
-    def similar(self, words: Sequence[str], filters: Sequence[str]) -> Select[Any]:
-        parts = [" OR ".join(map(self._beginning, pieces(word))) for word in words]
-        return self.matching(" AND ".join([*map(self._whole, filters), *(f"({p})" for p in parts)]))
-
-    def _whole(self, word: str) -> str:
-        return f'"{word}"'
-
-    def _beginning(self, word: str) -> str:
-        return f'"{word}"*'
-
 
 class _PostgresTerms:
-    """Terms of `tsquery`, and trigrams.
+    """Terms of `tsquery`.
 
     PostgreSQL returns rows in the order in which they were inserted, and stops at the limit; it
     would read all matching rows to sort them.
     """
 
-    def all_of(self, filters: Sequence[str], words: Sequence[str]) -> str:
-        return " & ".join([*map(self._whole, filters), *map(self._beginning, words)])
+    both = " & "
+    either = " | "
+    whole = "'{}'"
+    beginning = "'{}':*"
 
     def matching(self, terms: str) -> Select[Any]:
+        """All rows that have the terms."""
         condition = text("word_vector @@ CAST(:terms AS tsquery)").bindparams(terms=terms)
-        return select(row).where(condition)
-
-    def similar(self, words: Sequence[str], filters: Sequence[str]) -> Select[Any]:
-        matching = self.matching(self.all_of(filters, ())) if filters else select(row)
-        near = [
-            text(f"name %> :word{number}").bindparams(**{f"word{number}": word})
-            for number, word in enumerate(words)
-        ]
-        return matching.where(and_(true(), *near))
-
-    def _whole(self, word: str) -> str:
-        return f"'{word}'"
-
-    def _beginning(self, word: str) -> str:
-        return f"'{word}':*"
+        return select(*_SHOWN).where(condition)
 
 
 def _ranked(candidates: Select[Any], words: Sequence[str]) -> Select[Any]:

@@ -117,6 +117,8 @@ def rebuild_rows(connection: Connection) -> int:
         connection.execute(insert(search_row), rows)
     if connection.dialect.name == "sqlite":
         connection.execute(text("INSERT INTO search_words (search_words) VALUES ('rebuild')"))
+    else:
+        connection.execute(text("ANALYZE search_row"))
     return len(rows)
 
 

@@ -59,6 +59,8 @@ def parse_search(text: str) -> tuple[list[str], list[str]]:
     """The words of a search, and its filters as words. Raises `SpecError`."""
     if len(text) > TEXT_LIMIT:
         raise SpecError(f"the text to search for is longer than {TEXT_LIMIT} characters")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise SpecError("the text to search for is not Unicode")
     plain, filters = list[str](), list[str]()
     for part in text.split():
         kind, colon, value = part.partition(":")

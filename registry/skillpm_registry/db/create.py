@@ -13,7 +13,7 @@ from sqlalchemy import StaticPool, create_engine, text
 from skillpm.files.access import SHARED, RegistryFolder, is_shared_folder
 from skillpm_registry.db.disk import LOCK, TMP, locked, write_errors
 from skillpm_registry.db.engine import translated
-from skillpm_registry.db.files import BESIDE, BLOBS, FILE, check_files
+from skillpm_registry.db.files import BESIDE, BLOBS, FILE, PUBLIC, UPLOADS, check_files
 from skillpm_registry.db.migrate import migrate
 from skillpm_registry.db.sqlite import READ_WRITE, database, translation
 from skillpm_registry.errors import (
@@ -72,7 +72,7 @@ def _is_whole(folder: Path, opened: RegistryFolder) -> bool:
         raise CatalogueMissingError(folder)
     if BLOBS in names:
         return True  # A registry gets blobs only after its catalogue is complete.
-    if names - {LOCK, TMP, FILE, *BESIDE}:
+    if names - {LOCK, TMP, FILE, *BESIDE, UPLOADS, PUBLIC}:
         raise FolderNotEmptyError(folder)
     return FILE in names and _is_sound(folder, opened)
 

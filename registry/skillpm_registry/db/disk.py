@@ -95,26 +95,25 @@ def is_network_folder(folder: Path) -> bool:
     there. Also false where the system does not list its mounts.
     """
     try:
-        lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
+        mounts = Path("/proc/self/mountinfo").read_text(errors="replace")
         real = str(folder.resolve())
     except OSError:
         return False
+    return file_system_of(real, mounts).startswith(_NETWORK)
+
+
+def file_system_of(path: str, mounts: str) -> str:
+    """The type of the file system of an absolute path, by the text of Linux's `mountinfo`."""
     kinds: dict[str, str] = {}
-    for line in lines:
+    for line in mounts.splitlines():
         before, _, after = line.partition(" - ")
-        fields, kind = before.split(" "), after.split(" ")[0]
+        fields = before.split(" ")
         if len(fields) > _MOUNT_POINT:
             point = _ESCAPE.sub(lambda code: chr(int(code[1], 8)), fields[_MOUNT_POINT])
-            kinds[point.rstrip("/")] = kind
-    nearest = next((place for place in _and_parents(real) if place in kinds), "")
-    return kinds.get(nearest, "").startswith(_NETWORK)
-
-
-def _and_parents(path: str) -> Iterator[str]:
-    while path:
-        yield path
+            kinds[point.rstrip("/")] = after.partition(" ")[0]
+    while path and path not in kinds:
         path = path.rpartition("/")[0]
-    yield ""
+    return kinds.get(path, "")
 
 
 @contextmanager

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from skillpm.errors import SkillpmError, SpecError
 from skillpm_registry.db.disk import check_room
-from skillpm_registry.errors import Place, RegistryCorruptError
+from skillpm_registry.errors import Place, RegistryBusyError, RegistryCorruptError
 
 WRITES = "skillpm_writes"
 """The execution option of a connection whose transaction writes."""
@@ -63,6 +64,8 @@ def translated(place: Place, translate: Translate) -> Iterator[None]:
         yield
     except DBAPIError as problem:
         raise translate(place, problem.orig or problem) from problem
+    except PoolTimeoutError as problem:  # All connections are in use.
+        raise RegistryBusyError(place, holder="other requests") from problem
     except UnicodeEncodeError as problem:
         raise SpecError(f"text that is not Unicode cannot be stored: {problem.reason}") from problem
     except ValueError as problem:

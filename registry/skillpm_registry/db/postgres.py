@@ -42,14 +42,18 @@ def open_postgres(url: str, *, head: str) -> Database:
     another schema.
     """
     engine, place = _engine(url)
-    opened = Database(place, engine, translation)
-    with opened.reading() as connection:
-        found = _revision(connection)
-    if found > head:
-        raise RegistryNewerError(place, found=found, known=head)
-    if found < head:
-        raise RegistryOutdatedError(place, found=found or "none", needed=head)
-    return Database(place, engine, translation, head)
+    opened = Database(place, engine, translation, head)
+    try:
+        with opened.reading() as connection:
+            found = _revision(connection)
+        if found > head:
+            raise RegistryNewerError(place, found=found, known=head)
+        if found < head:
+            raise RegistryOutdatedError(place, found=found or "none", needed=head)
+    except BaseException:
+        engine.dispose()
+        raise
+    return opened
 
 
 def is_empty(url: str) -> bool:
@@ -77,7 +81,7 @@ def migrate_postgres(url: str) -> None:
 def _engine(url: str) -> tuple[Engine, str]:
     try:
         parsed = make_url(url)
-    except ArgumentError as problem:
+    except (ArgumentError, ValueError) as problem:
         raise UsageError(
             "the URL of the database is malformed",
             hint="write it like `postgresql+psycopg://USER@HOST/DATABASE`",

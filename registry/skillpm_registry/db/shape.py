@@ -5,7 +5,9 @@ columns when the database is read. Therefore the schema is checked before any ot
 """
 
 import hashlib
+import json
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -19,6 +21,7 @@ from skillpm_registry.tables import metadata
 
 _VERSIONS = "alembic_version"
 _OBJECTS_READ = 200
+_COLUMNS_READ = 1000
 _SQL_LIMIT = 10_000
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")
 _OTHER_WORDS = (
@@ -79,10 +82,10 @@ def check_shape(folder: Path, connection: Connection, revision: str) -> None:
     virtual = {_SEARCH, *_SHADOWS} if _SEARCH_TABLE in expected else set()
     for name in sorted(virtual - tables):
         raise RegistryCorruptError(folder, f"it has no table `{name}`")
-    for name, columns in expected.items():
+    for name in expected:
         if name not in tables:
             raise RegistryCorruptError(folder, f"it has no table `{name}`")
-        _check_columns(folder, connection, name, columns)
+    _check_columns(folder, connection, expected)
     if digest_of_code(rows) != CODE[revision]:
         raise RegistryCorruptError(folder, "its triggers or indexes are not those of skillpm")
 
@@ -164,13 +167,22 @@ def _words() -> frozenset[str]:
 
 
 def _check_columns(
-    folder: Path, connection: Connection, table: str, expected: tuple[str, ...]
+    folder: Path, connection: Connection, expected: Mapping[str, tuple[str, ...]]
 ) -> None:
+    """Raise `RegistryCorruptError` unless each table has exactly these columns. One query."""
     rows = connection.execute(
-        text("SELECT name, hidden FROM pragma_table_xinfo(:table) LIMIT :most"),
-        {"table": table, "most": _OBJECTS_READ},
+        text(
+            "SELECT wanted.value AS of, found.name AS name, found.hidden AS hidden "
+            "FROM json_each(:tables) AS wanted, pragma_table_xinfo(wanted.value) AS found "
+            "ORDER BY wanted.key, found.cid LIMIT :most"
+        ),
+        {"tables": json.dumps(sorted(expected)), "most": _COLUMNS_READ},
     ).all()
-    if tuple(row.name for row in rows) != expected or any(row.hidden for row in rows):
-        raise RegistryCorruptError(
-            folder, f"the columns of its table `{table}` are not those of skillpm"
-        )
+    columns: defaultdict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        columns[row.of].append("" if row.hidden else row.name)
+    for table, names in expected.items():
+        if tuple(columns[table]) != names:
+            raise RegistryCorruptError(
+                folder, f"the columns of its table `{table}` are not those of skillpm"
+            )

@@ -1,6 +1,7 @@
 """SQLite: connections that limit the cost of an untrusted file, and its errors."""
 
 import sqlite3
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -22,6 +23,8 @@ BUSY_MS = 30_000
 """Milliseconds for which SQLite waits for another process's transaction."""
 READ_WRITE = "mode=rw"
 IMMUTABLE = "immutable=1"
+_NETWORK_JOURNAL = "DELETE"
+"""The journal mode on network file systems, where WAL mode's shared memory does not work."""
 POOL = 16
 """Connections that a pooled database keeps open."""
 _PRIMARY = 0xFF  # The low byte of SQLite's extended result codes is the primary code.
@@ -63,7 +66,7 @@ def database(
 
     journal = None
     if known:
-        journal = "DELETE" if is_network_folder(folder) else "WAL"
+        journal = _NETWORK_JOURNAL if is_network_folder(folder) else "WAL"
     if pooled:
         engine = create_engine(
             "sqlite://", creator=connect, poolclass=QueuePool, pool_size=POOL, max_overflow=POOL
@@ -81,7 +84,11 @@ def _connect(uri: str, *, journal: str | None, shared: bool) -> sqlite3.Connecti
     )
     try:
         _restrict(connection)
-        if journal is not None:
+        if journal == _NETWORK_JOURNAL:
+            # Older versions of skillpm may have it open in WAL mode, or it may be read-only.
+            with suppress(sqlite3.OperationalError):
+                connection.execute(f"PRAGMA journal_mode = {journal}")
+        elif journal is not None:
             connection.execute(f"PRAGMA journal_mode = {journal}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")

@@ -141,7 +141,7 @@ class Garbage:
 
 
 def _is_needed() -> ColumnElement[bool]:
-    """The condition that a release references a row of `blob`, or a session claims it."""
+    """The condition that a release or a session references a row of `blob`."""
     return or_(
         exists().where(release_blob.c.digest == blob.c.digest),
         exists().where(release.c.digest == blob.c.digest),

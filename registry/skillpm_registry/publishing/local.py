@@ -13,16 +13,16 @@ from skillpm.spec.digests import Digest
 from skillpm_registry.blobs.folder import Blobs
 from skillpm_registry.blobs.protocol import OpenBlob
 from skillpm_registry.catalog.actor import LOCAL
-from skillpm_registry.catalog.changes import Changes
+from skillpm_registry.catalog.changes import ReleaseChanges
 from skillpm_registry.catalog.queries import Catalog
 from skillpm_registry.catalog.rows import STATES_SINCE, PackRow
 from skillpm_registry.db.disk import is_network_folder, locked
 from skillpm_registry.errors import RegistryBusyError, ReleaseExistsError
-from skillpm_registry.publishing.claims import claim, settle
+from skillpm_registry.publishing.sessions import open_sessions, settle
 from skillpm_registry.refusals import BlobBusyError
 from skillpm_registry.tables import DELETING, blob, upload
 
-_CLAIM = timedelta(days=1)
+_LIFETIME = timedelta(days=1)
 """How long the blobs of a killed publisher are kept."""
 _PAUSE = 0.05
 
@@ -69,7 +69,7 @@ class LocalPublisher:
             return False
         database = self.catalog.database
         with database.writing() as connection:
-            sessions = claim(connection, pack.sizes, None, LOCAL, (now, now + _CLAIM))
+            sessions = open_sessions(connection, pack.sizes, None, LOCAL, (now, now + _LIFETIME))
         try:
             self._wait_for_collector(pack.sizes)
             self.blobs.add(pack.sizes, open_blob)
@@ -77,7 +77,7 @@ class LocalPublisher:
                 for digest in sorted(pack.sizes):
                     size = pack.sizes[digest]
                     settle(connection, sessions[digest], digest, size, LOCAL, now=now)
-                return Changes(database).publish_in(connection, pack, LOCAL, now=now).created
+                return ReleaseChanges(database).publish_in(connection, pack, LOCAL, now=now).created
         except BaseException:
             with database.writing() as connection:
                 own = upload.c.id.in_(list(sessions.values()))

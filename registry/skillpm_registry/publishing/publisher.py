@@ -9,11 +9,11 @@ from skillpm.errors import SkillpmError
 from skillpm.spec.digests import Digest
 from skillpm.spec.oci import parse_image
 from skillpm_registry.catalog.actor import Actor
-from skillpm_registry.catalog.changes import Change, Changes
+from skillpm_registry.catalog.changes import ReleaseChange, ReleaseChanges
 from skillpm_registry.catalog.documents import Documents
 from skillpm_registry.catalog.rows import PackRow
-from skillpm_registry.publishing.claims import settle
 from skillpm_registry.publishing.packs import read_pack
+from skillpm_registry.publishing.sessions import settle
 from skillpm_registry.publishing.uploads import Uploads
 from skillpm_registry.refusals import BlobsNotLiveError
 from skillpm_registry.tables import LIVE, blob, upload
@@ -22,12 +22,12 @@ from skillpm_registry.tables import LIVE, blob, upload
 class Publisher:
     """Publishes packs in a registry."""
 
-    def __init__(self, uploads: Uploads, changes: Changes) -> None:
+    def __init__(self, uploads: Uploads, changes: ReleaseChanges) -> None:
         self._uploads = uploads
         self._changes = changes
         self._documents = Documents(uploads.database)
 
-    def publish(self, image: bytes, actor: Actor, *, now: datetime) -> Change:
+    def publish(self, image: bytes, actor: Actor, *, now: datetime) -> ReleaseChange:
         """Publish the release whose OCI manifest is `image`. Idempotent by digest.
 
         Reads the manifest from the store of blobs, checks the pack, stores `image` as a blob, and

@@ -15,8 +15,8 @@ from skillpm_registry.catalog.actor import Actor
 from skillpm_registry.catalog.presence import present
 from skillpm_registry.db.engine import Database
 from skillpm_registry.errors import BlobSizeError
-from skillpm_registry.publishing.claims import claim, settle
 from skillpm_registry.publishing.quotas import check_quota
+from skillpm_registry.publishing.sessions import open_sessions, settle
 from skillpm_registry.refusals import (
     BlobBusyError,
     UnknownUploadError,
@@ -72,9 +72,9 @@ class Uploads:
             if row is not None:
                 return _session_of(row)
             check_quota(connection, namespace, size, actor)
-            session = claim(connection, {digest: size}, namespace, actor, (now, now + LIFETIME))[
-                digest
-            ]
+            session = open_sessions(
+                connection, {digest: size}, namespace, actor, (now, now + LIFETIME)
+            )[digest]
         self.check_not_busy(digest, session)
         return UploadSession(session, digest, size, 0, now + LIFETIME)
 
@@ -162,7 +162,7 @@ class Uploads:
         Raises `BlobBusyError` and `DigestMismatchError`.
         """
         with self.database.writing() as connection:
-            session = claim(
+            session = open_sessions(
                 connection, {digest: len(data)}, namespace, actor, (now, now + LIFETIME)
             )[digest]
         self.check_not_busy(digest, session)

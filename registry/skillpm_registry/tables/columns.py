@@ -50,9 +50,11 @@ class UtcTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Convert a time of any zone to UTC."""
+        """Convert a time of any zone to UTC. A time without a zone is one that SQLite stored."""
         del dialect
-        return None if value is None else value.astimezone(UTC)
+        if value is None:
+            return None
+        return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         """Add the time zone that SQLite does not store."""

@@ -1,8 +1,8 @@
 """The table that search reads, since 0006: one row for each skill.
 
 PostgreSQL has the additional column `word_vector` (`tsvector`), which it computes from `words`,
-with a GIN index, and a GIN index of trigrams on `name`. SQLite has the virtual table `search_words`
-(FTS5) over `words`, whose rowids are the values of `place`. The migration creates both.
+with a GIN index. SQLite has the virtual table `search_words` (FTS5) over `words`, whose rowids are
+the values of `place`. The migration creates both.
 """
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Table, Text, false

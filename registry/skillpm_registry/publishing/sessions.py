@@ -1,4 +1,4 @@
-"""Sessions as claims on blobs: while a session exists, the collector keeps the blob (ADR 53)."""
+"""Upload sessions: while one exists, the collector keeps its blob (ADR 53)."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,7 +13,7 @@ from skillpm_registry.refusals import BlobBusyError, UnknownUploadError
 from skillpm_registry.tables import DELETING, blob, blob_owner, upload
 
 
-def claim(
+def open_sessions(
     connection: Connection,
     sizes: Mapping[Digest, int],
     namespace: str | None,
