@@ -29,8 +29,11 @@ def server(tree: StaticTree) -> Iterator[FaultyServer]:
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Open]:
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     """A function that opens the index of a URL; further arguments replace settings."""
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
     indexes: list[RemoteIndex] = []
 
     def open_url(url: str, token: str | None = None, **changes: object) -> RemoteIndex:
