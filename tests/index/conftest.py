@@ -14,6 +14,11 @@ from skillpm.spec.location import RegistryLocation
 from skillpm.spec.served import blob_path
 
 
+@pytest.fixture(autouse=True)
+def _without_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> StaticTree:
     tree = StaticTree(tmp_path / "tree", namespaces=["acme"])
@@ -31,7 +36,6 @@ def server(tree: StaticTree) -> Iterator[FaultyServer]:
 @pytest.fixture
 def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     """A function that opens the index of a URL; further arguments replace settings."""
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     indexes: list[RemoteIndex] = []

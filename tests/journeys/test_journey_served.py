@@ -107,6 +107,13 @@ def test_static_files_are_read_only(world: World, server: FaultyServer) -> None:
     assert {seen.method for seen in server.requests} == {"GET"}
 
 
+def test_doctor_checks_that_the_registry_answers(world: World, server: FaultyServer) -> None:
+    text = world.run("doctor", "--registry", server.url).out
+    assert f"a registry in {server.url}" in text
+    text = world.run("doctor", "--registry", "http://127.0.0.1:9").out
+    assert "cannot be reached" in text
+
+
 def test_an_unknown_skill_of_a_static_registry_has_exit_code_4(
     world: World, server: FaultyServer
 ) -> None:

@@ -89,8 +89,20 @@ class RemoteBlob(io.RawIOBase):
         self._position += len(chunk)
         self._since += len(chunk)
         self._pending = memoryview(chunk)
-        if self._size is not None and self._position > self._size:
-            raise self._bad(f"it sends more than the {self._size} bytes of the blob")
+        if self._is_complete:
+            self._drain(self._chunks)
+        elif self._size is not None and self._position > self._size:
+            raise self._too_long()
+
+    def _drain(self, chunks: Iterator[bytes]) -> None:
+        """Read the end of a response, so that its connection serves the next request."""
+        with suppress(httpx.TransportError, TransientError):
+            if next(chunks, b""):
+                raise self._too_long()
+        self._hang_up()
+
+    def _too_long(self) -> BadReplyError:
+        return self._bad(f"it sends more than the {self._size} bytes of the blob")
 
     def _recover(self, problem: TransientError) -> None:
         self._hang_up()
