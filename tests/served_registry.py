@@ -1,4 +1,4 @@
-"""Registries of static files, and a server of them that can be told to misbehave.
+"""Registries of static files, and a server of them that misbehaves on request.
 
 `StaticTree` writes the files of a registry, as `/config.json` and its companions, from pack files.
 `FaultyServer` serves a folder on 127.0.0.1 with `Range`, `If-Range` and ETags, as nginx does. A

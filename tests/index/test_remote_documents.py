@@ -180,7 +180,7 @@ def test_an_etag_that_names_another_digest_is_refused(
     assert opened(server.url).releases([MATH])
 
 
-def test_a_304_that_nobody_asked_for_is_an_error(
+def test_an_unexpected_304_is_an_error(
     math: StaticTree, server: FaultyServer, opened: Open
 ) -> None:
     server.fault(INDEX, status(304))

@@ -16,7 +16,7 @@ _BLOCK = 1 << 15
 class CuttingProxy:
     """A proxy on 127.0.0.1 to the server at `target`, which may be changed.
 
-    Each number in `cuts` is for one connection that sends so many bytes: it is closed then. When
+    Each number in `cuts` is for one connection, which is closed after it sent that many bytes. When
     all connections have sent `hold` bytes, `held` is set, and the connection that sends the next
     ones waits for `resume` and is closed. `sent` counts the bytes of clients that were passed on,
     `received` those of the server. `rate` limits both, in bytes per second and connection.

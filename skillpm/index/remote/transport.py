@@ -163,10 +163,8 @@ class Transport:
             self._active.add(response)
             try:
                 self._answered = True
-                status = response.status_code
-                if is_transient(status):
-                    wait = retry_after(response.headers.get("retry-after"))
-                    raise TransientError(f"it answers with HTTP status {status}", wait)
+                if is_transient(response.status_code):
+                    raise _busy(response)
                 yield response
             finally:
                 self._active.discard(response)
@@ -188,6 +186,8 @@ class Transport:
         raise BadReplyError(self.origin, call.action, f"more than {REDIRECT_LIMIT} redirects")
 
     def _one(self, call: Call, url: str, *, authorized: bool) -> httpx.Response:
+        if self._closed.is_set():
+            raise UnreachableRegistryError(self.origin, "the command was interrupted")
         client = self._client(Origin.of(url).scheme)
         headers = dict(call.headers)
         if authorized and self.authorization is not None:
@@ -253,6 +253,17 @@ class Transport:
             return UnreachableRegistryError(self.origin, str(problem))
         reason = str(problem) or type(problem).__name__
         return TransientError(f"{_KINDS.get(type(problem), 'connection failed')}: {reason}")
+
+
+def _busy(response: httpx.Response) -> TransientError:
+    """The error for an answer that may be another one later, with the server's explanation."""
+    detail = ""
+    with suppress(BodyLimitError, TransientError, httpx.TransportError):
+        body = read_body(response.iter_raw(), response.headers, ANSWER_LIMIT)
+        detail = Problem.parse(body, response.headers).detail
+    status = f"it answers with HTTP status {response.status_code}"
+    wait = retry_after(response.headers.get("retry-after"))
+    return TransientError(f"{status}: {detail}" if detail else status, wait)
 
 
 _KINDS: Mapping[type[Exception], str] = {
