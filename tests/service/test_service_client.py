@@ -232,7 +232,7 @@ def test_a_killed_publish_continues_its_upload(
 ) -> None:
     proxy.hold = 5 * CHUNK // 2
     with start_process("publish", large.path) as process:
-        assert proxy.held.wait(60)
+        assert proxy.held.wait(300)
         process.send_signal(signal.SIGKILL)
     proxy.resume.set()
     world.fail("show", large.skill, code=4, kind="not_found")
@@ -258,12 +258,12 @@ def test_a_publish_outlives_a_killed_server(
         own.client(created["token"]).namespace(large.pack.namespace)
         proxy.hold = 5 * CHUNK // 2
         with start_process("publish", large.path, "--json") as process:
-            assert proxy.held.wait(60)
+            assert proxy.held.wait(300)
             own.kill()
             own.start()
             proxy.target = own.url
             proxy.resume.set()
-            out, err = process.communicate(timeout=120)
+            out, err = process.communicate(timeout=300)
         assert process.returncode == 0, (out, err)
         assert json.loads(out)["created"] is True
         assert proxy.sent <= large.size + CHUNK + OVERHEAD
