@@ -18,7 +18,7 @@ _INPUT_LIMIT = 1 << 16
 @click.command(cls=Command)
 @click.pass_obj
 def login(state: State) -> None:
-    r"""Store a token for a registry.
+    r"""Verify and store a token for a registry.
 
     Reads the token from a prompt, or from stdin if that is no terminal. The registry checks it
     first. The token is stored in the system's keyring if the package keyring is installed, else in
@@ -48,7 +48,7 @@ def _from_stdin(_location: "RegistryLocation") -> str:
 @click.command(cls=Command)
 @click.pass_obj
 def logout(state: State) -> None:
-    r"""Forget the stored token of a registry.
+    r"""Remove the stored token of a registry.
 
     The registry still accepts the token until it expires or is revoked there.
 
