@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from skillpm.cli.advisories import advisory
-from skillpm.cli.documents import ReleaseDocument, SkillDocument
+from skillpm.cli.documents import ShownRelease, SkillDocument
 from skillpm.cli.namespaces import namespace
 from skillpm.cli.output import (
     clean,
@@ -193,7 +193,7 @@ def _is_verified(state: State, release: "Release") -> bool:
     return verified_packs(state).holds(release.digest, release.base)
 
 
-def _release_document(state: State, release: "Release") -> ReleaseDocument:
+def _release_document(state: State, release: "Release") -> ShownRelease:
     return {
         **_skill_document(release),
         "verified": _is_verified(state, release),

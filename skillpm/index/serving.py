@@ -11,7 +11,7 @@ from skillpm.spec.registry_api import NewToken
 from skillpm_registry.app.administration import LocalAdministration
 from skillpm_registry.app.run import Address, free_port, serve
 from skillpm_registry.app.service import make_service, open_people
-from skillpm_registry.app.starting import Place, first_administrator, place_of
+from skillpm_registry.app.starting import ServedPlace, first_administrator, place_of
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def administer(
 
 def _place(
     config: Path | None, folder: Path | None, environment: Mapping[str, str], url: str
-) -> Place:
+) -> ServedPlace:
     place = place_of(config, environment, folder, url)
     if place is None:
         raise UsageError(

@@ -20,8 +20,8 @@ from skillpm.spec.registry_api import (
 )
 from skillpm_registry.app.access.rights import LOCAL_CALLER
 from skillpm_registry.app.endpoints import namespaces, tokens, upkeep
-from skillpm_registry.app.replies import Reply
-from skillpm_registry.app.service import Call, Service, now_in_utc
+from skillpm_registry.app.replies import ServiceReply
+from skillpm_registry.app.service import Service, ServiceCall, now_in_utc
 from skillpm_registry.catalog.actor import LOCAL
 
 D = TypeVar("D", bound=Document)
@@ -89,7 +89,7 @@ class LocalAdministration:
         self._service.backend.close()
 
     def _ask(
-        self, endpoint: Callable[[Call], Reply], kind: type[D], *, document: object = None,
+        self, endpoint: Callable[[ServiceCall], ServiceReply], kind: type[D], *, document: object = None,
         **path: str,
     ) -> D:  # fmt: skip
         content = self._run(endpoint, document=document, **path).content
@@ -98,10 +98,14 @@ class LocalAdministration:
         return content
 
     def _run(
-        self, endpoint: Callable[[Call], Reply], *, document: object = None, **path: str
-    ) -> Reply:
+        self,
+        endpoint: Callable[[ServiceCall], ServiceReply],
+        *,
+        document: object = None,
+        **path: str,
+    ) -> ServiceReply:
         return endpoint(
-            Call(
+            ServiceCall(
                 service=self._service,
                 caller=LOCAL_CALLER,
                 now=now_in_utc(),
