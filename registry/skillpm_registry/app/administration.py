@@ -25,6 +25,7 @@ from skillpm_registry.app.service import Service, ServiceCall, now_in_utc
 from skillpm_registry.catalog.actor import LOCAL
 
 D = TypeVar("D", bound=Document)
+_Run = Callable[[ServiceCall], ServiceReply]
 
 
 class LocalAdministration:
@@ -88,22 +89,13 @@ class LocalAdministration:
         """Close the registry."""
         self._service.backend.close()
 
-    def _ask(
-        self, endpoint: Callable[[ServiceCall], ServiceReply], kind: type[D], *, document: object = None,
-        **path: str,
-    ) -> D:  # fmt: skip
+    def _ask(self, endpoint: _Run, kind: type[D], *, document: object = None, **path: str) -> D:
         content = self._run(endpoint, document=document, **path).content
         if not isinstance(content, kind):
             raise TypeError(type(content))
         return content
 
-    def _run(
-        self,
-        endpoint: Callable[[ServiceCall], ServiceReply],
-        *,
-        document: object = None,
-        **path: str,
-    ) -> ServiceReply:
+    def _run(self, endpoint: _Run, *, document: object = None, **path: str) -> ServiceReply:
         return endpoint(
             ServiceCall(
                 service=self._service,

@@ -40,6 +40,10 @@ class ServedPlace:
         is_new = self.folder is not None and not (self.folder / FILE).exists()
         return open_backend(self.parts, create=is_new)
 
+    def open_existing(self) -> Backend:
+        """Open the registry. Raises `RegistryError` if it does not exist."""
+        return open_backend(self.parts)
+
     def create(self) -> Backend:
         """Open the registry, and create what is missing of it."""
         return open_backend(self.parts, create=True)

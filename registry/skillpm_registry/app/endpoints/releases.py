@@ -11,7 +11,7 @@ from skillpm_registry.app.access.gate import actor_of, need_token
 from skillpm_registry.app.problems import ForbiddenError
 from skillpm_registry.app.replies import ServiceReply
 from skillpm_registry.app.service import ServiceCall
-from skillpm_registry.catalog.changes import Change
+from skillpm_registry.catalog.changes import ReleaseChange
 
 WAIT = 10.0
 """Seconds to wait for the sequencer. After that, the change is queued."""
@@ -77,7 +77,10 @@ def release(call: ServiceCall) -> ServiceReply:
 
 
 def _change(
-    call: ServiceCall, change: Callable[[SkillName, Version], Change], *, needs_admin: bool = False
+    call: ServiceCall,
+    change: Callable[[SkillName, Version], ReleaseChange],
+    *,
+    needs_admin: bool = False,
 ) -> ServiceReply:
     need_token(call.caller)
     skill = SkillName.parse(f"{call.path['namespace']}/{call.path['name']}")
@@ -91,7 +94,7 @@ def _reason(call: ServiceCall) -> str:
     return call.document.reason
 
 
-def _reply(call: ServiceCall, change: Change) -> ServiceReply:
+def _reply(call: ServiceCall, change: ReleaseChange) -> ServiceReply:
     """The answer after the sequencer has numbered and rendered the change, or 202 if it waits."""
     position = None
     if change.leaf is not None:
