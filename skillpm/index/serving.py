@@ -14,7 +14,6 @@ from skillpm_registry.app.service import make_service, now_in_utc, open_people
 from skillpm_registry.app.starting import ServedPlace, first_administrator, place_of
 from skillpm_registry.moving import move_registry
 
-
 _LOCAL = "http://localhost"
 """The URL of an embedded registry that is not served."""
 
