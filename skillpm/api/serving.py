@@ -13,6 +13,8 @@ from skillpm.errors import UsageError
 
 if TYPE_CHECKING:
     from skillpm.index.administration import Administration
+    from skillpm.index.serving import MovedServer
+    from skillpm.parallel import Advance
     from skillpm.spec.registry_api import NewToken
 
 SERVER_VARIABLES = "SKILLPM_SERVER_"
@@ -64,6 +66,32 @@ def upgrade_server(client: Client, config: Path | None = None) -> None:
     with needs_server("`registry upgrade` needs the server's libraries"):
         from skillpm.index.serving import upgrade_server as upgrade
     upgrade(config, _folder(client, config), os.environ)
+
+
+def migrate_server(client: Client, source: Path, target: Path) -> "MovedServer":
+    """Copy a registry, a folder or a configuration file, to another place.
+
+    Every blob is verified. Stop publishing to `source` before. An interrupted call is continued by
+    the next.
+    """
+    with needs_server("`registry migrate` needs the server's libraries"):
+        from skillpm.index.serving import migrate_server as migrate
+    return migrate(source.expanduser(), target.expanduser(), _reporter(client))
+
+
+def _reporter(client: Client) -> Callable[[int, int], None]:
+    """A function of blobs that are copied, and of all blobs, for the client's progress."""
+    started: list[Advance] = []
+    shown = 0
+
+    def report(done: int, total: int) -> None:
+        nonlocal shown
+        if not started:
+            started.append(client.session.progress("copying blobs", total))
+        started[0](done - shown)
+        shown = done
+
+    return report
 
 
 @contextmanager

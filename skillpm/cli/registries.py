@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from skillpm.cli.advisories import advisory
-from skillpm.cli.documents import ReleaseDocument, SkillDocument
+from skillpm.cli.documents import ShownRelease, SkillDocument
 from skillpm.cli.namespaces import namespace
 from skillpm.cli.output import (
     clean,
@@ -18,7 +18,7 @@ from skillpm.cli.output import (
     verified_text,
 )
 from skillpm.cli.params import SKILL, refuse_together
-from skillpm.cli.serving import CONFIG, serve, show_token, sweep, upgrade
+from skillpm.cli.serving import CONFIG, migrate, serve, show_token, sweep, upgrade
 from skillpm.cli.state import Command, State, command_client, global_params, verified_packs
 from skillpm.cli.tokens import token
 from skillpm.cli.types import LocalPath
@@ -193,7 +193,7 @@ def _is_verified(state: State, release: "Release") -> bool:
     return verified_packs(state).holds(release.digest, release.base)
 
 
-def _release_document(state: State, release: "Release") -> ReleaseDocument:
+def _release_document(state: State, release: "Release") -> ShownRelease:
     return {
         **_skill_document(release),
         "verified": _is_verified(state, release),
@@ -265,5 +265,5 @@ def _init_server(state: State, config: Path | None, admin: str) -> None:
         state.say("the registry exists, and has an administrator with a valid token")
 
 
-for command in (advisory, namespace, token, serve, sweep, upgrade):
+for command in (advisory, namespace, token, serve, migrate, sweep, upgrade):
     registry.add_command(command)

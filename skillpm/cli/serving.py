@@ -98,6 +98,30 @@ def upgrade(state: State, config: Path | None) -> None:
 
 
 @click.command(cls=Command)
+@click.argument("source", metavar="FROM", type=LocalPath(exists=True))
+@click.argument("target", metavar="TO", type=LocalPath())
+@click.pass_obj
+def migrate(state: State, source: Path, target: Path) -> None:
+    r"""Copy a registry to another database and store.
+
+    FROM and TO are folders of embedded registries, or configuration files (.toml). Every blob is
+    verified. Stop publishing to FROM before. A command that was stopped continues when it is run
+    again.
+
+    \b
+    Example:
+      skillpm registry migrate ./team-registry /etc/skillpm/server.toml
+    """
+    from skillpm.api.serving import migrate_server
+
+    moved = migrate_server(command_client(state), source, target)
+    if state.json:
+        emit_json({"blobs": moved.blobs, "bytes": moved.bytes, "rows": moved.rows})
+    else:
+        emit_line(f"copied {moved.blobs} blobs ({size_text(moved.bytes)}) and {moved.rows} rows")
+
+
+@click.command(cls=Command)
 @CONFIG
 @click.pass_obj
 def sweep(state: State, config: Path | None) -> None:

@@ -10,8 +10,21 @@ from skillpm.index.administration import Administration
 from skillpm.spec.registry_api import NewToken
 from skillpm_registry.app.administration import LocalAdministration
 from skillpm_registry.app.run import Address, free_port, serve
-from skillpm_registry.app.service import make_service, open_people
-from skillpm_registry.app.starting import Place, first_administrator, place_of
+from skillpm_registry.app.service import make_service, now_in_utc, open_people
+from skillpm_registry.app.starting import ServedPlace, first_administrator, place_of
+from skillpm_registry.moving import move_registry
+
+_LOCAL = "http://localhost"
+"""The URL of an embedded registry that is not served."""
+
+
+@dataclass(frozen=True)
+class MovedServer:
+    """What was copied to another place."""
+
+    blobs: int
+    bytes: int
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -68,20 +81,44 @@ def upgrade_server(
     config: Path | None, folder: Path | None, environment: Mapping[str, str]
 ) -> None:
     """Migrate a registry to the newest schema."""
-    _place(config, folder, environment, "http://localhost").upgrade().close()
+    _place(config, folder, environment, _LOCAL).upgrade().close()
+
+
+def migrate_server(source: Path, target: Path, progress: Callable[[int, int], None]) -> MovedServer:
+    """Copy a registry to another place. Each is a folder or a configuration file.
+
+    `progress` gets the number of blobs that are copied, and that of all blobs.
+    """
+    old, new = (_place_at(path) for path in (source, target))
+    opened = old.open_existing()
+    try:
+        created = new.create()
+        try:
+            moved = move_registry(opened, created, now=now_in_utc(), report=progress)
+        finally:
+            created.close()
+    finally:
+        opened.close()
+    return MovedServer(moved.blobs, moved.bytes, moved.rows)
+
+
+def _place_at(path: Path) -> ServedPlace:
+    """The registry of a configuration file, or the one embedded in a folder."""
+    is_folder = path.is_dir() or path.suffix != ".toml"
+    return _place(None if is_folder else path, path.absolute() if is_folder else None, {}, _LOCAL)
 
 
 def administer(
     config: Path | None, folder: Path | None, environment: Mapping[str, str]
 ) -> Administration:
     """Administer a registry on this machine."""
-    place = _place(config, folder, environment, "http://localhost")
+    place = _place(config, folder, environment, _LOCAL)
     return LocalAdministration(make_service(place.config, place.open()))
 
 
 def _place(
     config: Path | None, folder: Path | None, environment: Mapping[str, str], url: str
-) -> Place:
+) -> ServedPlace:
     place = place_of(config, environment, folder, url)
     if place is None:
         raise UsageError(

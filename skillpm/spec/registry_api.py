@@ -50,7 +50,7 @@ Pattern = Annotated[str, Field(pattern=rf"^({_PART}/{_PART}|\*)$", max_length=13
 """Names of skills: `acme/math`, `acme/*`, `acme/math-*`, or `*` for all."""
 
 
-class Request(Document):
+class ApiRequest(Document):
     """The base class of bodies that clients send: unknown keys are an error."""
 
     model_config = ConfigDict(extra="forbid")
@@ -74,7 +74,7 @@ class ProblemDocument(Document):
     retry: bool = False
 
 
-class UploadRequest(Request):
+class UploadRequest(ApiRequest):
     """`POST /v1/uploads`: begin to upload a blob for releases of a namespace."""
 
     digest: DigestField
@@ -114,7 +114,7 @@ class ReleaseDocument(Document):
     position: Position | None = None
 
 
-class ReasonRequest(Request):
+class ReasonRequest(ApiRequest):
     """`POST /v1/releases/NAMESPACE/NAME/VERSION/yank` and `…/quarantine`."""
 
     reason: Reason = ""
@@ -140,7 +140,7 @@ class SearchPage(Document):
     next: str | None = None
 
 
-class NamespaceRequest(Request):
+class NamespaceRequest(ApiRequest):
     """`POST /v1/namespaces`: create a namespace. Needs the action `admin`."""
 
     name: NamespaceField
@@ -148,7 +148,7 @@ class NamespaceRequest(Request):
     private: bool = False
 
 
-class MemberRequest(Request):
+class MemberRequest(ApiRequest):
     """`POST /v1/namespaces/NAMESPACE/members`: grant a role."""
 
     principal: Principal
@@ -187,7 +187,7 @@ class NamespaceList(Document):
 Claim = Annotated[str, Field(min_length=1, max_length=512)]
 
 
-class PublisherRequest(Request):
+class PublisherRequest(ApiRequest):
     """`POST /v1/namespaces/NAMESPACE/publishers`: trust tokens of an OIDC issuer.
 
     `claims` are those that a token must have with exactly these values. At least one must be an
@@ -217,7 +217,7 @@ class PublisherList(Document):
     publishers: list[PublisherDocument]
 
 
-class TokenRequest(Request):
+class TokenRequest(ApiRequest):
     """`POST /v1/tokens`: create a token. `expires_in` is in seconds, at most 90 days.
 
     `principal` needs the action `admin`; the default is the principal that asks. A token that may
@@ -256,7 +256,7 @@ class TokenList(Document):
     tokens: list[TokenDocument]
 
 
-class ExchangeRequest(Request):
+class ExchangeRequest(ApiRequest):
     """`POST /v1/oidc/exchange`: an OIDC token of a CI service for a token of 15 minutes."""
 
     token: Annotated[str, Field(min_length=1, max_length=32_768)]

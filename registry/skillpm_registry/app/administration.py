@@ -20,11 +20,12 @@ from skillpm.spec.registry_api import (
 )
 from skillpm_registry.app.access.rights import LOCAL_CALLER
 from skillpm_registry.app.endpoints import namespaces, tokens, upkeep
-from skillpm_registry.app.replies import Reply
-from skillpm_registry.app.service import Call, Service, now_in_utc
+from skillpm_registry.app.replies import ServiceReply
+from skillpm_registry.app.service import Service, ServiceCall, now_in_utc
 from skillpm_registry.catalog.actor import LOCAL
 
 D = TypeVar("D", bound=Document)
+_Run = Callable[[ServiceCall], ServiceReply]
 
 
 class LocalAdministration:
@@ -88,20 +89,15 @@ class LocalAdministration:
         """Close the registry."""
         self._service.backend.close()
 
-    def _ask(
-        self, endpoint: Callable[[Call], Reply], kind: type[D], *, document: object = None,
-        **path: str,
-    ) -> D:  # fmt: skip
+    def _ask(self, endpoint: _Run, kind: type[D], *, document: object = None, **path: str) -> D:
         content = self._run(endpoint, document=document, **path).content
         if not isinstance(content, kind):
             raise TypeError(type(content))
         return content
 
-    def _run(
-        self, endpoint: Callable[[Call], Reply], *, document: object = None, **path: str
-    ) -> Reply:
+    def _run(self, endpoint: _Run, *, document: object = None, **path: str) -> ServiceReply:
         return endpoint(
-            Call(
+            ServiceCall(
                 service=self._service,
                 caller=LOCAL_CALLER,
                 now=now_in_utc(),

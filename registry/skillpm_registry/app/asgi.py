@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from skillpm_registry.app.dispatch import CONTEXT, Dispatcher, problem_response
-from skillpm_registry.app.endpoint import Endpoint
+from skillpm_registry.app.endpoint import ServiceEndpoint
 from skillpm_registry.app.logs import log
 from skillpm_registry.app.metrics import Metrics
 from skillpm_registry.app.openapi import openapi
@@ -81,7 +81,7 @@ def make_app(service: Service, lifespan: Lifespan | None = None) -> ASGIApp:
         request.scope[CONTEXT]["route"] = request.url.path
         return Response(description, media_type="application/json")
 
-    by_path: dict[str, dict[str, Endpoint]] = {}
+    by_path: dict[str, dict[str, ServiceEndpoint]] = {}
     for entry in ENDPOINTS:
         by_path.setdefault(entry.path, {})[entry.method] = entry
     routes = [
@@ -98,7 +98,7 @@ def make_app(service: Service, lifespan: Lifespan | None = None) -> ASGIApp:
 
 
 def _by_method(
-    dispatcher: Dispatcher, methods: Mapping[str, Endpoint]
+    dispatcher: Dispatcher, methods: Mapping[str, ServiceEndpoint]
 ) -> Callable[[Request], Awaitable[Response]]:
     """The function that answers all methods of one path. HEAD is answered like GET."""
 

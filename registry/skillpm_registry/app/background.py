@@ -16,7 +16,7 @@ REBUILD = timedelta(hours=24)
 _JOIN = 30.0
 
 
-class Background:
+class ServiceThreads:
     """The threads of a service. A failure is logged, and the work is tried again later."""
 
     def __init__(self, service: Service) -> None:

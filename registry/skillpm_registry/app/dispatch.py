@@ -16,12 +16,12 @@ from skillpm.spec import json
 from skillpm.spec.fields import read_document
 from skillpm.spec.registry_api import PROBLEM_TYPE
 from skillpm_registry.app.bodies import BodyMemory, announced_size, read_body
-from skillpm_registry.app.endpoint import Endpoint
+from skillpm_registry.app.endpoint import ServiceEndpoint
 from skillpm_registry.app.limits import Allowance, RateLimit
 from skillpm_registry.app.logs import log
 from skillpm_registry.app.problems import HttpError, TooManyRequestsError, refusal_of
-from skillpm_registry.app.replies import JSON, NO_STORE, Reply
-from skillpm_registry.app.service import Call, Service, now_in_utc
+from skillpm_registry.app.replies import JSON, NO_STORE, ServiceReply
+from skillpm_registry.app.service import Service, ServiceCall, now_in_utc
 
 READERS, WRITERS = 16, 64
 """Threads of requests that read, and of those that write, which may wait for the sequencer."""
@@ -40,7 +40,7 @@ class Dispatcher:
         self._readers, self._writers = CapacityLimiter(READERS), CapacityLimiter(WRITERS)
         self._proxies = [ip_network(text) for text in self.service.config.trusted_proxies]
 
-    async def answer(self, entry: Endpoint, request: Request) -> Response:
+    async def answer(self, entry: ServiceEndpoint, request: Request) -> Response:
         """Answer a request for an endpoint."""
         context = request.scope[CONTEXT]
         context["route"] = entry.path
@@ -65,7 +65,7 @@ class Dispatcher:
             limit.give_back(client, time.monotonic())
         response.headers.update(limit.headers(allowance))
 
-    async def _answer(self, entry: Endpoint, request: Request) -> Reply:
+    async def _answer(self, entry: ServiceEndpoint, request: Request) -> ServiceReply:
         async with self._memory.reserved(announced_size(request, _limit_of(self.service, entry))):
             body = await read_body(
                 request, _limit_of(self.service, entry), slowest=self.service.config.limits.slowest
@@ -74,7 +74,7 @@ class Dispatcher:
             work = partial(self._run, entry, request, body)
             return await anyio.to_thread.run_sync(work, limiter=limiter)
 
-    def _run(self, entry: Endpoint, request: Request, body: bytes) -> Reply:
+    def _run(self, entry: ServiceEndpoint, request: Request, body: bytes) -> ServiceReply:
         """Authenticate and answer, in a thread."""
         now = now_in_utc()
         document = _document(entry, request, body)
@@ -84,7 +84,7 @@ class Dispatcher:
         if caller.grant is not None:
             request.scope[CONTEXT]["token"] = caller.grant.id
         return entry.run(
-            Call(
+            ServiceCall(
                 service=self.service, caller=caller, now=now, path=dict(request.path_params),
                 query=dict(request.query_params), headers=request.headers, body=body,
                 document=document,
@@ -111,18 +111,18 @@ class Dispatcher:
         return any(address in network for network in self._proxies)
 
 
-def _limit_of(service: Service, entry: Endpoint) -> int:
+def _limit_of(service: Service, entry: ServiceEndpoint) -> int:
     """The largest body of an endpoint; none if it takes no body."""
     if entry.body is None:
         return 0
     return min(entry.size, service.config.limits.chunk_bytes) if _is_chunk(entry) else entry.size
 
 
-def _is_chunk(entry: Endpoint) -> bool:
+def _is_chunk(entry: ServiceEndpoint) -> bool:
     return entry.method == "PATCH"
 
 
-def _document(entry: Endpoint, request: Request, body: bytes) -> object:
+def _document(entry: ServiceEndpoint, request: Request, body: bytes) -> object:
     if entry.body is None or isinstance(entry.body, str):
         return None
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from skillpm.spec.fields import DIGEST_PATTERN, HALF_PATTERN, Document
 from skillpm.spec.names import HALF_LIMIT
-from skillpm_registry.app.replies import JSON, Reply
-from skillpm_registry.app.service import Call
+from skillpm_registry.app.replies import JSON, ServiceReply
+from skillpm_registry.app.service import ServiceCall
 
 DOCUMENT_LIMIT = 64 << 10
 """Bytes of a JSON body."""
@@ -38,7 +38,7 @@ TEXT: Schema = {"type": "string", "maxLength": 500}
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class ServiceEndpoint:
     """An endpoint of the service.
 
     `body` is the model of a JSON body, or the media type of a raw one of at most `size` bytes.
@@ -48,7 +48,7 @@ class Endpoint:
 
     method: str
     path: str
-    run: Callable[[Call], Reply]
+    run: Callable[[ServiceCall], ServiceReply]
     reply: type[Document] | str = JSON
     status: int = 200
     body: type[Document] | str | None = None

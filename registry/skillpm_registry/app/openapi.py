@@ -8,7 +8,7 @@ from pydantic.json_schema import models_json_schema
 from skillpm.spec.fields import Document
 from skillpm.spec.registry_api import PROBLEM_TYPE, ProblemDocument
 from skillpm.version import __version__
-from skillpm_registry.app.endpoint import PATH, Endpoint
+from skillpm_registry.app.endpoint import PATH, ServiceEndpoint
 from skillpm_registry.app.replies import JSON
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -17,7 +17,7 @@ _ANYWHERE = (400, 401, 403, 404, 429, 503)
 _WITH_BODY = (408, 413, 415)
 
 
-def openapi(endpoints: Sequence[Endpoint], url: str) -> dict[str, Any]:
+def openapi(endpoints: Sequence[ServiceEndpoint], url: str) -> dict[str, Any]:
     """The OpenAPI 3.1 document of these endpoints, served at `url`."""
     bodies = {entry.body for entry in endpoints if isinstance(entry.body, type)}
     replies = {entry.reply for entry in endpoints if isinstance(entry.reply, type)}
@@ -44,7 +44,7 @@ def openapi(endpoints: Sequence[Endpoint], url: str) -> dict[str, Any]:
     }
 
 
-def _operation(entry: Endpoint, references: Any) -> dict[str, Any]:
+def _operation(entry: ServiceEndpoint, references: Any) -> dict[str, Any]:
     names = [part.partition("}")[0] for part in entry.path.split("{")[1:]]
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": PATH[name]} for name in names
@@ -66,7 +66,7 @@ def _operation(entry: Endpoint, references: Any) -> dict[str, Any]:
     return operation
 
 
-def _responses(entry: Endpoint, references: Any) -> dict[str, Any]:
+def _responses(entry: ServiceEndpoint, references: Any) -> dict[str, Any]:
     success: dict[str, Any] = {"description": entry.summary}
     if entry.status != 204:  # noqa: PLR2004 - no content
         success["content"] = _content(entry.reply, references, "serialization")

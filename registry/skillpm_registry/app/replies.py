@@ -14,7 +14,7 @@ NO_STORE = {"cache-control": "no-store"}
 
 
 @dataclass(frozen=True)
-class Reply:
+class ServiceReply:
     """An answer: a document, raw bytes, or a file that is sent without reading it here."""
 
     content: Document | bytes | Path = b""

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 
 from skillpm.errors import StateError
 from skillpm_registry.app.asgi import Lifespan, make_app
-from skillpm_registry.app.background import Background
+from skillpm_registry.app.background import ServiceThreads
 from skillpm_registry.app.documents import write_documents
 from skillpm_registry.app.logs import log, start_logging
 from skillpm_registry.app.service import Service
@@ -108,7 +108,7 @@ async def _wait_until_accepting(address: Address) -> None:
 
 
 def _lifespan(service: Service) -> Lifespan:
-    background = Background(service)
+    background = ServiceThreads(service)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

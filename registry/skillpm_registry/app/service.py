@@ -45,7 +45,7 @@ class Service:
 
 
 @dataclass(frozen=True)
-class Call:
+class ServiceCall:
     """A request, read and checked, as an endpoint gets it. `body` is raw, `document` parsed."""
 
     service: Service

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from skillpm.spec.registry_api import ACTIONS, NewToken
-from skillpm_registry.app.access.issue import Wanted, issue
+from skillpm_registry.app.access.issue import TokenRights, issue
 from skillpm_registry.app.config import ServerConfig, embedded_config, read_config
 from skillpm_registry.app.endpoints.tokens import new_token
 from skillpm_registry.app.service import People, now_in_utc
@@ -19,7 +19,7 @@ LIFETIME = timedelta(days=90)
 
 
 @dataclass(frozen=True)
-class Place:
+class ServedPlace:
     """The registry of a configuration, or an embedded one in a folder."""
 
     config: ServerConfig
@@ -40,6 +40,10 @@ class Place:
         is_new = self.folder is not None and not (self.folder / FILE).exists()
         return open_backend(self.parts, create=is_new)
 
+    def open_existing(self) -> Backend:
+        """Open the registry. Raises `RegistryError` if it does not exist."""
+        return open_backend(self.parts)
+
     def create(self) -> Backend:
         """Open the registry, and create what is missing of it."""
         return open_backend(self.parts, create=True)
@@ -51,15 +55,15 @@ class Place:
 
 def place_of(
     file: Path | None, environment: Mapping[str, str], folder: Path | None, url: str
-) -> Place | None:
+) -> ServedPlace | None:
     """The registry that a file or variables configure, else the one embedded in `folder`.
 
     `url` is the URL of an embedded registry. None if there is neither configuration nor folder.
     """
     config = read_config(file, environment)
     if config is not None:
-        return Place(config)
-    return None if folder is None else Place(embedded_config(folder, url), folder)
+        return ServedPlace(config)
+    return None if folder is None else ServedPlace(embedded_config(folder, url), folder)
 
 
 def first_administrator(people: People, name: str = ADMINISTRATOR) -> NewToken | None:
@@ -68,5 +72,5 @@ def first_administrator(people: People, name: str = ADMINISTRATOR) -> NewToken |
     if people.principals.has_administrator_token(now):
         return None
     people.principals.make_administrator(name, LOCAL, now=now)
-    wanted = Wanted(name, ACTIONS, ("*",), LIFETIME, "first administrator")
+    wanted = TokenRights(name, ACTIONS, ("*",), LIFETIME, "first administrator")
     return new_token(*issue(people.tokens, wanted, LOCAL, now=now))

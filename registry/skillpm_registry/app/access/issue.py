@@ -12,7 +12,7 @@ from skillpm_registry.catalog.people.values import TokenRow
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TokenRights:
     """The rights of a token that is to be issued."""
 
     principal: str
@@ -23,7 +23,9 @@ class Wanted:
     claims: Mapping[str, str] = field(default_factory=dict)
 
 
-def issue(tokens: Tokens, wanted: Wanted, actor: Actor, *, now: datetime) -> tuple[TokenRow, str]:
+def issue(
+    tokens: Tokens, wanted: TokenRights, actor: Actor, *, now: datetime
+) -> tuple[TokenRow, str]:
     """Store a new token. Returns its row, and its secret, which is not stored.
 
     A token that may `publish-new` but not `publish` creates one skill, and is then spent.

@@ -34,7 +34,7 @@ class OidcRefusedError(AuthError):
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class WorkflowIdentity:
     """A verified token: its issuer, its unique number, its end, and its claims that are text."""
 
     issuer: str
@@ -53,7 +53,7 @@ class OidcVerifier:
         self._keys = keys
         self._audience = audience
 
-    def verify(self, token: str, now: datetime) -> Identity:
+    def verify(self, token: str, now: datetime) -> WorkflowIdentity:
         """Check signature, issuer, audience and times. The caller checks that `jti` is new.
 
         Raises `OidcRefusedError`, and `IssuerUnreachableError` if the keys cannot be fetched.
@@ -77,7 +77,9 @@ class OidcVerifier:
             raise OidcRefusedError("its signature is not valid") from problem
         return self._checked(config, claims, now)
 
-    def _checked(self, config: IssuerConfig, claims: Mapping[str, Any], now: datetime) -> Identity:
+    def _checked(
+        self, config: IssuerConfig, claims: Mapping[str, Any], now: datetime
+    ) -> WorkflowIdentity:
         if claims.get("iss") != config.issuer:
             raise OidcRefusedError("its issuer is not configured in this registry")
         audience = claims.get("aud")
@@ -95,7 +97,7 @@ class OidcVerifier:
         if is_pull_request(texts):
             raise OidcRefusedError("a pull request started the workflow")
         end = now + timedelta(seconds=max(0.0, expires - now.timestamp()) + SKEW)
-        return Identity(config.issuer, jti, end, texts)
+        return WorkflowIdentity(config.issuer, jti, end, texts)
 
 
 def _check_times(claims: Mapping[str, Any], issued: float, expires: float, now: float) -> None:
@@ -175,6 +177,6 @@ def rule_problems(config: IssuerConfig, wanted: Mapping[str, str]) -> Sequence[s
     return problems
 
 
-def recorded_claims(identity: Identity) -> dict[str, str]:
+def recorded_claims(identity: WorkflowIdentity) -> dict[str, str]:
     """The claims that are stored with a token and the releases that it publishes."""
     return dict(sorted({**identity.claims, "iss": identity.issuer}.items())[:_RECORDED])

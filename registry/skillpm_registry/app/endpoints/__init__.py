@@ -1,1 +1,1 @@
-"""The endpoints. Each is a plain function from a `Call` to a `Reply`, which runs in a thread."""
+"""The endpoints: functions from a `ServiceCall` to a `ServiceReply`, which run in threads."""

@@ -7,13 +7,13 @@ from skillpm.spec.registry_api import AdvisoryResult
 from skillpm.spec.served import AdvisoryList
 from skillpm_registry.app.access.gate import actor_of, need_token
 from skillpm_registry.app.documents import write_documents
-from skillpm_registry.app.replies import Reply
-from skillpm_registry.app.service import Call
+from skillpm_registry.app.replies import ServiceReply
+from skillpm_registry.app.service import ServiceCall
 from skillpm_registry.catalog.advising import advise, record_advisory, withdraw
 from skillpm_registry.errors import UnknownAdvisoryError
 
 
-def listed(call: Call) -> Reply:
+def listed(call: ServiceCall) -> ServiceReply:
     """All advisories about skills that the caller may read."""
     people, advisories = call.service.people, call.service.backend.advisories
     hidden = people.namespaces.private()
@@ -25,10 +25,10 @@ def listed(call: Call) -> Reply:
             for skill in affected(advisory)
         )
     ]
-    return Reply(AdvisoryList(advisories=[advisory.to_dict() for advisory in shown]))
+    return ServiceReply(AdvisoryList(advisories=[advisory.to_dict() for advisory in shown]))
 
 
-def publish(call: Call) -> Reply:
+def publish(call: ServiceCall) -> ServiceReply:
     """Publish an advisory in OSV form, or a newer version of one.
 
     The caller must administer the namespaces of all skills that it affects.
@@ -46,10 +46,10 @@ def publish(call: Call) -> Reply:
     if changed:
         _record(call, "advisory", advisory)
     write_documents(call.service)
-    return Reply(AdvisoryResult(advisory=advisory.to_dict(), changed=changed))
+    return ServiceReply(AdvisoryResult(advisory=advisory.to_dict(), changed=changed))
 
 
-def retract(call: Call) -> Reply:
+def retract(call: ServiceCall) -> ServiceReply:
     """Withdraw an advisory: it stays listed, but no longer affects releases."""
     need_token(call.caller)
     backend, identifier = call.service.backend, call.path["advisory"]
@@ -61,7 +61,7 @@ def retract(call: Call) -> Reply:
     if changed:
         _record(call, "advisory-withdrawn", advisory)
     write_documents(call.service)
-    return Reply(AdvisoryResult(advisory=advisory.to_dict(), changed=changed))
+    return ServiceReply(AdvisoryResult(advisory=advisory.to_dict(), changed=changed))
 
 
 def affected(advisory: Advisory) -> list[SkillName]:
@@ -69,11 +69,11 @@ def affected(advisory: Advisory) -> list[SkillName]:
     return sorted({entry.name for entry in advisory.skills()})
 
 
-def _record(call: Call, kind: str, advisory: Advisory) -> None:
+def _record(call: ServiceCall, kind: str, advisory: Advisory) -> None:
     advisories, actor = call.service.backend.advisories, actor_of(call.caller)
     record_advisory(advisories, kind, advisory, actor, now=call.now)
 
 
-def _check_rights(call: Call, advisory: Advisory) -> None:
+def _check_rights(call: ServiceCall, advisory: Advisory) -> None:
     for skill in affected(advisory):
         call.service.people.gate.need(call.caller, "admin", skill)

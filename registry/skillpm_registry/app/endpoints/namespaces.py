@@ -18,13 +18,13 @@ from skillpm_registry.app.access.gate import actor_of
 from skillpm_registry.app.access.oidc import rule_problems
 from skillpm_registry.app.documents import write_documents
 from skillpm_registry.app.problems import ForbiddenError, HttpError
-from skillpm_registry.app.replies import NO_STORE, Reply, time_text
-from skillpm_registry.app.service import Call
+from skillpm_registry.app.replies import NO_STORE, ServiceReply, time_text
+from skillpm_registry.app.service import ServiceCall
 from skillpm_registry.catalog.people.publishers import RuleGiven
 from skillpm_registry.catalog.people.values import RuleRow, Standing
 
 
-def create(call: Call) -> Reply:
+def create(call: ServiceCall) -> ServiceReply:
     """Create a namespace. Only administrators may: names are granted, and never recycled."""
     people, caller = call.service.people, call.caller
     people.gate.need_rule(caller)
@@ -41,21 +41,21 @@ def create(call: Call) -> Reply:
         now=call.now,
     )
     write_documents(call.service)
-    return Reply(_namespace(standing), HTTPStatus.CREATED)
+    return ServiceReply(_namespace(standing), HTTPStatus.CREATED)
 
 
-def listed(call: Call) -> Reply:
+def listed(call: ServiceCall) -> ServiceReply:
     """The namespaces that the caller may know of."""
     rows = call.service.people.namespaces.visible(call.caller.principal, is_admin=call.caller.rules)
-    return Reply(NamespaceList(namespaces=[_namespace(row) for row in rows]))
+    return ServiceReply(NamespaceList(namespaces=[_namespace(row) for row in rows]))
 
 
-def find(call: Call) -> Reply:
+def find(call: ServiceCall) -> ServiceReply:
     """One namespace."""
-    return Reply(_namespace(call.service.people.gate.standing(call.caller, _name(call))))
+    return ServiceReply(_namespace(call.service.people.gate.standing(call.caller, _name(call))))
 
 
-def members(call: Call) -> Reply:
+def members(call: ServiceCall) -> ServiceReply:
     """The members of a namespace. Those of a public one are public."""
     people = call.service.people
     people.gate.need_in(call.caller, "read", _name(call))
@@ -64,10 +64,10 @@ def members(call: Call) -> Reply:
         MemberDocument(principal=row.principal, role=row.role, since=time_text(row.since))
         for row in rows
     ]
-    return Reply(MemberList(members=documents))
+    return ServiceReply(MemberList(members=documents))
 
 
-def grant(call: Call) -> Reply:
+def grant(call: ServiceCall) -> ServiceReply:
     """Give a principal a role."""
     people, asked = call.service.people, call.document
     assert isinstance(asked, MemberRequest)  # noqa: S101 - by the table of endpoints
@@ -78,24 +78,24 @@ def grant(call: Call) -> Reply:
     return members(call)
 
 
-def revoke(call: Call) -> Reply:
+def revoke(call: ServiceCall) -> ServiceReply:
     """Remove a member."""
     people, member = call.service.people, call.path["principal"]
     people.gate.need_in(call.caller, "admin", _name(call))
     if not people.namespaces.revoke(_name(call), member, actor_of(call.caller), now=call.now):
         raise NotFoundError(f"`{member[:128]}` is no member of `{_name(call)}`")
-    return Reply(b"", HTTPStatus.NO_CONTENT, headers=NO_STORE)
+    return ServiceReply(b"", HTTPStatus.NO_CONTENT, headers=NO_STORE)
 
 
-def publishers(call: Call) -> Reply:
+def publishers(call: ServiceCall) -> ServiceReply:
     """The rules of trusted publishing of a namespace."""
     people = call.service.people
     people.gate.need_in(call.caller, "read", _name(call))
     rules = people.publishers.of_namespace(_name(call))
-    return Reply(PublisherList(publishers=[_publisher(rule) for rule in rules]))
+    return ServiceReply(PublisherList(publishers=[_publisher(rule) for rule in rules]))
 
 
-def trust(call: Call) -> Reply:
+def trust(call: ServiceCall) -> ServiceReply:
     """Add a rule of trusted publishing."""
     people, asked, name = call.service.people, call.document, _name(call)
     assert isinstance(asked, PublisherRequest)  # noqa: S101 - by the table of endpoints
@@ -103,18 +103,18 @@ def trust(call: Call) -> Reply:
     _check_rule(call, asked)
     given = RuleGiven(name, asked.pattern, asked.issuer, asked.claims, asked.new)
     rule = people.publishers.add(given, actor_of(call.caller), now=call.now)
-    return Reply(_publisher(rule), HTTPStatus.CREATED)
+    return ServiceReply(_publisher(rule), HTTPStatus.CREATED)
 
 
-def distrust(call: Call) -> Reply:
+def distrust(call: ServiceCall) -> ServiceReply:
     """Remove a rule; its tokens end at once."""
     people, name = call.service.people, _name(call)
     people.gate.need_in(call.caller, "admin", name)
     people.publishers.remove(name, call.path["publisher"], actor_of(call.caller), now=call.now)
-    return Reply(b"", HTTPStatus.NO_CONTENT, headers=NO_STORE)
+    return ServiceReply(b"", HTTPStatus.NO_CONTENT, headers=NO_STORE)
 
 
-def _check_rule(call: Call, asked: PublisherRequest) -> None:
+def _check_rule(call: ServiceCall, asked: PublisherRequest) -> None:
     issuers = {entry.issuer: entry for entry in call.service.config.oidc}
     config = issuers.get(asked.issuer)
     if config is None:
@@ -136,7 +136,7 @@ def _check_rule(call: Call, asked: PublisherRequest) -> None:
         raise HttpError(HTTPStatus.BAD_REQUEST, f"the rule is too weak: {text}", kind="spec")
 
 
-def _name(call: Call) -> str:
+def _name(call: ServiceCall) -> str:
     return call.path["namespace"]
 
 

@@ -12,8 +12,8 @@ from skillpm.spec.versions import Version
 from skillpm_registry.app.access.gate import actor_of
 from skillpm_registry.app.documents import advisory_list, registry_config
 from skillpm_registry.app.problems import HttpError
-from skillpm_registry.app.replies import JSON, NO_STORE, Reply, time_text
-from skillpm_registry.app.service import Call
+from skillpm_registry.app.replies import JSON, NO_STORE, ServiceReply, time_text
+from skillpm_registry.app.service import ServiceCall
 from skillpm_registry.catalog.actor import ANONYMOUS, Actor
 from skillpm_registry.catalog.events import LoggedEvent
 from skillpm_registry.catalog.people.values import Standing
@@ -29,17 +29,17 @@ _DIGITS = 18
 _BYTES = "application/octet-stream"
 
 
-def config(call: Call) -> Reply:
+def config(call: ServiceCall) -> ServiceReply:
     """`/config.json`."""
     return _cached(call, registry_config(call.service).canonical(), _SHORT)
 
 
-def advisories(call: Call) -> Reply:
+def advisories(call: ServiceCall) -> ServiceReply:
     """`/advisories/all.json`."""
     return _cached(call, advisory_list(call.service).canonical(), _SHORT)
 
 
-def index(call: Call) -> Reply:
+def index(call: ServiceCall) -> ServiceReply:
     """The index document of a skill. Public ones come from the static tree."""
     skill = _skill(call)
     data = call.service.backend.tree.get(f"index/{skill}.json")
@@ -52,7 +52,7 @@ def index(call: Call) -> Reply:
     return _cached(call, found.body, f"private, {_SHORT}")
 
 
-def index_of_digest(call: Call) -> Reply:
+def index_of_digest(call: ServiceCall) -> ServiceReply:
     """The immutable form of an index document."""
     skill, digest = _skill(call), _digest(call.path["digest"])
     data = call.service.backend.tree.get(f"index/{skill}/{digest.hex}.json")
@@ -65,7 +65,7 @@ def index_of_digest(call: Call) -> Reply:
     return _cached(call, found.body, f"private, {IMMUTABLE}")
 
 
-def blob(call: Call) -> Reply:
+def blob(call: ServiceCall) -> ServiceReply:
     """A blob of a release that the caller may read."""
     digest = _digest(call.path["digest"])
     if call.path["prefix"] != digest.hex[:2]:
@@ -81,23 +81,23 @@ def blob(call: Call) -> Reply:
     return _blob_reply(call, digest, {"cache-control": cache, "etag": f'"{digest.hex}"'})
 
 
-def _blob_reply(call: Call, digest: Digest, headers: dict[str, str]) -> Reply:
+def _blob_reply(call: ServiceCall, digest: Digest, headers: dict[str, str]) -> ServiceReply:
     blobs, accel = call.service.backend.blobs, call.service.config.accel_redirect
     if call.headers.get("if-none-match") == headers["etag"]:
-        return Reply(b"", HTTPStatus.NOT_MODIFIED, _BYTES, headers)
+        return ServiceReply(b"", HTTPStatus.NOT_MODIFIED, _BYTES, headers)
     file = blobs.file(digest)
     if file is not None and accel is None:
-        return Reply(file, HTTPStatus.OK, _BYTES, headers)
+        return ServiceReply(file, HTTPStatus.OK, _BYTES, headers)
     if file is not None:
         path = f"{accel}/sha256/{digest.hex[:2]}/{digest.hex}"
-        return Reply(b"", HTTPStatus.OK, _BYTES, {**headers, "x-accel-redirect": path})
+        return ServiceReply(b"", HTTPStatus.OK, _BYTES, {**headers, "x-accel-redirect": path})
     url = blobs.url(digest, URL_LIFETIME)
     if url is None or blobs.size(digest) is None:
         raise NotFoundError(f"blob `{digest}` is missing from this registry")
-    return Reply(b"", HTTPStatus.TEMPORARY_REDIRECT, _BYTES, {**NO_STORE, "location": url})
+    return ServiceReply(b"", HTTPStatus.TEMPORARY_REDIRECT, _BYTES, {**NO_STORE, "location": url})
 
 
-def search(call: Call) -> Reply:
+def search(call: ServiceCall) -> ServiceReply:
     """Search skills by words and filters."""
     limit = _number(call, "limit", PAGE, PAGE_LIMIT)
     offset = _number(call, "after", 0, 10**6)
@@ -107,10 +107,10 @@ def search(call: Call) -> Reply:
     hidden = call.service.people.gate.hidden(call.caller)
     shown = [row for row in found[:limit] if _may_see(call, hidden, SkillName.parse(row.skill))]
     following = str(offset + limit) if len(found) > limit else None
-    return Reply(SearchPage(results=[_found(row) for row in shown], next=following))
+    return ServiceReply(SearchPage(results=[_found(row) for row in shown], next=following))
 
 
-def events(call: Call) -> Reply:
+def events(call: ServiceCall) -> ServiceReply:
     """The log of writes, from a position on."""
     after = _number(call, "after", 0, 10**_DIGITS)
     limit = _number(call, "limit", EVENTS_LIMIT, EVENTS_LIMIT)
@@ -118,22 +118,22 @@ def events(call: Call) -> Reply:
     hidden = call.service.people.gate.hidden(call.caller)
     shown = [row for row in rows if _may_see_event(call, hidden, row)]
     following = rows[-1].position + 1 if rows else after
-    return Reply(EventPage(events=[_event(row) for row in shown], next=following))
+    return ServiceReply(EventPage(events=[_event(row) for row in shown], next=following))
 
 
-def actor_of_reader(call: Call) -> Actor:
+def actor_of_reader(call: ServiceCall) -> Actor:
     """The actor of a reading request: anonymous, if the token may not read."""
     grant = call.caller.grant
     may_read = grant is not None and grant.actions & {"read", "admin"}
     return actor_of(call.caller) if may_read else ANONYMOUS
 
 
-def _may_see(call: Call, hidden: Mapping[str, Standing], skill: SkillName) -> bool:
+def _may_see(call: ServiceCall, hidden: Mapping[str, Standing], skill: SkillName) -> bool:
     standing = hidden.get(skill.namespace)
     return standing is None or call.caller.may("read", skill, standing.role)
 
 
-def _may_see_event(call: Call, hidden: Mapping[str, Standing], row: LoggedEvent) -> bool:
+def _may_see_event(call: ServiceCall, hidden: Mapping[str, Standing], row: LoggedEvent) -> bool:
     """Events that belong to no namespace are for administrators."""
     namespace = row.subject.namespace
     if namespace is None:
@@ -164,7 +164,7 @@ def _event(row: LoggedEvent) -> EventDocument:
     )  # fmt: skip
 
 
-def _cached(call: Call, data: bytes, cache: str) -> Reply:
+def _cached(call: ServiceCall, data: bytes, cache: str) -> ServiceReply:
     """A document with an ETag. The answer is 304 without a body if the client has it."""
     etag = f'"{Digest.of(data).hex}"'
     headers = {"etag": etag, "cache-control": cache}
@@ -172,11 +172,11 @@ def _cached(call: Call, data: bytes, cache: str) -> Reply:
         tag.strip().removeprefix("W/") for tag in call.headers.get("if-none-match", "").split(",")
     ]
     if etag in wanted or "*" in wanted:
-        return Reply(b"", HTTPStatus.NOT_MODIFIED, JSON, headers)
-    return Reply(data, HTTPStatus.OK, JSON, headers)
+        return ServiceReply(b"", HTTPStatus.NOT_MODIFIED, JSON, headers)
+    return ServiceReply(data, HTTPStatus.OK, JSON, headers)
 
 
-def _skill(call: Call) -> SkillName:
+def _skill(call: ServiceCall) -> SkillName:
     namespace, name = call.path["namespace"], call.path["name"]
     if not (is_half(namespace) and is_half(name)):
         raise NotFoundError("there is no such skill in this registry")
@@ -190,7 +190,7 @@ def _digest(text: str) -> Digest:
         raise NotFoundError("there is no such digest in this registry") from problem
 
 
-def _number(call: Call, name: str, default: int, most: int) -> int:
+def _number(call: ServiceCall, name: str, default: int, most: int) -> int:
     text = call.query.get(name, str(default))
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS and int(text) <= most):
         raise HttpError(HTTPStatus.BAD_REQUEST, f"`{name}` is not a number of at most {most}")

@@ -9,9 +9,9 @@ from skillpm.spec.served import ReleaseState
 from skillpm.spec.versions import Version
 from skillpm_registry.app.access.gate import actor_of, need_token
 from skillpm_registry.app.problems import ForbiddenError
-from skillpm_registry.app.replies import Reply
-from skillpm_registry.app.service import Call
-from skillpm_registry.catalog.changes import Change
+from skillpm_registry.app.replies import ServiceReply
+from skillpm_registry.app.service import ServiceCall
+from skillpm_registry.catalog.changes import ReleaseChange
 
 WAIT = 10.0
 """Seconds to wait for the sequencer. After that, the change is queued."""
@@ -20,7 +20,7 @@ _STATES: dict[str, ReleaseState] = {
 }  # fmt: skip
 
 
-def publish(call: Call) -> Reply:
+def publish(call: ServiceCall) -> ServiceReply:
     """Publish the pack whose OCI manifest is the body. Its blobs must be present."""
     need_token(call.caller)
     backend, actor = call.service.backend, actor_of(call.caller)
@@ -37,7 +37,7 @@ def publish(call: Call) -> Reply:
     return _reply(call, change)
 
 
-def _check_rights(call: Call, skill: SkillName) -> str | None:
+def _check_rights(call: ServiceCall, skill: SkillName) -> str | None:
     """Raise unless the caller may publish the skill. Returns a token of single use to spend."""
     people, caller = call.service.people, call.caller
     if people.namespaces.skill_exists(skill):
@@ -51,34 +51,37 @@ def _check_rights(call: Call, skill: SkillName) -> str | None:
     return caller.grant.id
 
 
-def yank(call: Call) -> Reply:
+def yank(call: ServiceCall) -> ServiceReply:
     """Hide a release from new resolutions."""
     return _change(call, lambda skill, version: call.service.backend.changes.yank(
         skill, version, _reason(call), actor_of(call.caller), now=call.now))  # fmt: skip
 
 
-def unyank(call: Call) -> Reply:
+def unyank(call: ServiceCall) -> ServiceReply:
     """Undo a yank."""
     return _change(call, lambda skill, version: call.service.backend.changes.unyank(
         skill, version, actor_of(call.caller), now=call.now))  # fmt: skip
 
 
-def quarantine(call: Call) -> Reply:
+def quarantine(call: ServiceCall) -> ServiceReply:
     """Refuse a release everywhere, also where it is locked. Its bytes are kept."""
     return _change(call, lambda skill, version: call.service.backend.changes.quarantine(
         skill, version, _reason(call), actor_of(call.caller), now=call.now),
         needs_admin=True)  # fmt: skip
 
 
-def release(call: Call) -> Reply:
+def release(call: ServiceCall) -> ServiceReply:
     """End a quarantine."""
     return _change(call, lambda skill, version: call.service.backend.changes.release(
         skill, version, actor_of(call.caller), now=call.now), needs_admin=True)  # fmt: skip
 
 
 def _change(
-    call: Call, change: Callable[[SkillName, Version], Change], *, needs_admin: bool = False
-) -> Reply:
+    call: ServiceCall,
+    change: Callable[[SkillName, Version], ReleaseChange],
+    *,
+    needs_admin: bool = False,
+) -> ServiceReply:
     need_token(call.caller)
     skill = SkillName.parse(f"{call.path['namespace']}/{call.path['name']}")
     version = Version.parse(call.path["version"])
@@ -86,12 +89,12 @@ def _change(
     return _reply(call, change(skill, version))
 
 
-def _reason(call: Call) -> str:
+def _reason(call: ServiceCall) -> str:
     assert isinstance(call.document, ReasonRequest)  # noqa: S101 - by the table of endpoints
     return call.document.reason
 
 
-def _reply(call: Call, change: Change) -> Reply:
+def _reply(call: ServiceCall, change: ReleaseChange) -> ServiceReply:
     """The answer after the sequencer has numbered and rendered the change, or 202 if it waits."""
     position = None
     if change.leaf is not None:
@@ -107,4 +110,4 @@ def _reply(call: Call, change: Change) -> Reply:
         position=position,
     )
     status = HTTPStatus.CREATED if change.created else HTTPStatus.OK
-    return Reply(document, HTTPStatus.ACCEPTED if is_queued else status)
+    return ServiceReply(document, HTTPStatus.ACCEPTED if is_queued else status)
