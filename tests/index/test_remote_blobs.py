@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from remote_values import CONTENT, DIGEST, FAST, Open
+from remote_values import CONTENT, DIGEST, FAST, IMPATIENT, Open
 from served_registry import FaultyServer, Handler, StaticTree, cut_after, hang_up, status
 
 from skillpm.errors import AuthError, IntegrityError, NotFoundError, RegistryError
@@ -142,17 +142,15 @@ def test_a_slow_body_is_given_up(server: FaultyServer, opened: Open, store: Stor
             handler.send(b"\0")
             time.sleep(0.05)
 
-    server.fault(BLOB, *[drip] * FAST.tries)
+    server.fault(BLOB, *[drip] * IMPATIENT.tries)
     with pytest.raises(UnreachableRegistryError, match="bytes came in"):
-        store.fetch(DIGEST, SIZE, opened(server.url))
+        store.fetch(DIGEST, SIZE, opened(server.url, policy=IMPATIENT))
 
 
 def test_a_silent_server_is_given_up(server: FaultyServer, opened: Open, store: Store) -> None:
-    opened_index = opened(server.url)
-    assert opened_index.config
-    server.fault(BLOB, *[lambda _handler: time.sleep(1.5)] * FAST.tries)
+    server.fault(BLOB, *[lambda _handler: time.sleep(1.5)] * IMPATIENT.tries)
     with pytest.raises(UnreachableRegistryError, match="no answer in time"):
-        store.fetch(DIGEST, SIZE, opened_index)
+        store.fetch(DIGEST, SIZE, opened(server.url, policy=IMPATIENT))
 
 
 def test_a_compressed_blob_is_refused(server: FaultyServer, opened: Open, store: Store) -> None:

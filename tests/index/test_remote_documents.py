@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from remote_values import FAST, Open
+from remote_values import FAST, IMPATIENT, Open
 from served_registry import (
     FaultyServer,
     Handler,
@@ -247,9 +247,9 @@ def test_a_slow_document_is_given_up(server: FaultyServer, opened: Open) -> None
             handler.send(b" ")
             time.sleep(0.05)
 
-    server.fault("config", *[drip] * FAST.tries)
+    server.fault("config", *[drip] * IMPATIENT.tries)
     with pytest.raises(UnreachableRegistryError, match="bytes came in"):
-        _ = opened(server.url).config
+        _ = opened(server.url, policy=IMPATIENT).config
 
 
 def test_answers_that_may_pass_are_asked_for_again(
