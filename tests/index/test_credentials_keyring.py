@@ -1,6 +1,7 @@
 """Tokens in a keyring: a package `keyring` with a store of its own, as on a desktop."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,7 @@ def keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object
     for name in [name for name in sys.modules if name.partition(".")[0] == "keyring"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(package.parent)
-    import keyring as module
-
-    state: dict[str, object] = module.STATE  # type: ignore[attr-defined]
+    state: dict[str, object] = import_module("keyring").STATE
     return state
 
 
@@ -78,9 +77,7 @@ def test_a_usable_keyring_has_the_token_and_the_file_only_says_so(
     assert tokens.get(Origin.of("https://other.example.org")) is None
     assert tokens.remove(ORIGIN)
     assert tokens.get(ORIGIN) is None
-    import keyring as module
-
-    assert module.PASSWORDS == {}  # type: ignore[attr-defined]
+    assert import_module("keyring").PASSWORDS == {}
 
 
 @pytest.mark.parametrize("state", [{"priority": 0}, {"locked": True}])

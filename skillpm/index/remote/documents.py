@@ -21,7 +21,7 @@ class OfflineError(RegistryError):
     def __init__(self, registry: str, what: str) -> None:
         super().__init__(
             f"registry `{registry}` needs the network to {what}, but `--offline` is set",
-            hint="run the command once without `--offline`, or use a registry in a folder: "
+            hint="run the command without `--offline`, or use a registry in a folder: "
             "`--registry ./registry`",
         )
 

@@ -1,5 +1,6 @@
 """HTTP requests to one registry: credentials, redirects, retries and limits."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -32,6 +33,8 @@ ANSWER_LIMIT = 1 << 20
 REDIRECT_LIMIT = 5
 CONNECTIONS = 16
 _FAILURE = 400
+_ERRNO = re.compile(r"\[Errno -?[0-9]+\] ")
+"""Numbers of errors, which differ between systems."""
 
 
 @dataclass(frozen=True)
@@ -251,7 +254,7 @@ class Transport:
             cause = cause.__cause__ or cause.__context__
         if isinstance(problem, httpx.UnsupportedProtocol | httpx.ProxyError):
             return UnreachableRegistryError(self.origin, str(problem))
-        reason = str(problem) or type(problem).__name__
+        reason = _ERRNO.sub("", str(problem)) or type(problem).__name__
         return TransientError(f"{_KINDS.get(type(problem), 'connection failed')}: {reason}")
 
 
