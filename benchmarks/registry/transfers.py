@@ -11,7 +11,6 @@ The exit code is 1 if more than 1 % of the blob was sent twice in either directi
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -26,7 +25,7 @@ TESTS = Path(__file__).parents[2] / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "service")]
 
 from cutting_proxy import CuttingProxy, proxying  # noqa: E402 - the tests own the server
-from live_server import Server, configured, running  # noqa: E402
+from live_server import Server, configured, initialized, running  # noqa: E402
 from small_packs import SmallPack, small_pack  # noqa: E402
 
 from skillpm.spec.digests import Digest  # noqa: E402
@@ -119,9 +118,9 @@ def main() -> None:
         folder = Path(name)
         pack, blob = make_blob(folder, asked.size * 1_000_000)
         arguments = configured(folder / "registry")
+        token = initialized(arguments)
         with running(folder / "server", *arguments) as server, proxying(server.url) as proxy:
             proxy.rate = asked.rate * 1e6
-            token = _administrator(folder, arguments)
             server.client(token).namespace("acme")
             course = Course(server, proxy, token, folder, asked.cuts)
             for verb in ("upload", "download"):
@@ -134,17 +133,6 @@ def main() -> None:
                     server.client(token).publish(pack)
     publish(table, asked.append)
     sys.exit(1 if worst > LIMIT else 0)
-
-
-def _administrator(folder: Path, arguments: list[str]) -> str:
-    """The token of an administrator of a configured registry."""
-    command = [sys.executable, "-m", "skillpm", "registry", "token", "create", *arguments,
-               "--action", "read", "--action", "publish", "--action", "publish-new",
-               "--action", "admin", "--json"]  # fmt: skip
-    home = {"SKILLPM_HOME": str(folder / "admin")}
-    done = subprocess.run(command, env={**os.environ, **home}, check=True, capture_output=True)
-    token: str = json.loads(done.stdout)["token"]
-    return token
 
 
 if __name__ == "__main__":
