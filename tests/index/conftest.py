@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from remote_values import CONTENT, DIGEST, FAST, Open
+from remote_values import CONTENT, DIGEST, FAST, INDEX, Open, listing
 from served_registry import FaultyServer, StaticTree, serving
 
 from skillpm.index.credentials import Credentials, StoredTokens
@@ -52,3 +52,9 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     yield open_url
     for index in indexes:
         index.close()
+
+
+@pytest.fixture
+def math(tree: StaticTree) -> StaticTree:
+    tree.write(INDEX, listing("1.10.0", "1.9.0", "2.0.0-rc.1"))
+    return tree

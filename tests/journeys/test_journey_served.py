@@ -1,43 +1,10 @@
 """Commands with registries over HTTP: a tree of files behind a web server."""
 
-import signal
-import time
-from collections.abc import Iterator
-from pathlib import Path
-
-import numpy as np
 import pytest
-from plain_models import nudged, plain_tensors, write_plain, write_tuned
-from served_registry import FaultyServer, Stall, StaticTree, cut_after, problem, serving
-from skillpm_world import World, snapshot, start_process
+from served_registry import FaultyServer, StaticTree, cut_after, problem, serving
+from skillpm_world import World, snapshot
 
 from skillpm.spec.versions import Version
-
-PARTS = ("mlp", "self_attn", "lm_head")
-
-
-@pytest.fixture
-def base(world: World) -> Path:
-    base = write_plain(world.folder / "base", plain_tensors())
-    world.init(base)
-    return base
-
-
-@pytest.fixture
-def tree(world: World, base: Path) -> StaticTree:
-    """The files of a registry with three skills; `acme/c` requires `acme/a`."""
-    tree = StaticTree(world.folder / "tree")
-    for name, part in zip("abc", PARTS, strict=True):
-        tuned = write_tuned(world.folder / f"tuned-{name}", part)
-        more = ("--requires", "acme/a ^1") if name == "c" else ()
-        tree.add(world.pack((base, tuned), f"acme/{name}", "1.0.0", *more))
-    return tree
-
-
-@pytest.fixture
-def server(tree: StaticTree) -> Iterator[FaultyServer]:
-    with serving(tree.folder) as server:
-        yield server
 
 
 def test_install_from_static_files_fetches_what_is_missing_and_nothing_else(
@@ -150,77 +117,6 @@ def test_an_unbound_namespace_is_looked_up_in_the_default_registry_only(
         world.fail("install", "secret/x", code=4, kind="not_found")
         assert [path for path in server.paths() if "secret" in path] == []
         assert private.paths("/index/secret/x.json")
-
-
-@pytest.fixture
-def large(world: World) -> StaticTree:
-    """The files of a registry whose skill has a payload of 4 MB in one blob, and its project."""
-    tensors = plain_tensors()
-    chance = np.random.default_rng(1)
-    for name in ("model.embed_tokens.weight", "lm_head.weight"):
-        tensors[name] = chance.standard_normal((1 << 16, 16)).astype(np.float32)
-    tree = StaticTree(world.folder / "large")
-    base = write_plain(world.folder / "wide", tensors)
-    world.init(base)
-    tuned = write_plain(world.folder / "tuned-wide", nudged(tensors, "embed", 2))
-    tree.add(world.pack((base, tuned), "acme/large", "1.0.0"))
-    return tree
-
-
-@pytest.mark.parametrize("place", ["/config", "/index/", "/blobs/"])
-def test_an_install_that_is_killed_while_it_reads_changes_nothing(
-    place: str, world: World, server: FaultyServer
-) -> None:
-    before = snapshot(world.project)
-    stall = Stall(20)
-    server.fault(place, stall)
-    with start_process("install", "acme/c", "--registry", server.url) as process:
-        assert stall.reached.wait(60)
-        process.send_signal(signal.SIGKILL)
-    stall.over.set()
-    after = snapshot(world.project)
-    after.pop(".skillpm/holder.json")  # names the killed process
-    assert after == before
-    world.ask("install", "acme/c", "--registry", server.url)
-    assert world.installed().keys() == {"acme/a", "acme/c"}
-
-
-def test_a_killed_download_is_continued_where_it_stopped(world: World, large: StaticTree) -> None:
-    (blob, *_) = sorted((large.folder / "blobs").rglob("*"), key=lambda path: -path.stat().st_size)
-    size, half = blob.stat().st_size, 2 << 20
-    assert size > half
-    with serving(large.folder) as server:
-        stall = Stall(half)
-        server.fault(blob.name, stall)
-        with start_process("install", "acme/large", "--registry", server.url) as process:
-            part = world.home / "store" / "tmp" / f"part-{blob.name}"
-            assert stall.reached.wait(20)
-            while not part.exists() or part.stat().st_size < half:
-                time.sleep(0.01)
-            process.send_signal(signal.SIGKILL)
-        stall.over.set()
-        world.ask("install", "acme/large", "--registry", server.url)
-        (again,) = [
-            seen for seen in server.requests if blob.name in seen.path and seen.status == 206
-        ]
-        assert again.headers["range"] == f"bytes={half}-"
-        assert again.sent == size - half
-        assert not part.exists()
-
-
-def test_an_interrupted_download_ends_soon(world: World, large: StaticTree) -> None:
-    (blob, *_) = sorted((large.folder / "blobs").rglob("*"), key=lambda path: -path.stat().st_size)
-    with serving(large.folder) as server:
-        stall = Stall(1 << 20)
-        server.fault(blob.name, stall)
-        with start_process("install", "acme/large", "--registry", server.url) as process:
-            assert stall.reached.wait(20)
-            began = time.monotonic()
-            process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=60)
-        stall.over.set()
-        assert process.returncode == 130, err
-        assert time.monotonic() - began < 15
 
 
 def test_a_registry_that_cuts_every_answer_once_is_installed_from(
