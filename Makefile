@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 SOURCES := skillpm registry migrations tests benchmarks examples hatch_build.py
 TYPED := -p skillpm -p skillpm_registry -p examples -p benchmarks
 
-.PHONY: demo demo-llm llm bench-llm test test-all check format lint types contracts bench conformance clean
+.PHONY: demo demo-llm llm bench-llm test test-all test-services check format lint types contracts bench \
+	conformance clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m examples.demo
@@ -25,6 +26,13 @@ test: $(VENV)/.dev
 
 test-all: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m ""
+
+# Registries on PostgreSQL and on Ceph's S3, which apt-get installs where they are missing.
+SERVICES := postgresql radosgw ceph-mon ceph-osd nginx-light
+test-services: $(VENV)/.dev
+	dpkg -s $(SERVICES) >/dev/null 2>&1 || \
+	  (apt-get update && apt-get install -y --no-install-recommends $(SERVICES))
+	$(BIN)/python -m pytest -m services -rs
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check $(SOURCES)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from skillpm.api.project import Project, init_project, open_project
     from skillpm.api.values import Change, GraftResult, InstalledSkill, RouteDecision
     from skillpm.errors import (
+        AuthError,
         GraftError,
         IntegrityError,
         NotFoundError,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AuditFinding",
     "AuditReport",
+    "AuthError",
     "Change",
     "GraftError",
     "GraftResult",
@@ -68,7 +70,7 @@ _MODULES = {
     "skillpm.api.project": ("Project", "init_project", "open_project"),
     "skillpm.api.values": ("Change", "GraftResult", "InstalledSkill", "RouteDecision"),
     "skillpm.errors": (
-        "GraftError", "IntegrityError", "NotFoundError", "RegistryError",
+        "AuthError", "GraftError", "IntegrityError", "NotFoundError", "RegistryError",
         "ResolutionError", "SkillpmError", "SpecError", "StateError", "UsageError",
     ),
 }  # fmt: skip

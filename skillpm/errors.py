@@ -100,6 +100,12 @@ class RegistryError(SkillpmError):
     exit_code = 5
 
 
+class AuthError(SkillpmError):
+    """A registry refuses the credentials of a request, or the request has none."""
+
+    kind = "auth"
+
+
 class Problems:
     """Collects all problems of a document, each with its path, to raise them as one error."""
 

@@ -41,16 +41,23 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 @contextmanager
-def thread_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+def thread_pool(
+    workers: int, stop: Callable[[], object] = _nothing
+) -> Iterator[ThreadPoolExecutor]:
     """A pool of threads. If the block raises, work that has not begun is cancelled.
 
-    Waits for work that has begun.
+    Waits for work that has begun; `stop` is called before that, so that it can end early.
     """
     with ThreadPoolExecutor(workers) as pool:
         try:
             yield pool
         except BaseException:
+            stop()
             pool.shutdown(cancel_futures=True)
             raise
 
@@ -61,13 +68,15 @@ def parallel_map(
     *,
     workers: int,
     size: Callable[[Item], int] | None = None,
+    stop: Callable[[], object] = _nothing,
 ) -> list[Result]:
     """The results of a function for all items, in the order of the items.
 
     `size` is the bytes of an item; with it, a thread takes small items in batches. Raises the first
-    error in that order; calls that have not begun are cancelled then.
+    error in that order; calls that have not begun are cancelled then, and `stop` is called before
+    the others are waited for.
     """
-    with thread_pool(workers) as pool:
+    with thread_pool(workers, stop) as pool:
         if size is None:
             return list(pool.map(function, items))
         return map_batches(pool, function, batches(items, size))

@@ -73,6 +73,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: CutPacks) -> Wor
     monkeypatch.setenv("SKILLPM_HOME", str(found.home))
     monkeypatch.setenv("SKILLPM_CONFIG", str(found.folder / "config.toml"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    for name in ("TOKEN", "SERVER_DATABASE", "SERVER_BLOBS", "SERVER_URL"):
+        monkeypatch.delenv(f"SKILLPM_{name}", raising=False)
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     monkeypatch.setattr(SETTINGS, "demanded", None)
     monkeypatch.chdir(found.project)

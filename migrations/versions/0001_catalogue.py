@@ -2,12 +2,14 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
+PLAIN_JSON = sa.JSON().with_variant(JSONB(), "postgresql")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 FROZEN = (
     "id, skill_id, version, digest, size, base_root, base_name, architecture, requires, "
@@ -33,6 +35,30 @@ def refuse_replacing(table: str, is_same_row: str) -> str:
     )
 
 
+# PostgreSQL has no RAISE outside of functions. The error counts as a violated constraint.
+REFUSE = """CREATE FUNCTION skillpm_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION USING MESSAGE = TG_ARGV[0], ERRCODE = 'integrity_constraint_violation';
+END $$"""
+
+
+def refuse_row(name: str, event: str, message: str) -> str:
+    return (
+        f"CREATE TRIGGER {name} BEFORE {event} FOR EACH ROW "
+        f"EXECUTE FUNCTION skillpm_refuse('{message}')"
+    )
+
+
+def refuse_removal(table: str, name: str, message: str) -> tuple[str, str]:
+    return (
+        refuse_row(name, f"DELETE ON {table}", message),
+        (
+            f"CREATE TRIGGER {table}_is_not_emptied BEFORE TRUNCATE ON {table} FOR EACH STATEMENT "
+            f"EXECUTE FUNCTION skillpm_refuse('{message}')"
+        ),
+    )
+
+
 TRIGGERS = {
     "sqlite": (
         refuse("release_stays", f"UPDATE OF {FROZEN} ON release", "a release is immutable"),
@@ -49,7 +75,16 @@ TRIGGERS = {
         refuse_replacing("skill", "id = NEW.id OR (namespace = NEW.namespace AND name = NEW.name)"),
         refuse("blob_stays", "UPDATE ON blob", "a blob is immutable"),
         refuse_replacing("blob", "digest = NEW.digest"),
-    )
+    ),
+    "postgresql": (
+        REFUSE,
+        refuse_row("release_stays", f"UPDATE OF {FROZEN} ON release", "a release is immutable"),
+        *refuse_removal("release", "release_is_kept", "a release is never deleted"),
+        refuse_row("release_blob_stays", "UPDATE ON release_blob", "a release is immutable"),
+        *refuse_removal("release_blob", "release_blob_is_kept", "a release is immutable"),
+        refuse_row("skill_stays", "UPDATE ON skill", "a skill keeps its name"),
+        refuse_row("blob_stays", "UPDATE ON blob", "a blob is immutable"),
+    ),
 }
 
 
@@ -65,6 +100,12 @@ def count_check(table: str, column: str) -> sa.CheckConstraint:
     return sa.CheckConstraint(
         f"{column} BETWEEN 0 AND 9223372036854775807", name=op.f(f"ck_{table}_{column}_form")
     )
+
+
+def boolean_check(table: str, column: str) -> list[sa.CheckConstraint]:
+    if op.get_bind().dialect.name != "sqlite":
+        return []
+    return [sa.CheckConstraint(f"{column} IN (0, 1)", name=op.f(f"ck_{table}_{column}_form"))]
 
 
 def half_check(column: str) -> sa.CheckConstraint:
@@ -112,9 +153,9 @@ def create_release() -> None:
         sa.Column("base_root", sa.Text(), nullable=False),
         sa.Column("base_name", sa.Text(), nullable=False),
         sa.Column("architecture", sa.Text(), nullable=False),
-        sa.Column("requires", sa.JSON(), nullable=False),
-        sa.Column("conflicts", sa.JSON(), nullable=False),
-        sa.Column("capabilities", sa.JSON(), nullable=False),
+        sa.Column("requires", PLAIN_JSON, nullable=False),
+        sa.Column("conflicts", PLAIN_JSON, nullable=False),
+        sa.Column("capabilities", PLAIN_JSON, nullable=False),
         sa.Column("summary", sa.Text(), nullable=False),
         sa.Column("search_text", sa.Text(), nullable=False),
         sa.Column("license", sa.Text()),
@@ -145,7 +186,7 @@ def release_checks() -> list[sa.CheckConstraint]:
         count_check("release", "size"),
         digest_check("release", "base_root"),
         count_check("release", "payload_bytes"),
-        sa.CheckConstraint("yanked IN (0, 1)", name=op.f("ck_release_yanked_form")),
+        *boolean_check("release", "yanked"),
         sa.CheckConstraint(
             "(yanked AND yanked_at IS NOT NULL) "
             "OR (NOT yanked AND yanked_at IS NULL AND yank_reason = '')",
@@ -178,3 +219,5 @@ def downgrade() -> None:
     op.drop_table("release")
     op.drop_table("blob")
     op.drop_table("skill")
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION skillpm_refuse")

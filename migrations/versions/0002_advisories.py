@@ -16,7 +16,18 @@ BEGIN SELECT RAISE(ABORT, 'an advisory keeps its identifier'); END"""
 NOT_REPLACED = """CREATE TRIGGER advisory_is_not_replaced BEFORE INSERT ON advisory
 WHEN EXISTS (SELECT 1 FROM advisory WHERE id = NEW.id)
 BEGIN SELECT RAISE(ABORT, 'an advisory is changed in place'); END"""
-TRIGGERS = {"sqlite": (KEPT, NAMED, NOT_REPLACED)}
+REFUSING = "EXECUTE FUNCTION skillpm_refuse('an advisory is withdrawn, never deleted')"
+TRIGGERS = {
+    "sqlite": (KEPT, NAMED, NOT_REPLACED),
+    "postgresql": (
+        f"CREATE TRIGGER advisory_is_kept BEFORE DELETE ON advisory FOR EACH ROW {REFUSING}",
+        f"CREATE TRIGGER advisory_is_not_emptied BEFORE TRUNCATE ON advisory {REFUSING}",
+        (
+            "CREATE TRIGGER advisory_keeps_its_id BEFORE UPDATE OF id, published_at ON advisory "
+            "FOR EACH ROW EXECUTE FUNCTION skillpm_refuse('an advisory keeps its identifier')"
+        ),
+    ),
+}
 
 
 def upgrade() -> None:

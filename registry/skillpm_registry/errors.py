@@ -16,11 +16,14 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.versions import Version
 
+Place = Path | str
+"""A registry in messages: its folder, or the URL of its database without a password."""
+
 
 class RegistryUnreachableError(RegistryError):
     """A folder is not a registry, or cannot be read."""
 
-    def __init__(self, path: Path, reason: str, *, hint: str | None = None) -> None:
+    def __init__(self, path: Place, reason: str, *, hint: str | None = None) -> None:
         super().__init__(f"registry `{path}` cannot be read: {reason}", hint=hint)
         self.path = path
 
@@ -31,7 +34,7 @@ class CatalogueMissingError(RegistryError):
     A new catalogue is not created, because it would list none of the published releases.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         super().__init__(
             f"registry `{path}` has blobs, but its catalogue registry.db is missing",
             hint="restore registry.db from a backup; skillpm does not replace it",
@@ -42,7 +45,10 @@ class CatalogueMissingError(RegistryError):
 class RegistryCorruptError(RegistryError):
     """A catalogue is damaged, or is not a database of skillpm."""
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: Place, reason: str) -> None:
+        if isinstance(path, str):
+            super().__init__(f"the database `{path}` is corrupt: {reason}")
+            return
         super().__init__(
             f"the catalogue registry.db of registry `{path}` is corrupt: {reason}",
             hint="restore registry.db from a backup, or publish the packs to a new registry: "
@@ -54,7 +60,7 @@ class RegistryCorruptError(RegistryError):
 class RegistryUnfinishedError(RegistryCorruptError):
     """A catalogue is incomplete, and nothing was published: creating it was interrupted."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         super().__init__(path, "its creation was interrupted, perhaps by a full disk")
         self.hint = (
             f"`skillpm registry init {path}` creates it again; nothing is lost, because nothing "
@@ -65,7 +71,7 @@ class RegistryUnfinishedError(RegistryCorruptError):
 class RegistryNewerError(RegistryError):
     """A newer version of skillpm has written the catalogue."""
 
-    def __init__(self, path: Path, *, found: str, known: str) -> None:
+    def __init__(self, path: Place, *, found: str, known: str) -> None:
         super().__init__(
             f"registry `{path}` has schema {found}, but this skillpm reads up to schema {known}",
             hint="upgrade skillpm: `pip install --upgrade skillpm-graft`",
@@ -77,7 +83,7 @@ class RegistryNewerError(RegistryError):
 class RegistryReadOnlyError(StateError):
     """This user cannot write to the registry."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         super().__init__(
             f"registry `{path}` cannot be written: it is read-only for this user",
             hint="name a registry in which you can write with `--registry PATH`",
@@ -88,7 +94,7 @@ class RegistryReadOnlyError(StateError):
 class RegistryFullError(StateError):
     """The registry's disk is full. The registry is not changed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         super().__init__(
             f"registry `{path}` cannot be written: its disk is full",
             hint="free disk space, then run the command again; nothing was changed",
@@ -99,7 +105,7 @@ class RegistryFullError(StateError):
 class RegistryBusyError(StateError):
     """Another process holds the registry's lock, and the waiting time has ended."""
 
-    def __init__(self, path: Path, *, holder: str) -> None:
+    def __init__(self, path: Place, *, holder: str) -> None:
         super().__init__(
             f"registry `{path}` is being written by {holder}",
             hint="wait until that process ends, then run the command again",
@@ -111,7 +117,7 @@ class RegistryBusyError(StateError):
 class FolderNotEmptyError(StateError):
     """A folder cannot become a registry, because it contains other files."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         super().__init__(
             f"`{path}` cannot become a registry: it is not empty",
             hint="name an empty or a new folder: `skillpm registry init FOLDER`",
@@ -122,7 +128,7 @@ class FolderNotEmptyError(StateError):
 class NotSharedError(StateError):
     """A registry exists already and is not shared with a group."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         quoted = shlex.quote(str(path))
         super().__init__(
             f"`{path}` is a registry already, and is not shared with a group",
@@ -147,7 +153,7 @@ class ReleaseExistsError(StateError):
 class UnknownReleaseError(UnknownSkillError):
     """A release is not in the registry."""
 
-    def __init__(self, path: Path, skill: SkillName, version: Version) -> None:
+    def __init__(self, path: Place, skill: SkillName, version: Version) -> None:
         super().__init__(
             f"`{skill}` {version} is not in registry `{path}`",
             hint=f"`skillpm show {skill}` lists the published versions",
@@ -159,7 +165,7 @@ class UnknownReleaseError(UnknownSkillError):
 class BlobNotFoundError(NotFoundError):
     """A blob is not in the registry and was not published to it."""
 
-    def __init__(self, path: Path, digest: Digest) -> None:
+    def __init__(self, path: Place, digest: Digest) -> None:
         super().__init__(f"blob `{digest}` is not in registry `{path}`")
         self.digest = digest
 
@@ -167,7 +173,7 @@ class BlobNotFoundError(NotFoundError):
 class BlobMissingError(IntegrityError):
     """The file of a published blob is missing."""
 
-    def __init__(self, path: Path, digest: Digest) -> None:
+    def __init__(self, path: Place, digest: Digest) -> None:
         super().__init__(
             f"blob `{digest}` of a published release is missing from registry `{path}`",
             hint="publish the same pack again to restore its missing blobs",
@@ -178,7 +184,7 @@ class BlobMissingError(IntegrityError):
 class BlobKindError(IntegrityError):
     """A link, pipe, device or folder has the name of a blob. It is not opened."""
 
-    def __init__(self, path: Path, digest: Digest, *, found: str) -> None:
+    def __init__(self, path: Place, digest: Digest, *, found: str) -> None:
         super().__init__(
             f"blob `{digest}` of registry `{path}` should be a regular file, is {found}",
             hint="publish the same pack again to restore its damaged blobs",
@@ -206,7 +212,7 @@ class SourceUnreadableError(StateError):
 class UnknownAdvisoryError(NotFoundError):
     """An advisory is not in the registry."""
 
-    def __init__(self, path: Path, identifier: str) -> None:
+    def __init__(self, path: Place, identifier: str) -> None:
         super().__init__(
             f"there is no advisory `{identifier}` in registry `{path}`",
             hint="`skillpm registry advisory list` lists the published advisories",
@@ -229,7 +235,7 @@ class AdvisoryOutdatedError(StateError):
 class UnknownAffectedError(UnknownSkillError):
     """An advisory affects skills that are not in the registry, or no skill."""
 
-    def __init__(self, path: Path, advisory: Advisory, skills: Sequence[SkillName]) -> None:
+    def __init__(self, path: Place, advisory: Advisory, skills: Sequence[SkillName]) -> None:
         affected = f"`{skills[0]}`, which is not in registry `{path}`" if skills else "no skill"
         super().__init__(
             f"advisory `{advisory.id}` affects {affected}",

@@ -2,39 +2,36 @@
 
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from skillpm.errors import SpecError
-from skillpm.spec import json
 from skillpm.spec.advisory import Advisory
 from skillpm.spec.digests import Digest
-from skillpm.spec.manifest import parse_manifest
 from skillpm.spec.names import SkillName
-from skillpm.spec.oci import Descriptor, parse_image
-from skillpm.spec.pack import check_pack
 from skillpm.spec.release import Release
 from skillpm.spec.versions import Version
-from skillpm_registry.blobs import Blobs, OpenBlob, verified
+from skillpm_registry.blobs.folder import Blobs
+from skillpm_registry.blobs.protocol import OpenBlob
+from skillpm_registry.catalog.actor import LOCAL
+from skillpm_registry.catalog.advising import advise, withdraw
 from skillpm_registry.catalog.advisories import Advisories
+from skillpm_registry.catalog.changes import ReleaseChanges
 from skillpm_registry.catalog.queries import Catalog
-from skillpm_registry.catalog.rows import PackRow
+from skillpm_registry.catalog.rows import STATES_SINCE
 from skillpm_registry.db.create import create_database
 from skillpm_registry.db.disk import locked
-from skillpm_registry.db.schema import open_database
+from skillpm_registry.db.schema import open_database, revision
 from skillpm_registry.errors import (
-    AdvisoryOutdatedError,
     BlobMissingError,
     BlobNotFoundError,
     RegistryBusyError,
-    ReleaseExistsError,
-    UnknownAdvisoryError,
-    UnknownAffectedError,
     UnknownReleaseError,
 )
+from skillpm_registry.publishing.local import LocalPublisher
+from skillpm_registry.publishing.packs import read_pack
 
 TIMEOUT = 600.0  # Seconds to wait for another writer. Publishing a large pack takes minutes.
 
@@ -48,7 +45,7 @@ class PublishResult:
 
 
 class Registry:
-    """A registry in a folder. Writers wait for each other; readers do not wait."""
+    """A registry in a folder. Readers do not wait for writers."""
 
     def __init__(self, path: Path, catalog: Catalog, *, timeout: float) -> None:
         self.path = path
@@ -78,24 +75,19 @@ class Registry:
         First verifies and stores the blobs, then inserts the release in one transaction. If the
         process is killed, no release is added; blobs that are stored already are reused by the next
         attempt. Publishing the same digest again changes no release, and restores missing and
-        damaged blobs. Raises `ReleaseExistsError` if the version is published with other contents,
-        and `IntegrityError` if the bytes of a blob do not have its digest.
+        damaged blobs. Publishers wait for each other only during the transaction, except in a
+        registry with an old schema and on a network file system (ADR 53). Raises
+        `ReleaseExistsError` if the version is published with other contents, and `IntegrityError`
+        if the bytes of a blob do not have its digest.
         """
-        pack = _read_pack(image, open_blob)
-        skill, version = pack.manifest.skill, pack.manifest.version
-        with locked(self.path, self._timeout):
-            existing = self._catalog.find(skill, version)
-            if existing is not None and existing.digest != pack.digest:
-                raise ReleaseExistsError(
-                    skill, version, existing=str(existing.digest), offered=str(pack.digest)
-                )
-            self._blobs.add(
-                pack.sizes,
-                lambda digest: BytesIO(image) if digest == pack.digest else open_blob(digest),
-            )
-            if existing is None:
-                self._catalog.add(pack, now=now)
-        return PublishResult(self._release(skill, version), created=existing is None)
+        pack = read_pack(image, open_blob)
+
+        def source(digest: Digest) -> BinaryIO:
+            return BytesIO(image) if digest == pack.digest else open_blob(digest)
+
+        self._notice_upgrade()
+        created = self._local().publish(pack, source, now=now)
+        return PublishResult(self._release(pack.manifest.skill, pack.manifest.version), created)
 
     def open_blob(self, digest: Digest) -> BinaryIO:
         """Open a blob or an OCI manifest. The caller verifies the bytes and closes the stream.
@@ -115,12 +107,22 @@ class Registry:
 
         Raises `UnknownReleaseError`.
         """
-        self._catalog.yank(skill, version, reason=reason, now=now)
+        self._notice_upgrade()
+        if self._has_states():
+            changes = ReleaseChanges(self._catalog.database)
+            changes.yank(skill, version, reason, LOCAL, now=now)
+        else:
+            self._catalog.yank(skill, version, reason=reason, now=now)
         return self._release(skill, version)
 
-    def unyank(self, skill: SkillName, version: Version) -> Release:
+    def unyank(self, skill: SkillName, version: Version, *, now: datetime | None = None) -> Release:
         """Undo the yank of a release. Raises `UnknownReleaseError`."""
-        self._catalog.unyank(skill, version)
+        self._notice_upgrade()
+        if self._has_states():
+            changes = ReleaseChanges(self._catalog.database)
+            changes.unyank(skill, version, LOCAL, now=now or datetime.now(UTC))
+        else:
+            self._catalog.unyank(skill, version)
         return self._release(skill, version)
 
     def advisories(self) -> list[Advisory]:
@@ -134,17 +136,7 @@ class Registry:
         `UnknownAffectedError` if it affects no skill, or one that is not in this registry.
         """
         with locked(self.path, self._timeout):
-            published = self._advisories.find(advisory.id)
-            if published is not None and published.canonical() == advisory.canonical():
-                return False
-            if published is not None and published.modified_at >= advisory.modified_at:
-                raise AdvisoryOutdatedError(advisory, published=published.modified)
-            affected = {entry.name for entry in advisory.skills()}
-            unknown = sorted(affected - set(self.skills()))
-            if unknown or not affected:
-                raise UnknownAffectedError(self.path, advisory, unknown)
-            self._advisories.put(advisory, now=now)
-        return True
+            return advise(self._advisories, advisory, self.skills(), now=now)
 
     def withdraw(self, identifier: str, *, now: datetime) -> Advisory:
         """Withdraw an advisory: it stays listed, but no longer affects releases.
@@ -152,38 +144,30 @@ class Registry:
         Raises `UnknownAdvisoryError`.
         """
         with locked(self.path, self._timeout):
-            advisory = self._advisories.find(identifier)
-            if advisory is None:
-                raise UnknownAdvisoryError(self.path, identifier)
-            if advisory.withdrawn is None:
-                advisory = advisory.withdrawn_at(now)
-                self._advisories.put(advisory, now=now)
-        return advisory
+            return withdraw(self._advisories, identifier, now=now)[0]
 
     def close(self) -> None:
         """Do nothing: no file is open between calls. The client's `Index` protocol needs it."""
+
+    def _has_states(self) -> bool:
+        return self._catalog.database.schema >= STATES_SINCE
+
+    def _notice_upgrade(self) -> None:
+        """Use the newest schema if another process has upgraded the registry meanwhile."""
+        database = self._catalog.database
+        if not self._has_states():
+            found = revision(database)
+            if found != database.schema:
+                self._catalog = Catalog(replace(database, schema=found))
+
+    def _local(self) -> LocalPublisher:
+        return LocalPublisher(self.path, self._catalog, self._blobs, self._timeout)
 
     def _release(self, skill: SkillName, version: Version) -> Release:
         release = self._catalog.find(skill, version)
         if release is None:
             raise UnknownReleaseError(self.path, skill, version)
         return release
-
-
-def _read_pack(image: bytes, open_blob: OpenBlob) -> PackRow:
-    parsed, digest = parse_image(image), Digest.of(image)
-    manifest = parse_manifest(_document(parsed.config, open_blob))
-    check_pack(parsed, manifest)
-    return PackRow(digest, parsed, manifest, {digest: len(image), **parsed.blobs})
-
-
-def _document(config: Descriptor, open_blob: OpenBlob) -> bytes:
-    if config.size > json.SIZE_LIMIT:
-        raise SpecError(
-            f"the manifest should have at most {json.SIZE_LIMIT} bytes, has {config.size}"
-        )
-    with open_blob(config.digest) as source:
-        return b"".join(verified(source, config.digest, config.size))
 
 
 def open_registry(

@@ -34,6 +34,18 @@ def needs_transfer(what: str) -> Iterator[None]:
 
 
 @contextmanager
+def needs_server(what: str) -> Iterator[None]:
+    """Raise `UsageError` if the body fails to import a library of the extra `server`."""
+    try:
+        yield
+    except ImportError as problem:
+        raise UsageError(
+            f"{what}, but the library `{problem.name}` is not installed",
+            hint="pip install 'skillpm-graft[server]'",
+        ) from problem
+
+
+@contextmanager
 def needs_matplotlib(what: str) -> Iterator[None]:
     """Raise `UsageError` if the body fails to import matplotlib; see `needs_hf`."""
     try:

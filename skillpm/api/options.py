@@ -95,6 +95,17 @@ def _without_defaults(options: Options) -> dict[str, Chosen]:
     )
 
 
+def trusted_registries(options: Options) -> list[RegistryLocation]:
+    """The registries of arguments, environment and the user's file, but of no project file.
+
+    A project may come from a stranger, so the registries that it names get no `SKILLPM_TOKEN`.
+    Raises the errors of `resolve`.
+    """
+    layers = (_arguments(options), config.from_environment(os.environ), _user())
+    values = (layer["registry"].value for layer in layers if "registry" in layer)
+    return [value for value in values if isinstance(value, RegistryLocation)]
+
+
 def color_of(options: Options) -> bool | None:
     """Whether to print colours; None if the terminal decides."""
     try:

@@ -1,15 +1,16 @@
 """Opening registries: each is opened when it is first used, and closed with the session."""
 
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skillpm.errors import RegistryError
 from skillpm.files.folder import Folder
 
 if TYPE_CHECKING:
-    from skillpm.index.protocol import Index
+    from skillpm.index.protocol import Account, Index
+    from skillpm.index.remote.open import RemoteSettings
     from skillpm.spec.location import RegistryLocation
 
 
@@ -36,31 +37,39 @@ def tidy_registry(own: Path, location: "RegistryLocation") -> None:
         tidy_index(folder)
 
 
+def account_at(location: "RegistryLocation", settings: "RemoteSettings") -> "Account":
+    """The user's account at a registry over HTTP."""
+    from skillpm.index.open import open_account
+
+    return open_account(location, settings)
+
+
 def connector(
-    closing: Callable[[Callable[[], object]], object], place: Path, *, offline: bool
+    closing: Callable[[Callable[[], object]], object],
+    place: Path,
+    settings: "Callable[[], RemoteSettings]",
 ) -> "Callable[[RegistryLocation, bool], Index]":
     """A function that opens the index of a registry, or returns the one that is already open.
 
-    With `offline` it raises `RegistryError` for a registry that is not a folder.
+    `place` is the home; `settings` are asked for if a registry is not a folder. Several threads
+    may call the function.
     """
     opened: dict[tuple[RegistryLocation, bool], Index] = {}
+    guard = threading.Lock()
 
     def connect(location: "RegistryLocation", create: bool) -> "Index":  # noqa: FBT001 - one switch, named by its type
         from skillpm.index.empty import EmptyIndex, is_uninitialized
         from skillpm.index.open import open_index
 
         folder = None if location.folder is None else Path(location.folder)
-        if folder is None and offline:
-            raise RegistryError(
-                f"registry `{location}` needs the network, but `--offline` is set",
-                hint="use a registry in a folder: `--registry ./registry`",
-            )
         if folder == place / "registry" and not create and is_uninitialized(folder):
             return EmptyIndex()
-        key = (location, create)
-        if key not in opened:
-            opened[key] = open_index(location, create=create)
-            closing(opened[key].close)
-        return opened[key]
+        key = (location, create and folder is not None)
+        with guard:
+            if key not in opened:
+                given = None if folder else settings()
+                opened[key] = open_index(location, create=create, settings=given)
+                closing(opened[key].close)
+            return opened[key]
 
     return connect

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from skillpm.flows.pack.estimate_values import PackEstimate
     from skillpm.flows.pack.pack import Packed
     from skillpm.flows.packs.publish import PublishedPack
+    from skillpm.flows.session.accounts import AccountReport
     from skillpm.flows.transfer.reporting import Transferred
     from skillpm.flows.upkeep.cache import CacheInfo, CacheVerified
     from skillpm.flows.upkeep.doctor import DoctorCheck
     from skillpm.flows.upkeep.gc import Collected
 
 __all__ = [
+    "AccountReport",
     "Advised",
     "Bundled",
     "CacheInfo",
@@ -72,6 +74,7 @@ _MODULES = {
     "pack.estimate_values": ("PackEstimate",),
     "pack.pack": ("Packed",),
     "packs.publish": ("PublishedPack",),
+    "session.accounts": ("AccountReport",),
     "transfer.reporting": ("Transferred",),
     "upkeep.cache": ("CacheInfo", "CacheVerified"),
     "upkeep.doctor": ("DoctorCheck",),

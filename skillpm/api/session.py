@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillpm.api.callbacks import SILENT, Callbacks
-from skillpm.api.options import Options, resolve
-from skillpm.api.registries import connector, tidy_registry
+from skillpm.api.options import Options, resolve, trusted_registries
+from skillpm.api.registries import account_at, connector, tidy_registry
 from skillpm.delta.kernels.choice import use_home
 from skillpm.errors import UsageError
 from skillpm.spec.config import Chosen
@@ -19,6 +19,7 @@ from skillpm.spec.config import Chosen
 if TYPE_CHECKING:
     from skillpm.environment.project import ProjectFolder
     from skillpm.flows.session.session import Session
+    from skillpm.index.remote.open import RemoteSettings
     from skillpm.spec.location import RegistryLocation
     from skillpm.spec.lockfile import LockedSkill, Lockfile
     from skillpm.spec.nearness import SignatureSurvey
@@ -47,6 +48,7 @@ def open_session(
     home, offline = options.home_folder, bool(chosen["offline"].value)
     use_home(home)
     registry = _located(chosen["registry"], options.project_folder)
+    remote = partial(remote_settings, options, now, callbacks.say, offline=offline)
     session = Session(
         home=home,
         project=options.project_folder,
@@ -54,19 +56,35 @@ def open_session(
         base=_base(chosen["base"]),
         offline=offline,
         now=now,
-        created=_source_date() or now,
-        workers=int(str(chosen["workers"].value or 1)),
+        created=_source_date() or now, workers=int(str(chosen["workers"].value or 1)),
         lock_timeout=float(str(chosen["lock-timeout"].value or 0)),
         say=callbacks.say, progress=callbacks.progress, confirm=callbacks.confirm,
         plan=callbacks.plan,
-        connect=connector(on_close, home, offline=offline),
-        fallback=registry,
+        connect=connector(on_close, home, remote),
+        account=lambda location: account_at(location, remote()),
+        fallback=registry, own_registries=trusted_registries(options),
         tidy_registry=partial(tidy_registry, home / "registry"),
         start_deadline=lambda: Deadline.starting(time.monotonic, timeout),
         verify_packs=_verify_packs, survey=_survey,
     )  # fmt: skip
     on_close(session.close)
     return session
+
+
+def remote_settings(
+    options: Options, now: datetime, say: Callable[[str], None] = SILENT.say, *,
+    offline: bool = False,
+) -> "RemoteSettings":  # fmt: skip
+    """What registries over HTTP need. `SKILLPM_TOKEN` is not for those of a project file."""
+    from skillpm.index.credentials import VARIABLE, Credentials, StoredTokens
+    from skillpm.index.remote.open import RemoteSettings
+    from skillpm.spec.origin import Origin
+
+    home = options.home_folder
+    origins = map(Origin.of_location, trusted_registries(options))
+    trusted = frozenset(origin for origin in origins if origin is not None)
+    credentials = Credentials(StoredTokens(home), os.environ.get(VARIABLE), trusted)
+    return RemoteSettings(home, credentials, now.timestamp(), offline=offline, say=say)
 
 
 def _base(chosen: Chosen) -> Path | None:

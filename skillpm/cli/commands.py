@@ -6,6 +6,7 @@ from importlib import import_module
 import click
 
 _MODULES = {
+    "accounts": ("login", "logout", "whoami"),
     "auditing": ("audit",),
     "authoring": ("identify", "pack"),
     "exporting": ("bundle", "export"),

@@ -27,7 +27,7 @@ class InstalledDocument(SkillDocument):
     verified: bool
 
 
-class ReleaseDocument(SkillDocument):
+class ShownRelease(SkillDocument):
     """An entry of `show`."""
 
     verified: bool

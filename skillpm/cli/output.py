@@ -141,6 +141,12 @@ def confirm(question: str) -> bool:
     return can_ask() and click.confirm(clean_lines(question), default=False, err=True)
 
 
+def prompt_secret(question: str) -> str:
+    """Ask for a secret on the terminal, without showing what is typed."""
+    answer: str = click.prompt(clean(question), hide_input=True, err=True)
+    return answer
+
+
 def report(problem: SkillpmError, *, as_json: bool, color: bool | None) -> None:
     """Print an error: as a JSON document on stdout, or as `error:` and `hint:` on stderr."""
     message, hint = redact_urls(problem.message), redact_urls(problem.hint or "") or None

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from skillpm.cli.advisories import advisory
-from skillpm.cli.documents import ReleaseDocument, SkillDocument
+from skillpm.cli.documents import ShownRelease, SkillDocument
+from skillpm.cli.namespaces import namespace
 from skillpm.cli.output import (
     clean,
     emit_json,
@@ -16,9 +17,12 @@ from skillpm.cli.output import (
     size_text,
     verified_text,
 )
-from skillpm.cli.params import SKILL
+from skillpm.cli.params import SKILL, refuse_together
+from skillpm.cli.serving import CONFIG, migrate, serve, show_token, sweep, upgrade
 from skillpm.cli.state import Command, State, command_client, global_params, verified_packs
+from skillpm.cli.tokens import token
 from skillpm.cli.types import LocalPath
+from skillpm.errors import UsageError
 
 if TYPE_CHECKING:
     from skillpm.spec.names import SkillName
@@ -189,7 +193,7 @@ def _is_verified(state: State, release: "Release") -> bool:
     return verified_packs(state).holds(release.digest, release.base)
 
 
-def _release_document(state: State, release: "Release") -> ReleaseDocument:
+def _release_document(state: State, release: "Release") -> ShownRelease:
     return {
         **_skill_document(release),
         "verified": _is_verified(state, release),
@@ -209,23 +213,33 @@ def _release_document(state: State, release: "Release") -> ReleaseDocument:
 
 @click.group(params=global_params())
 def registry() -> None:
-    """Create a registry and publish advisories."""
+    """Create, serve and administer registries."""
 
 
 @registry.command("init", cls=Command)
-@click.argument("path", type=_PATH)
+@click.argument("path", type=_PATH, required=False)
 @click.option("--shared", is_flag=True, help="Allow the folder's group to read and write.")
+@click.option("--admin", metavar="NAME", default="admin", help="Administrator of a server.")
+@CONFIG
 @click.pass_obj
-def registry_init(state: State, path: Path, *, shared: bool) -> None:
-    r"""Create an embedded registry in an empty folder.
+def registry_init(
+    state: State, path: Path | None, config: Path | None, admin: str, *, shared: bool
+) -> None:
+    r"""Create a registry: in a folder, or a server's.
 
-    Only the owner can read and write the folder, unless --shared is given.
+    Only the owner can read and write the folder, unless --shared is given. With --config, creates
+    the server's database and blobs, and prints a token of its first administrator.
 
     \b
     Examples:
       skillpm registry init ./team-registry
       skillpm registry init /srv/skills --shared
+      skillpm registry init --config /etc/skillpm/server.toml
     """
+    if path is None:
+        _init_server(state, config, admin)
+        return
+    refuse_together("config", config, path=path)
     from skillpm.api.releases import create_registry
 
     create_registry(command_client(state), path, shared=shared)
@@ -235,4 +249,21 @@ def registry_init(state: State, path: Path, *, shared: bool) -> None:
         emit_line(f"created a registry in {clean(path)}")
 
 
-registry.add_command(advisory)
+def _init_server(state: State, config: Path | None, admin: str) -> None:
+    from skillpm.api.serving import create_server, is_configured
+
+    if not is_configured(config):
+        raise UsageError(
+            "argument `PATH` is missing", hint="name a folder, or a server's `--config FILE`"
+        )
+    token = create_server(config, administrator=admin)
+    if token is not None:
+        show_token(state, token)
+    elif state.json:
+        emit_json({"token": None})
+    else:
+        state.say("the registry exists, and has an administrator with a valid token")
+
+
+for command in (advisory, namespace, token, serve, migrate, sweep, upgrade):
+    registry.add_command(command)

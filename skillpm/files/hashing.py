@@ -57,6 +57,32 @@ class RangeStream(io.RawIOBase):
         return len(data)
 
 
+class CountingStream(io.RawIOBase):
+    """A stream that reports the bytes that are read from it."""
+
+    def __init__(self, source: Readable, advance: Callable[[int], None]) -> None:
+        self._source = source
+        self._advance = advance
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Read the next bytes into a buffer. Returns their number, 0 at the end."""
+        data = self._source.read(len(buffer))
+        buffer[: len(data)] = data
+        self._advance(len(data))
+        return len(data)
+
+    def close(self) -> None:
+        """Close the source too."""
+        closing = getattr(self._source, "close", None)
+        if closing is not None and not self.closed:
+            closing()
+        super().close()
+
+
 def digest_of(source: ByteRange) -> Digest:
     """The digest of a whole file or part of a file. Raises the errors of its `read`."""
     return Digest.from_bytes(hashlib.file_digest(RangeStream(source), "sha256").digest())

@@ -1,11 +1,14 @@
 """The protocol of an index. Each kind of registry implements it structurally."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NoReturn, Protocol
 
+from skillpm.errors import UsageError
 from skillpm.spec.advisory import Advisory
 from skillpm.spec.digests import Digest
+from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
 from skillpm.spec.versions import Version
@@ -25,6 +28,38 @@ class PublishedRelease(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class AccountIdentity:
+    """Whose token a registry accepts, and when the token expires (RFC 3339)."""
+
+    principal: str
+    expires: str | None
+
+
+class Account(Protocol):
+    """The user's account at a registry over HTTP."""
+
+    def identity(self) -> AccountIdentity:
+        """The owner of the token that commands send. Raises `AuthError` if there is none."""
+        ...
+
+    def log_in(self, token: str) -> tuple[AccountIdentity, str]:
+        """Check and store a token. Returns its owner, and the place of the token as a clause."""
+        ...
+
+    def log_out(self) -> bool:
+        """Forget the stored token. Returns whether there was one."""
+        ...
+
+
+def no_account(location: RegistryLocation) -> NoReturn:
+    """Raise `UsageError`: the registry has no accounts."""
+    raise UsageError(
+        f"registry `{location}` is a folder, which has no accounts",
+        hint="name a registry over HTTP: `--registry https://skills.example.org`",
+    )
+
+
 class Index(Protocol):
     """A registry from the client's point of view."""
 
@@ -33,7 +68,10 @@ class Index(Protocol):
         ...
 
     def open_blob(self, digest: Digest) -> BinaryIO:
-        """Open a blob as a stream. Raises `NotFoundError`."""
+        """Open a blob as a stream, whose reads may return fewer bytes than asked for.
+
+        Raises `NotFoundError`, here or when the stream is read.
+        """
         ...
 
     def publish(

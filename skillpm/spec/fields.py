@@ -12,19 +12,21 @@ from pydantic import (
     ConfigDict,
     PlainSerializer,
     ValidationError,
+    WithJsonSchema,
 )
 
 from skillpm.errors import Problems, SpecError
 from skillpm.spec.digests import Digest
 from skillpm.spec.faults import describe_fault, describe_value
 from skillpm.spec.location import RegistryLocation
-from skillpm.spec.names import SkillName
+from skillpm.spec.names import HALF_LIMIT, SkillName
 from skillpm.spec.nearest import did_you_mean
 from skillpm.spec.requirements import Requirement
-from skillpm.spec.versions import Version
+from skillpm.spec.versions import LENGTH_LIMIT, Version
 
 T = TypeVar("T")
 _NAME_LIMIT = 64
+_REQUIREMENT_LIMIT = 1024
 _DIGESTS = 4096
 """Digests that are kept. Packs for one base repeat its leaves, and a footprint its layers."""
 
@@ -74,13 +76,43 @@ NUMBER = BeforeValidator(_number)
 """For floats that may be written as whole numbers. Pydantic alone would accept `true` and "1"."""
 _TEXT = PlainSerializer(str, return_type=str)
 
-SkillNameField = Annotated[SkillName, _parsed(SkillName, SkillName.parse), _TEXT]
-VersionField = Annotated[Version, _parsed(Version, Version.parse), _TEXT]
-RequirementField = Annotated[Requirement, _parsed(Requirement, Requirement.parse), _TEXT]
+
+def _text_schema(pattern: str, longest: int) -> WithJsonSchema:
+    """The JSON Schema of a value that is parsed from text. The parser may refuse more."""
+    return WithJsonSchema({"type": "string", "pattern": pattern, "maxLength": longest})
+
+
+HALF_PATTERN = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+"""A namespace, or a name in a namespace, as a regular expression of JSON Schema."""
+DIGEST_PATTERN = "^sha256:[0-9a-f]{64}$"
+_VERSION = (
+    r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"
+)
+
+SkillNameField = Annotated[
+    SkillName,
+    _parsed(SkillName, SkillName.parse),
+    _TEXT,
+    _text_schema(f"^{HALF_PATTERN}/{HALF_PATTERN}$", 2 * HALF_LIMIT + 1),
+]
+VersionField = Annotated[
+    Version, _parsed(Version, Version.parse), _TEXT, _text_schema(_VERSION, LENGTH_LIMIT)
+]
+RequirementField = Annotated[
+    Requirement,
+    _parsed(Requirement, Requirement.parse),
+    _TEXT,
+    _text_schema(f"^{HALF_PATTERN}/{HALF_PATTERN}([ @].*)?$", _REQUIREMENT_LIMIT),
+]
 LocationField = Annotated[
     RegistryLocation, _parsed(RegistryLocation, RegistryLocation.parse), _TEXT
 ]
-DigestField = Annotated[Digest, _parsed(Digest, lru_cache(_DIGESTS)(Digest)), _TEXT]
+DigestField = Annotated[
+    Digest,
+    _parsed(Digest, lru_cache(_DIGESTS)(Digest)),
+    _TEXT,
+    _text_schema(DIGEST_PATTERN, 71),
+]
 
 
 class Document(BaseModel):

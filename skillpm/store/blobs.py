@@ -3,21 +3,31 @@
 import hashlib
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from skillpm.checkpoint.files import OpenFile
 from skillpm.errors import IntegrityError, SpecError, StateError
 from skillpm.files.access import HomeFolder, open_below
 from skillpm.files.errors import MissingFileError, WrongKindError
-from skillpm.files.hashing import HashingReader, digest_of, is_mostly_holes
+from skillpm.files.hashing import digest_of, is_mostly_holes
 from skillpm.journal.atomic import is_leftover
 from skillpm.journal.owner import is_alive
+from skillpm.parallel import Advance, no_advance
 from skillpm.spec.digests import Digest
-from skillpm.store.errors import DamagedBlobError, MissingBlobError, WrongBlobError
+from skillpm.store.errors import DamagedBlobError, MissingBlobError
 from skillpm.store.lock import StoreLock, silent
+from skillpm.store.sources import BlobSource, InMemoryBlob
+from skillpm.store.staged_blob import (
+    RESUMABLE,
+    RemoteStream,
+    StalePartError,
+    remove_parts,
+    staged_blob,
+)
 
 _STAGING = "tmp"
 _BLOBS = "sha256"
@@ -44,14 +54,6 @@ class HashingSink:
         return Digest.from_bytes(self._hash.digest())
 
 
-class BlobSource(Protocol):
-    """A source of blobs: an index or an archive."""
-
-    def open_blob(self, digest: Digest) -> BinaryIO:
-        """A stream of the blob's bytes. Raises `NotFoundError` if the source lacks the blob."""
-        ...
-
-
 class Store:
     """Content-addressed blobs. Every blob that a caller reads has been hashed in this process.
 
@@ -66,6 +68,8 @@ class Store:
         self._lock = StoreLock(folder, say, wait)
         self._verified: dict[Digest, OpenFile] = {}
         self._blobs: HomeFolder | None = None
+        self._guard = threading.Lock()
+        self._turns: dict[Digest, threading.Lock] = {}
 
     def alone(self) -> AbstractContextManager[None]:
         """Hold the store's lock exclusively while the block runs; see `StoreLock.alone`."""
@@ -107,30 +111,53 @@ class Store:
         blobs = self._blobs = self._blobs or open_below(self.folder, _BLOBS)
         return blobs.subfolder(digest.hex[:_PREFIX])
 
-    def fetch(self, digest: Digest, size: int, source: BlobSource) -> int:
+    def fetch(
+        self, digest: Digest, size: int, source: BlobSource, advance: Advance = no_advance
+    ) -> int:
         """Fetch a blob from `source`, unless the store has it intact. Returns the bytes fetched.
 
-        The blob is on disk when this returns; a damaged one is replaced. Raises `WrongBlobError` if
-        the source returns other bytes; the store does not change then.
+        The blob is on disk when this returns; a damaged one is replaced. Several threads may call
+        this. Raises `WrongBlobError` if the source returns other bytes; the store does not change
+        then.
         """
-        if digest in self.taken:
-            return 0
-        if self.has(digest, size):
-            with suppress(IntegrityError):
-                self.open(digest)
+        with self._alone_with(digest):
+            if digest in self.taken or self._is_intact(digest, size):
+                advance(size)
                 return 0
+            with self._filling():
+                self._lock.share(create=True)
+                try:
+                    self._take(digest, size, source, advance)
+                except StalePartError:
+                    self._take(digest, size, source, no_advance)
+            return size
+
+    def put(self, digest: Digest, data: bytes) -> int:
+        """Store a blob whose bytes have been hashed, if it is missing. Returns the bytes stored."""
+        return self.fetch(digest, len(data), InMemoryBlob(data))
+
+    def _is_intact(self, digest: Digest, size: int) -> bool:
+        with suppress(IntegrityError):
+            return self.has(digest, size) and self.open(digest).size == size
+        return False
+
+    @contextmanager
+    def _alone_with(self, digest: Digest) -> Iterator[None]:
+        """Let one thread at a time work on a blob."""
+        with self._guard:
+            turn = self._turns.setdefault(digest, threading.Lock())
+        with turn:
+            yield
+
+    @contextmanager
+    def _filling(self) -> Iterator[None]:
+        """Translate the errors of the disk in the block."""
         try:
-            self._lock.share(create=True)
-            with (
-                source.open_blob(digest) as stream,
-                self._blob_folder(digest, create=True) as folder,
-            ):
-                self._take(stream, folder, digest, size)
+            yield
         except OSError as problem:
             raise StateError(
                 f"the store `{self.folder}` cannot be written: {problem.strerror}"
             ) from problem
-        return size
 
     def sweep(self) -> None:
         """Take the store's lock in shared mode, and remove partial blobs of killed processes."""
@@ -138,13 +165,17 @@ class Store:
             self._lock.share(create=True)
         self._remove_staged(lambda pid: not is_alive(pid))
 
-    def sweep_staging(self) -> None:
+    def sweep_staging(self, before: float = 0) -> None:
         """Remove partial blobs of killed processes. Call it when a command begins.
 
         A file with the process ID of this command was left by an earlier process with the same ID
-        and is removed too. Takes no lock, because partial blobs are not in use.
+        and is removed too. Downloads that were cut off are kept, so that they can be continued, if
+        they were written after `before` (Unix time). Takes no lock, because partial blobs are not
+        in use.
         """
         self._remove_staged(is_leftover)
+        with suppress(MissingFileError), open_below(self.folder, _STAGING) as staging:
+            remove_parts(staging, before)
 
     def _remove_staged(self, left: Callable[[int], bool]) -> None:
         with suppress(MissingFileError), open_below(self.folder, _STAGING) as staging:
@@ -154,23 +185,20 @@ class Store:
                 if kind == "in" and pid.isdigit() and left(int(pid)):
                     staging.remove_tree(name)
 
-    def _take(self, stream: BinaryIO, folder: HomeFolder, digest: Digest, size: int) -> None:
-        name = f"in-{os.getpid()}-{os.urandom(8).hex()}"
-        with open_below(self.folder, _STAGING, create=True) as staging:
-            try:
-                with staging.new_file(name) as staged:
-                    _copy(stream, staged, digest, size)
-                    staged.flush()
-                    os.fsync(staged.fileno())
+    def _take(self, digest: Digest, size: int, source: BlobSource, advance: Advance) -> None:
+        with (
+            source.open_blob(digest) as stream,
+            self._blob_folder(digest, create=True) as folder,
+            open_below(self.folder, _STAGING, create=True) as staging,
+        ):
+            resumable = size >= RESUMABLE and isinstance(stream, RemoteStream)
+            with staged_blob(staging, digest, resumable=resumable) as staged:
+                staged.fill(stream, digest, size, advance)
                 status = folder.status(digest.hex)
                 if status is not None and stat.S_ISDIR(status.st_mode):
                     folder.remove_tree(digest.hex)  # A rename cannot replace a folder by a file.
-                staging.move(name, folder, digest.hex)
-            except BaseException:
-                with suppress(StateError):
-                    staging.remove(name)
-                raise
-        folder.sync()
+                staging.move(staged.name, folder, digest.hex)
+            folder.sync()
         self._verified.pop(digest, None)
         self.taken[digest] = size
 
@@ -263,15 +291,3 @@ class Store:
             return False
         except OSError as problem:
             raise StateError(f"`{self.path_of(digest)}` cannot be read: {problem}") from problem
-
-
-def _copy(stream: BinaryIO, staged: BinaryIO, digest: Digest, size: int) -> None:
-    """Copy a blob and check its digest and size. Raises `WrongBlobError` for other bytes."""
-
-    def unreadable(problem: OSError) -> StateError:
-        return StateError(f"blob `{digest}` cannot be read from its source: {problem}")
-
-    reader = HashingReader(stream, unreadable)
-    staged.writelines(reader.chunks(size))
-    if reader.digest != digest or reader.size != size:
-        raise WrongBlobError(digest, size, found=str(reader.digest))

@@ -1,9 +1,13 @@
 """Packs in the store: verified documents, and layers that are read by byte range."""
 
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
 
 from skillpm.checkpoint.files import OpenFile
 from skillpm.checks.probes import check_problems
+from skillpm.errors import StateError
+from skillpm.parallel import Advance, no_advance, parallel_map
 from skillpm.spec.capabilities import check_probes_size, read_probes
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest, parse_manifest
@@ -11,10 +15,13 @@ from skillpm.spec.memo import parse_once
 from skillpm.spec.oci import PROBES_TYPE, PackImage, parse_image
 from skillpm.spec.pack import check_pack, read_side_file
 from skillpm.spec.probes import Probes
-from skillpm.store.blobs import BlobSource, Store
+from skillpm.store.blobs import Store
 from skillpm.store.errors import DamagedBlobError, MissingBlobError
+from skillpm.store.sources import BlobSource
 
 _IMAGE_LIMIT = 1 << 26
+PARALLEL_BLOBS = 4
+"""Blobs of one pack that are fetched at the same time."""
 
 
 @dataclass(frozen=True)
@@ -68,30 +75,69 @@ def _parse_documents(manifest: bytes, image: bytes) -> tuple[PackImage, Manifest
     return documents
 
 
-def fetch_documents(store: Store, digest: Digest, source: BlobSource) -> tuple[StoredPack, int]:
+def fetch_documents(
+    store: Store, digest: Digest, source: BlobSource, advance: Advance = no_advance
+) -> tuple[StoredPack, int]:
     """Fetch the documents of a pack (OCI manifest, manifest, side files), but not the payload.
 
-    Returns the pack and the number of bytes fetched.
+    Documents that the store has intact are not fetched. Returns the pack and the number of bytes
+    fetched.
     """
-    fetched = 0
-    with source.open_blob(digest) as stream:
-        data = stream.read(_IMAGE_LIMIT)
-    digest.check(data, "the pack's OCI manifest")
-    fetched += store.fetch(digest, len(data), source)
+    data = _stored_image(store, digest) or _read_image(digest, source)
+    fetched = store.put(digest, data)
+    advance(len(data))
     image = parse_image(data)
-    fetched += store.fetch(image.config.digest, image.config.size, source)
+    fetched += store.fetch(image.config.digest, image.config.size, source, advance)
     pack = load_pack(store, digest)
     for file in pack.manifest.carried:
-        fetched += store.fetch(file.digest, image.blobs[file.digest], source)
+        fetched += store.fetch(file.digest, image.blobs[file.digest], source, advance)
         read_side_file(file, store.read(file.digest), pack.manifest.architecture_facts)
     return pack, fetched
 
 
-def fetch_pack(store: Store, digest: Digest, source: BlobSource) -> tuple[StoredPack, int]:
-    """Fetch a whole pack. Returns the pack and the number of bytes fetched."""
-    pack, fetched = fetch_documents(store, digest, source)
-    for blob, size in pack.image.blobs.items():
-        fetched += store.fetch(blob, size, source)
+def _stored_image(store: Store, digest: Digest) -> bytes | None:
+    """The OCI manifest, if the store has it intact."""
+    with suppress(MissingBlobError, DamagedBlobError):
+        return store.read(digest)
+    return None
+
+
+def _read_image(digest: Digest, source: BlobSource) -> bytes:
+    """Read the OCI manifest of a pack. Raises `DigestMismatchError` for other bytes."""
+    data = bytearray()
+    with source.open_blob(digest) as stream:
+        while len(data) <= _IMAGE_LIMIT and (chunk := stream.read(_IMAGE_LIMIT + 1 - len(data))):
+            data += chunk
+    image = bytes(data)
+    digest.check(image, "the pack's OCI manifest")
+    return image
+
+
+def fetch_pack(
+    store: Store, digest: Digest, source: BlobSource, advance: Advance = no_advance
+) -> tuple[StoredPack, int]:
+    """Fetch a whole pack, several blobs at a time. Returns the pack and the bytes fetched.
+
+    `advance` counts the bytes of all blobs, also of those that the store had.
+    """
+    stop = threading.Event()
+
+    def count(size: int) -> None:
+        if stop.is_set():
+            raise StateError("the download was stopped")
+        advance(size)
+
+    pack, fetched = fetch_documents(store, digest, source, count)
+    done = {pack.image.config.digest, *(file.digest for file in pack.manifest.carried)}
+    rest = [(blob, size) for blob, size in pack.image.blobs.items() if blob not in done]
+    fetched += sum(
+        parallel_map(
+            lambda blob: store.fetch(*blob, source, count),
+            rest,
+            workers=min(len(rest), PARALLEL_BLOBS) or 1,
+            stop=stop.set,
+        )
+    )
     return pack, fetched
 
 

@@ -128,7 +128,9 @@ def test_commands_without_tensor_work_do_not_import_torch(world: World, models: 
 
 def test_only_cli_and_api_import_inside_functions() -> None:
     # `skillpm.api` is loaded lazily: `import skillpm` must be fast.
-    allowed = {Path("registry/skillpm_registry/db/migrate.py")}
+    # A registry imports a library of a database or a bucket where it opens one.
+    lazy = ("blobs/open.py", "catalog/insert.py", "db/migrate.py", "db/open.py")
+    allowed = {Path("registry/skillpm_registry") / name for name in lazy}
     found = set()
     for top in ("skillpm", "registry"):
         for path in (REPOSITORY / top).rglob("*.py"):

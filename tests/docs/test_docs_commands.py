@@ -15,6 +15,8 @@ PAGES = (
     "README.md", "docs/continual-learning.md", "docs/access.md", "docs/configs.md",
     "docs/security.md", "docs/verify.md", "docs/live.md", "docs/python.md",
     "docs/transfer.md",
+    "docs/registry/run.md", "docs/registry/publish-from-ci.md", "docs/registry/backup.md",
+    "docs/registry/upgrade.md",
 )  # fmt: skip
 LINKED = (
     "README.md", *(str(page.relative_to(REPOSITORY)) for page in REPOSITORY.glob("docs/**/*.md")),

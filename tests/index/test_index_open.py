@@ -25,9 +25,9 @@ def test_open_index_creates_an_embedded_registry_only_on_request(tmp_path: Path)
     found.close()
 
 
-def test_open_index_of_a_remote_registry_is_not_supported() -> None:
+def test_open_index_of_an_unknown_kind_of_registry_is_not_supported() -> None:
     with pytest.raises(RegistryError, match="cannot be reached"):
-        open_index(RegistryLocation.parse("https://example.com/x"), create=False)
+        open_index(RegistryLocation.parse("ftp://example.com/x"), create=False)
 
 
 def test_empty_index_lists_nothing_and_refuses_changes() -> None:

@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
+from ceph import ceph
+from services import BUCKET, KEY, PostgresServer, make_bucket, moto, postgres
 
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
 from skillpm.spec.manifest import Manifest, parse_manifest
 from skillpm.spec.oci import CONFIG_TYPE, DELTA_TYPE, Descriptor, PackImage
 from skillpm.spec.safetensors import dump_header, layout
+from skillpm_registry.backend import Backend, BackendPlaces, open_backend
+from skillpm_registry.catalog.actor import LOCAL, Actor
 from skillpm_registry.service import Registry, open_registry
 
 NOW = datetime(2024, 5, 17, 12, 30, tzinfo=UTC)
@@ -43,6 +47,20 @@ class Pack:
 
     def publish(self, registry: Registry) -> Any:
         return registry.publish(self.image, self.open, now=NOW)
+
+    def upload(self, backend: Backend, actor: Actor = LOCAL, now: datetime = NOW) -> None:
+        """Upload the blobs of the pack, without its OCI manifest."""
+        namespace = str(self.manifest.skill.namespace)
+        for digest, data in self.blobs.items():
+            session = backend.uploads.begin(digest, len(data), namespace, actor, now=now)
+            if session is not None:
+                backend.uploads.append(session.id, 0, data, actor, now=now)
+                backend.uploads.finish(session.id, actor, now=now)
+
+    def publish_to(self, backend: Backend, actor: Actor = LOCAL, now: datetime = NOW) -> Any:
+        """Upload and publish the pack."""
+        self.upload(backend, actor, now)
+        return backend.publisher.publish(self.image, actor, now=now)
 
     def save(self, folder: Path) -> Path:
         folder.mkdir()
@@ -122,6 +140,79 @@ def contents(folder: Path) -> Callable[[], dict[Path, bytes]]:
         for path in folder.rglob("*")
         if path.is_file() and path.name != "registry.lock"
     }
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    pytest.importorskip("psycopg")
+    with postgres() as server:
+        server.execute("CREATE DATABASE migrated TEMPLATE template0")
+        folder = server.folder / "blobs"
+        places = BackendPlaces(server.url("migrated"), str(folder), str(folder))
+        open_backend(places, create=True).close()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_address() -> Iterator[str]:
+    pytest.importorskip("obstore")
+    with moto() as address:
+        make_bucket(address)
+        yield address
+
+
+@pytest.fixture(scope="session")
+def ceph_address() -> Iterator[str]:
+    pytest.importorskip("obstore")
+    with ceph() as address:
+        make_bucket(address)
+        yield address
+
+
+@pytest.fixture
+def bucket(s3_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty prefix of a bucket of moto."""
+    return use_bucket(s3_address, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def ceph_bucket(ceph_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty prefix of a bucket of Ceph."""
+    return use_bucket(ceph_address, tmp_path, monkeypatch)
+
+
+def use_bucket(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEY)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    return f"s3://{BUCKET}/{folder.name}"
+
+
+DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.services)]
+
+
+@pytest.fixture(params=DATABASES)
+def places(request: pytest.FixtureRequest, tmp_path: Path) -> BackendPlaces:
+    """Where a registry may be, on either database, with blobs in a folder."""
+    folder = tmp_path / "served"
+    if request.param == "sqlite":
+        return BackendPlaces.in_folder(folder)
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return BackendPlaces(server.new_database("migrated"), str(folder), str(folder / "public"))
+
+
+@pytest.fixture
+def backend(places: BackendPlaces) -> Iterator[Backend]:
+    """An empty registry on either database, with the namespaces `acme` and `beta`."""
+    opened = open_backend(places, create=True)
+    with opened.database.writing() as connection:
+        for name in ("acme", "beta"):
+            connection.exec_driver_sql(
+                f"INSERT INTO namespace (name, created_at) VALUES ('{name}', CURRENT_TIMESTAMP)"  # noqa: S608
+            )
+    yield opened
+    opened.close()
 
 
 class Worker:

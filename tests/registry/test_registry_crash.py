@@ -1,6 +1,7 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -9,8 +10,13 @@ import pytest
 from thoroughness import stride
 
 from skillpm.spec.digests import Digest
+from skillpm_registry.backend import BackendPlaces, open_backend
+from skillpm_registry.catalog.actor import LOCAL
+from skillpm_registry.publishing.collector import LEASE, REQUEST
 from skillpm_registry.service import open_registry
 
+LATER = datetime(2200, 1, 1, tzinfo=UTC)
+NOW = datetime(2024, 5, 17, tzinfo=UTC)
 MakePack = Callable[..., Any]
 MakeWorker = Callable[[], Any]
 
@@ -57,6 +63,34 @@ def test_kill_during_publish_leaves_a_valid_registry_and_a_repeat_completes(
 
     assert point > 50
     assert outcomes == {(), ("acme/math 1.0.0",)}
+
+
+@pytest.mark.parametrize("step", [17, pytest.param(1, marks=pytest.mark.slow)])
+def test_kill_during_a_sweep_loses_no_release_and_a_later_sweep_completes(
+    tmp_path: Path, make_pack: MakePack, make_worker: MakeWorker, step: int
+) -> None:
+    full, worker, pack = tmp_path / "full", make_worker(), make_pack()
+    pack.publish(open_registry(full, create=True))
+    backend = open_backend(BackendPlaces.in_folder(full))
+    garbage = b"garbage"
+    backend.uploads.store(Digest.of(garbage), garbage, "acme", LOCAL, now=NOW)
+    backend.close()
+    later = LATER + LEASE + REQUEST + timedelta(seconds=1)
+
+    for point in range(1, 9999, step):
+        folder = copytree(full, tmp_path / f"registry{point}")
+        worker.start("sweep", folder, kill=point)
+        if worker.result() != "killed":
+            break
+
+        opened = open_backend(BackendPlaces.in_folder(folder))
+        opened.collector.sweep(now=later, grace=timedelta(0))
+        assert opened.blobs.size(Digest.of(garbage)) is None
+        opened.uploads.store(Digest.of(garbage), garbage, "acme", LOCAL, now=later)
+        opened.close()
+        assert check(folder) == ["acme/math 1.0.0"]
+
+    assert point > 50
 
 
 def test_kill_during_creation_leaves_no_partial_registry(

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import QueuePool, create_engine
 
 from skillpm.errors import StateError
 from skillpm.spec.names import SkillName
 from skillpm.spec.versions import Version
 from skillpm_registry.db.disk import locked
-from skillpm_registry.db.engine import database, translated
+from skillpm_registry.db.engine import Database, translated
+from skillpm_registry.db.sqlite import database, translation
 from skillpm_registry.errors import (
     RegistryBusyError,
     RegistryFullError,
@@ -150,7 +151,7 @@ def test_full_database_is_reported_as_a_full_registry(tmp_path: Path) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 2")
         connection.exec_driver_sql("CREATE TABLE t (x)")
-        with pytest.raises(RegistryFullError), translated(tmp_path):
+        with pytest.raises(RegistryFullError), translated(tmp_path, translation):
             connection.exec_driver_sql("INSERT INTO t VALUES (zeroblob(99999))")
     engine.dispose()
 
@@ -159,10 +160,21 @@ def test_locked_database_is_busy(registry: Registry, folder: Path) -> None:
     blocked = create_engine(f"sqlite:///{folder / 'registry.db'}", connect_args={"timeout": 0})
     with registry._catalog.database.writing():
         connection = blocked.connect()
-        with pytest.raises(RegistryBusyError), translated(folder):
+        with pytest.raises(RegistryBusyError), translated(folder, translation):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         connection.close()
     blocked.dispose()
+
+
+def test_pool_without_a_free_connection_is_busy(tmp_path: Path) -> None:
+    engine = create_engine(
+        f"sqlite:///{tmp_path / 'x.db'}", poolclass=QueuePool, pool_size=1, max_overflow=0,
+        pool_timeout=0.01,
+    )  # fmt: skip
+    opened = Database(tmp_path, engine, translation)
+    with opened.reading(), pytest.raises(RegistryBusyError), opened.reading():
+        pass
+    engine.dispose()
 
 
 def test_missing_database_is_unreachable(tmp_path: Path) -> None:

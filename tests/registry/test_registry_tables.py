@@ -17,7 +17,7 @@ def catalogue(registry: Registry, make_pack: MakePack, folder: Path) -> Any:
     make_pack().publish(registry)
     connection = sqlite3.connect(folder / "registry.db", isolation_level=None)
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("INSERT INTO blob VALUES (?, 0)", [GOOD])
+    connection.execute("INSERT INTO blob (digest, size) VALUES (?, 0)", [GOOD])
     yield connection
     connection.close()
 
@@ -108,7 +108,7 @@ def test_database_refuses_an_invalid_blob(
     catalogue: sqlite3.Connection, digest: Any, size: Any
 ) -> None:
     with pytest.raises(sqlite3.IntegrityError):
-        catalogue.execute("INSERT INTO blob VALUES (?, ?)", [digest, size])
+        catalogue.execute("INSERT INTO blob (digest, size) VALUES (?, ?)", [digest, size])
 
 
 @pytest.mark.parametrize(
@@ -125,9 +125,10 @@ def test_database_refuses_an_invalid_release_blob(
         )
 
 
-def test_database_allows_changes_of_the_yank_columns_only(catalogue: sqlite3.Connection) -> None:
+def test_database_allows_changes_of_the_state_only(catalogue: sqlite3.Connection) -> None:
     columns = [row[1] for row in catalogue.execute("PRAGMA table_info(release)")]
-    free = {"yanked", "yank_reason", "yanked_at"}
+    free = {f"yank{end}" for end in ("ed", "_reason", "ed_at")}
+    free |= {f"quarantine{end}" for end in ("d", "_reason", "d_at")}
 
     for column in set(columns) - free:
         with pytest.raises(sqlite3.IntegrityError, match="immutable"):
@@ -148,7 +149,7 @@ def test_database_allows_changes_of_the_yank_columns_only(catalogue: sqlite3.Con
         "INSERT OR REPLACE INTO release SELECT * FROM release",
         "INSERT OR REPLACE INTO release_blob SELECT 1, 0, max(digest), 't' FROM blob",
         "INSERT OR REPLACE INTO skill SELECT id, namespace, 'other' FROM skill",
-        "INSERT OR REPLACE INTO blob SELECT digest, 1 FROM blob",
+        "INSERT OR REPLACE INTO blob (digest, size) SELECT digest, 1 FROM blob",
     ],
 )
 def test_database_refuses_to_change_releases(catalogue: sqlite3.Connection, statement: str) -> None:

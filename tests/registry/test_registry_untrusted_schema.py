@@ -11,11 +11,11 @@ import pytest
 from alembic import command
 from sqlalchemy import text
 
-from skillpm_registry.db import engine
-from skillpm_registry.db.engine import database
+from skillpm_registry.db import sqlite
 from skillpm_registry.db.migrate import alembic_config
 from skillpm_registry.db.schema import open_database
 from skillpm_registry.db.shape import CODE, digest_of_code
+from skillpm_registry.db.sqlite import database
 from skillpm_registry.errors import RegistryCorruptError, RegistryReadOnlyError
 from skillpm_registry.service import Registry, open_registry
 
@@ -63,7 +63,7 @@ def test_recorded_schema_digest_matches_the_migrations(tmp_path: Path, revision:
 def test_schema_that_no_migration_makes_is_refused(
     folder: Path, registry: Registry, statements: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "STEPS", 2_000_000)
+    monkeypatch.setattr(sqlite, "STEPS", 2_000_000)
     execute(folder, *statements)
     start = time.process_time()
     with pytest.raises(RegistryCorruptError):
@@ -95,7 +95,7 @@ def test_statistics_tables_are_accepted(folder: Path, registry: Registry) -> Non
 def test_endless_query_is_interrupted(
     folder: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "STEPS", 2_000_000)
+    monkeypatch.setattr(sqlite, "STEPS", 2_000_000)
     opened = open_database(folder, 1)
     with (
         pytest.raises(RegistryCorruptError, match="more than 2000000 steps"),

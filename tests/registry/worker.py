@@ -8,15 +8,17 @@ import json
 import os
 import signal
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from skillpm_registry.backend import BackendPlaces, open_backend
 from skillpm_registry.service import open_registry
 
+LATER = datetime(2200, 1, 1, tzinfo=UTC)
 NOW = datetime(2024, 5, 17, 12, 30, tzinfo=UTC)
 DANGEROUS = frozenset(
     {"open", "write", "fsync", "replace", "rename", "mkdir", "unlink", "close", "connect",
@@ -45,6 +47,8 @@ def obey(order: dict[str, Any]) -> str:
     if order["action"] == "create":
         open_registry(folder, create=True)
         return "created"
+    if order["action"] == "sweep":
+        return sweep(folder, order["kill"])
     registry = open_registry(folder)
     image = (pack / "image").read_bytes()
     if order["kill"]:
@@ -52,6 +56,15 @@ def obey(order: dict[str, Any]) -> str:
     published = registry.publish(image, lambda digest: (pack / digest.hex).open("rb"), now=NOW)
     sys.setprofile(None)
     return f"created={published.created}"
+
+
+def sweep(folder: Path, kill: int) -> str:
+    backend = open_backend(BackendPlaces.in_folder(folder))
+    if kill:
+        die_at(kill)
+    report = backend.collector.sweep(now=LATER, grace=timedelta(0))
+    sys.setprofile(None)
+    return f"blobs={report.blobs}"
 
 
 def child(order: dict[str, Any]) -> None:

@@ -60,7 +60,7 @@ class Advisories:
             characters += len(document) if isinstance(document, str) else 0
             if characters > TEXT_LIMIT:
                 raise RegistryCorruptError(
-                    self.database.folder, f"its advisories have more than {TEXT_LIMIT} characters"
+                    self.database.place, f"its advisories have more than {TEXT_LIMIT} characters"
                 )
             yield document
 
@@ -69,5 +69,5 @@ class Advisories:
             document_bytes = text_of(document).encode()
             (advisory,) = parse_advisories(document_bytes, "an advisory of the catalogue")
         except (SpecError, ValueError) as problem:
-            raise RegistryCorruptError(self.database.folder, str(problem)) from problem
+            raise RegistryCorruptError(self.database.place, str(problem)) from problem
         return advisory

@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     Connection,
     Select,
+    Text,
     and_,
+    cast,
     exists,
     func,
     insert,
@@ -59,7 +62,7 @@ class Catalog:
         Unknown skills are absent. One query for any number of skills, with a row for each release.
         """
         with self.database.reading() as connection:
-            releases = self._read(connection, _select_releases_of(skills))
+            releases = self._read(connection, self._releases_of(skills))
         by_skill: dict[SkillName, list[Release]] = {}
         for release_ in releases:
             by_skill.setdefault(release_.skill, []).append(release_)
@@ -70,7 +73,7 @@ class Catalog:
 
     def find(self, name: SkillName, version: Version) -> Release | None:
         """A release, or None. One query with at most one row."""
-        query = select_releases().where(
+        query = select_releases(self.database.schema).where(
             skill.c.namespace == name.namespace,
             skill.c.name == name.name,
             release.c.version == str(version),
@@ -86,7 +89,7 @@ class Catalog:
         not yanked, and a prerelease only if there are no other versions. One query reads the
         matching releases, a second one all releases of their skills.
         """
-        query = select_releases().where(~release.c.yanked, _has_words(wanted))
+        query = select_releases(self.database.schema).where(~release.c.yanked, _has_words(wanted))
         with self.database.reading() as connection:
             matching = self._read(connection, query)
         digests = {str(release_.digest) for release_ in matching}
@@ -141,6 +144,23 @@ class Catalog:
         with self.database.writing() as connection:
             connection.execute(statement.values(values))
 
+    def _releases_of(self, skills: Collection[SkillName]) -> Select[Any]:
+        # The names are passed as one parameter and joined as a table. Older versions of SQLite
+        # allow few parameters, and SQLite uses no index for `(namespace, name) IN (…)`.
+        names = sorted(set(skills))
+        if self.database.is_postgres:
+            halves = [cast([name[half] for name in names], ARRAY(Text)) for half in (0, 1)]
+            table = func.unnest(*halves).table_valued("namespace", "name", name="asked")
+            asked = table.render_derived()
+            columns: tuple[Any, Any] = (asked.c.namespace, asked.c.name)
+        else:
+            pairs = json.dumps([[name.namespace, name.name] for name in names])
+            asked = func.json_each(pairs).table_valued("value", name="asked")
+            namespace, name = (func.json_extract(asked.c.value, f"$[{half}]") for half in (0, 1))
+            columns = (namespace, name)
+        is_asked = and_(skill.c.namespace == columns[0], skill.c.name == columns[1])
+        return select_releases(self.database.schema).join(asked, is_asked)
+
     def _read(self, connection: Connection, query: Select[Any]) -> list[Release]:
         parsers, characters, releases = CachedParsers(), 0, list[Release]()
         with self._checked():
@@ -159,19 +179,7 @@ class Catalog:
         try:
             yield
         except SpecError as problem:
-            raise RegistryCorruptError(self.database.folder, problem.message) from problem
-
-
-def _select_releases_of(skills: Collection[SkillName]) -> Select[Any]:
-    # The names are passed as one JSON parameter and joined as a table. Older versions of SQLite
-    # allow few parameters, and SQLite uses no index for `(namespace, name) IN (…)`.
-    pairs = json.dumps([[name.namespace, name.name] for name in sorted(set(skills))])
-    asked = func.json_each(pairs).table_valued("value", name="asked")
-    is_asked = and_(
-        skill.c.namespace == func.json_extract(asked.c.value, "$[0]"),
-        skill.c.name == func.json_extract(asked.c.value, "$[1]"),
-    )
-    return select_releases().join(asked, is_asked)
+            raise RegistryCorruptError(self.database.place, problem.message) from problem
 
 
 def _has_words(wanted: str) -> ColumnElement[bool]:

@@ -6,7 +6,10 @@ from functools import cache
 from typing import Any
 from unicodedata import normalize
 
-from sqlalchemy import Select, Text, select, type_coerce
+from sqlalchemy import Select, Text, false, literal, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from skillpm.errors import SpecError
 from skillpm.spec import json
@@ -20,13 +23,38 @@ from skillpm.spec.requirements import Requirement
 from skillpm.spec.versions import Version
 from skillpm_registry.tables import release, skill
 
+
+class json_text(FunctionElement[str]):  # noqa: N801 - named like a function of SQL
+    """A JSON column as text. SQLite stores text, and PostgreSQL converts its binary form.
+
+    The drivers parse JSON without limits, so untrusted values are read as text.
+    """
+
+    inherit_cache = True
+    type = Text()
+
+
+@compiles(json_text)
+def _plain(element: json_text, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
+
+
+@compiles(json_text, "postgresql")
+def _cast(element: json_text, compiler: SQLCompiler, **options: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **options)} AS TEXT)"
+
+
 _COLUMNS = (
     skill.c.namespace, skill.c.name, release.c.version, release.c.digest, release.c.size,
-    release.c.base_root, type_coerce(release.c.requires, Text).label("requires"),
-    type_coerce(release.c.conflicts, Text).label("conflicts"), release.c.yanked,
+    release.c.base_root, json_text(release.c.requires).label("requires"),
+    json_text(release.c.conflicts).label("conflicts"), release.c.yanked,
     release.c.yank_reason, release.c.summary, release.c.license, release.c.created,
     release.c.scheme, release.c.payload_bytes,
 )  # fmt: skip
+_QUARANTINE = (release.c.quarantined, release.c.quarantine_reason)
+_NO_QUARANTINE = (false().label("quarantined"), literal("").label("quarantine_reason"))
+STATES_SINCE = "0004"
+"""The migration that added quarantine and the states of blobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +67,10 @@ class PackRow:
     sizes: Mapping[Digest, int]
 
 
-def select_releases() -> Select[Any]:
-    """A query for all releases, with the columns that `release_of` reads."""
-    return select(*_COLUMNS).select_from(release.join(skill))
+def select_releases(schema: str) -> Select[Any]:
+    """A query for all releases, with the columns that `release_of` reads at a schema."""
+    quarantine = _QUARANTINE if schema >= STATES_SINCE else _NO_QUARANTINE
+    return select(*_COLUMNS, *quarantine).select_from(release.join(skill))
 
 
 class CachedParsers:
@@ -89,9 +118,9 @@ def release_of(row: Sequence[Any], parsers: CachedParsers) -> Release:
     Takes about 10 µs, which matters because a resolution reads thousands of rows.
     """
     (namespace, name, version, digest, size, base, requires, conflicts, yanked, yank_reason,
-     summary, license_, created, scheme, payload_bytes) = row  # fmt: skip
+     summary, license_, created, scheme, payload_bytes, quarantined, reason) = row  # fmt: skip
     for text in (namespace, name, version, digest, base, requires, conflicts, yank_reason, summary,
-                 created, scheme):  # fmt: skip
+                 created, scheme, reason):  # fmt: skip
         if type(text) is not str:
             text_of(text)
     return Release(
@@ -102,8 +131,8 @@ def release_of(row: Sequence[Any], parsers: CachedParsers) -> Release:
         base=parsers.base(base),
         requires=parsers.requirements(requires),
         conflicts=parsers.requirements(conflicts),
-        yanked=bool(yanked),
-        yank_reason=yank_reason,
+        yanked=bool(yanked or quarantined),
+        yank_reason=reason if quarantined else yank_reason,
         summary=summary,
         license=None if license_ is None else text_of(license_),
         created=created,

@@ -12,9 +12,10 @@ from sqlalchemy import StaticPool, create_engine, text
 
 from skillpm.files.access import SHARED, RegistryFolder, is_shared_folder
 from skillpm_registry.db.disk import LOCK, TMP, locked, write_errors
-from skillpm_registry.db.engine import READ_WRITE, database, translated
-from skillpm_registry.db.files import BESIDE, BLOBS, FILE, check_files
+from skillpm_registry.db.engine import translated
+from skillpm_registry.db.files import BESIDE, BLOBS, FILE, PUBLIC, UPLOADS, check_files
 from skillpm_registry.db.migrate import migrate
+from skillpm_registry.db.sqlite import READ_WRITE, database, translation
 from skillpm_registry.errors import (
     CatalogueMissingError,
     FolderNotEmptyError,
@@ -71,7 +72,7 @@ def _is_whole(folder: Path, opened: RegistryFolder) -> bool:
         raise CatalogueMissingError(folder)
     if BLOBS in names:
         return True  # A registry gets blobs only after its catalogue is complete.
-    if names - {LOCK, TMP, FILE, *BESIDE}:
+    if names - {LOCK, TMP, FILE, *BESIDE, UPLOADS, PUBLIC}:
         raise FolderNotEmptyError(folder)
     return FILE in names and _is_sound(folder, opened)
 
@@ -112,7 +113,7 @@ def _new_catalogue(folder: Path) -> bytes:
     """The bytes of an empty catalogue with the current schema, in WAL mode."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as memory:
         engine = create_engine("sqlite://", creator=lambda: memory, poolclass=StaticPool)
-        with translated(folder), engine.begin() as connection:
+        with translated(folder, translation), engine.begin() as connection:
             migrate(folder, connection)
         data = bytearray(memory.serialize())
     data[_WAL] = b"\2\2"

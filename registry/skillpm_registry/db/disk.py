@@ -1,7 +1,9 @@
 """The registry's folder on disk: its lock, errors of the operating system, and free space."""
 
 import errno
+import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +31,13 @@ TMP = "tmp"
 ROOM = 1 << 17
 """Bytes that must be free before SQLite maps its WAL index into memory. If the disk has no room for
 a mapped page, the kernel kills the process."""
+_MOUNT_POINT = 4  # The position of the mount point in a line of mountinfo.
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+_NETWORK = (
+    "nfs", "cifs", "smb", "9p", "afs", "ceph", "gluster", "lustre", "gpfs", "beegfs", "gfs2",
+    "ocfs2", "fuse.sshfs", "fuse.gluster", "fuse.ceph", "fuse.rclone", "fuse.s3fs", "fuse.juicefs",
+)  # fmt: skip
+"""How the types of file systems begin that several machines can mount at once."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _REFUSALS = (OSError, DeniedError, UnreadableFileError, UnwritableFileError, WrongKindError)
@@ -79,18 +88,48 @@ def check_room(folder: Path) -> None:
         raise RegistryFullError(folder)
 
 
+def is_network_folder(folder: Path) -> bool:
+    """Whether a folder is on a file system that other machines write too.
+
+    SQLite's WAL mode needs memory that all its processes share, so the journal mode is DELETE
+    there. Also false where the system does not list its mounts.
+    """
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(errors="replace")
+        real = str(folder.resolve())
+    except OSError:
+        return False
+    return file_system_of(real, mounts).startswith(_NETWORK)
+
+
+def file_system_of(path: str, mounts: str) -> str:
+    """The type of the file system of an absolute path, by the text of Linux's `mountinfo`."""
+    kinds: dict[str, str] = {}
+    for line in mounts.splitlines():
+        before, _, after = line.partition(" - ")
+        fields = before.split(" ")
+        if len(fields) > _MOUNT_POINT:
+            point = _ESCAPE.sub(lambda code: chr(int(code[1], 8)), fields[_MOUNT_POINT])
+            kinds[point.rstrip("/")] = after.partition(" ")[0]
+    while path and path not in kinds:
+        path = path.rpartition("/")[0]
+    return kinds.get(path, "")
+
+
 @contextmanager
-def locked(folder: Path, timeout: float) -> Iterator[None]:
+def locked(folder: Path, timeout: float, *, shared: bool = False) -> Iterator[None]:
     """Hold the registry's writer lock. The kernel releases it when the process ends.
 
-    Waits up to `timeout` seconds for another writer, then raises `RegistryBusyError` that names it.
+    A `shared` lock excludes only exclusive ones: its holders have files in `tmp`, which the holder
+    of the exclusive lock may remove. Waits up to `timeout` seconds for another process, then raises
+    `RegistryBusyError` that names it.
     """
     with write_errors(folder), RegistryFolder.open(folder) as opened:
         lock = open_lock_file(opened, LOCK, mode=opened.access().file)
     try:
         with write_errors(folder):
             wait_for_lock(
-                lambda: lock_descriptor(lock, blocking=False),
+                lambda: _share(lock) if shared else lock_descriptor(lock, blocking=False),
                 lambda: _holder(lock),
                 timeout=timeout,
                 say=lambda _holder: None,
@@ -102,6 +141,15 @@ def locked(folder: Path, timeout: float) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _share(lock: int) -> bool:
+    """Take a shared lock of an open file, if no process holds an exclusive one."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _holder(lock: int) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
-from skillpm_registry.errors import RegistryCorruptError
+from skillpm_registry.errors import Place, RegistryCorruptError
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def migrate(folder: Path, connection: Connection) -> None:
-    """Apply all missing migrations, in the transaction of `connection`."""
+def migrate(place: Place, connection: Connection, revision: str = "head") -> None:
+    """Apply the missing migrations up to `revision`, in the transaction of `connection`."""
     # Importing Alembic takes 0.3 s, and only a new or outdated catalogue needs it.
     from alembic import command
     from alembic.util import CommandError
 
     try:
-        command.upgrade(alembic_config(connection), "head")
+        command.upgrade(alembic_config(connection), revision)
     except CommandError as problem:
-        raise RegistryCorruptError(folder, str(problem)) from problem
+        raise RegistryCorruptError(place, str(problem)) from problem
 
 
 def alembic_config(connection: Connection) -> "Config":

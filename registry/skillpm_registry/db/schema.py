@@ -1,6 +1,7 @@
 """Opening a catalogue: its schema is checked, and migrated if it is outdated."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import text
@@ -9,10 +10,11 @@ from skillpm.files.access import RegistryFolder
 from skillpm.files.errors import MissingFileError
 from skillpm_registry.db.create import is_begun
 from skillpm_registry.db.disk import locked, read_errors
-from skillpm_registry.db.engine import IMMUTABLE, READ_WRITE, Database, database
+from skillpm_registry.db.engine import Database
 from skillpm_registry.db.files import BLOBS, FILE, LOG, check_files
 from skillpm_registry.db.migrate import migrate
 from skillpm_registry.db.shape import check_shape
+from skillpm_registry.db.sqlite import IMMUTABLE, READ_WRITE, database
 from skillpm_registry.errors import (
     CatalogueMissingError,
     RegistryCorruptError,
@@ -23,14 +25,21 @@ from skillpm_registry.errors import (
     RegistryUnreachableError,
 )
 
-HEAD = "0002"  # The newest migration. Numbers have four digits, so they sort as text.
-READABLE = "0001"  # Later migrations only add tables, so this schema can be read without them.
+HEAD = "0006"  # The newest migration. Numbers have four digits, so they sort as text.
+SHARED_HEAD = "0002"
+"""The newest migration that runs by itself. Later ones need `registry upgrade`, because versions of
+skillpm before 0.3 cannot read their schema."""
+READABLE = "0001"
+"""The oldest schema that can be read. Later migrations only add tables and columns."""
 _REVISION_LIMIT = 32
 
 
-def open_database(folder: Path, timeout: float) -> Database:
+def open_database(
+    folder: Path, timeout: float, *, upgrade: bool = False, pooled: bool = False
+) -> Database:
     """Open the catalogue of the registry in `folder`, and migrate an outdated schema.
 
+    Migrates to the schema that older versions of skillpm can read, or with `upgrade` to the newest.
     Migrating takes the writer lock and waits for it up to `timeout` seconds. Raises
     `RegistryUnreachableError` if there is no registry, and `RegistryNewerError`,
     `RegistryCorruptError` and `CatalogueMissingError` for a catalogue that cannot be used.
@@ -46,9 +55,13 @@ def open_database(folder: Path, timeout: float) -> Database:
             "there is no registry",
             hint=f"`skillpm registry init {folder}` creates a registry",
         ) from problem
-    if number < HEAD:
-        _update(folder, catalogue, timeout, since=number)
-    return catalogue
+    wanted = HEAD if upgrade else SHARED_HEAD
+    if number < wanted:
+        _update(folder, catalogue, timeout, wanted)
+        number = revision(catalogue)
+    if pooled:
+        catalogue = database(folder, folder / FILE, mode=READ_WRITE, pooled=True)
+    return replace(catalogue, schema=number)
 
 
 def _is_nowhere(folder: Path) -> bool:
@@ -73,13 +86,16 @@ def _read(folder: Path, opened: RegistryFolder) -> tuple[Database, str]:
         raise
 
 
-def _update(folder: Path, opened: Database, timeout: float, *, since: str) -> None:
+def _update(folder: Path, opened: Database, timeout: float, wanted: str) -> None:
     """Migrate a schema. A read-only registry keeps its schema if that can still be read."""
     try:
-        with locked(folder, timeout), opened.writing() as connection:
-            migrate(folder, connection)
+        with locked(folder, timeout):
+            # Another process may have migrated it while this one waited.
+            if revision(opened) < wanted:
+                with opened.writing() as connection:
+                    migrate(folder, connection, wanted)
     except RegistryReadOnlyError:
-        if since < READABLE:
+        if wanted > SHARED_HEAD or revision(opened) < READABLE:
             raise
 
 
@@ -126,9 +142,9 @@ def revision(opened: Database) -> str:
         count = "SELECT count(*) FROM sqlite_schema WHERE name = 'alembic_version'"
         if not connection.scalar(text(count)):
             raise RegistryCorruptError(
-                opened.folder, "it has no schema version (there is no table `alembic_version`)"
+                opened.place, "it has no schema version (there is no table `alembic_version`)"
             )
         number = connection.scalar(text("SELECT version_num FROM alembic_version LIMIT 1")) or ""
     if not isinstance(number, str) or len(number) > _REVISION_LIMIT:
-        raise RegistryCorruptError(opened.folder, "its schema version was not written by skillpm")
+        raise RegistryCorruptError(opened.place, "its schema version was not written by skillpm")
     return number

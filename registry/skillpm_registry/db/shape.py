@@ -5,7 +5,9 @@ columns when the database is read. Therefore the schema is checked before any ot
 """
 
 import hashlib
+import json
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -19,25 +21,43 @@ from skillpm_registry.tables import metadata
 
 _VERSIONS = "alembic_version"
 _OBJECTS_READ = 200
+_COLUMNS_READ = 1000
 _SQL_LIMIT = 10_000
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")
 _OTHER_WORDS = (
     "alembic_version version_num alembic_version_pkc pk_alembic_version varchar "
     "in ck_release_yanked_form sqlite_stat1 sqlite_stat4 sqlite_sequence tbl idx stat seq neq nlt "
-    "ndlt sample"
+    "ndlt sample ck_release_quarantined_form ck_principal_is_admin_form ck_namespace_private_form "
+    "ck_token_single_use_form ck_publisher_rule_publishes_new_form ck_search_row_private_form "
+    "datetime float json"
 )
 """Words in the tables of Alembic and SQLite, and in constraints that only migrations create."""
 CODE = {
     "": hashlib.sha256().hexdigest(),
     "0001": "4846a1572f5221100f4b19a4a978b7ede6750a97478802ae1571548d40c37f87",
     "0002": "ef0ff77b985a13c03159ace9f2bf742899b022fc5fc28881d3d885725097fff9",
+    "0006": "b7ff77019fb40a521518f43e740b82f3d200eee996ce6ab7a7017ad4819f0c33",
 }
 """The digest of the SQL of all triggers and named indexes, by revision; see `digest_of_code`."""
 _FIRST = "0001"
 _FIRST_TABLE = "release"
 """A table that the first migration creates."""
-_SINCE = {"advisory": "0002"}
-"""The revisions of tables that later migrations have added."""
+_SEARCH = "search_words"
+_SEARCH_SQL = (
+    "CREATE VIRTUAL TABLE search_words USING fts5(words, content='search_row', "
+    "content_rowid='place', tokenize='unicode61 remove_diacritics 0 tokenchars _', detail='none', "
+    "prefix='1 2 3')"
+)
+"""The only virtual table. SQLite reads it only for a statement that names it."""
+_SEARCH_TABLE = "search_row"
+"""The table whose rows it indexes."""
+_SHADOWS = {
+    f"{_SEARCH}_data": "(id INTEGER PRIMARY KEY, block BLOB)",
+    f"{_SEARCH}_idx": "(segid, term, pgno, PRIMARY KEY(segid, term)) WITHOUT ROWID",
+    f"{_SEARCH}_docsize": "(id INTEGER PRIMARY KEY, sz BLOB)",
+    f"{_SEARCH}_config": "(k PRIMARY KEY, v) WITHOUT ROWID",
+}
+"""The tables that FTS5 creates for it, with their columns."""
 
 
 def check_shape(folder: Path, connection: Connection, revision: str) -> None:
@@ -59,10 +79,13 @@ def check_shape(folder: Path, connection: Connection, revision: str) -> None:
     for row in rows:
         _check_kind(folder, row, expected)
     tables = {row.name for row in rows if row.type == "table"}
-    for name, columns in expected.items():
+    virtual = {_SEARCH, *_SHADOWS} if _SEARCH_TABLE in expected else set()
+    for name in sorted(virtual - tables):
+        raise RegistryCorruptError(folder, f"it has no table `{name}`")
+    for name in expected:
         if name not in tables:
             raise RegistryCorruptError(folder, f"it has no table `{name}`")
-        _check_columns(folder, connection, name, columns)
+    _check_columns(folder, connection, expected)
     if digest_of_code(rows) != CODE[revision]:
         raise RegistryCorruptError(folder, "its triggers or indexes are not those of skillpm")
 
@@ -83,11 +106,23 @@ def digest_of_code(rows: Iterable[Row[tuple[str, str, str, str]]]) -> str:
 def _tables(revision: str) -> Mapping[str, tuple[str, ...]]:
     """The columns of each table at a revision."""
     columns = {
-        table.name: tuple(column.name for column in table.columns)
+        table.name: tuple(
+            column.name for column in table.columns if column.info.get("since", _FIRST) <= revision
+        )
         for table in metadata.tables.values()
-        if _SINCE.get(table.name, _FIRST) <= revision
+        if table.info.get("since", _FIRST) <= revision
     }
     return {**columns, _VERSIONS: ("version_num",)}
+
+
+def _is_search(row: Row[tuple[str, str, str, str]]) -> bool:
+    """Whether a row of `sqlite_schema` is the table for full-text search, or belongs to it."""
+    if row.type != "table":
+        return False
+    if row.name == _SEARCH:
+        return bool(row.sql == _SEARCH_SQL)
+    columns = _SHADOWS.get(row.name)
+    return columns is not None and bool(row.sql == f"CREATE TABLE '{row.name}'{columns}")
 
 
 def _check_kind(
@@ -97,6 +132,8 @@ def _check_kind(
 ) -> None:
     if not all(isinstance(value, str | None) for value in row):
         raise RegistryCorruptError(folder, "its schema contains values that are not text")
+    if _SEARCH_TABLE in expected and _is_search(row):
+        return
     is_known = row.name in expected or row.name.startswith("sqlite_")
     is_plain = row.sql is not None and row.sql[:13].upper() == "CREATE TABLE "
     if row.type == "table" and row.sql is not None and not _has_known_words(row.sql):
@@ -130,13 +167,22 @@ def _words() -> frozenset[str]:
 
 
 def _check_columns(
-    folder: Path, connection: Connection, table: str, expected: tuple[str, ...]
+    folder: Path, connection: Connection, expected: Mapping[str, tuple[str, ...]]
 ) -> None:
+    """Raise `RegistryCorruptError` unless each table has exactly these columns. One query."""
     rows = connection.execute(
-        text("SELECT name, hidden FROM pragma_table_xinfo(:table) LIMIT :most"),
-        {"table": table, "most": _OBJECTS_READ},
+        text(
+            "SELECT wanted.value AS of, found.name AS name, found.hidden AS hidden "
+            "FROM json_each(:tables) AS wanted, pragma_table_xinfo(wanted.value) AS found "
+            "ORDER BY wanted.key, found.cid LIMIT :most"
+        ),
+        {"tables": json.dumps(sorted(expected)), "most": _COLUMNS_READ},
     ).all()
-    if tuple(row.name for row in rows) != expected or any(row.hidden for row in rows):
-        raise RegistryCorruptError(
-            folder, f"the columns of its table `{table}` are not those of skillpm"
-        )
+    columns: defaultdict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        columns[row.of].append("" if row.hidden else row.name)
+    for table, names in expected.items():
+        if tuple(columns[table]) != names:
+            raise RegistryCorruptError(
+                folder, f"the columns of its table `{table}` are not those of skillpm"
+            )

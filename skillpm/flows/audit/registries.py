@@ -5,7 +5,7 @@ from pathlib import Path
 
 from skillpm.audit.findings import Finding
 from skillpm.checkpoint.model import read_small
-from skillpm.errors import NotFoundError, RegistryError
+from skillpm.errors import AuthError, NotFoundError, RegistryError
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.session.session import Session
 from skillpm.spec.advisory import Advisory, parse_advisories
@@ -42,7 +42,7 @@ def listed_findings(
             index = registries.index(name)
             listed = index.releases([locked.skill for locked in skills])
             advisories = index.advisories()
-        except RegistryError as problem:
+        except (AuthError, RegistryError) as problem:
             text = f"yanked releases and advisories are unknown: {problem.message}"
             yield Finding("low", "registry-unreachable", None, text)
         else:

@@ -37,7 +37,7 @@ def _fetch(registries: Registries, locked: LockedSkill) -> bool:
     """Fetch a pack's documents and router signature; return whether it has one."""
     store = registries.session.store
     file = next((pack for pack in registries.files if pack.digest == locked.digest), None)
-    source = file or registries.index(locked.registry)
+    source = file or registries.source(locked.registry)
     pack = fetch_documents(store, locked.digest, source)[0]
     layers = pack.image.layer(ROUTER_TYPE)
     for layer in layers:

@@ -11,6 +11,7 @@ from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.side_files import check_clashes
 from skillpm.flows.session.base_model import footprint_fits, open_named_base
 from skillpm.flows.session.session import Session
+from skillpm.parallel import parallel_map
 from skillpm.resolver.deadline import Deadline
 from skillpm.resolver.errors import UnknownWantedError, WrongBaseError
 from skillpm.resolver.question import Question
@@ -26,6 +27,8 @@ from skillpm.spec.release import Release
 from skillpm.store.errors import DamagedBlobError, MissingBlobError
 from skillpm.store.packs import fetch_documents, load_pack
 
+_PARALLEL_PACKS = 8
+"""Packs whose documents are fetched at the same time."""
 _SHOWN = 12
 """The most reasons that one message lists."""
 
@@ -66,7 +69,12 @@ def solve_project(session: Session, registries: Registries, ask: ResolutionReque
             releases = _solve(registries, question, deadline)
         except WrongBaseError as problem:
             accepted |= _accept(session, registries, ask, problem)
-    packs = {skill: _documents(session, registries, release) for skill, release in releases.items()}
+    chosen = parallel_map(
+        lambda release: _documents(session, registries, release),
+        releases.values(),
+        workers=max(1, min(len(releases), _PARALLEL_PACKS)),
+    )
+    packs = dict(zip(releases, chosen, strict=True))
     lock = _lock(ask, releases, packs)
     check_together(lock, packs)
     return SolvedLock(lock, packs)

@@ -41,9 +41,10 @@ def find_pack(session: Session, ref: str) -> AnyPack:
             f"no release of `{need.skill}` matches `{ref}`",
             hint=f"to list its releases: `skillpm show {need.skill}`",
         )
-    digest = max(matching, key=lambda release: release.version).digest
-    assert digest is not None  # noqa: S101 - a registry's releases have one
-    return fetch_pack(session.store, digest, index)[0]
+    newest = max(matching, key=lambda release: release.version)
+    assert newest.digest is not None  # noqa: S101 - a registry's releases have one
+    advance = session.progress("fetching", newest.size)
+    return fetch_pack(session.store, newest.digest, index, advance)[0]
 
 
 def parse_ref(ref: str) -> Requirement:

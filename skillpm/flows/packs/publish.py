@@ -1,15 +1,21 @@
 """`publish`, `yank`, `unyank`, `search`, `show`: the commands on a registry."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from skillpm.archive.reader import open_pack
 from skillpm.errors import UnknownSkillError, UsageError
+from skillpm.files.hashing import CountingStream
 from skillpm.flows.packs.find import parse_ref
 from skillpm.flows.packs.registries import nearest_skill
 from skillpm.flows.session.bindings import registry_for
 from skillpm.flows.session.cleanup import clean_up
 from skillpm.flows.session.session import Session
+from skillpm.parallel import Advance, no_advance
+from skillpm.spec.digests import Digest
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
@@ -30,8 +36,15 @@ def publish(session: Session, path: Path) -> PublishedPack:
     pack = open_pack(path)
     url = registry_for(session, pack.manifest.skill, makes=True)
     index = session.connect(url, True)
-    published = index.publish(pack.image_bytes, pack.open_blob, now=session.now)
+    advance = no_advance if url.folder else session.progress("publishing", pack.size)
+    open_blob = partial(_counted, pack.open_blob, advance)
+    published = index.publish(pack.image_bytes, open_blob, now=session.now)
     return PublishedPack(published.release, url, published.created)
+
+
+def _counted(open_blob: Callable[[Digest], BinaryIO], advance: Advance, digest: Digest) -> BinaryIO:
+    """A blob whose bytes are counted when they are read."""
+    return cast(BinaryIO, CountingStream(open_blob(digest), advance))
 
 
 def yank(session: Session, ref: str, reason: str) -> Release:

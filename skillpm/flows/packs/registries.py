@@ -1,9 +1,9 @@
 """The registries of a project. A namespace is bound to one registry, the default one otherwise."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from skillpm.errors import SkillpmError, StateError, UsageError
 from skillpm.flows.packs.protocol import AnyPack, release_of
@@ -11,17 +11,30 @@ from skillpm.flows.session.bindings import check_can_be_made, location_of
 from skillpm.flows.session.session import Session
 from skillpm.index.empty import EmptyIndex, is_uninitialized
 from skillpm.index.protocol import Index
+from skillpm.spec.digests import Digest
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.nearest import did_you_mean
 from skillpm.spec.project import DEFAULT_REGISTRY, ProjectFile
 from skillpm.spec.release import Release
+from skillpm.store.sources import BlobSource
 
 if TYPE_CHECKING:
     from skillpm.archive.reader import PackFile
 
 
 _COMPARED = 5000
+
+
+@dataclass(frozen=True)
+class _LazySource:
+    """The blobs of an index that is opened when the first one is asked for."""
+
+    connect: Callable[[], Index]
+
+    def open_blob(self, digest: Digest) -> BinaryIO:
+        """Open a blob. Raises what opening the registry raises."""
+        return self.connect().open_blob(digest)
 
 
 @dataclass
@@ -52,6 +65,15 @@ class Registries:
         if name not in self._open:
             self._open[name] = self.session.connect(location, False)
         return self._open[name]
+
+    def close(self) -> None:
+        """Close all registries that are open. Threads that read from them get an error."""
+        for index in list(self._open.values()):
+            index.close()
+
+    def source(self, name: str) -> BlobSource:
+        """The blobs of a registry, which is opened when the first one is asked for."""
+        return _LazySource(lambda: self.index(name))
 
     def check_files(self) -> None:
         """Check that all pack files can be published, before the first one is published.

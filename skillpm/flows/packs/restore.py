@@ -1,15 +1,18 @@
 """Fetch blobs that are missing or damaged in the store from the registries of the project."""
 
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 from skillpm.environment.project import ProjectFolder
-from skillpm.errors import IntegrityError, SkillpmError
+from skillpm.errors import IntegrityError, SkillpmError, StateError
 from skillpm.flows.packs.protocol import AnyPack, check_is
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.session.session import Session
 from skillpm.index.protocol import Index
+from skillpm.parallel import Advance, parallel_map
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import DEFAULT_REGISTRY
@@ -17,6 +20,8 @@ from skillpm.store.errors import DamagedBlobError, MissingBlobError
 from skillpm.store.packs import damage_of, fetch_documents, fetch_pack, load_pack
 
 T = TypeVar("T")
+PARALLEL_PACKS = 4
+"""Packs that are fetched at the same time, each with several blobs at a time."""
 
 
 class LostPackError(SkillpmError):
@@ -41,17 +46,34 @@ class LostPackError(SkillpmError):
 def fetch_all(session: Session, registries: Registries, lock: Lockfile) -> int:
     """Fetch every blob of the lock that is missing or damaged in the store; return their bytes.
 
-    Costs one SHA-256 of all blobs of the lock that are in the store. If no registry has a pack,
-    raises the error of the registry that the lock names.
+    Several packs are fetched at a time. Costs one SHA-256 of all blobs of the lock that are in the
+    store. If no registry has a pack, raises the error of the registry that the lock names.
     """
     session.store.sweep()
-    fetched = 0
-    for locked in lock.skill:
-        damage = damage_of(session.store, locked.digest)
-        if damage is not None:
-            with unrepaired(damage):
-                fetched += _fetch(session, registries, locked)
-    return fetched
+    damaged = [(locked, damage_of(session.store, locked.digest)) for locked in lock.skill]
+    missing = [(locked, damage) for locked, damage in damaged if damage is not None]
+    if not missing:
+        return 0
+    stop = threading.Event()
+    advance = session.progress("fetching", sum(locked.size for locked, _ in missing))
+
+    def count(size: int) -> None:
+        if stop.is_set():
+            raise StateError("the download was stopped")
+        advance(size)
+
+    def fetch(waiting: tuple[LockedSkill, DamagedBlobError | MissingBlobError]) -> int:
+        locked, damage = waiting
+        with unrepaired(damage):
+            return _fetch(session, registries, locked, count)
+
+    def end() -> None:
+        stop.set()
+        if not isinstance(sys.exception(), Exception):
+            registries.close()  # Ctrl-C does not wait for a server that is silent
+
+    workers = min(len(missing), PARALLEL_PACKS)
+    return sum(parallel_map(fetch, missing, workers=workers, stop=end))
 
 
 @contextmanager
@@ -86,11 +108,11 @@ def stored_packs(
     return packs
 
 
-def _fetch(session: Session, registries: Registries, locked: LockedSkill) -> int:
+def _fetch(session: Session, registries: Registries, locked: LockedSkill, advance: Advance) -> int:
     first: SkillpmError | None = None
     for connect in _sources(registries, locked):
         try:
-            return fetch_pack(session.store, locked.digest, connect())[1]
+            return fetch_pack(session.store, locked.digest, connect(), advance)[1]
         except SkillpmError as problem:
             first = first or problem
     assert first is not None  # noqa: S101 - there is one source at least

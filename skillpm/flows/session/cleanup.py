@@ -15,6 +15,9 @@ from skillpm.flows.session.session import Session
 from skillpm.journal.atomic import sweep_strays
 from skillpm.store.scratch import sweep_scratch
 
+_PART_SECONDS = 7 * 86_400.0
+"""For how long a download that was cut off can be continued."""
+
 
 @contextmanager
 def project_transaction(
@@ -41,7 +44,7 @@ def clean_up(session: Session) -> None:
         session.say(f"warning: {place}; {REMEDY}")
     steps: tuple[Callable[[], None], ...] = (
         lambda: sweep_scratch(session.home, begins=True),
-        session.store.sweep_staging,
+        lambda: session.store.sweep_staging(session.now.timestamp() - _PART_SECONDS),
         KnownProjects(session.home).sweep,
         session.verified.sweep,
         lambda: _sweep_caches(session.home),
@@ -58,7 +61,7 @@ def _sweep_caches(home: Path) -> None:
         for name in ("leaves", "measures"):
             with suppress(SkillpmError), cache.subfolder(name) as files:
                 sweep_strays(files)
-        for name in ("surveys", "fisher", "layers"):
+        for name in ("surveys", "fisher", "layers", "registries"):
             with suppress(SkillpmError), cache.subfolder(name) as entries:
                 for entry in entries.names():
                     with suppress(SkillpmError), entries.subfolder(entry) as files:

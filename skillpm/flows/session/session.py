@@ -11,7 +11,7 @@ from skillpm.checkpoint.leaves import LeafCache, identify
 from skillpm.checkpoint.model import Checkpoint, VerifiedCheckpoint, open_checkpoint
 from skillpm.environment.project import ProjectFolder
 from skillpm.files.ownership import is_owner_only
-from skillpm.index.protocol import Index
+from skillpm.index.protocol import Account, Index, no_account
 from skillpm.parallel import Advance, PlannedStage, no_plan
 from skillpm.resolver.deadline import NO_DEADLINE, Deadline
 from skillpm.spec.digests import Digest
@@ -45,8 +45,10 @@ class Session:
     """Everything that a flow takes from outside. The caller reads the clock once, into `now`.
 
     `registry` and `base` take precedence over the project file; `fallback` is the registry if the
-    project file names none. `tidy_registry` removes what killed commands left in an embedded
-    registry. `start_deadline` starts the time limit of a resolution when it is called.
+    project file names none. `account` gives the user's account at a registry over HTTP.
+    `own_registries` are those that options, variables and the user's file name. `tidy_registry`
+    removes what killed commands left in an embedded registry. `start_deadline` starts the time
+    limit of a resolution when it is called.
     `verify_packs` verifies packs for `install`; it is injected because it imports the tensor
     libraries. `survey` compares the router signatures of a lock. `confirm` asks the user a
     yes-or-no question; it returns None if there is no terminal to ask on. `plan` names the stages
@@ -65,7 +67,9 @@ class Session:
     say: Callable[[str], None]
     progress: Callable[[str, int], Advance]
     connect: Callable[[RegistryLocation, bool], Index]
+    account: Callable[[RegistryLocation], Account] = no_account
     fallback: RegistryLocation | None = None
+    own_registries: Sequence[RegistryLocation] = ()
     tidy_registry: Callable[[RegistryLocation], None] = lambda _location: None
     start_deadline: Callable[[], Deadline] = lambda: NO_DEADLINE
     verify_packs: "PackVerifier | None" = None

@@ -242,7 +242,8 @@ def _registries(session: Session, project: ProjectFolder) -> Iterator[DoctorChec
         except SkillpmError as problem:
             yield DoctorCheck("registry", FAIL, f"`{name}`: {problem.message}", problem.hint)
         else:
-            yield DoctorCheck("registry", OK, f"`{name}`: {counted(count, 'skill')} in {location}")
+            listed = counted(count, "skill") if location.folder else "a registry"
+            yield DoctorCheck("registry", OK, f"`{name}`: {listed} in {location}")
 
 
 def _store(session: Session, project: ProjectFolder) -> Iterator[DoctorCheck]:

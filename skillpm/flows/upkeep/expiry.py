@@ -19,6 +19,7 @@ CACHE_DAYS: Mapping[str, float] = {
     "layers": 7.0,
     "measures": 90.0,
     "layouts": 90.0,
+    "registries": 30.0,
 }
 """The caches of the home: folders below `cache`, each with the days that an entry is kept."""
 CACHE_BYTES = 64 << 30

@@ -1,0 +1,1 @@
+"""The service: HTTP in front of a registry's database, blobs and static documents."""

@@ -1,0 +1,1 @@
+"""Who may do what: tokens, roles, rights, and tokens of OIDC issuers."""

@@ -1,0 +1,1 @@
+"""The endpoints: functions from a `ServiceCall` to a `ServiceReply`, which run in threads."""

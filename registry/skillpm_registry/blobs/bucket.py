@@ -1,0 +1,245 @@
+"""The blobs of a registry in a bucket of any S3 server, by obstore."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from io import BufferedReader, RawIOBase
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from skillpm.errors import DigestMismatchError, SpecError
+from skillpm.spec.digests import Digest
+from skillpm_registry.blobs.protocol import CHUNK, StoredBlob
+from skillpm_registry.blobs.verify import verified
+from skillpm_registry.errors import BlobSizeError
+from skillpm_registry.refusals import BlobStoreError, UploadLostError
+
+if TYPE_CHECKING:
+    from obstore import Attributes, GetOptions
+    from obstore.store import ClientConfig, RetryConfig
+
+_CLIENT: "ClientConfig" = {
+    "allow_http": True,
+    "connect_timeout": timedelta(seconds=10),
+    "timeout": timedelta(seconds=600),
+}
+_RETRIES: "RetryConfig" = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
+_PART = 8 << 20
+"""Bytes of a part of a multipart upload."""
+_PARTS = 2
+"""Parts that are sent at once."""
+_BLOBS = "blobs/sha256"
+_UPLOADS = "uploads"
+_DIGITS = 20  # Of an offset in the name of a chunk, so that names sort as numbers.
+
+
+class Bucket:
+    """The blobs below a prefix of a bucket: a `BlobStore`.
+
+    Nothing relies on conditional writes or on checksums of the server: servers ignore them, and
+    all bytes are hashed in this process. Chunks of a session are objects of their own, which are
+    read, hashed and joined at the end.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.name = url
+        self._store = S3Store.from_url(url, client_options=_CLIENT, retry_config=_RETRIES)
+        self._url = url
+
+    def open(self, digest: Digest, start: int = 0, length: int | None = None) -> BinaryIO | None:
+        """Open a blob from an offset. None if the object is missing."""
+        size = self.size(digest)
+        if size is None:
+            return None
+        end = size if length is None else min(size, start + length)
+        return BufferedReader(_ObjectReader(self, _path(digest), start, end), CHUNK)
+
+    def size(self, digest: Digest) -> int | None:
+        """The size of an object. None if it is missing."""
+        with store_errors(self.name), suppress(FileNotFoundError):
+            return self._store.head(_path(digest))["size"]
+        return None
+
+    def file(self, digest: Digest) -> Path | None:
+        """None: a bucket has no files."""
+        del digest
+
+    def url(self, digest: Digest, expires_in: timedelta) -> str:
+        """A presigned URL of a blob."""
+        with store_errors(self.name):
+            return obstore.sign(self._store, "GET", _path(digest), expires_in)
+
+    def put(self, digest: Digest, size: int, source: BinaryIO) -> None:
+        """Store a blob in parts. An upload that fails leaves no object."""
+        self._put(digest, verified(source, digest, size))
+
+    def delete(self, digest: Digest, timeout: timedelta) -> None:
+        """Delete an object with one request that ends within `timeout`."""
+        client: ClientConfig = {**_CLIENT, "timeout": timeout}
+        once = S3Store.from_url(self._url, client_options=client, retry_config={"max_retries": 0})
+        with store_errors(self.name), suppress(FileNotFoundError):
+            once.delete(_path(digest))
+
+    def blobs(self) -> Iterator[StoredBlob]:
+        """All objects with the name of a blob, in the order of digests."""
+        with store_errors(self.name):
+            for page in self._store.list(_BLOBS, chunk_size=1000):
+                for found in page:
+                    folder, _, name = found["path"].removeprefix(f"{_BLOBS}/").partition("/")
+                    with suppress(SpecError):
+                        digest = Digest(f"sha256:{name}")
+                        if folder == name[:2]:
+                            yield StoredBlob(digest, found["size"], found["last_modified"])
+
+    def append(self, session: str, offset: int, data: bytes) -> None:
+        """Store a chunk of a session as an object."""
+        if data:
+            with store_errors(self.name):
+                self._store.put(f"{_UPLOADS}/{session}/{offset:0{_DIGITS}}", data)
+
+    def finish(self, session: str, digest: Digest, size: int) -> None:
+        """Join the chunks of a session, and remove them.
+
+        Raises `DigestMismatchError`, `BlobSizeError` and `UploadLostError`.
+        """
+        try:
+            self._put(digest, self._joined(session, digest, size))
+        except (DigestMismatchError, BlobSizeError):
+            self.abort(session)
+            raise
+        self.abort(session)
+
+    def abort(self, session: str) -> None:
+        """Remove the chunks of a session, if there are any."""
+        with store_errors(self.name):
+            paths = [path for path, _ in self._chunks(session)]
+            if paths:
+                with suppress(FileNotFoundError):
+                    self._store.delete(paths)
+
+    def sessions(self) -> Iterator[str]:
+        """The sessions that have chunks."""
+        with store_errors(self.name):
+            found = self._store.list_with_delimiter(_UPLOADS)
+            yield from sorted(prefix.rpartition("/")[2] for prefix in found["common_prefixes"])
+
+    def read(self, path: str, start: int, end: int) -> Iterator[bytes]:
+        """The bytes of an object from `start` until before `end`, in chunks."""
+        with store_errors(self.name):
+            options: GetOptions = {"range": (start, end)}
+            for chunk in self._store.get(path, options=options).stream(min_chunk_size=CHUNK):
+                yield bytes(chunk)
+
+    def _put(self, digest: Digest, chunks: Iterator[bytes]) -> None:
+        """Store an object; `chunks` raises if the bytes are not those of the digest.
+
+        A writer that is not closed makes no object. The server keeps its parts until the rule for
+        unfinished uploads of the bucket removes them.
+        """
+        with store_errors(self.name):
+            writer = obstore.open_writer(
+                self._store, _path(digest), buffer_size=_PART, max_concurrency=_PARTS
+            )
+            for chunk in chunks:
+                writer.write(chunk)
+            writer.close()
+
+    def _chunks(self, session: str) -> list[tuple[str, int]]:
+        """The paths and sizes of a session's chunks, in order."""
+        pages = self._store.list(f"{_UPLOADS}/{session}", chunk_size=1000)
+        return sorted((found["path"], found["size"]) for page in pages for found in page)
+
+    def _joined(self, session: str, digest: Digest, size: int) -> Iterator[bytes]:
+        """The bytes of a session's chunks, hashed while they are read."""
+        hashed, position = hashlib.sha256(), 0
+        for path, length in self._chunks(session):
+            if int(path.rpartition("/")[2]) != position:
+                raise UploadLostError(session)
+            for chunk in self.read(path, 0, length):
+                hashed.update(chunk)
+                yield chunk
+            position += length
+        if position < size:
+            raise UploadLostError(session)
+        if position > size:
+            raise BlobSizeError(digest, expected=size, found="longer")
+        found = Digest.from_bytes(hashed.digest())
+        if found != digest:
+            raise DigestMismatchError("a blob", expected=digest.text, found=found.text)
+
+
+@contextmanager
+def store_errors(name: str) -> Iterator[None]:
+    """Translate errors of a bucket to errors about the store of this name."""
+    try:
+        yield
+    except (BaseError, FileNotFoundError) as problem:
+        reason = str(problem).strip().partition("\n")[0]
+        raise BlobStoreError(name, reason) from problem
+
+
+class _ObjectReader(RawIOBase):
+    """A part of an object as a stream, requested when it is first read."""
+
+    def __init__(self, bucket: Bucket, path: str, start: int, end: int) -> None:
+        self._bytes = bucket.read(path, start, end) if end > start else iter(())
+        self._rest = b""
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Read the next bytes into a buffer. Returns their number, 0 at the end."""
+        if not self._rest:
+            self._rest = next(self._bytes, b"")
+        data, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _path(digest: Digest) -> str:
+    return f"{_BLOBS}/{digest.hex[:2]}/{digest.hex}"
+
+
+class BucketTree:
+    """A `StaticTree` below a prefix of a bucket."""
+
+    def __init__(self, url: str) -> None:
+        self.name = url
+        self._store = S3Store.from_url(url, client_options=_CLIENT, retry_config=_RETRIES)
+
+    def put(self, path: str, data: bytes, *, immutable: bool = False) -> None:
+        """Write a file, with the headers that servers of the bucket send."""
+        age = "public, max-age=31536000, immutable" if immutable else "public, max-age=10"
+        attributes: Attributes = {
+            "Content-Type": "application/json",
+            "Cache-Control": age,
+        }
+        with store_errors(self.name):
+            self._store.put(path, data, attributes=attributes)
+
+    def get(self, path: str) -> bytes | None:
+        """Read a file. None if it is missing."""
+        with store_errors(self.name), suppress(FileNotFoundError):
+            return bytes(self._store.get(path).bytes())
+        return None
+
+    def remove(self, path: str) -> None:
+        """Remove a file, if it exists."""
+        with store_errors(self.name), suppress(FileNotFoundError):
+            self._store.delete(path)
+
+    def paths(self, prefix: str = "") -> Iterator[str]:
+        """The paths of all files that begin with `prefix`, sorted."""
+        folder = prefix.rpartition("/")[0]
+        with store_errors(self.name):
+            for page in self._store.list(folder or None, chunk_size=1000):
+                for found in page:
+                    if found["path"].startswith(prefix):
+                        yield found["path"]

@@ -1,0 +1,115 @@
+"""Assigning positions to log leaves and events, without gaps."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection, Table, bindparam, select, update
+
+from skillpm_registry.catalog.insert import insert_new, insert_or_count
+from skillpm_registry.db.engine import Database
+from skillpm_registry.tables import EVENTS, event, index_document, log_head, log_leaf
+
+BATCH = 2000
+"""The largest number of leaves, and of events, that one step numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """What a step has numbered: positions by the key of the leaf, and how many events."""
+
+    leaves: dict[int, int] = field(default_factory=dict)
+    events: int = 0
+
+
+class _LostError(Exception):
+    """Another sequencer has moved the head."""
+
+
+def number(database: Database, *, now: datetime) -> Numbered:
+    """Number the leaves and events that are committed, in one transaction.
+
+    The documents of their skills become stale. Returns nothing if another sequencer was faster:
+    `UPDATE log_head … WHERE size = old` changes no row then, and this transaction is rolled back.
+    """
+    with database.reading() as connection:
+        if not any(_waits(connection, table) for table in (log_leaf, event)):
+            return Numbered()
+    try:
+        with database.writing() as connection:
+            leaves, skills = _number_leaves(connection, now)
+            events = _number_events(connection, now)
+            for skill_id in sorted(skills):
+                _mark_stale(connection, skill_id)
+    except _LostError:
+        return Numbered()
+    return Numbered(leaves, events)
+
+
+def _waits(connection: Connection, table: Table) -> bool:
+    query = select(table.c.id).where(table.c.position.is_(None)).limit(1)
+    return connection.scalar(query) is not None
+
+
+def _number_leaves(connection: Connection, now: datetime) -> tuple[dict[int, int], set[int]]:
+    by_log: defaultdict[str, list[int]] = defaultdict(list)
+    skills = set[int]()
+    query = select(log_leaf.c.id, log_leaf.c.log, log_leaf.c.skill_id)
+    waiting = query.where(log_leaf.c.position.is_(None)).order_by(log_leaf.c.id).limit(BATCH)
+    for row in connection.execute(waiting):
+        by_log[row.log].append(row.id)
+        if row.skill_id is not None:
+            skills.add(row.skill_id)
+    positions = dict[int, int]()
+    for log, keys in sorted(by_log.items()):
+        positions |= _assign(connection, log, log_leaf, keys, now)
+    return positions, skills
+
+
+def _number_events(connection: Connection, now: datetime) -> int:
+    waiting = select(event.c.id).where(event.c.position.is_(None)).order_by(event.c.id)
+    keys = list(connection.scalars(waiting.limit(BATCH)))
+    return len(_assign(connection, EVENTS, event, keys, now)) if keys else 0
+
+
+def _assign(
+    connection: Connection, log: str, table: Table, keys: list[int], now: datetime
+) -> dict[int, int]:
+    """Move the head of a log, and number these rows. Raises `_LostError`."""
+    size = connection.scalar(select(log_head.c.size).where(log_head.c.log == log))
+    if size is None:
+        insert_new(connection, log_head, {"log": log, "size": 0, "moved_at": now})
+        size = 0
+    moved = update(log_head).where(log_head.c.log == log, log_head.c.size == size)
+    values = {"size": size + len(keys), "moved_at": now}
+    if not connection.execute(moved.values(values)).rowcount:
+        raise _LostError
+    positions = {key: size + place for place, key in enumerate(keys)}
+    numbered = update(table).where(table.c.id == bindparam("key"), table.c.position.is_(None))
+    connection.execute(
+        numbered.values(position=bindparam("place")),
+        [{"key": key, "place": place} for key, place in positions.items()],
+    )
+    return positions
+
+
+def _mark_stale(connection: Connection, skill_id: int) -> None:
+    row = {"skill_id": skill_id, "wanted": 1, "rendered": 0}
+    insert_or_count(connection, index_document, row, key="skill_id", counter="wanted")
+
+
+def position_of(database: Database, leaf: int) -> int | None:
+    """The position of a leaf in its log. None if it is not numbered yet."""
+    with database.reading() as connection:
+        return connection.scalar(select(log_leaf.c.position).where(log_leaf.c.id == leaf))
+
+
+def shown_position(database: Database, leaf: int) -> int | None:
+    """The position of a leaf, if the index document that has it is in the static tree."""
+    query = (
+        select(log_leaf.c.position)
+        .join(index_document, index_document.c.skill_id == log_leaf.c.skill_id)
+        .where(log_leaf.c.id == leaf, index_document.c.rendered >= index_document.c.wanted)
+    )
+    with database.reading() as connection:
+        return connection.scalar(query)

@@ -1,0 +1,1 @@
+"""Reading and writing principals, namespaces, tokens and rules of trusted publishing."""

@@ -1,0 +1,131 @@
+"""Keeping the rows of search: one for each skill, with its latest release."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, text, update
+
+from skillpm.spec import json
+from skillpm.spec.names import SkillName
+from skillpm.spec.requirements import Requirement
+from skillpm.spec.versions import Version
+from skillpm_registry.catalog.rows import json_text
+from skillpm_registry.catalog.words import words_of_skill
+from skillpm_registry.tables import namespace, release, search_row
+
+NEW = 1 << 40
+"""The place of a skill that no rebuild has seen is this and its identifier."""
+_FORGET = text("INSERT INTO search_words (search_words, rowid, words) VALUES ('delete', :p, :w)")
+_INDEX = text("INSERT INTO search_words (rowid, words) VALUES (:p, :w)")
+
+
+def refresh_row(connection: Connection, skill_id: int, skill: SkillName) -> None:
+    """Make the row of a skill that of its latest release, or remove it if there is none.
+
+    The latest release is the highest version that is live; a prerelease only if there is no other.
+    Reads the versions of the skill.
+    """
+    current = connection.execute(
+        select(search_row.c.place, search_row.c.words, search_row.c.release_id).where(
+            search_row.c.skill_id == skill_id
+        )
+    ).first()
+    latest = _latest(connection, skill_id)
+    if latest == (None if current is None else current.release_id):
+        return
+    if latest is None:
+        connection.execute(delete(search_row).where(search_row.c.skill_id == skill_id))
+    else:
+        values = _values(connection, latest, skill)
+        place = NEW + skill_id if current is None else current.place
+        if current is None:
+            fixed = {"skill_id": skill_id, "place": place, "dependents": 0}
+            connection.execute(insert(search_row).values(**fixed, **values))
+        else:
+            changed = update(search_row).where(search_row.c.skill_id == skill_id)
+            connection.execute(changed.values(values))
+    if connection.dialect.name == "sqlite":  # PostgreSQL computes the column `word_vector`.
+        if current is not None:
+            connection.execute(_FORGET, {"p": current.place, "w": current.words})
+        if latest is not None:
+            connection.execute(_INDEX, {"p": place, "w": values["words"]})
+
+
+def _latest(connection: Connection, skill_id: int) -> int | None:
+    live = select(release.c.id, release.c.version).where(
+        release.c.skill_id == skill_id, ~release.c.yanked, ~release.c.quarantined
+    )
+    versions = [(Version.parse(row.version), row.id) for row in connection.execute(live)]
+    if not versions:
+        return None
+    return int(max(versions, key=lambda pair: (not pair[0].is_prerelease, pair[0].key))[1])
+
+
+def _values(connection: Connection, release_id: int, skill: SkillName) -> dict[str, Any]:
+    row = connection.execute(select(release).where(release.c.id == release_id)).one()
+    private = select(namespace.c.private).where(namespace.c.name == skill.namespace)
+    filters = [("base", row.base_root), ("base", row.base_name)]
+    filters += [("license", row.license)] if row.license else []
+    filters += [("capability", name) for name in row.capabilities]
+    texts = [str(skill), row.summary, *row.capabilities, row.base_name]
+    return {
+        "release_id": release_id,
+        "namespace": skill.namespace,
+        "name": skill.name,
+        "words": words_of_skill(skill.name, texts, filters),
+        "private": bool(connection.scalar(private)),
+        "result": _result(row, skill),
+        "published_at": row.published_at,
+    }
+
+
+def _result(row: Any, skill: SkillName) -> dict[str, Any]:
+    return {
+        "skill": str(skill),
+        "version": row.version,
+        "digest": row.digest,
+        "base": row.base_root,
+        "summary": row.summary,
+        "license": row.license,
+        "capabilities": row.capabilities,
+        "size": row.size,
+    }
+
+
+def rebuild_rows(connection: Connection) -> int:
+    """Count the dependents of each skill, and number all rows by dependents, then by age.
+
+    A dependent is a skill whose latest release requires the skill. The rows are inserted again in
+    this order, because PostgreSQL reads candidates in the order in which rows were inserted.
+    """
+    if connection.dialect.name == "postgresql":
+        # Publishers wait; readers see the old rows until this transaction ends.
+        connection.execute(text("LOCK TABLE search_row IN SHARE ROW EXCLUSIVE MODE"))
+    rows = [dict(row._mapping) for row in connection.execute(select(search_row))]  # noqa: SLF001 - documented API of SQLAlchemy
+    required = select(json_text(release.c.requires)).join(
+        search_row, search_row.c.release_id == release.c.id
+    )
+    counts = _dependents(connection.scalars(required))
+    for row in rows:
+        row["dependents"] = counts.get(f"{row['namespace']}/{row['name']}", 0)
+    rows.sort(key=lambda row: (-row["dependents"], row["skill_id"]))
+    for place, row in enumerate(rows, start=1):
+        row["place"] = place
+    connection.execute(delete(search_row))
+    if rows:
+        connection.execute(insert(search_row), rows)
+    if connection.dialect.name == "sqlite":
+        connection.execute(text("INSERT INTO search_words (search_words) VALUES ('rebuild')"))
+    else:
+        connection.execute(text("ANALYZE search_row"))
+    return len(rows)
+
+
+def _dependents(requirements: Iterable[str]) -> Counter[str]:
+    """How many lists of requirements, as JSON texts, name each skill."""
+    counts: Counter[str] = Counter()
+    for text_ in requirements:
+        listed = json.parse(text_.encode(), "a release's requirements")
+        counts.update({str(Requirement.parse(requirement).skill) for requirement in listed})
+    return counts

@@ -1,0 +1,1 @@
+"""Uploads, publishing, numbering and rendering, and garbage collection (contract, section 4)."""

@@ -1,0 +1,103 @@
+"""The sequencer numbers log leaves and events, and renders documents (contract, section 4.3)."""
+
+import logging
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Condition, Event
+
+from skillpm.errors import SkillpmError
+from skillpm_registry.blobs.tree import StaticTree
+from skillpm_registry.catalog.documents import Documents, StaleDocument, static_path
+from skillpm_registry.catalog.numbering import number, position_of, shown_position
+from skillpm_registry.db.engine import Database
+
+PERIOD = 0.2
+"""Seconds between two steps."""
+_DOCUMENTS = 500
+"""The largest number of documents that one step renders."""
+_RECENT = 10_000
+"""Positions that are kept in memory for those who wait."""
+_ASK = 1.0
+"""Seconds after which `wait_for` asks the database: another process may run the sequencer."""
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SequencedBatch:
+    """What a step did: leaves and events that were numbered, and documents that were rendered."""
+
+    leaves: int
+    events: int
+    documents: int
+
+
+class Sequencer:
+    """Numbers and renders. Several may run: the database lets one of them win each step."""
+
+    def __init__(self, database: Database, tree: StaticTree) -> None:
+        self.database = database
+        self.tree = tree
+        self._documents = Documents(database)
+        self._recent: OrderedDict[int, int] = OrderedDict()
+        self._stepped = Condition()
+
+    def step(self, *, now: datetime) -> SequencedBatch:
+        """Number the leaves and events that are committed, then render what they change."""
+        numbered = number(self.database, now=now)
+        rendered = self._render(now)
+        with self._stepped:
+            self._recent.update(numbered.leaves)
+            while len(self._recent) > _RECENT:
+                self._recent.popitem(last=False)
+            self._stepped.notify_all()
+        return SequencedBatch(len(numbered.leaves), numbered.events, rendered)
+
+    def run(self, stop: Event) -> None:
+        """Step every 200 ms until `stop` is set. An error of a store is logged and retried."""
+        while not stop.is_set():
+            begun = time.monotonic()
+            try:
+                self.step(now=datetime.now(UTC))
+            except SkillpmError as problem:
+                _LOGGER.warning("the sequencer will try again: %s", problem.message)
+            stop.wait(max(0.0, PERIOD - (time.monotonic() - begun)))
+
+    def position_of(self, leaf: int) -> int | None:
+        """The position of a leaf in its log. None if it is not numbered yet."""
+        return position_of(self.database, leaf)
+
+    def wait_for(self, leaf: int, timeout: float) -> int | None:
+        """Wait until a leaf is numbered and its document is in the static tree.
+
+        None after `timeout` seconds: the change is queued, because no sequencer runs.
+        """
+        end, asked = time.monotonic() + timeout, time.monotonic()
+        while True:
+            with self._stepped:
+                if leaf in self._recent:
+                    return self._recent[leaf]
+                self._stepped.wait(max(0.0, min(end - time.monotonic(), _ASK)))
+            moment = time.monotonic()
+            if moment >= min(end, asked + _ASK):
+                position = shown_position(self.database, leaf)
+                if position is not None or moment >= end:
+                    return position
+                asked = moment
+
+    def _render(self, now: datetime) -> int:
+        """Render stale documents, and write those of public namespaces into the tree."""
+        stale = self._documents.stale(_DOCUMENTS)
+        for document in stale:
+            self._show(document, now)
+        return len(stale)
+
+    def _show(self, stale: StaleDocument, now: datetime) -> None:
+        rendered = self._documents.render(stale)
+        if not stale.private:
+            # The immutable form first: whoever reads the other one may ask for it.
+            immutable = static_path(stale.skill, rendered.digest)
+            self.tree.put(immutable, rendered.body, immutable=True)
+            self.tree.put(static_path(stale.skill), rendered.body)
+        self._documents.record(stale, rendered, now=now)

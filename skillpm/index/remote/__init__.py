@@ -1,0 +1,1 @@
+"""Registries over HTTP: documents, blobs, uploads, and the requests that they need."""

@@ -1,0 +1,58 @@
+"""Administers a registry over HTTP, with a token that has the action `admin`."""
+
+from skillpm.errors import AuthError
+from skillpm.index.credentials import VARIABLE
+from skillpm.index.remote.answers import JSON_TYPE, check_answer
+from skillpm.index.remote.errors import TransientError, UnreachableRegistryError
+from skillpm.index.remote.open import RemoteSettings, base_url
+from skillpm.index.remote.transport import Call, Transport
+from skillpm.index.remote_administration import AdminRequest, RemoteAdministration
+from skillpm.spec.location import RegistryLocation
+from skillpm.spec.origin import Origin
+
+ANSWER_LIMIT = 16 << 20
+"""Bytes of an answer."""
+_TIMEOUT = 600.0
+"""Seconds for which the registry may work on a request, such as a sweep."""
+
+
+def administer_over_http(
+    location: RegistryLocation, settings: RemoteSettings
+) -> RemoteAdministration:
+    """Administer the registry at a URL with `SKILLPM_TOKEN` or the stored token of its origin.
+
+    Raises `AuthError` without a token.
+    """
+    base = base_url(location)
+    authorization = settings.credentials.authorization(location)
+    if authorization is None:
+        raise AuthError(
+            f"registry `{location}` needs the token of an administrator",
+            hint=f"set {VARIABLE} to a token with the action `admin`, or "
+            f"`skillpm login --registry {location}`",
+        )
+    transport = Transport(Origin.of(base), lambda: authorization, settings.policy)
+
+    def ask(request: AdminRequest) -> bytes:
+        url, headers = f"{base}{request.path}", {"content-type": JSON_TYPE}
+        return _sent(
+            transport,
+            Call(
+                request.method, url, request.action, headers, request.body,
+                limit=ANSWER_LIMIT, timeout=_TIMEOUT,
+            ),
+        )  # fmt: skip
+
+    return RemoteAdministration(ask, transport.close)
+
+
+def _sent(transport: Transport, call: Call) -> bytes:
+    """Send a request. One that writes is not repeated: it could, say, create two tokens."""
+    if call.method == "GET":
+        return transport.ask(call).body
+    try:
+        reply = transport.send_once(call)
+    except TransientError as problem:
+        raise UnreachableRegistryError(transport.origin, problem.reason) from problem
+    check_answer(call, reply, transport)
+    return reply.body

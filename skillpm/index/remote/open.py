@@ -1,0 +1,51 @@
+"""Opens a registry at an HTTP URL. No request is sent before the index is used."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillpm.errors import UsageError
+from skillpm.index.credentials import Credentials
+from skillpm.index.remote.cache import DocumentCache
+from skillpm.index.remote.documents import Documents
+from skillpm.index.remote.registry import RemoteIndex
+from skillpm.index.remote.retry import RetryPolicy
+from skillpm.index.remote.transport import Transport
+from skillpm.spec.location import RegistryLocation
+from skillpm.spec.origin import Origin
+
+
+@dataclass(frozen=True)
+class RemoteSettings:
+    """What a command gives to its registries. `now` is the time of the command (Unix time)."""
+
+    home: Path
+    credentials: Credentials
+    now: float
+    offline: bool = False
+    say: Callable[[str], None] = lambda _text: None
+    policy: RetryPolicy | None = None
+
+
+def base_url(location: RegistryLocation) -> str:
+    """The URL of a registry without credentials and final slash.
+
+    Raises `UsageError` for a URL with a query.
+    """
+    if "?" in location.reveal() or "#" in location.reveal():
+        raise UsageError(
+            f"the registry `{location}` has a query or a fragment; expected a URL without",
+            hint="to send a token, run `skillpm login`, or set SKILLPM_TOKEN",
+        )
+    return location.public().rstrip("/")
+
+
+def open_remote(location: RegistryLocation, settings: RemoteSettings) -> RemoteIndex:
+    """Open a registry at an HTTP URL. Raises `UsageError` for a URL with a query."""
+    base = base_url(location)
+    transport = Transport(
+        Origin.of(base), lambda: settings.credentials.authorization(location), settings.policy
+    )
+    cache = DocumentCache(settings.home, base)
+    documents = Documents(transport, cache, settings.now, offline=settings.offline)
+    return RemoteIndex(base, transport, documents, settings.say)

@@ -1,0 +1,37 @@
+"""The certificate authorities that HTTPS connections trust."""
+
+import os
+import ssl
+from pathlib import Path
+
+from skillpm.errors import UsageError
+
+_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR")
+
+
+def tls_context() -> ssl.SSLContext:
+    """Trust the file or folder of a usual variable, else the system's authorities and certifi's.
+
+    Raises `UsageError` if the file of a variable cannot be read.
+    """
+    for name in _VARIABLES:
+        value = os.environ.get(name)
+        if value:
+            return _of_variable(name, Path(value).expanduser())
+    import certifi
+
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
+def _of_variable(name: str, path: Path) -> ssl.SSLContext:
+    try:
+        if path.is_dir():
+            return ssl.create_default_context(capath=str(path))
+        return ssl.create_default_context(cafile=str(path))
+    except (OSError, ssl.SSLError) as problem:
+        raise UsageError(
+            f"{name}: `{path}` is not a file of certificates: {problem}",
+            hint=f"unset {name}, or name a PEM file",
+        ) from problem

@@ -1,0 +1,295 @@
+"""Registries of static files, and a server of them that misbehaves on request.
+
+`StaticTree` writes the files of a registry, as `/config.json` and its companions, from pack files.
+`FaultyServer` serves a folder on 127.0.0.1 with `Range`, `If-Range` and ETags, as nginx does. A
+fault replaces one answer; faults are taken in order, each for the first request that matches.
+"""
+
+import email.utils
+import hashlib
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from skillpm.archive.reader import open_pack
+from skillpm.flows.packs.protocol import release_of
+from skillpm.spec.digests import Digest
+from skillpm.spec.served import (
+    AdvisoryList,
+    IndexDocument,
+    IndexedRelease,
+    RegistryConfig,
+    RegistryParts,
+    blob_path,
+    index_path,
+)
+
+OWN = "http://registry.example"
+"""The URL that the trees state. Clients replace it by the one under which they found them."""
+
+
+@dataclass
+class StaticTree:
+    """The files of a registry below `folder`."""
+
+    folder: Path
+    own: str = OWN
+    service: str | None = None
+    namespaces: list[str] = field(default_factory=list)
+    documents: dict[str, IndexDocument] = field(default_factory=dict)
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file at the path of a URL."""
+        target = self.folder / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+
+    def write_config(self) -> None:
+        parts = RegistryParts(
+            index=f"{self.own}/index",
+            blobs=f"{self.own}/blobs",
+            advisories=f"{self.own}/advisories",
+            service=self.service,
+        )
+        config = RegistryConfig(url=self.own, parts=parts, namespaces=self.namespaces)
+        self.write("/config.json", config.canonical())
+
+    def add(self, path: Path, **changes: Any) -> Digest:
+        """Add the release of a pack file; `changes` replace fields of its index entry."""
+        pack = open_pack(path)
+        release = release_of(pack)
+        self.write(f"/blobs{blob_path(pack.digest)}", pack.image_bytes)
+        for digest in pack.image.blobs:
+            with pack.open_blob(digest) as stream:
+                self.write(f"/blobs{blob_path(digest)}", stream.read())
+        entry = {
+            "version": release.version, "digest": release.digest, "size": release.size,
+            "base": release.base, "architecture": pack.manifest.base.architecture,
+            "requires": list(release.requires), "conflicts": list(release.conflicts),
+            "summary": release.summary, "license": release.license, "scheme": release.scheme,
+            "payload_bytes": release.payload_bytes, "created": release.created,
+            "published": "2026-01-31T12:00:00Z",
+        }  # fmt: skip
+        plain = IndexedRelease.model_construct(**{**entry, **changes})
+        known = self.documents.get(str(release.skill))
+        releases = [*(known.releases if known else ()), plain]
+        document = IndexDocument.model_construct(api=1, skill=release.skill, releases=releases)
+        self.documents[str(release.skill)] = document
+        self.write(f"/index{index_path(release.skill)}", document.canonical())
+        if release.skill.namespace not in self.namespaces:
+            self.namespaces.append(release.skill.namespace)
+        self.write("/advisories/all.json", AdvisoryList(advisories=[]).canonical())
+        self.write_config()
+        assert release.digest is not None
+        return release.digest
+
+
+@dataclass
+class Seen:
+    """A request that the server got, its status, and the bytes of bodies that it sent."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    status: int = 0
+    sent: int = 0
+
+
+Fault = Callable[["Handler"], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves a folder. `server` is a `_Server`."""
+
+    protocol_version = "HTTP/1.1"
+    server: "_Server"
+    seen: Seen
+
+    def do_GET(self) -> None:
+        self._handle()
+
+    do_POST = do_PUT = do_PATCH = do_HEAD = do_GET  # noqa: N815 - the base class's names
+
+    def _handle(self) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.seen = Seen(self.command, self.path, headers)
+        fault = self.server.take(self.path)
+        try:
+            (fault or Handler.serve_file)(self)
+        except OSError:
+            self.close_connection = True  # the client hung up
+        self.server.requests.append(self.seen)
+
+    def serve_file(self) -> None:
+        """Serve the file at the path as a good server does."""
+        path = self.server.folder / self.path.partition("?")[0].lstrip("/")
+        if self.command != "GET":
+            self.answer(405, b"<html>not allowed</html>", {"content-type": "text/html"})
+        elif not path.is_file():
+            self.answer(404, b"<html>not found</html>", {"content-type": "text/html"})
+        else:
+            self.serve_bytes(path.read_bytes())
+
+    def serve_bytes(self, data: bytes, *, most: int | None = None) -> None:
+        """Answer with a body, or a part of it; cut the connection after `most` bytes."""
+        etag = f'"{hashlib.md5(data).hexdigest()}"'  # noqa: S324 - an ETag, not a signature
+        headers = {"etag": etag, **self.server.headers}
+        asked = self.seen.headers
+        if asked.get("if-none-match") == etag:
+            self.answer(304, b"", headers)
+            return
+        part = re.fullmatch(r"bytes=([0-9]+)-", asked.get("range", ""))
+        start = int(part[1]) if part and asked.get("if-range", etag) == etag else 0
+        if start >= len(data) > 0:
+            self.answer(416, b"", {"content-range": f"bytes */{len(data)}"})
+            return
+        if start:
+            headers["content-range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        self.answer(206 if start else 200, data[start:], headers, most=most)
+
+    def answer(
+        self, status: int, body: bytes, headers: dict[str, str], *, most: int | None = None
+    ) -> None:
+        """Send an answer; cut the connection after `most` bytes of the body."""
+        self.start(status, {"content-length": str(len(body)), **headers})
+        self.send(body if most is None else body[:most])
+        if most is not None and most < len(body):
+            self.close_connection = True
+
+    def start(self, status: int, headers: dict[str, str]) -> None:
+        """Send the status and the headers."""
+        self.seen.status = status
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def send(self, data: bytes) -> None:
+        """Send bytes of the body."""
+        for at in range(0, len(data), 1 << 16):
+            self.wfile.write(data[at : at + (1 << 16)])
+            self.seen.sent += len(data[at : at + (1 << 16)])
+
+    def read_body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("content-length", "0")))
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.folder = folder
+        self.headers: dict[str, str] = {}
+        self.requests: list[Seen] = []
+        self.faults: list[tuple[re.Pattern[str], Fault]] = []
+        self.guard = threading.Lock()
+
+    def take(self, path: str) -> Fault | None:
+        """The first fault for a path, which is used up."""
+        with self.guard:
+            for position, (pattern, fault) in enumerate(self.faults):
+                if pattern.search(path):
+                    del self.faults[position]
+                    return fault
+        return None
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that hang up."""
+
+
+@dataclass
+class FaultyServer:
+    """A running server of a folder."""
+
+    server: _Server
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    @property
+    def requests(self) -> list[Seen]:
+        return self.server.requests
+
+    def paths(self, part: str = "") -> list[str]:
+        """The paths of all requests that contain a text."""
+        return [seen.path for seen in self.requests if part in seen.path]
+
+    def fault(self, pattern: str, *faults: Fault) -> None:
+        """Answer the next requests whose path matches with these faults, one each."""
+        self.server.faults += [(re.compile(pattern), fault) for fault in faults]
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[FaultyServer]:
+    """Serve a folder until the block ends."""
+    server = _Server(folder)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield FaultyServer(server)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def status(code: int, body: bytes = b"", **headers: str) -> Fault:
+    """A fault: an answer with this status."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda handler: handler.answer(code, body, named)
+
+
+def problem(code: int, kind: str, detail: str) -> Fault:
+    """A fault: a refusal as the service words it."""
+    body = f'{{"title":"x","status":{code},"kind":"{kind}","detail":"{detail}"}}'.encode()
+    return status(code, body, content_type="application/problem+json")
+
+
+def cut_after(count: int) -> Fault:
+    """A fault: the right answer, cut after a number of bytes of its body."""
+
+    def fault(handler: Handler) -> None:
+        data = (handler.server.folder / handler.path.lstrip("/")).read_bytes()
+        handler.serve_bytes(data, most=count)
+
+    return fault
+
+
+@dataclass
+class Stall:
+    """A fault: the start of the right answer, then silence until the client hangs up."""
+
+    count: int
+    reached: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, handler: Handler) -> None:
+        data = (handler.server.folder / handler.path.lstrip("/")).read_bytes()
+        handler.start(200, {"content-length": str(len(data))})
+        handler.send(data[: self.count])
+        self.reached.set()
+        self.over.wait(60)
+        handler.close_connection = True
+
+
+def hang_up(handler: Handler) -> None:
+    """A fault: close the connection without an answer."""
+    handler.close_connection = True
+
+
+def later(seconds: float) -> str:
+    """An HTTP date this many seconds from now."""
+    import time
+
+    return email.utils.formatdate(time.time() + seconds, usegmt=True)

@@ -1,0 +1,313 @@
+"""Who may do what, over HTTP: every role × token × operation, private namespaces, tokens."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from live_server import Api, Server
+from small_packs import SmallPack, small_pack
+
+from skillpm.spec.digests import Digest
+from skillpm.spec.registry_api import ACTIONS, ROLES
+from skillpm.spec.served import blob_path
+
+
+@dataclass
+class Space:
+    """A namespace with one release, and a member of each role."""
+
+    name: str
+    pack: SmallPack
+    admin: Api
+    private: bool
+
+    def api(self, principal: str, *actions: str, **more: object) -> Api:
+        token = self.admin.token(*actions, principal=principal, **more)
+        return Api(str(self.admin.http.base_url), token)
+
+
+def make_space(admin: Api, *, private: bool) -> Space:
+    name = f"a{secrets.token_hex(6)}"
+    admin.namespace(name, private=private)
+    pack = small_pack(f"{name}/math", data=secrets.token_bytes(8))
+    admin.publish(pack)
+    for role in ROLES:
+        member = {"principal": f"{role}-{name}", "role": role}
+        admin.ask("POST", f"/v1/namespaces/{name}/members", json=member)
+    return Space(name, pack, admin, private)
+
+
+@pytest.fixture(scope="module")
+def spaces(server: Server) -> dict[bool, Space]:
+    admin = server.client(server.environment["ADMIN"])
+    return {private: make_space(admin, private=private) for private in (False, True)}
+
+
+def _upload(space: Space, api: Api) -> int:
+    data = secrets.token_bytes(4)
+    plain = {"digest": str(Digest.of(data)), "size": 4, "namespace": space.name}
+    return api.http.post("/v1/uploads", json=plain).status_code
+
+
+def _publish(space: Space, api: Api) -> int:
+    """Publish a new version of the existing skill; its blobs are there."""
+    return _release(space, api, "math")
+
+
+def _publish_new(space: Space, api: Api) -> int:
+    return _release(space, api, f"n{secrets.token_hex(4)}")
+
+
+def _release(space: Space, api: Api, name: str) -> int:
+    version = f"1.{secrets.randbelow(10**9)}.0"
+    pack = small_pack(f"{space.name}/{name}", version, data=secrets.token_bytes(8))
+    for digest, data in pack.blobs.items():
+        plain = {"digest": str(digest), "size": len(data), "namespace": space.name}
+        session = api.http.post("/v1/uploads", json=plain)
+        if session.status_code != 201:
+            return session.status_code
+        api.append(session.json()["id"], 0, data)
+        api.ask("PUT", f"/v1/uploads/{session.json()['id']}")
+    return api.http.post("/v1/releases", content=pack.image).status_code
+
+
+def _yank(space: Space, api: Api) -> int:
+    path = f"/v1/releases/{space.name}/math/1.0.0"
+    return api.http.post(f"{path}/yank", json={"reason": "test"}).status_code
+
+
+def _quarantine(space: Space, api: Api) -> int:
+    path = f"/v1/releases/{space.name}/math/1.0.0"
+    status = api.http.post(f"{path}/quarantine", json={"reason": "test"}).status_code
+    if status < 400:
+        space.admin.http.post(f"{path}/release")
+    return status
+
+
+def _grant(space: Space, api: Api) -> int:
+    member = {"principal": f"guest-{space.name}", "role": "reader"}
+    return api.http.post(f"/v1/namespaces/{space.name}/members", json=member).status_code
+
+
+def _read_index(space: Space, api: Api) -> int:
+    return api.http.get(f"/index/{space.name}/math.json").status_code
+
+
+def _read_blob(space: Space, api: Api) -> int:
+    return api.http.get(f"/blobs{blob_path(space.pack.digest)}").status_code
+
+
+def _members(space: Space, api: Api) -> int:
+    return api.http.get(f"/v1/namespaces/{space.name}/members").status_code
+
+
+OPERATIONS: dict[str, tuple[Callable[[Space, Api], int], frozenset[str], frozenset[str]]] = {
+    # The operation, the roles that may do it, and the actions of a token that allow it.
+    "upload": (_upload, frozenset(ROLES) - {"reader"}, frozenset({"publish", "publish-new"})),
+    "publish": (_publish, frozenset(ROLES) - {"reader"}, frozenset({"publish"})),
+    "publish-new": (_publish_new, frozenset({"owner", "maintainer"}), frozenset({"publish-new"})),
+    "yank": (_yank, frozenset({"owner", "maintainer"}), frozenset({"yank"})),
+    "quarantine": (_quarantine, frozenset({"owner"}), frozenset({"admin"})),
+    "grant": (_grant, frozenset({"owner"}), frozenset({"admin"})),
+    "index": (_read_index, frozenset(ROLES), frozenset({"read"})),
+    "blob": (_read_blob, frozenset(ROLES), frozenset({"read"})),
+    "members": (_members, frozenset(ROLES), frozenset({"read"})),
+}
+READS = ("index", "blob", "members")
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("role", [*ROLES, "stranger"])
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("private", [False, True])
+def test_role_and_token_decide_every_operation(
+    spaces: dict[bool, Space],
+    operation: str,
+    role: str,
+    action: str,
+    private: bool,  # noqa: FBT001
+) -> None:
+    space = spaces[private]
+    run, roles, actions = OPERATIONS[operation]
+    status = run(space, space.api(f"{role}-{space.name}", action))
+    is_public_read = operation in READS and not private
+    # A maintainer's or owner's upload of a token with the wrong right ends at the publication.
+    allowed = is_public_read or (role in roles and action in actions | {"admin"})
+    if operation == "upload" and role == "publisher":
+        allowed = action in ("publish", "admin")
+    if allowed:
+        assert status < 300
+    elif private and role == "stranger":
+        assert status == 404, "a private namespace looks as if it did not exist"
+    elif operation == "blob":
+        assert status == 404, "a blob that may not be read is not there"
+    else:
+        assert status == 403
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_without_a_token_only_public_things_are_read(
+    spaces: dict[bool, Space],
+    anybody: Api,
+    private: bool,  # noqa: FBT001
+) -> None:
+    space = spaces[private]
+    for name, (run, _, _) in OPERATIONS.items():
+        status = run(space, anybody)
+        if private:
+            assert status in ((404,) if name in READS else (401, 404)), name
+            assert status == 404 or name in ("publish", "yank", "quarantine"), name
+        else:
+            assert status == (200 if name in READS else 401), name
+
+
+@pytest.mark.parametrize("pattern", ["other/*", "acme/x"])
+def test_a_token_for_another_namespace_has_no_rights_here(
+    spaces: dict[bool, Space], pattern: str
+) -> None:
+    space = spaces[False]
+    api = space.api(f"owner-{space.name}", "publish", "yank", patterns=[pattern])
+    assert _publish(space, api) == 403
+    assert _yank(space, api) == 403
+
+
+def test_a_token_for_one_skill_publishes_only_that_skill(spaces: dict[bool, Space]) -> None:
+    space = spaces[False]
+    owner = f"owner-{space.name}"
+    api = space.api(owner, "publish", "publish-new", patterns=[f"{space.name}/math"])
+    assert _publish(space, api) == 201
+    assert _publish_new(space, api) == 403
+    assert _grant(space, space.api(owner, "admin", patterns=[f"{space.name}/math"])) == 403
+
+
+def test_a_private_namespace_appears_nowhere(spaces: dict[bool, Space], anybody: Api) -> None:
+    space = spaces[True]
+    stranger = space.api(f"stranger-{space.name}", "read")
+    member = space.api(f"reader-{space.name}", "read")
+    elsewhere = space.api(f"reader-{space.name}", "read", patterns=["other/*"])
+    for api, sees in ((anybody, False), (stranger, False), (elsewhere, False), (member, True)):
+        found = api.ask("GET", "/v1/search", params={"q": space.name})["results"]
+        assert bool(found) is sees
+        events = api.ask("GET", "/v1/events")["events"]
+        assert any(event["namespace"] == space.name for event in events) is sees
+    for api, sees in ((anybody, False), (stranger, False), (member, True)):
+        names = [row["name"] for row in api.ask("GET", "/v1/namespaces")["namespaces"]]
+        assert (space.name in names) is sees
+    assert space.name not in anybody.http.get("/config.json").text
+    fake = f"z{secrets.token_hex(6)}"
+    for path in ("/index/{}/math.json", "/v1/namespaces/{}", "/v1/namespaces/{}/members"):
+        real, absent = (stranger.http.get(path.format(name)) for name in (space.name, fake))
+        assert real.status_code == absent.status_code == 404
+        assert real.json()["detail"].replace(space.name, fake) == absent.json()["detail"]
+
+
+def test_a_private_blob_counts_as_present_only_to_those_who_may_read_it(
+    spaces: dict[bool, Space],
+) -> None:
+    public, private = spaces[False], spaces[True]
+    digest, data = next(iter(private.pack.blobs.items()))
+    plain = {"digest": str(digest), "size": len(data), "namespace": public.name}
+    outsider = public.api(f"publisher-{public.name}", "publish")
+    session = outsider.ask("POST", "/v1/uploads", 201, json=plain)
+    assert session["state"] == "open"
+    outsider.append(session["id"], 0, data)
+    outsider.ask("PUT", f"/v1/uploads/{session['id']}")
+    assert outsider.ask("POST", "/v1/uploads", json=plain)["state"] == "present"
+
+
+def test_uploads_belong_to_their_principal(spaces: dict[bool, Space]) -> None:
+    space = spaces[False]
+    one = space.api(f"publisher-{space.name}", "publish")
+    other = space.api(f"owner-{space.name}", "publish")
+    plain = {"digest": str(Digest.of(b"mine")), "size": 4, "namespace": space.name}
+    session = one.ask("POST", "/v1/uploads", 201, json=plain)["id"]
+    other.ask("GET", f"/v1/uploads/{session}", 404)
+    other.append(session, 0, b"mine", 404)
+    other.ask("PUT", f"/v1/uploads/{session}", 404)
+    other.ask("DELETE", f"/v1/uploads/{session}", 404)
+    one.ask("DELETE", f"/v1/uploads/{session}", 204)
+
+
+def test_a_token_is_shown_once_and_stored_as_a_hash(admin: Api, server: Server) -> None:
+    token = admin.token("read", note="for the test")
+    listed = admin.ask("GET", "/v1/tokens")
+    row = next(row for row in listed["tokens"] if row["id"] == token.split("_")[1])
+    assert row["note"] == "for the test"
+    assert token not in str(listed)
+    secret = token.encode()
+    for path in (server.folder / "registry").glob("registry.db*"):
+        assert secret not in path.read_bytes()
+    assert secret not in (server.folder / "stderr").read_bytes()
+
+
+def test_a_revoked_and_an_unknown_token_are_refused(admin: Api, server: Server) -> None:
+    token = admin.token("read")
+    api = server.client(token)
+    assert api.ask("GET", "/v1/whoami")["token"]["actions"] == ["read"]
+    admin.ask("DELETE", f"/v1/tokens/{token.split('_')[1]}", 204)
+    problem = api.ask("GET", "/v1/whoami", 401)
+    assert problem["kind"] == "auth"
+    for text in (token[:-1] + "~", "skillpm_x", "-", "y" * 1000):
+        server.client(text).ask("GET", "/v1/whoami", 401)
+    for header in ("Bearer", "Basic !!!", "Digest x", "Bearer a b"):
+        response = admin.http.get("/v1/whoami", headers={"authorization": header})
+        assert response.status_code == 401
+        assert "www-authenticate" in response.headers
+
+
+def test_the_password_of_basic_credentials_is_a_token(admin: Api, server: Server) -> None:
+    api = server.client()
+    response = api.http.get("/v1/whoami", auth=("anything", server.environment["ADMIN"]))
+    assert response.json()["administrator"]
+
+
+def test_a_new_token_never_has_more_rights_than_its_creator(
+    spaces: dict[bool, Space], server: Server
+) -> None:
+    space = spaces[False]
+    owner = f"owner-{space.name}"
+    limited = space.api(owner, "admin", patterns=[f"{space.name}/*"])
+    mine = {"actions": ["publish"], "patterns": [f"{space.name}/math"]}
+    created = limited.ask("POST", "/v1/tokens", 201, json=mine)
+    assert created["principal"] == owner
+    limited.ask("POST", "/v1/tokens", 403, json={**mine, "patterns": ["*"]})
+    limited.ask("POST", "/v1/tokens", 403, json={**mine, "principal": "admin"})
+    limited.ask("POST", "/v1/tokens", 400, json={**mine, "expires_in": 91 * 86400})
+    limited.ask("POST", "/v1/tokens", 400, json={**mine, "actions": ["root"]})
+    publisher = server.client(created["token"])
+    publisher.ask("POST", "/v1/tokens", 403, json=mine)
+    publisher.ask("POST", "/v1/namespaces", 403, json={"name": "mine"})
+    own = limited.ask("GET", "/v1/tokens")["tokens"]
+    assert {row["principal"] for row in own} == {owner}
+    admin_id = server.environment["ADMIN"].split("_")[1]
+    limited.ask("DELETE", f"/v1/tokens/{admin_id}", 404)
+
+
+def test_a_token_that_only_creates_a_skill_is_used_once(spaces: dict[bool, Space]) -> None:
+    space = spaces[False]
+    api = space.api(f"owner-{space.name}", "publish-new")
+    assert _publish(space, api) == 403
+    assert _publish_new(space, api) == 201
+    assert _publish_new(space, api) == 401
+
+
+def test_an_owner_cannot_leave_a_namespace_without_owners(admin: Api) -> None:
+    space = make_space(admin, private=False)
+    owner = space.api(f"owner-{space.name}", "admin")
+    path = f"/v1/namespaces/{space.name}/members"
+    admin.ask("DELETE", f"{path}/admin", 204)
+    refused = owner.fail("DELETE", f"{path}/owner-{space.name}", 409)
+    assert "no owner" in refused
+    owner.ask("POST", path, 409, json={"principal": f"owner-{space.name}", "role": "reader"})
+    owner.ask("DELETE", f"{path}/reader-{space.name}", 204)
+    owner.ask("DELETE", f"{path}/reader-{space.name}", 404)
+    assert _read_index(space, space.api(f"reader-{space.name}", "read")) == 200
+
+
+def test_a_namespace_is_granted_once(admin: Api) -> None:
+    space = make_space(admin, private=False)
+    problem = admin.ask("POST", "/v1/namespaces", 409, json={"name": space.name})
+    assert "exists already" in problem["detail"]
+    for name in ("Acme", "../x", "", "a" * 65, "a/b", None, 7):
+        admin.ask("POST", "/v1/namespaces", 400, json={"name": name})
