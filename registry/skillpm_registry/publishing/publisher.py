@@ -34,8 +34,8 @@ class Publisher:
 
         Reads the manifest from the store of blobs, checks the pack, stores `image` as a blob, and
         commits. The caller has checked that the actor may publish the skill; what `read` has
-        returned for that is not read again if it is passed as `pack`. Raises `SpecError` for an invalid pack, `BlobsNotLiveError`, `BlobBusyError` and
-        `ReleaseExistsError`.
+        returned for that is not read again if it is passed as `pack`. Raises `SpecError` for an
+        invalid pack, `BlobsNotLiveError`, `BlobBusyError` and `ReleaseExistsError`.
         """
         pack = pack or self.read(image, actor)
         namespace = pack.manifest.skill.namespace
