@@ -72,7 +72,8 @@ class Bucket:
     def url(self, digest: Digest, expires_in: timedelta) -> str:
         """A presigned URL of a blob."""
         with store_errors(self.name):
-            return obstore.sign(self._store, "GET", _path(digest), expires_in)
+            signed = obstore.sign(self._store, "GET", _path(digest), expires_in)
+        return signed
 
     def put(self, digest: Digest, size: int, source: BinaryIO) -> None:
         """Store a blob in parts. An upload that fails leaves no object."""
