@@ -68,12 +68,12 @@ class Bucket:
     def file(self, digest: Digest) -> Path | None:
         """None: a bucket has no files."""
         del digest
+        return None
 
     def url(self, digest: Digest, expires_in: timedelta) -> str:
         """A presigned URL of a blob."""
         with store_errors(self.name):
-            signed = obstore.sign(self._store, "GET", _path(digest), expires_in)
-        return signed
+            return obstore.sign(self._store, "GET", _path(digest), expires_in)
 
     def put(self, digest: Digest, size: int, source: BinaryIO) -> None:
         """Store a blob in parts. An upload that fails leaves no object."""
