@@ -1,0 +1,109 @@
+"""What reading costs a service: processor time of index documents and blobs, and memory.
+
+    python -m benchmarks.registry.reading --documents 2000 --blob-mb 1000
+
+Starts `skillpm registry serve` on 127.0.0.1 with a registry in a temporary folder, and reads its
+processor time from /proc. Linux only.
+"""
+
+import argparse
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+from benchmarks.registry.packs import tiny_pack
+from skillpm_registry.backend import BackendPlaces, open_backend
+from skillpm_registry.service import open_registry
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process, in user mode and in the kernel."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def peak_mb(pid: int) -> float:
+    """The largest resident set of a process so far, in MB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000
+
+
+@contextmanager
+def serving(home: Path) -> Iterator[tuple[str, int]]:
+    """A server of the embedded registry in a home. Yields its URL and its process."""
+    with (home / "stderr").open("wb") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "skillpm", "registry", "serve", "--port", "0"],
+            env={**os.environ, "SKILLPM_HOME": str(home)},
+            stdout=subprocess.DEVNULL,
+            stderr=err,
+        )
+    try:
+        while True:
+            lines = (home / "stderr").read_text().splitlines()
+            ready = [line for line in lines if line.startswith("serving ")]
+            if ready:
+                break
+            if process.poll() is not None:
+                raise SystemExit("\n".join(lines))
+            time.sleep(0.05)
+        yield ready[0].removeprefix("serving "), process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def fill(folder: Path, size: int) -> str:
+    """A registry with one release whose payload has `size` bytes. Returns the blob's path."""
+    pack = tiny_pack("acme/math", "1.0.0", secrets.token_bytes(size))
+    open_backend(BackendPlaces.in_folder(folder), create=True).close()
+    open_registry(folder).publish(pack.image, pack.open, now=datetime.now(UTC))
+    digest = list(pack.blobs)[1]
+    return f"/blobs/sha256/{digest.hex[:2]}/{digest.hex}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--documents", type=int, default=2000)
+    parser.add_argument("--blob-mb", type=int, default=500)
+    parser.add_argument("--reads", type=int, default=10, help="How often the blob is read.")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        blob = fill(home / "registry", asked.blob_mb * 1_000_000)
+        with serving(home) as (url, pid), httpx.Client(base_url=url, trust_env=False) as client:
+            document = "/index/acme/math.json"
+            while client.get(document).status_code != httpx.codes.OK:
+                time.sleep(0.1)
+            for headers, what in (({}, "index read"), (_etag(client, document), "index 304")):
+                begun = cpu_seconds(pid)
+                for _ in range(asked.documents):
+                    client.get(document, headers=headers)
+                spent = cpu_seconds(pid) - begun
+                print(f"{what}: {1e6 * spent / asked.documents:.0f} µs of processor time")
+            begun, total = cpu_seconds(pid), 0
+            for _ in range(asked.reads):
+                with client.stream("GET", blob) as response:
+                    total += sum(map(len, response.iter_raw()))
+            spent = cpu_seconds(pid) - begun
+            print(f"blob: {1e9 * spent / total:.2f} s of processor time per GB ({total} bytes)")
+            print(f"largest resident set: {peak_mb(pid):.0f} MB")
+
+
+def _etag(client: httpx.Client, path: str) -> dict[str, str]:
+    return {"if-none-match": client.get(path).headers["etag"]}
+
+
+if __name__ == "__main__":
+    main()
