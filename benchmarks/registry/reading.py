@@ -3,7 +3,8 @@
     python -m benchmarks.registry.reading --documents 2000 --blob-mb 1000
 
 Starts `skillpm registry serve` on 127.0.0.1 with a registry in a temporary folder, and reads its
-processor time from /proc. Linux only.
+processor time from /proc. What the idle server spends in the same time (the sequencer) is measured
+first and subtracted. Linux only.
 """
 
 import argparse
@@ -13,9 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -31,6 +34,25 @@ def cpu_seconds(pid: int) -> float:
     """Processor time of a process, in user mode and in the kernel."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+@dataclass
+class Meter:
+    """Processor time of a process beyond what it spends when it is idle."""
+
+    pid: int
+    idle: float = 0.0
+    """Processor seconds per second."""
+
+    def rest(self, seconds: float) -> None:
+        """Measure the idle process."""
+        self.idle = self.spent(lambda: time.sleep(seconds)) / seconds
+
+    def spent(self, work: Callable[[], object]) -> float:
+        """The processor seconds of some work."""
+        begun, start = cpu_seconds(self.pid), time.monotonic()
+        work()
+        return cpu_seconds(self.pid) - begun - self.idle * (time.monotonic() - start)
 
 
 def peak_mb(pid: int) -> float:
@@ -77,6 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=2000)
     parser.add_argument("--blob-mb", type=int, default=500)
+    parser.add_argument("--rest", type=float, default=10.0, help="Seconds to measure idling.")
     parser.add_argument("--reads", type=int, default=10, help="How often the blob is read.")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -86,19 +109,28 @@ def main() -> None:
             document = "/index/acme/math.json"
             while client.get(document).status_code != httpx.codes.OK:
                 time.sleep(0.1)
+            meter = Meter(pid)
+            meter.rest(asked.rest)
+            print(f"idle: {1000 * meter.idle:.1f} ms of processor time per second")
             for headers, what in (({}, "index read"), (_etag(client, document), "index 304")):
-                begun = cpu_seconds(pid)
-                for _ in range(asked.documents):
-                    client.get(document, headers=headers)
-                spent = cpu_seconds(pid) - begun
+                spent = meter.spent(partial(_read, client, document, headers, asked.documents))
                 print(f"{what}: {1e6 * spent / asked.documents:.0f} µs of processor time")
-            begun, total = cpu_seconds(pid), 0
-            for _ in range(asked.reads):
-                with client.stream("GET", blob) as response:
-                    total += sum(map(len, response.iter_raw()))
-            spent = cpu_seconds(pid) - begun
-            print(f"blob: {1e9 * spent / total:.2f} s of processor time per GB ({total} bytes)")
+            spent = meter.spent(partial(_download, client, blob, asked.reads))
+            total = asked.reads * asked.blob_mb * 1_000_000
+            print(f"blob: {1e9 * spent / total:.2f} s of processor time per GB")
             print(f"largest resident set: {peak_mb(pid):.0f} MB")
+
+
+def _read(client: httpx.Client, path: str, headers: dict[str, str], count: int) -> None:
+    for _ in range(count):
+        client.get(path, headers=headers)
+
+
+def _download(client: httpx.Client, path: str, count: int) -> None:
+    for _ in range(count):
+        with client.stream("GET", path) as response:
+            for _chunk in response.iter_raw():
+                pass
 
 
 def _etag(client: httpx.Client, path: str) -> dict[str, str]:
