@@ -19,7 +19,8 @@ LIMIT = 55
 VERBS = frozenset({
     "Apply", "Build", "Check", "Choose", "Compare", "Create", "Export", "Install", "List", "Manage",
     "Print", "Publish", "Remove", "Resolve", "Return", "Run", "Search", "Show", "Teach", "Undo",
-    "Update", "Upgrade", "Verify", "Withdraw", "Write", "Hide",
+    "Update", "Upgrade", "Verify", "Withdraw", "Write", "Hide", "Copy", "Give", "Let", "Migrate",
+    "Revoke", "Serve",
 })  # fmt: skip
 """The words that a first line may start with: verbs in the imperative."""
 

@@ -39,7 +39,7 @@ def test_creation_interrupted_by_a_full_disk_is_completed_later(
     tmp_path: Path, make_pack: "Callable[..., Any]"
 ) -> None:
     pack, outcomes = make_pack(), set()
-    for size in range(0, 40 * PAGE, stride(7, thorough=1) * PAGE):
+    for size in range(0, 150 * PAGE, stride(25, thorough=3) * PAGE):
         folder = tmp_path / str(size)
         with _limit(size):
             try:

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from joserfc import jwt
-from joserfc.jwk import ECKey, RSAKey
+from joserfc.jwk import ECKey, KeyParameters, RSAKey
 
 Key = RSAKey | ECKey
 
@@ -28,7 +28,7 @@ class Issuer:
 
     def rotate(self, kid: str, kind: str = "RSA") -> Key:
         """Replace all keys by a new one."""
-        parameters: dict[str, Any] = {"kid": kid, "use": "sig"}
+        parameters: KeyParameters = {"kid": kid, "use": "sig"}
         key: Key = (
             RSAKey.generate_key(2048, parameters)
             if kind == "RSA"

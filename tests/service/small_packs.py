@@ -26,6 +26,11 @@ class SmallPack:
         return Digest.of(self.image)
 
     @property
+    def layer(self) -> Digest:
+        """The payload layer. The other blob is the manifest."""
+        return list(self.blobs)[1]
+
+    @property
     def namespace(self) -> str:
         return self.skill.partition("/")[0]
 

@@ -216,6 +216,21 @@ def test_a_private_blob_counts_as_present_only_to_those_who_may_read_it(
     assert outsider.ask("POST", "/v1/uploads", json=plain)["state"] == "present"
 
 
+def test_a_release_cannot_take_a_private_blob_that_its_publisher_never_had(
+    spaces: dict[bool, Space],
+) -> None:
+    """Whoever knows the digest of a private blob does not get its bytes by publishing it."""
+    public, private = spaces[False], spaces[True]
+    layer = private.pack.layer
+    stolen = small_pack(f"{public.name}/theft", data=private.pack.blobs[layer][-8:])
+    assert layer in stolen.blobs, "the same layer, in a pack of another namespace"
+    outsider = public.api(f"maintainer-{public.name}", "publish", "publish-new")
+    config = next(digest for digest in stolen.blobs if digest != layer)
+    outsider.upload(stolen.blobs[config], config, public.name)
+    outsider.release(stolen.image, 409)
+    assert outsider.http.get(f"/blobs{blob_path(layer)}").status_code == 404
+
+
 def test_uploads_belong_to_their_principal(spaces: dict[bool, Space]) -> None:
     space = spaces[False]
     one = space.api(f"publisher-{space.name}", "publish")

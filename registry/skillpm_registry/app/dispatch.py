@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from ipaddress import ip_address, ip_network
@@ -15,6 +16,7 @@ from skillpm.errors import SkillpmError
 from skillpm.spec import json
 from skillpm.spec.fields import read_document
 from skillpm.spec.registry_api import PROBLEM_TYPE
+from skillpm_registry.app.access.rights import ANYBODY, Caller
 from skillpm_registry.app.bodies import BodyMemory, announced_size, read_body
 from skillpm_registry.app.endpoint import ServiceEndpoint
 from skillpm_registry.app.limits import Allowance, RateLimit
@@ -38,6 +40,7 @@ class Dispatcher:
     def __post_init__(self) -> None:
         self._memory = BodyMemory(self.service.config.limits.body_memory)
         self._readers, self._writers = CapacityLimiter(READERS), CapacityLimiter(WRITERS)
+        self._tree_is_local = "://" not in self.service.config.static
         self._proxies = [ip_network(text) for text in self.service.config.trusted_proxies]
 
     async def answer(self, entry: ServiceEndpoint, request: Request) -> Response:
@@ -66,6 +69,10 @@ class Dispatcher:
         response.headers.update(limit.headers(allowance))
 
     async def _answer(self, entry: ServiceEndpoint, request: Request) -> ServiceReply:
+        if entry.quick is not None and self._tree_is_local:
+            quick = entry.quick(self._call(request, ANYBODY, now_in_utc()))
+            if quick is not None:
+                return quick
         async with self._memory.reserved(announced_size(request, _limit_of(self.service, entry))):
             body = await read_body(
                 request, _limit_of(self.service, entry), slowest=self.service.config.limits.slowest
@@ -83,12 +90,20 @@ class Dispatcher:
         request.scope[CONTEXT]["principal"] = caller.name
         if caller.grant is not None:
             request.scope[CONTEXT]["token"] = caller.grant.id
-        return entry.run(
-            ServiceCall(
-                service=self.service, caller=caller, now=now, path=dict(request.path_params),
-                query=dict(request.query_params), headers=request.headers, body=body,
-                document=document,
-            )
+        return entry.run(self._call(request, caller, now, body, document))
+
+    def _call(
+        self,
+        request: Request,
+        caller: Caller,
+        now: datetime,
+        body: bytes = b"",
+        document: object = None,
+    ) -> ServiceCall:
+        return ServiceCall(
+            service=self.service, caller=caller, now=now, path=dict(request.path_params),
+            query=dict(request.query_params), headers=request.headers, body=body,
+            document=document,
         )  # fmt: skip
 
     def client_of(self, request: Request) -> str:

@@ -42,8 +42,9 @@ class ServiceEndpoint:
     """An endpoint of the service.
 
     `body` is the model of a JSON body, or the media type of a raw one of at most `size` bytes.
-    `reply` is the model of the answer, or its media type. `query` and `header` are parameters with
-    their JSON Schemas. `limit` names the rate limit.
+    `quick` answers in the event loop what is in the static tree, without a thread; None leaves the
+    request to `run`. `reply` is the model of the answer, or its media type. `query` and `header`
+    are parameters with their JSON Schemas. `limit` names the rate limit.
     """
 
     method: str
@@ -57,6 +58,7 @@ class ServiceEndpoint:
     query: Mapping[str, Schema] = field(default_factory=dict)
     header: Mapping[str, Schema] = field(default_factory=dict)
     errors: tuple[int, ...] = ()
+    quick: Callable[[ServiceCall], ServiceReply | None] | None = None
 
     @property
     def name(self) -> str:

@@ -26,7 +26,10 @@ _PAGE = {"after": NUMBER, "limit": {"type": "integer", "minimum": 1}}
 READING = (
     ServiceEndpoint("GET", "/config.json", reading.config, RegistryConfig),
     ServiceEndpoint("GET", "/advisories/all.json", reading.advisories, AdvisoryList),
-    ServiceEndpoint("GET", "/index/{namespace}/{name}.json", reading.index, IndexDocument),
+    ServiceEndpoint(
+        "GET", "/index/{namespace}/{name}.json", reading.index, IndexDocument,
+        quick=reading.public_index,
+    ),
     ServiceEndpoint(
         "GET", "/index/{namespace}/{name}/{digest}.json", reading.index_of_digest, IndexDocument
     ),

@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -108,28 +108,30 @@ class Blobs:
         all are valid: raises `IntegrityError` if the bytes from `open_blob` do not have the digest
         or the size.
         """
-        self.store(
-            {digest: size for digest, size in sizes.items() if not self.holds(digest, size)},
-            open_blob,
-        )
+        self.store(self.lacking(sizes), open_blob)
+
+    def lacking(self, sizes: Mapping[Digest, int]) -> dict[Digest, int]:
+        """Those of these blobs that are missing or damaged. Reads the others whole."""
+        return {digest: size for digest, size in sizes.items() if not self.holds(digest, size)}
 
     def store(self, sizes: Mapping[Digest, int], open_blob: OpenBlob) -> None:
         """Store blobs durably, and replace their files. Hold the registry's lock."""
-        own = token_hex(8)
-        staged = {digest: f"{digest.hex}.{own}" for digest in sizes}
+        with self.staging() as staged:
+            staged.add(sizes, open_blob)
+            staged.place()
+
+    @contextmanager
+    def staging(self) -> Iterator["StagedBlobs"]:
+        """A place for blobs that are not visible yet. At the end, the rest is removed."""
+        staged = StagedBlobs(self)
         try:
-            for digest, size in sizes.items():
-                self._stage(digest, size, open_blob, staged[digest])
-            with write_errors(self.folder):
-                self._place(staged)
+            yield staged
         finally:
-            with write_errors(self.folder), self._aside() as aside:
-                for name in staged.values():
-                    aside.remove(name)
+            staged.discard()
 
     def sweep(self) -> None:
         """Remove unfinished files of killed writers. Hold the registry's exclusive lock."""
-        with write_errors(self.folder), self._aside() as aside:
+        with write_errors(self.folder), self.aside() as aside:
             for leftover in aside.names():
                 aside.remove_tree(leftover)
 
@@ -172,7 +174,7 @@ class Blobs:
         """
         finished = self.partial.finished(session, digest, size)
         with finished as (folder, name), write_errors(self.folder):
-            self._move({digest: name}, folder)
+            self.move({digest: name}, folder)
 
     def abort(self, session: str) -> None:
         """Remove the bytes of a session, if there are any."""
@@ -182,28 +184,13 @@ class Blobs:
         """The sessions that have bytes."""
         return self.partial.sessions()
 
-    def _aside(self) -> RegistryFolder:
+    def aside(self) -> RegistryFolder:
         """The folder for unfinished files."""
         with RegistryFolder.open(self.folder) as top:
             return top.subfolder(TMP, create=True)
 
-    def _stage(self, digest: Digest, size: int, open_blob: OpenBlob, name: str) -> None:
-        with (
-            open_blob(digest) as source,
-            write_errors(self.folder),
-            self._aside() as aside,
-            aside.new_file(name) as target,
-        ):
-            for chunk in verified(source, digest, size):
-                target.write(chunk)
-            target.flush()
-            os.fsync(target.fileno())
-
-    def _place(self, staged: Mapping[Digest, str]) -> None:
-        with self._aside() as aside:
-            self._move(staged, aside)
-
-    def _move(self, names: Mapping[Digest, str], source: RegistryFolder) -> None:
+    def move(self, names: Mapping[Digest, str], source: RegistryFolder) -> None:
+        """Move files of a folder to the places of blobs, durably."""
         with RegistryFolder.open(self.folder) as top:
             for digest, name in names.items():
                 with top.below(*_blob_folder(digest), create=True) as folder:
@@ -217,6 +204,46 @@ class Blobs:
                 with top.below(*above, create=True) as folder:
                     folder.sync()
             top.sync()
+
+
+class StagedBlobs:
+    """Blobs in unfinished files, verified and durable, until they are placed."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._mark = token_hex(8)
+        self._names: dict[Digest, str] = {}
+
+    def __contains__(self, digest: Digest) -> bool:
+        return digest in self._names
+
+    def add(self, sizes: Mapping[Digest, int], open_blob: OpenBlob) -> None:
+        """Read, verify and sync blobs. Raises `DigestMismatchError` and `BlobSizeError`."""
+        for digest, size in sizes.items():
+            name = self._names[digest] = f"{digest.hex}.{self._mark}"
+            with (
+                open_blob(digest) as source,
+                write_errors(self._blobs.folder),
+                self._blobs.aside() as aside,
+                aside.new_file(name) as target,
+            ):
+                for chunk in verified(source, digest, size):
+                    target.write(chunk)
+                target.flush()
+                os.fsync(target.fileno())
+
+    def place(self) -> None:
+        """Make all blobs visible."""
+        with write_errors(self._blobs.folder), self._blobs.aside() as aside:
+            self._blobs.move(self._names, aside)
+        self._names.clear()
+
+    def discard(self) -> None:
+        """Remove the files that were not placed."""
+        if self._names:
+            with write_errors(self._blobs.folder), self._blobs.aside() as aside:
+                for name in self._names.values():
+                    aside.remove(name)
 
 
 def _blob_folder(digest: Digest) -> tuple[str, str, str]:

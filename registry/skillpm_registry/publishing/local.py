@@ -1,7 +1,7 @@
 """Publishing into a registry in a folder, by any number of processes at once (ADR 53)."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -64,25 +64,43 @@ class LocalPublisher:
         return not is_known
 
     def _publish(self, pack: PackRow, open_blob: OpenBlob, now: datetime) -> bool:
+        """Publish a pack. Its blobs are read and verified before anything changes."""
         if self._is_known(pack):
             self.blobs.add(pack.sizes, open_blob)  # Restores what is missing or damaged.
             return False
+        with self.blobs.staging() as staged:
+            staged.add(self.blobs.lacking(pack.sizes), open_blob)
+            sessions = self._open_sessions(pack, now)
+            try:
+                self._wait_for_collector(pack.sizes)
+                # The collector may have deleted what was there before the sessions.
+                gone = {
+                    digest: size
+                    for digest, size in pack.sizes.items()
+                    if digest not in staged and self.blobs.size(digest) is None
+                }
+                staged.add(gone, open_blob)
+                staged.place()
+                return self._commit(pack, sessions, now)
+            except BaseException:
+                own = upload.c.id.in_(list(sessions.values()))
+                with self.catalog.database.writing() as connection:
+                    connection.execute(delete(upload).where(own))
+                raise
+
+    def _open_sessions(self, pack: PackRow, now: datetime) -> dict[Digest, str]:
+        period = (now, now + _LIFETIME)
+        with self.catalog.database.writing() as connection:
+            return open_sessions(connection, pack.sizes, None, LOCAL, period)
+
+    def _commit(self, pack: PackRow, sessions: Mapping[Digest, str], now: datetime) -> bool:
         database = self.catalog.database
         with database.writing() as connection:
-            sessions = open_sessions(connection, pack.sizes, None, LOCAL, (now, now + _LIFETIME))
-        try:
-            self._wait_for_collector(pack.sizes)
-            self.blobs.add(pack.sizes, open_blob)
-            with database.writing() as connection:
-                for digest in sorted(pack.sizes):
-                    size = pack.sizes[digest]
-                    settle(connection, sessions[digest], digest, size, LOCAL, now=now)
-                return ReleaseChanges(database).publish_in(connection, pack, LOCAL, now=now).created
-        except BaseException:
-            with database.writing() as connection:
-                own = upload.c.id.in_(list(sessions.values()))
-                connection.execute(delete(upload).where(own))
-            raise
+            for digest in sorted(pack.sizes):
+                size = pack.sizes[digest]
+                settle(connection, sessions[digest], digest, size, LOCAL, now=now)
+            changes = ReleaseChanges(database)
+            return changes.publish_in(connection, pack, LOCAL, now=now).created
 
     def _is_known(self, pack: PackRow) -> bool:
         """Whether the pack is published. Raises `ReleaseExistsError` if its version is another."""

@@ -27,15 +27,17 @@ class Publisher:
         self._changes = changes
         self._documents = Documents(uploads.database)
 
-    def publish(self, image: bytes, actor: Actor, *, now: datetime) -> ReleaseChange:
+    def publish(
+        self, image: bytes, actor: Actor, *, now: datetime, pack: PackRow | None = None
+    ) -> ReleaseChange:
         """Publish the release whose OCI manifest is `image`. Idempotent by digest.
 
         Reads the manifest from the store of blobs, checks the pack, stores `image` as a blob, and
-        commits. The caller has checked that the actor may publish the skill: `read` returns its
-        name. Raises `SpecError` for an invalid pack, `BlobsNotLiveError`, `BlobBusyError` and
-        `ReleaseExistsError`.
+        commits. The caller has checked that the actor may publish the skill; what `read` has
+        returned for that is not read again if it is passed as `pack`. Raises `SpecError` for an
+        invalid pack, `BlobsNotLiveError`, `BlobBusyError` and `ReleaseExistsError`.
         """
-        pack = self.read(image, actor)
+        pack = pack or self.read(image, actor)
         namespace = pack.manifest.skill.namespace
         digest, database = pack.digest, self._uploads.database
         with database.reading() as connection:

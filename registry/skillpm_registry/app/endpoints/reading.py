@@ -39,12 +39,17 @@ def advisories(call: ServiceCall) -> ServiceReply:
     return _cached(call, advisory_list(call.service).canonical(), _SHORT)
 
 
+def public_index(call: ServiceCall) -> ServiceReply | None:
+    """The index document of a skill from the static tree; None if it is not there."""
+    data = call.service.backend.tree.get(f"index/{_skill(call)}.json")
+    return None if data is None else _cached(call, data, _SHORT)
+
+
 def index(call: ServiceCall) -> ServiceReply:
     """The index document of a skill. Public ones come from the static tree."""
-    skill = _skill(call)
-    data = call.service.backend.tree.get(f"index/{skill}.json")
-    if data is not None:
-        return _cached(call, data, _SHORT)
+    skill, public = _skill(call), public_index(call)
+    if public is not None:
+        return public
     call.service.people.gate.need(call.caller, "read", skill)
     found = call.service.backend.documents.find(skill, actor_of_reader(call))
     if found is None:

@@ -24,11 +24,11 @@ def publish(call: ServiceCall) -> ServiceReply:
     """Publish the pack whose OCI manifest is the body. Its blobs must be present."""
     need_token(call.caller)
     backend, actor = call.service.backend, actor_of(call.caller)
-    skill = backend.publisher.read(call.body, actor).manifest.skill
-    spend = _check_rights(call, skill)
+    pack = backend.publisher.read(call.body, actor)
+    spend = _check_rights(call, pack.manifest.skill)
     change = None
     try:
-        change = backend.publisher.publish(call.body, actor, now=call.now)
+        change = backend.publisher.publish(call.body, actor, now=call.now, pack=pack)
     finally:
         if spend and (change is None or not change.created):
             call.service.people.tokens.restore(spend)

@@ -1,0 +1,141 @@
+"""What reading costs a service: processor time of index documents and blobs, and memory.
+
+    python -m benchmarks.registry.reading --documents 2000 --blob-mb 1000
+
+Starts `skillpm registry serve` on 127.0.0.1 with a registry in a temporary folder, and reads its
+processor time from /proc. What the idle server spends in the same time (the sequencer) is measured
+first and subtracted. Linux only.
+"""
+
+import argparse
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from benchmarks.registry.packs import tiny_pack
+from skillpm_registry.backend import BackendPlaces, open_backend
+from skillpm_registry.service import open_registry
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process, in user mode and in the kernel."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+@dataclass
+class Meter:
+    """Processor time of a process beyond what it spends when it is idle."""
+
+    pid: int
+    idle: float = 0.0
+    """Processor seconds per second."""
+
+    def rest(self, seconds: float) -> None:
+        """Measure the idle process."""
+        self.idle = self.spent(lambda: time.sleep(seconds)) / seconds
+
+    def spent(self, work: Callable[[], object]) -> float:
+        """The processor seconds of some work."""
+        begun, start = cpu_seconds(self.pid), time.monotonic()
+        work()
+        return cpu_seconds(self.pid) - begun - self.idle * (time.monotonic() - start)
+
+
+def peak_mb(pid: int) -> float:
+    """The largest resident set of a process so far, in MB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000
+
+
+@contextmanager
+def serving(home: Path) -> Iterator[tuple[str, int]]:
+    """A server of the embedded registry in a home. Yields its URL and its process."""
+    with (home / "stderr").open("wb") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "skillpm", "registry", "serve", "--port", "0"],
+            env={**os.environ, "SKILLPM_HOME": str(home)},
+            stdout=subprocess.DEVNULL,
+            stderr=err,
+        )
+    try:
+        while True:
+            lines = (home / "stderr").read_text().splitlines()
+            ready = [line for line in lines if line.startswith("serving ")]
+            if ready:
+                break
+            if process.poll() is not None:
+                raise SystemExit("\n".join(lines))
+            time.sleep(0.05)
+        yield ready[0].removeprefix("serving "), process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def fill(folder: Path, size: int) -> str:
+    """A registry with one release whose payload has `size` bytes. Returns the blob's path."""
+    pack = tiny_pack("acme/math", "1.0.0", secrets.token_bytes(size))
+    open_backend(BackendPlaces.in_folder(folder), create=True).close()
+    open_registry(folder).publish(pack.image, pack.open, now=datetime.now(UTC))
+    digest = list(pack.blobs)[1]
+    return f"/blobs/sha256/{digest.hex[:2]}/{digest.hex}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--documents", type=int, default=2000)
+    parser.add_argument("--blob-mb", type=int, default=500)
+    parser.add_argument("--rest", type=float, default=10.0, help="Seconds to measure idling.")
+    parser.add_argument("--reads", type=int, default=10, help="How often the blob is read.")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        blob = fill(home / "registry", asked.blob_mb * 1_000_000)
+        with serving(home) as (url, pid), httpx.Client(base_url=url, trust_env=False) as client:
+            document = "/index/acme/math.json"
+            while client.get(document).status_code != httpx.codes.OK:
+                time.sleep(0.1)
+            meter = Meter(pid)
+            meter.rest(asked.rest)
+            print(f"idle: {1000 * meter.idle:.1f} ms of processor time per second")
+            for headers, what in (({}, "index read"), (_etag(client, document), "index 304")):
+                spent = meter.spent(partial(_read, client, document, headers, asked.documents))
+                print(f"{what}: {1e6 * spent / asked.documents:.0f} µs of processor time")
+            spent = meter.spent(partial(_download, client, blob, asked.reads))
+            total = asked.reads * asked.blob_mb * 1_000_000
+            print(f"blob: {1e9 * spent / total:.2f} s of processor time per GB")
+            print(f"largest resident set: {peak_mb(pid):.0f} MB")
+
+
+def _read(client: httpx.Client, path: str, headers: dict[str, str], count: int) -> None:
+    for _ in range(count):
+        client.get(path, headers=headers)
+
+
+def _download(client: httpx.Client, path: str, count: int) -> None:
+    for _ in range(count):
+        with client.stream("GET", path) as response:
+            for _chunk in response.iter_raw():
+                pass
+
+
+def _etag(client: httpx.Client, path: str) -> dict[str, str]:
+    return {"if-none-match": client.get(path).headers["etag"]}
+
+
+if __name__ == "__main__":
+    main()
