@@ -49,7 +49,7 @@ def test_kill_during_publish_leaves_a_valid_registry_and_a_repeat_completes(
     saved = pack.save(tmp_path / "pack")
     outcomes = set()
 
-    for point in range(1, 999, step):
+    for point in range(1, 1999, step):
         folder = copytree(empty, tmp_path / f"registry{point}")
         worker.start("publish", folder, saved, kill=point)
         if worker.result() != "killed":

@@ -59,15 +59,14 @@ FOUND = {
 def found(backend: Backend, make_pack: MakePack) -> Callable[[str], list[str]]:
     """The names that a search finds, in a registry with some skills."""
     base = make_pack().manifest.to_dict()["base"]
-    for name, changes in {
+    skills: dict[str, dict[str, Any]] = {
         "acme/calculator": {"summary": "Adds large numbers", "capabilities": [CAPABILITY]},
         "acme/translate-de": {"summary": "German to English", "license": "MIT"},
         "beta/calc": {"summary": "A small calculator", "base": {**base, "root": OTHER}},
-        "beta/größe": {},
         "beta/sql": {"summary": "Größenangaben in SQL", "requires": ["acme/translate-de ^1"]},
-    }.items():
-        if name.isascii():
-            make_pack(skill=name, **changes).publish_to(backend)
+    }
+    for name, changes in skills.items():
+        make_pack(skill=name, **changes).publish_to(backend)
 
     def find(text: str) -> list[str]:
         return [result.skill for result in backend.search.find(text, ANONYMOUS)]

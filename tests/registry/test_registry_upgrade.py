@@ -17,7 +17,7 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.versions import Version
 from skillpm_registry.backend import Backend, BackendPlaces, open_backend
-from skillpm_registry.catalog.actor import ANONYMOUS
+from skillpm_registry.catalog.actor import ANONYMOUS, LOCAL
 from skillpm_registry.db.migrate import alembic_config
 from skillpm_registry.db.schema import HEAD, open_database, revision
 from skillpm_registry.errors import RegistryBusyError
@@ -118,7 +118,7 @@ def test_registry_that_is_open_during_an_upgrade_uses_the_new_schema(
 
     backend = open_backend(BackendPlaces.in_folder(folder))
     backend.sequencer.step(now=now)
-    assert [event.kind for event in backend.events.after(0, local.LOCAL)] == ["publish", "yank"]
+    assert [event.kind for event in backend.events.after(0, LOCAL)] == ["publish", "yank"]
     backend.close()
 
 
@@ -212,7 +212,7 @@ def test_registry_moves_to_postgresql_and_a_bucket(
     for pack in packs:
         with target.blobs.open(pack.digest) or io.BytesIO() as stored:
             assert stored.read() == pack.image
-    assert target.events.after(0, local.LOCAL) == source.events.after(0, local.LOCAL)
+    assert target.events.after(0, LOCAL) == source.events.after(0, LOCAL)
     assert len(target.search.find("math", ANONYMOUS)) == 1
     assert make_pack(version="2.0.0").publish_to(target).created
     with pytest.raises(TargetNotEmptyError):
