@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from live_server import Api, Server, configured, initialized, running
@@ -100,7 +101,7 @@ def test_a_token_is_exchanged_once(publishing: Publishing) -> None:
         {"exp": 1},
     ],
 )
-def test_other_workflows_get_no_token(publishing: Publishing, changes: dict[str, object]) -> None:
+def test_other_workflows_get_no_token(publishing: Publishing, changes: dict[str, Any]) -> None:
     space = publishing.namespace()
     publishing.exchange(publishing.issuer.token(AUDIENCE, **changes), space, 403)
 

@@ -224,5 +224,5 @@ def test_a_request_id_of_the_client_is_kept_if_it_is_plain(anybody: Api) -> None
     response = anybody.http.get("/healthz", headers={"x-request-id": "abc-1"})
     assert response.headers["x-request-id"] == "abc-1"
     for value in ("a b", "x" * 65, 'a"b', "ä"):
-        given = {"x-request-id": value.encode()}
+        given = {b"x-request-id": value.encode()}
         assert anybody.http.get("/healthz", headers=given).headers["x-request-id"] != value

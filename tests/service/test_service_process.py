@@ -237,7 +237,7 @@ def test_the_openapi_document_describes_every_endpoint(server: Server) -> None:
         for operation in methods.values()
     ]
     assert len(set(names)) == len(names)
-    references = set()
+    references: set[str] = set()
 
     def walk(value: object) -> None:
         if isinstance(value, dict):
