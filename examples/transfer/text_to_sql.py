@@ -40,15 +40,15 @@ FORMS = {
         "Count the {noun}.",
         "What is the number of {noun}?",
     ),
-    "SELECT DISTINCT {group} FROM {noun}": (
-        "List every {group} of the {noun} once.",
-        "Which different {group} values do the {noun} have?",
-        "Show each {group} of the {noun} without repeats.",
+    "SELECT {label} FROM {noun} WHERE {group} = '{value}'": (
+        "Which {noun} have {group} {value}? Give the {label}.",
+        "Give the {label} of the {noun} whose {group} is {value}.",
+        "Show the {label} of all {noun} with {group} {value}.",
     ),
     "SELECT {group}, COUNT(*) FROM {noun} GROUP BY {group}": (
         "How many {noun} are there for each {group}?",
         "Count the {noun} by {group}.",
-        "For every {group}, give the number of {noun}.",
+        "Give the number of {noun} for every {group}.",
     ),
     "SELECT MAX({number}) FROM {noun}": (
         "What is the highest {number} of the {noun}?",
@@ -75,10 +75,10 @@ FORMS = {
         "Give the {label} of the {noun} entry with the smallest {number}.",
         "Find the {label} of the one with the least {number} among the {noun}.",
     ),
-    "SELECT {group}, SUM({number}) FROM {noun} GROUP BY {group}": (
-        "What is the sum of {number} for each {group} of the {noun}?",
-        "Add up the {number} of the {noun} by {group}.",
-        "For every {group}, give the total {number} of the {noun}.",
+    "SELECT SUM({number}) FROM {noun}": (
+        "What is the total {number} of the {noun}?",
+        "Add up the {number} of all {noun}.",
+        "Find the sum of {number} over all {noun}.",
     ),
     "SELECT {label}, {other} FROM {noun} ORDER BY {number} DESC": (
         "Give {label} and {other} of the {noun}, the highest {number} first.",
@@ -165,7 +165,7 @@ def _item(
     table = Table(draw.choice(nouns), draw.choice(_LABELS), draw.choice(_GROUPS), (number, other))
     words = {
         "noun": table.noun, "label": table.label, "group": table.group, "number": number,
-        "other": other, "bound": str(draw.randint(10, 90)), "value": draw.choice(_VALUES),
+        "other": other, "bound": str(10 * draw.randint(1, 9)), "value": draw.choice(_VALUES),
     }  # fmt: skip
     columns = list(table.columns)
     draw.shuffle(columns)  # so that places do not give the columns away

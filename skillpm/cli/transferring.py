@@ -160,6 +160,7 @@ def _show(result: "Transferred", document: "TransferDocument") -> None:
     """Print the table of stages or estimates, and what the models can do."""
     if not document["stages"]:
         rows = [(name, f"{seconds:.0f} s") for name, seconds in document["estimates"].items()]
+        rows.append(("total", f"{result.estimate.seconds:.0f} s"))
         emit_table(rows, ("stage", "estimate"))
         emit_lines(f"\n{result.estimate.arithmetic}")
         return

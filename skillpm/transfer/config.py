@@ -160,8 +160,10 @@ class PromptsTable(Document):
 
     file: PathText
     keep: PathText | None = None
+    held_out: PathText | None = None
+    """Prompts that are never trained on and measure the skill; by default, a share of `file`."""
     probes: PathText | None = None
-    """Probes of the pack. Without them, a share of the prompts is held out and becomes probes."""
+    """Probes of the pack; by default, some of the held-out prompts."""
 
 
 class SampleTable(Document):

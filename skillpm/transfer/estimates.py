@@ -28,10 +28,9 @@ class SourceRate:
     request_seconds: float
     requests: int
 
-    @property
-    def seconds(self) -> float:
-        """The seconds for all requests."""
-        return self.load_seconds + self.request_seconds * self.requests
+    def seconds_with(self, items: int) -> float:
+        """The seconds for all requests, and for one answer to each held-out item."""
+        return self.load_seconds + self.request_seconds * (self.requests + items)
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def estimate(document: TransferFile, found: Rehearsal) -> TransferEstimate:
     has_dpo = pairs >= LEAST_PAIRS and train.dpo.epochs > 0
     models = 3 if has_dpo else 2
     answer, load = found.base.request_seconds, found.base.load_seconds
-    sampled = sum(rate.seconds for rate in found.sources.values())
+    sampled = sum(rate.seconds_with(found.items) for rate in found.sources.values())
     sft = train.sft.epochs * rows * found.row_seconds
     dpo = train.dpo.epochs * pairs * found.row_seconds * DPO_COST if has_dpo else 0.0
     asked = found.items + found.general
@@ -108,7 +107,7 @@ def estimate(document: TransferFile, found: Rehearsal) -> TransferEstimate:
     }
     lines = (
         *(
-            f"{name}: {rate.requests} requests × {rate.request_seconds:.3f} s "
+            f"{name}: {rate.requests} + {found.items} requests × {rate.request_seconds:.3f} s "
             f"+ {rate.load_seconds:.1f} s to load"
             for name, rate in found.sources.items()
         ),

@@ -21,7 +21,7 @@ class TransferInputs:
 
     `answers` has the draws of each prompt by the name of a source and the id of the prompt; it has
     only sources that are files. `digests` has the SHA-256 of each file by its path in the document.
-    `probes_data` is the file of probes.
+    `probes_data` is the file of probes. `held_out` is empty without a file of held-out prompts.
     """
 
     prompts: tuple[Prompt, ...]
@@ -30,6 +30,7 @@ class TransferInputs:
     digests: Mapping[str, Digest]
     probes: Probes | None = None
     probes_data: bytes = b""
+    held_out: tuple[Prompt, ...] = ()
 
     def unanswered(self, source: str) -> int:
         """The number of prompts to which a source of answers has none."""
@@ -52,6 +53,9 @@ def read_inputs(document: TransferFile, folder: Path) -> TransferInputs:
     tables = document.prompts
     prompts = parse_prompts(read(tables.file), f"`{tables.file}`")
     keep = parse_keep_prompts(read(tables.keep), f"`{tables.keep}`") if tables.keep else ()
+    held_out = (
+        parse_prompts(read(tables.held_out), f"`{tables.held_out}`") if tables.held_out else ()
+    )
     answers = {
         source.name: parse_answers(read(source.answers), f"`{source.answers}`")
         for source in document.source
@@ -66,4 +70,4 @@ def read_inputs(document: TransferFile, folder: Path) -> TransferInputs:
             )
     data = read(tables.probes) if tables.probes else b""
     probes = parse_probes(data, f"`{tables.probes}`", check_problems) if tables.probes else None
-    return TransferInputs(prompts, keep, answers, digests, probes, data)
+    return TransferInputs(prompts, keep, answers, digests, probes, data, held_out)

@@ -1,7 +1,8 @@
 """Asks sources for answers, and records each one before the next is asked for.
 
 Requests are split into batches that depend on the settings alone, so a batch that a kill cut off is
-repeated whole and gives the same answers. No recorded answer is asked for again.
+repeated whole and gives the same answers. Prompts of a batch are of similar length, because shorter
+ones are padded. No recorded answer is asked for again.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,11 @@ class Request:
     def place(self) -> tuple[str, int]:
         """What identifies the answer within a source."""
         return self.prompt.id, self.draw
+
+    @property
+    def length(self) -> int:
+        """The characters of the prompt."""
+        return sum(len(message.content) for message in self.prompt.messages)
 
 
 class AnswerSource(Protocol):
@@ -75,10 +81,25 @@ class SamplingTask:
     key: str
     batch: int = 1
 
+    @property
+    def batches(self) -> list[Sequence[Request]]:
+        """The requests by the length of their prompts, the batch of medium length first."""
+        if self.batch == 1:
+            return [(request,) for request in self.requests]
+        places = sorted(range(len(self.requests)), key=lambda at: (self.requests[at].length, at))
+        requests = [self.requests[place] for place in places]
+        found = [requests[at : at + self.batch] for at in range(0, len(requests), self.batch)]
+        middle = max(0, len(found) - 1) // 2
+        return [*found[middle:], *found[:middle]]
+
     def first(self, least: int) -> "SamplingTask":
         """The first batches, with at least `least` requests if there are as many."""
-        count = -(-least // self.batch) * self.batch
-        return replace(self, requests=self.requests[:count])
+        requests: list[Request] = []
+        for part in self.batches:
+            if len(requests) >= least:
+                break
+            requests += part
+        return replace(self, requests=requests)
 
 
 def sample(
@@ -88,8 +109,7 @@ def sample(
 
     Raises the errors of the source; what was answered before is recorded.
     """
-    starts = range(0, len(task.requests), task.batch)
-    batches = [task.requests[start : start + task.batch] for start in starts]
+    batches = task.batches
     recorded = _complete(task, batches)
     waiting = [part for part in batches if part[0].place not in recorded]
     advance(len(recorded))

@@ -16,6 +16,8 @@ from skillpm.transfer.prompts import Prompt
 
 LEAST_PAIRS = 32
 """With fewer pairs, DPO is skipped."""
+CUT = "cut_off"
+"""The key of an SFT row whose answer does not end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,15 @@ class Judged:
     tokens: int
     passed: bool
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """The base's own answer to a keep prompt. Of a `cut_off` one, the end is not learnt."""
+
+    prompt: Prompt
+    text: str
+    cut_off: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,15 +57,12 @@ class Rows:
 def choose_rows(
     prompts: Sequence[Prompt],
     judged: Sequence[Judged],
-    kept: Sequence[tuple[Prompt, str]],
+    kept: Sequence[KeptAnswer],
     *,
     sft_share: float,
     keep_share: float,
 ) -> Rows:
-    """Choose the rows. `kept` are keep prompts with the base's answers.
-
-    Keep rows are `keep_share` of all SFT rows, as far as there are enough.
-    """
+    """Choose the rows. Keep rows are `keep_share` of all SFT rows, as far as there are enough."""
     answers: dict[str, list[Judged]] = {}
     for answer in judged:
         answers.setdefault(answer.id, []).append(answer)
@@ -75,9 +83,9 @@ def choose_rows(
                     "rejected": _answer(rejected.text),
                 }
             )
-    ordered = sorted(kept, key=lambda each: _place(each[0].id))
+    ordered = sorted(kept, key=lambda each: _place(each.prompt.id))
     ordered = ordered[: keep_count(len(learnt), keep_share)]
-    return Rows((*learnt, *(answer_row(*each) for each in ordered)), tuple(pairs), len(learnt))
+    return Rows((*learnt, *map(_keep_row, ordered)), tuple(pairs), len(learnt))
 
 
 def keep_count(learnt: int, keep_share: float) -> int:
@@ -119,6 +127,11 @@ def _place(name: str) -> float:
 def answer_row(prompt: Prompt, text: str) -> Mapping[str, Any]:
     """A row of SFT."""
     return {"prompt": _plain(prompt.messages), "completion": _answer(text)}
+
+
+def _keep_row(kept: KeptAnswer) -> Mapping[str, Any]:
+    row = answer_row(kept.prompt, kept.text)
+    return {**row, CUT: True} if kept.cut_off else row
 
 
 def _plain(messages: Sequence[ChatMessage]) -> list[dict[str, str]]:

@@ -20,7 +20,7 @@ from skillpm.transfer.inputs import TransferInputs
 from skillpm.transfer.prompts import Prompt
 
 HELD_OUT = 0.1
-"""The share of the prompts that is never trained on, without a file of probes."""
+"""The share of the prompts that is never trained on, without a file that measures the skill."""
 GENERAL = 0.25
 """The share of the keep prompts that is never trained on."""
 LEAST_KEEP = 16
@@ -47,15 +47,21 @@ class Split:
 def split_prompts(inputs: TransferInputs, *, skill: int, general: int) -> Split:
     """Split the prompts. `skill` and `general` are the most items that measure.
 
-    Raises `SpecError` if a prompt is among the probes, and if no prompt is left to learn.
+    Raises `SpecError` if a prompt is among the probes or the held-out prompts, and if no prompt is
+    left to learn.
     """
     prompts, duplicates = _distinct(inputs.prompts)
-    if inputs.probes is None:
+    if inputs.probes is not None:
+        _refuse_shared(inputs.prompts, _items(inputs.probes), "the probes")
+    if inputs.held_out:
+        _refuse_shared(inputs.prompts, inputs.held_out, "the held-out prompts")
+        distinct, repeated = _distinct(inputs.held_out)
+        held_out, learnt, duplicates = distinct[:skill], prompts, (*duplicates, *repeated)
+    elif inputs.probes is None:
         count = min(skill, max(1, round(HELD_OUT * len(prompts))))
         held_out, learnt = _divided(prompts, count)
     else:
-        _refuse_probes(inputs.prompts, inputs.probes)
-        held_out, learnt = _items(inputs.probes)[:skill], prompts
+        held_out, learnt = _measuring(_items(inputs.probes))[:skill], prompts
     if not learnt:
         raise SpecError(
             "no prompt is left to learn: a share of the prompts is held out",
@@ -107,27 +113,32 @@ def _divided(
     )
 
 
-def _items(probes: Probes) -> tuple[Prompt, ...]:
-    """The judged items of a probe file, as prompts."""
-    items = [item for item in probes.items.get("judged", ()) if isinstance(item, JudgedItem)]
+def _measuring(items: tuple[Prompt, ...]) -> tuple[Prompt, ...]:
+    """The items. Raises `SpecError` if there are none."""
     if not items:
         raise SpecError(
             "the probe file has no judged item, so the skill cannot be measured",
             hint='add lines like {"prompt": "What is 12 × 12?", "check": {"number": 144}}',
         )
+    return items
+
+
+def _items(probes: Probes) -> tuple[Prompt, ...]:
+    """The judged items of a probe file, as prompts."""
+    items = [item for item in probes.items.get("judged", ()) if isinstance(item, JudgedItem)]
     return tuple(
         Prompt(f"probe-{number}", tuple(item.chat), parse_check(item.check))
         for number, item in enumerate(items, start=1)
     )
 
 
-def _refuse_probes(prompts: Sequence[Prompt], probes: Probes) -> None:
-    asked = {text_key(item.messages) for item in _items(probes)}
+def _refuse_shared(prompts: Sequence[Prompt], items: Sequence[Prompt], what: str) -> None:
+    asked = {text_key(item.messages) for item in items}
     ids = [prompt.id for prompt in prompts if text_key(prompt.messages) in asked]
     if ids:
         listed = ", ".join(repr(name) for name in ids[:_LISTED])
         more = f" and {len(ids) - _LISTED} more" if len(ids) > _LISTED else ""
         raise SpecError(
-            f"{len(ids)} of the prompts are among the probes: {listed}{more}",
+            f"{len(ids)} of the prompts are among {what}: {listed}{more}",
             hint="remove them from the prompts; what was trained on cannot measure the skill",
         )

@@ -12,6 +12,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from skillpm.errors import GraftError
 from skillpm.transfer.safe_checkpoints import SafeCheckpoints, last_complete, weight_errors
+from skillpm.transfer.selection import CUT
 from skillpm.transfer.training_progress import TrainingProgress
 
 disable_progress_bars()
@@ -133,9 +135,9 @@ def train_on_answers(
 ) -> Trained:
     """Fine-tune a model folder on `{"prompt", "completion"}` rows; return the result.
 
-    Prompt and completion are lists of messages; only the completion is learnt. The result is
-    float32, in `folder`, and is returned at once if it is there already. Raises `GraftError` if the
-    end of an answer would not be learnt.
+    Prompt and completion are lists of messages; only the completion is learnt, and its end unless
+    the row has `CUT`. The result is float32, in `folder`, and is returned at once if it is there
+    already. Raises `GraftError` if the end of an answer would not be learnt.
     """
 
     def trainer(tokenizer: Any, loaded: Any) -> Any:
@@ -148,7 +150,10 @@ def train_on_answers(
             train_dataset=Dataset.from_list(_as_texts(tokenizer, rows)),
             processing_class=tokenizer,
         )
-        _check_end_is_learnt(made, loaded, tokenizer)
+        ends = _ends(loaded, tokenizer)
+        _check_end_is_learnt(made, ends)
+        cut = {place for place, row in enumerate(rows) if row.get(CUT)}
+        made.train_dataset = _without_ends(made.train_dataset, cut, ends)
         return made
 
     return _trained(model, folder, trainer, advance)
@@ -202,7 +207,10 @@ def _trained(
     with warnings.catch_warnings(), weight_errors(folder):
         warnings.simplefilter("ignore")  # deprecations of transformers that trl has not followed
         trainer = make(tokenizer, loaded)
-        result = _run(trainer, folder, TrainingProgress(advance, saves=trainer.args.max_steps < 0))
+        progress = TrainingProgress(
+            advance, saves=trainer.args.max_steps < 0, parameters=trainer.model.num_parameters()
+        )
+        result = _run(trainer, folder, progress)
         fresh = folder / f"{_DONE}.part"
         shutil.rmtree(fresh, ignore_errors=True)
         trainer.model.save_pretrained(fresh)
@@ -239,26 +247,45 @@ def _as_texts(tokenizer: Any, rows: Sequence[Mapping[str, Any]]) -> list[dict[st
             "the base's tokenizer has no end token, so the model cannot learn to end its answers",
             hint="use a base whose tokenizer has an `eos_token`",
         )
+    plain = [{name: value for name, value in row.items() if name != CUT} for row in rows]
     if getattr(tokenizer, "chat_template", None):
-        return [dict(row) for row in rows]
+        return plain
     return [
         {
             name: "\n\n".join(message["content"] for message in messages)
             for name, messages in row.items()
         }
-        for row in rows
+        for row in plain
     ]
 
 
-def _check_end_is_learnt(trainer: Any, model: Any, tokenizer: Any) -> None:
+def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The end tokens of the model and of the tokenizer."""
+    named = model.generation_config.eos_token_id
+    return frozenset({*(named if isinstance(named, list) else [named]), tokenizer.eos_token_id}) - {
+        None
+    }
+
+
+def _without_ends(dataset: Any, cut: AbstractSet[int], ends: AbstractSet[int]) -> Any:
+    """The tokenized rows; those at the places `cut` without the end token and what follows it."""
+
+    def shorten(row: dict[str, Any], place: int) -> dict[str, Any]:
+        if place not in cut:
+            return row
+        last = max((at for at, token in enumerate(row["labels"]) if token in ends), default=None)
+        return {name: value[:last] for name, value in row.items()}
+
+    return dataset.map(shorten, with_indices=True) if cut else dataset
+
+
+def _check_end_is_learnt(trainer: Any, ends: AbstractSet[int]) -> None:
     """Raise `GraftError` unless the end token is a label of every row of the first batch.
 
     A model that never learns to end its answers generates until the limit.
     """
-    ends = model.generation_config.eos_token_id
-    known = {*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}
     labels = next(iter(trainer.get_train_dataloader()))["labels"]
-    without = [row for row in labels.tolist() if not known & set(row)]
+    without = [row for row in labels.tolist() if not ends & set(row)]
     if without:
         raise GraftError(
             f"{len(without)} of {len(labels)} answers in the first batch have no end token, so the "

@@ -9,6 +9,8 @@ from skillpm.parallel import Advance
 
 SAVE_SHARE = 0.05
 """The share of the time of a training that checkpoints may take."""
+_BYTES_PER_PARAMETER, _BYTES_PER_SECOND = 12, 200e6
+"""Of a checkpoint in float32 with Adam's two moments, on a slow disk: what the first one costs."""
 
 
 class TrainingProgress(TrainerCallback):
@@ -17,10 +19,10 @@ class TrainingProgress(TrainerCallback):
     Which steps are saved does not change the result, because resumption is exact.
     """
 
-    def __init__(self, advance: Advance, *, saves: bool) -> None:
+    def __init__(self, advance: Advance, *, saves: bool, parameters: int) -> None:
         self._advance = advance
         self._saves = saves
-        self._cost = 0.0
+        self._cost = _BYTES_PER_PARAMETER * parameters / _BYTES_PER_SECOND
         self._saved = time.monotonic()
         self.ends: list[float] = []
 

@@ -8,7 +8,6 @@ import pytest
 from skillpm.checks.kinds import KINDS, parse_check
 from skillpm.spec import json
 from skillpm.transfer.answers import parse_answers
-from skillpm.transfer.config import parse_transfer
 from skillpm.transfer.prompts import parse_prompts
 
 PAGE = (Path(__file__).parents[2] / "docs" / "checks.md").read_text(encoding="utf-8")
@@ -30,5 +29,3 @@ def test_examples_of_files_are_valid() -> None:
     texts = [text for kind, text in BLOCKS if kind == "json"]
     assert parse_prompts(texts[1].encode())[0].id == "7"
     assert parse_answers(texts[2].encode()).keys() == {"7"}
-    (table,) = (text for kind, text in BLOCKS if kind == "toml")
-    assert [source.name for source in parse_transfer(table).source] == ["qwen", "gemma"]

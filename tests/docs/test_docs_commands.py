@@ -14,6 +14,7 @@ ELISION = "…"
 PAGES = (
     "README.md", "docs/continual-learning.md", "docs/access.md", "docs/configs.md",
     "docs/security.md", "docs/verify.md", "docs/live.md", "docs/python.md",
+    "docs/transfer.md",
 )  # fmt: skip
 LINKED = (
     "README.md", *(str(page.relative_to(REPOSITORY)) for page in REPOSITORY.glob("docs/**/*.md")),

@@ -64,13 +64,36 @@ def test_source_is_not_opened_if_nothing_is_missing(file: AnswerFile) -> None:
     assert len(sample(open_source, task(file), no_advance)) == 30
 
 
+def test_prompts_of_a_batch_are_of_similar_length_and_the_medium_batch_is_first(
+    file: AnswerFile,
+) -> None:
+    lengths = [30, 1, 22, 3, 21, 2, 31, 20, 32]
+    prompts = [Prompt(str(n), tuple(asked("x" * n)), None) for n in lengths]
+    made = SamplingTask(requests_of(prompts, SAMPLING, 1, "key"), SAMPLING, file, "key", 3)
+    assert [[r.length for r in part] for part in made.batches] == [
+        [20, 21, 22], [30, 31, 32], [1, 2, 3],
+    ]  # fmt: skip
+    assert [r.length for r in made.first(4).requests] == [20, 21, 22, 30, 31, 32]
+
+
+def test_first_answers_are_not_asked_for_again(file: AnswerFile) -> None:
+    for batch in (1, 2, 4, 7, 50):
+        made, source = task(file, batch), Echo()
+        file.keep([])
+        sample(lambda source=source: source, made.first(8), no_advance)  # type: ignore[misc]
+        assert len(source.asked) >= 8
+        sample(lambda source=source: source, made, no_advance)  # type: ignore[misc]
+        assert sorted(source.asked) == sorted(request.place for request in made.requests)
+
+
 def test_batch_that_is_not_whole_is_repeated_whole(file: AnswerFile) -> None:
     sample(Echo, task(file), no_advance)
     lines = file.folder.read(file.name).splitlines(keepends=True)
     file.folder.write(file.name, b"".join(lines[:14]) + lines[14][:20])
     again = Echo()
     sample(lambda: again, task(file), no_advance)
-    assert again.asked == [request.place for request in task(file).requests[12:]]
+    places = [request.place for part in task(file).batches for request in part]
+    assert again.asked == places[12:]
     assert len(file.read()) == 30
 
 

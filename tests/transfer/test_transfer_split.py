@@ -78,6 +78,25 @@ def test_prompts_among_the_probes_are_all_named() -> None:
     assert "and 10 more" in e.value.message
 
 
+def test_file_of_held_out_prompts_replaces_the_held_out_share() -> None:
+    inputs = TransferInputs(prompts(20), (), {}, {}, held_out=prompts(7, "other"))
+    found = split_prompts(inputs, skill=5, general=50)
+    assert len(found.learnt) == 20
+    assert [p.id for p in found.held_out] == [f"other{n}" for n in range(5)]
+
+
+def test_held_out_prompts_measure_beside_probes_of_any_metric() -> None:
+    probes = parse_probes(b'{"text": "some text"}\n')
+    inputs = TransferInputs(prompts(20), (), {}, {}, probes, held_out=prompts(3, "other"))
+    assert len(split_prompts(inputs, skill=5, general=50).held_out) == 3
+
+
+def test_prompts_among_the_held_out_ones_are_refused() -> None:
+    inputs = TransferInputs(prompts(20), (), {}, {}, held_out=prompts(3))
+    with pytest.raises(SpecError, match="3 of the prompts are among the held-out prompts: 'quest"):
+        split_prompts(inputs, skill=5, general=50)
+
+
 def test_probes_without_a_judged_item_are_refused() -> None:
     with pytest.raises(SpecError, match="no judged item"):
         split(prompts(20), probes=b'{"text": "some text"}\n')
@@ -159,7 +178,7 @@ def rehearsal(right: float = 0.5) -> Rehearsal:
 def test_estimates_follow_from_the_rehearsal() -> None:
     found = estimate(document(select={"sft_share": 0.4}), rehearsal())
     rows = 20 + 5  # 0.4 × 0.5 × 100 right answers, and a fifth of all rows from the base
-    assert found.stages[Stage.SAMPLE] == pytest.approx(2 + 40 + 3 + 5 * 0.2)
+    assert found.stages[Stage.SAMPLE] == pytest.approx(2 + 41 + 3 + 5 * 0.2)
     assert found.stages[Stage.SFT] == pytest.approx(4 + 3 * rows * 0.5)
     assert found.stages[Stage.DPO] == 0
     assert found.stages[Stage.EVALUATE] == pytest.approx(2 * (3 + 60 * 0.2))

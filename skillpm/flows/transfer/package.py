@@ -83,7 +83,10 @@ def _check_base(root: object, _session: Session, models: ModelPair, /) -> Attach
 
 def _data(run: TransferRun) -> tuple[str, ...]:
     files, digests = run.plan.document.prompts, run.plan.inputs.digests
-    named = (("prompts", files.file), ("keep", files.keep), ("probes", files.probes))
+    named = (
+        ("prompts", files.file), ("keep", files.keep), ("held-out", files.held_out),
+        ("probes", files.probes),
+    )  # fmt: skip
     return tuple(f"{what} {digests[path]}" for what, path in named if path)
 
 

@@ -155,11 +155,11 @@ def _key(
             "sources": [[source.name, source.identity] for source in sources],
             "files": [
                 str(inputs.digests[path]) if path else None
-                for path in (files.file, files.keep, files.probes)
+                for path in (files.file, files.keep, files.held_out, files.probes)
             ],
             "exec": request.allow_exec,
             "tools": {"skillpm": __version__, **{name: version_of(name) for name in _TOOLS}},
-            "format": 1,
+            "format": 2,
         }
     )
 

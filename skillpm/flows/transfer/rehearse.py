@@ -111,7 +111,7 @@ def _check_base(run: TransferRun, items: SamplingTask) -> None:
     plan = run.plan
     with Judge(allow_exec=plan.request.allow_exec) as judge:
         first = items.first(ANSWERS)
-        held_out = plan.split.held_out[: len(first.requests)]
+        held_out = [request.prompt for request in first.requests]
         answers = run.ask(run.opener(plan.base_folder), first, "rehearsing the base")
         if share_right(held_out, answers, judge) < PASSES:
             return

@@ -1,18 +1,24 @@
 """Stages 2 and 3: record the answers of all sources, judge them, and choose the rows to learn."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from skillpm.checks.judge import Judge
 from skillpm.errors import GraftError
 from skillpm.flows.transfer.run import BASE, KEEP, Answers, TransferRun, once
-from skillpm.transfer.filtering import CUT_OFF, Verdicts, judge_answers, share_right
+from skillpm.transfer.filtering import Verdicts, judge_answers, share_right
+from skillpm.transfer.keeping import keep_answers
 from skillpm.transfer.prompts import Prompt
-from skillpm.transfer.selection import Rows, choose_rows, keep_count, order_of_keep, to_lines
+from skillpm.transfer.selection import (
+    KeptAnswer,
+    Rows,
+    choose_rows,
+    keep_count,
+    order_of_keep,
+    to_lines,
+)
 
 VERDICTS, SFT, PAIRS = "verdicts.jsonl", "sft.jsonl", "pairs.jsonl"
-_SPARE = 1.25
-"""Keep prompts that are asked for each keep row: the base does not end all of its answers."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +100,18 @@ def _rows(run: TransferRun, verdicts: Verdicts) -> Rows:
     )
 
 
-def _keep_answers(run: TransferRun, count: int) -> list[tuple[Prompt, str]]:
-    """Keep prompts with the base's own answers; those that were cut off are left out."""
+def _keep_answers(run: TransferRun, count: int) -> list[KeptAnswer]:
+    """Ask the base for its own answers to keep prompts."""
     plan = run.plan
-    prompts = order_of_keep(plan.split.keep)[: round(_SPARE * count)]
-    if not prompts:
-        if count:
-            run.say("no keep prompts: general ability may suffer; name a file by `--keep`")
-        return []
-    task = run.model_task(BASE, KEEP, prompts, plan.greedy)
-    answers = run.ask(run.opener(plan.base_folder), task, "answers of the base")
-    whole = {each.id: each.text for each in answers if each.finish != CUT_OFF and each.text.strip()}
-    return [(prompt, whole[prompt.id]) for prompt in prompts if prompt.id in whole]
+    opened = run.opener(plan.base_folder)
+
+    def ask(prompts: Sequence[Prompt]) -> Answers:
+        task = run.model_task(BASE, KEEP, prompts, plan.greedy)
+        return run.ask(opened, task, "answers of the base")
+
+    found = keep_answers(order_of_keep(plan.split.keep), count, ask)
+    if count and not plan.split.keep:
+        run.say("no keep prompts: general ability may suffer; name a file by `--keep`")
+    elif len(found) < count:
+        run.say(f"{len(found)} keep rows instead of {count}: there are no more keep prompts")
+    return found
