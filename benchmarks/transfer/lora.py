@@ -7,7 +7,8 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from skillpm.transfer.training import Training, _as_texts, _ends, _without_ends  # before trl
+from skillpm.transfer.training import Training  # before trl
+from skillpm.transfer.training_rows import as_texts, end_tokens, without_ends
 
 import torch  # isort: skip
 from datasets import Dataset
@@ -56,16 +57,16 @@ def train_by_sft(
     def trainer() -> Any:
         tokenizer = AutoTokenizer.from_pretrained(experiment.base)
         loaded = _loaded(experiment.base)
-        ends = _ends(loaded, tokenizer)
+        ends = end_tokens(loaded, tokenizer)
         made = SFTTrainer(
             model=loaded,
             args=SFTConfig(**arguments, completion_only_loss=True, packing=False),
-            train_dataset=Dataset.from_list(_as_texts(tokenizer, rows)),
+            train_dataset=Dataset.from_list(as_texts(tokenizer, rows)),
             processing_class=tokenizer,
             peft_config=config,
         )
         cut = {place for place, row in enumerate(rows) if row.get(CUT)}
-        made.train_dataset = _without_ends(made.train_dataset, cut, ends)
+        made.train_dataset = without_ends(made.train_dataset, cut, ends)
         return made
 
     return _trained(trainer, folder)
