@@ -159,6 +159,16 @@ class Provider(AbstractProvider):  # type: ignore[type-arg]
         return candidate.needs
 
 
+@contextmanager
+def _deep_recursion() -> Iterator[None]:
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, 10_000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
 def ask_resolvelib(
     question: Question, releases: Collection[Release], seconds: int
 ) -> dict[SkillName, Release] | None:
@@ -166,8 +176,7 @@ def ask_resolvelib(
 
     Raises `OutOfTimeError`, `RecursionError` or `ResolutionTooDeep`.
     """
-    sys.setrecursionlimit(max(sys.getrecursionlimit(), 10_000))
-    with limited(seconds):
+    with limited(seconds), _deep_recursion():
         graph = Graph(question, releases)
         resolver: Any = Resolver(Provider(graph), BaseReporter())
         try:

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -82,13 +83,14 @@ class Bench:
 
 @contextlib.contextmanager
 def _environment(home: Path, line: list[str]) -> Iterator[None]:
-    before, argv = dict(os.environ), sys.argv
+    before, argv, handler = dict(os.environ), sys.argv, signal.getsignal(signal.SIGINT)
     os.environ.update(SKILLPM_HOME=str(home), NO_COLOR="1", HF_HUB_OFFLINE="1")
     sys.argv = line
     try:
         yield
     finally:
         sys.argv = argv
+        signal.signal(signal.SIGINT, handler)  # a command that ends ignores it
         os.environ.clear()
         os.environ.update(before)
 

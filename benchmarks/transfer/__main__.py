@@ -1,8 +1,8 @@
 """Transfer of skills from small foreign sources to one base.
 
 `python -m benchmarks.transfer table1 --base DIR --cache DIR [--skills sql,numbers] [--seeds 0]
-[--rows base,keep] [--write FILE]` trains, packs and measures. Every cell is kept by what decides
-it, so a killed run continues. `--table` only prints the table. `python -m benchmarks.transfer kills
+[--rows base,keep] [--write FILE]` trains, packs and measures. Cells are kept by the digest of their
+inputs, so a killed run continues. `--table` only prints. `python -m benchmarks.transfer kills
 [--points 50]` kills a transfer of tiny models at random times. Both need the extras `transfer` and
 `dev`.
 """

@@ -25,7 +25,7 @@ TESTS = Path(__file__).parents[2] / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "transfer")]
 
 from skillpm_world import World, start_process  # noqa: E402 - the tests own the models
-from transfer_models import NOUNS, NUMBERS, make_base, make_source  # noqa: E402
+from transfer_models import NOUNS, NUMBERS, make_base  # noqa: E402
 from transfer_world import TransferModels, TransferWorld  # noqa: E402
 
 if TYPE_CHECKING:
@@ -68,8 +68,6 @@ class Scene:
     @classmethod
     def make(cls, folder: Path) -> Scene:
         """Train the models, write the files, and run the transfer once."""
-        make_base(folder / "models" / "base")
-        make_source(folder / "models" / "source")
         world = World(folder)
         world.project.mkdir()
         file = TransferWorld(world, TransferModels(folder / "models")).write()
@@ -119,7 +117,7 @@ def _attack_one(scene: Scene, home: Path, draw: random.Random, most: int) -> int
 
 def killed_after(file: Path, home: Path, seconds: float) -> bool:
     """Run a transfer, and kill it after some seconds; False if it ended before."""
-    with start_process("transfer", file, "-q", **_environment(home)) as process:
+    with _transfer(file, home, "-q") as process:
         try:
             process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -130,17 +128,19 @@ def killed_after(file: Path, home: Path, seconds: float) -> bool:
 
 def finish(file: Path, home: Path) -> Finished:
     """Run a transfer to its end. A failure ends the benchmark."""
-    with start_process("transfer", file, "--json", **_environment(home)) as process:
+    with _transfer(file, home, "--json") as process:
         out, err = process.communicate(timeout=_LONGEST)
     if process.returncode:
-        sys.exit(f"the transfer gave exit code {process.returncode}: {err}")
+        sys.exit(f"the transfer gave exit code {process.returncode}: {out}{err}")
     report: dict[str, Any] = json.loads(out)
     rows = (Path(report["workspace"]) / "sft.jsonl").read_bytes()
     return Finished(rows, report["pack"]["digest"])
 
 
-def _environment(home: Path) -> dict[str, str]:
-    return {"SKILLPM_HOME": str(home), "SOURCE_DATE_EPOCH": _EPOCH}
+def _transfer(file: Path, home: Path, *options: str) -> subprocess.Popen[str]:
+    output = home.with_name(f"{home.name}.skillpack")
+    environment = {"SKILLPM_HOME": str(home), "SOURCE_DATE_EPOCH": _EPOCH}
+    return start_process("transfer", file, "-o", output, *options, **environment)
 
 
 def _folders(home: Path) -> list[Path]:

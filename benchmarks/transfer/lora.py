@@ -7,7 +7,8 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from skillpm.transfer.training import Training  # sets what trl reads when it is imported
+from skillpm.transfer.training import Training  # before trl
+from skillpm.transfer.training_rows import as_texts, end_tokens, without_ends
 
 import torch  # isort: skip
 from datasets import Dataset
@@ -17,6 +18,7 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from skillpm.checkpoint.model import open_checkpoint
 from skillpm.transfer.rounding import round_to_base
+from skillpm.transfer.selection import CUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +42,7 @@ class Adapter:
 def train_by_sft(
     experiment: Experiment, rows: Sequence[Mapping[str, Any]], rank: int, folder: Path
 ) -> Adapter:
-    """Train an adapter of all linear layers on SFT rows."""
+    """Train an adapter of all linear layers on SFT rows, which are learnt as `transfer` does."""
     recipe = experiment.recipe
     training = _training(experiment, recipe.sft_epochs, recipe.sft_rate)
     arguments = training.arguments(folder / "trainer", len(rows))
@@ -53,13 +55,19 @@ def train_by_sft(
     )
 
     def trainer() -> Any:
-        return SFTTrainer(
-            model=_loaded(experiment.base),
+        tokenizer = AutoTokenizer.from_pretrained(experiment.base)
+        loaded = _loaded(experiment.base)
+        ends = end_tokens(loaded, tokenizer)
+        made = SFTTrainer(
+            model=loaded,
             args=SFTConfig(**arguments, completion_only_loss=True, packing=False),
-            train_dataset=Dataset.from_list([dict(row) for row in rows]),
-            processing_class=AutoTokenizer.from_pretrained(experiment.base),
+            train_dataset=Dataset.from_list(as_texts(tokenizer, rows)),
+            processing_class=tokenizer,
             peft_config=config,
         )
+        cut = {place for place, row in enumerate(rows) if row.get(CUT)}
+        made.train_dataset = without_ends(made.train_dataset, cut, ends)
+        return made
 
     return _trained(trainer, folder)
 

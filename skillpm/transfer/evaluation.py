@@ -1,10 +1,11 @@
 """Measures general ability: answers that a model generates, and the likelihood of prose.
 
 Perplexity of prose does not show that a model answers general questions in the form of its new
-skill. So the tuned model answers general questions. An answer is kept if most of its words are in
-the base's own answer, or if the base finds it nearly as likely as its own. The first rule accepts
-short answers, whose likelihood per token is low ("Paris."), the second one accepts other wordings.
-A query meets neither. An answer that repeats itself until the limit is likely, and lost.
+skill. So the tuned model answers general questions. An answer is kept if most words that it adds
+to the question are in the base's own answer, or if the base finds it nearly as likely as its own.
+The first rule accepts short answers, whose likelihood per token is low ("Paris."), the second one
+accepts other wordings. A query meets neither. An answer that repeats itself until the limit is
+likely, and lost.
 """
 
 import math
@@ -26,7 +27,7 @@ from skillpm.transfer.prompts import Prompt
 GAP = 1.0
 """Nats per token by which the base's log-likelihood of a kept answer may be below its own's."""
 OVERLAP = 0.6
-"""The share of an answer's words in the base's answer from which on it is kept."""
+"""The share of an answer's new words in the base's answer from which on it is kept."""
 REPETITIONS = 3
 """The number of times in a row from which on the last words of an answer are a repetition."""
 _WORD = re.compile(r"\w+")
@@ -72,7 +73,7 @@ def kept_answers(
         theirs, ours = old[prompt.id], new[prompt.id]
         runs_on = ours.finish == CUT_OFF != theirs.finish
         same = ours.text == theirs.text
-        kept[prompt.id] = same or (not runs_on and overlap(ours.text, theirs.text) >= OVERLAP)
+        kept[prompt.id] = same or (not runs_on and _shares_words(prompt, ours.text, theirs.text))
         if kept[prompt.id] or not ours.text.strip() or (runs_on and repeats(ours.text)):
             continue
         compared.append(prompt.id)
@@ -86,10 +87,19 @@ def kept_answers(
     return kept
 
 
-def overlap(answer: str, base: str) -> float:
-    """The share of an answer's words that are in the base's answer; 0 without words."""
-    words, known = (_WORD.findall(text.casefold()) for text in (answer, base))
-    return sum(word in set(known) for word in words) / len(words) if words else 0.0
+def overlap(answer: str, base: str, question: str) -> float:
+    """The share of an answer's words that are in the base's answer; 0 without words.
+
+    Words of the question do not count: an answer that only repeats them says nothing.
+    """
+    words, known, asked = (set(_WORD.findall(text.casefold())) for text in (answer, base, question))
+    said = words - asked
+    return len(said & known) / len(said) if said else 0.0
+
+
+def _shares_words(prompt: Prompt, answer: str, base: str) -> bool:
+    question = " ".join(message.content for message in prompt.messages)
+    return overlap(answer, base, question) >= OVERLAP
 
 
 def repeats(answer: str) -> bool:

@@ -7,25 +7,33 @@ import pytest
 if TYPE_CHECKING:
     from transfer_world import TransferWorld
 
+QUESTION = "What is the capital of France?"
 BASE = "The capital of France is Paris."
 
 
 @pytest.mark.parametrize(
     "answer",
-    ["Paris.", "Paris is the capital of France.", "It is Paris.", "the capital of FRANCE: Paris"],
+    ["Paris.", "Paris is the capital of France.", "the capital of FRANCE: Paris"],
 )
 def test_words_of_the_base_are_enough(answer: str) -> None:
     evaluation = pytest.importorskip("skillpm.transfer.evaluation")
-    assert evaluation.overlap(answer, BASE) >= evaluation.OVERLAP
+    assert evaluation.overlap(answer, BASE, QUESTION) >= evaluation.OVERLAP
 
 
 @pytest.mark.parametrize(
     "answer",
-    ["SELECT capital FROM countries WHERE name = 'France'", "SELECT CAPITAL FROM staff", "", "?"],
+    [
+        "SELECT capital FROM countries WHERE name = 'France'",
+        "SELECT CAPITAL FROM staff",
+        "",
+        "?",
+        "France",
+        "The capital of France is France.",
+    ],
 )
-def test_query_has_too_few_words_of_the_base(answer: str) -> None:
+def test_query_or_echo_has_too_few_words_of_the_base(answer: str) -> None:
     evaluation = pytest.importorskip("skillpm.transfer.evaluation")
-    assert evaluation.overlap(answer, BASE) < evaluation.OVERLAP
+    assert evaluation.overlap(answer, BASE, QUESTION) < evaluation.OVERLAP
 
 
 @pytest.mark.parametrize(

@@ -62,11 +62,11 @@ def test_end_of_an_answer_that_was_cut_off_is_not_learnt() -> None:
     pytest.importorskip("trl", reason="needs the extra `transfer`")
     from datasets import Dataset
 
-    from skillpm.transfer import training
+    from skillpm.transfer.training_rows import without_ends
 
     end = 3
     labels = [-100, end, -100, 7, 8, end, 9]
     rows = Dataset.from_list([{"input_ids": [1, end, 2, 7, 8, end, 9], "labels": labels}] * 2)
-    found: Any = training._without_ends(rows, {1}, frozenset({end}))
+    found: Any = without_ends(rows, {1}, frozenset({end}))
     assert found[0]["labels"] == labels
     assert found[1] == {"input_ids": [1, end, 2, 7, 8], "labels": labels[:5]}
