@@ -1,5 +1,6 @@
 """Fixtures of all tests: tiny models, and a world with an empty project."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """With slow tests (`make test-all`), properties are tested on more cases too."""
     quick = "not slow" in config.option.markexpr
     settings.load_profile("quick" if quick else "thorough")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start jobs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

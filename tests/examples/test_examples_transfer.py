@@ -76,8 +76,9 @@ def test_demo_asks_general_questions_that_no_transfer_reads() -> None:
 def test_files_of_both_transfers_are_read_without_a_problem(tmp_path: Path) -> None:
     first = read(write_text_to_sql(tmp_path / "sql", tmp_path / "base", tmp_path / "source"))
     split = split_prompts(first, skill=TEXT_TO_SQL.held_out, general=TEXT_TO_SQL.general)
-    assert (len(split.learnt), len(split.held_out)) == (130, 100)
-    assert len(split.general) == 50
+    assert len(split.learnt) == TEXT_TO_SQL.prompts
+    assert len(split.held_out) == TEXT_TO_SQL.held_out
+    assert len(split.general) == TEXT_TO_SQL.general
     assert not split.duplicates
     second = read(write_dates(tmp_path / "dates", tmp_path / "base"))
     assert second.unanswered("file") == 0

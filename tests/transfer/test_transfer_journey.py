@@ -170,6 +170,7 @@ def test_plot_shows_the_models_and_is_refused_where_none_is_evaluated(
 def test_fresh_run_forgets_what_was_recorded(transfer: "TransferWorld") -> None:
     transfer.write()
     transfer.run("--until", "filter")
-    before = (transfer.workspace / "answers" / "gpt.jsonl").stat().st_ino
+    earlier = transfer.workspace / "answers" / "earlier.jsonl"
+    earlier.write_bytes((transfer.workspace / "answers" / "gpt.jsonl").read_bytes())
     transfer.run("--until", "filter", "--fresh")
-    assert (transfer.workspace / "answers" / "gpt.jsonl").stat().st_ino != before
+    assert not earlier.exists()
