@@ -67,13 +67,13 @@ class TransferSettings:
     held_out: int
     keep: int
     general: int
-    keep_share: float = 0.3
+    keep_share: float = 0.28
     epochs: int = 1
-    rate: float = 1.2e-4
+    rate: float = 1.5e-4
     tokens: int = 40
 
 
-TEXT_TO_SQL = TransferSettings(prompts=180, held_out=100, keep=400, general=100)
+TEXT_TO_SQL = TransferSettings(prompts=180, held_out=200, keep=400, general=100)
 DATES_TO_JSON = TransferSettings(prompts=64, held_out=24, keep=200, general=50)
 
 

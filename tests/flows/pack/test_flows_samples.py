@@ -9,7 +9,8 @@ from file_sessions import session_in
 from plain_models import plain_tensors, write_plain, write_tuned
 
 from skillpm.checkpoint.model import Checkpoint
-from skillpm.delta.auto.stand_in import WIDEST, StandIn
+from skillpm.delta.auto.stand_in import StandIn
+from skillpm.delta.auto.weights import WIDEST
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.flows.pack import samples
 from skillpm.flows.pack.model_pair import ModelPair, PackRequest
