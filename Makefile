@@ -11,7 +11,6 @@ TYPED := -p skillpm -p skillpm_registry -p examples -p benchmarks
 demo: $(VENV)/.demo
 	$(BIN)/python -m examples.demo
 
-# examples/smollm2/README.md explains --no-deps.
 demo-llm: $(VENV)/.demo-llm
 	$(BIN)/python -m examples.transfer
 

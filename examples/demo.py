@@ -20,28 +20,14 @@ from examples.journey.command import Skillpm, script
 from examples.journey.progress import watching
 from examples.journey.report import farewell, show_lock, summary
 from examples.journey.steps import travel
+from examples.journey.terminal import run_example
 
 FOLDER = Path(__file__).resolve().parent.parent / "demo"
-WIDTH_WITHOUT_TERMINAL = 100
-INTERRUPTED = 130
 
 
 def main() -> int:
     """Run the demo; return 0 only if every root check holds and the training helped."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
-    try:
-        return _demo(console)
-    except DemoError as error:
-        console.print(f"error: {error}", style="bold red", markup=False)
-        return 1
-    except KeyboardInterrupt:
-        console.print(
-            "\nerror: interrupted\n\nhint: `make demo` goes on with the models that are finished",
-            markup=False,
-        )
-        return INTERRUPTED
+    return run_example(_demo, hint="`make demo` goes on with the models that are finished")
 
 
 def _demo(console: Console) -> int:

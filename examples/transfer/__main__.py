@@ -24,6 +24,7 @@ from rich.console import Console
 from examples.errors import DemoError
 from examples.journey.command import Skillpm, script
 from examples.journey.progress import watching
+from examples.journey.terminal import run_example
 from examples.smollm2.convert import ROOT, convert
 from examples.transfer.inputs import (
     DATES,
@@ -39,8 +40,6 @@ from examples.transfer.source import SourceSettings, train_source
 from examples.transfer.text_to_sql import held_out, known_to_source, learnt
 
 FOLDER = Path(__file__).resolve().parents[2] / "demo" / "llm"
-WIDTH_WITHOUT_TERMINAL = 100
-INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,20 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     settings = replace(
         TEXT_TO_SQL, held_out=options.held_out, general=general, keep=4 * general
     )  # a quarter of the keep prompts measures
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
-    try:
-        return _demo(console, settings)
-    except DemoError as error:
-        console.print(f"error: {error}", style="bold red", markup=False)
-        return 1
-    except KeyboardInterrupt:
-        console.print(
-            "\nerror: interrupted\n\nhint: `make demo-llm` goes on with what is finished",
-            markup=False,
-        )
-        return INTERRUPTED
+    hint = "`make demo-llm` goes on with what is finished"
+    return run_example(lambda console: _demo(console, settings), hint=hint)
 
 
 def _demo(console: Console, settings: TransferSettings) -> int:

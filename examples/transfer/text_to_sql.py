@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from examples.transfer.items import Item
+from examples.transfer.items import Item, distinct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -124,7 +124,7 @@ class Table:
 def learnt(count: int, *, seed: int = 0) -> list[Item]:
     """Items to train on, with different texts: wordings and nouns that are not held out."""
     wordings = range(LEARNT_WORDINGS)
-    return _distinct(_drawn(f"learnt/{seed}", NOUNS[HELD_OUT_NOUNS:], wordings), count)
+    return distinct(_drawn(f"learnt/{seed}", NOUNS[HELD_OUT_NOUNS:], wordings), count)
 
 
 def held_out(count: int, *, seed: int = 0) -> list[Item]:
@@ -132,20 +132,12 @@ def held_out(count: int, *, seed: int = 0) -> list[Item]:
     trained, last = range(LEARNT_WORDINGS), range(LEARNT_WORDINGS, 3)
     wordings = _drawn(f"wordings/{seed}", NOUNS[HELD_OUT_NOUNS:], last)
     nouns = _drawn(f"nouns/{seed}", NOUNS[:HELD_OUT_NOUNS], trained)
-    return [*_distinct(wordings, count - count // 2), *_distinct(nouns, count // 2)]
+    return [*distinct(wordings, count - count // 2), *distinct(nouns, count // 2)]
 
 
 def known_to_source(*, seed: int = 0) -> Iterator[Item]:
     """Items without end for the training of a source, which knows all nouns and wordings."""
     return _drawn(f"source/{seed}", NOUNS, range(3))
-
-
-def _distinct(items: Iterator[Item], count: int) -> list[Item]:
-    found: dict[str, Item] = {}
-    while len(found) < count:
-        item = next(items)
-        found.setdefault(item.prompt, item)
-    return list(found.values())
 
 
 def _drawn(name: str, nouns: Sequence[str], wordings: range) -> Iterator[Item]:

@@ -1,9 +1,11 @@
-"""The sources of a transfer, as the provenance of a manifest states them.
+"""Transfers: their folder in the home, and their sources in the provenance of a manifest.
 
 `model sha256:…`, `endpoint HOST/MODEL` or `answers sha256:…`, followed by `; terms: …` if the user
 stated the terms of use.
 """
 
+FOLDER = "transfer"
+"""The folder of the home that has a folder for each transfer."""
 METHOD = "transfer/"
 """The start of the training method of every transfer."""
 _TERMS = "; terms: "

@@ -21,10 +21,10 @@ from skillpm.journal.lock import CLAIM, LOCK, hold_lock
 from skillpm.journal.owner import HOLDER
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
+from skillpm.spec.transfer_sources import FOLDER
 from skillpm.transfer.answers import RecordedAnswer, read_answer_log
 from skillpm.transfer.lines import FILE_LIMIT
 
-FOLDER = "transfer"
 _KEY = 32
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _APPEND = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_APPEND

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from examples.transfer.items import Item
+from examples.transfer.items import Item, distinct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 HELD_OUT_SHARE = 0.2
 """The share of the subjects that no training item has."""
-_PATIENCE = 1000
-"""Draws without a new item before a skill counts as exhausted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class ItemGenerator(Generic[T]):
 
     def learnt(self, count: int, *, seed: int = 0) -> list[Item]:
         """Items to train on, with different prompts."""
-        return _distinct(self._drawn(f"learnt/{seed}", self.learnt_subjects, self._known), count)
+        return distinct(self._drawn(f"learnt/{seed}", self.learnt_subjects, self._known), count)
 
     def held_out(self, count: int, *, seed: int = 0) -> list[Item]:
         """Items that measure: half have the held-out wording, half held-out subjects."""
@@ -71,7 +69,7 @@ class ItemGenerator(Generic[T]):
         wordings = self._drawn(f"wordings/{seed}", self.learnt_subjects, last)
         subjects = self._drawn(f"subjects/{seed}", self.held_out_subjects, self._known)
         half = count // 2
-        return [*_distinct(wordings, count - half), *_distinct(subjects, half)]
+        return [*distinct(wordings, count - half), *distinct(subjects, half)]
 
     def known_to_source(self, *, seed: int = 0) -> Iterator[Item]:
         """Items without end for the training of a source, of all subjects and wordings."""
@@ -95,17 +93,3 @@ class ItemGenerator(Generic[T]):
                 template=f"{found.form}, wording {wording}",
             )
             number += 1
-
-
-def _distinct(items: Iterator[Item], count: int) -> list[Item]:
-    """The first items with different prompts. Raises `ValueError` if there are too few."""
-    found: dict[str, Item] = {}
-    since = 0
-    while len(found) < count:
-        item = next(items)
-        since = 0 if item.prompt not in found else since + 1
-        if since > _PATIENCE:
-            message = f"only {len(found)} different items, {count} are asked for"
-            raise ValueError(message)
-        found.setdefault(item.prompt, item)
-    return list(found.values())

@@ -13,6 +13,7 @@ from skillpm.files.output import check_output
 from skillpm.flows.session.session import Session, open_model
 from skillpm.flows.transfer.sources import SourceFacts, open_sources
 from skillpm.spec.digests import Digest
+from skillpm.spec.probe_items import ANSWER_TOKENS
 from skillpm.transfer.config import TransferFile, resolved
 from skillpm.transfer.generated import Sampling
 from skillpm.transfer.inputs import TransferInputs, read_inputs
@@ -24,8 +25,7 @@ from skillpm.version import __version__
 _TOOLS = ("torch", "transformers", "trl", "tokenizers")
 """Libraries whose versions decide the result."""
 BYTES_PER_PARAMETER = 16
-ANSWER_TOKENS = 512
-"""The most tokens of an answer to a held-out item."""
+"""Of a training in float32: weights, gradients, and two moments of Adam."""
 
 
 @dataclass(frozen=True)

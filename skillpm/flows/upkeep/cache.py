@@ -14,8 +14,8 @@ from skillpm.flows.session.cleanup import clean_up
 from skillpm.flows.session.session import Session
 from skillpm.flows.upkeep.expiry import CACHE_DAYS, age_out, size_of
 from skillpm.flows.upkeep.reachability import NeededPack, Reached, needs_of, reach
-from skillpm.flows.upkeep.transfers import TRANSFERS
 from skillpm.spec.digests import Digest
+from skillpm.spec.transfer_sources import FOLDER as TRANSFERS
 from skillpm.store.packs import fetch_pack
 
 

@@ -12,18 +12,16 @@ from skillpm.errors import SkillpmError
 from skillpm.files.access import HomeFolder, open_below
 from skillpm.flows.upkeep.expiry import size_of
 from skillpm.journal.lock import hold_lock
-
-TRANSFERS = "transfer"
-"""The folder of the home that has a folder for each transfer."""
+from skillpm.spec.transfer_sources import FOLDER
 
 
 def unused_transfers(home: Path, before: float) -> dict[str, int]:
     """The folders of transfers that were last used before a time, with their bytes."""
     found: dict[str, int] = {}
-    with suppress(SkillpmError), open_below(home, TRANSFERS) as parent:
+    with suppress(SkillpmError), open_below(home, FOLDER) as parent:
         for name, status in parent.statuses():
             if stat.S_ISDIR(status.st_mode) and status.st_mtime < before:
-                found[name] = size_of(home, TRANSFERS, name)
+                found[name] = size_of(home, FOLDER, name)
     return found
 
 
@@ -32,7 +30,7 @@ def remove_transfers(home: Path, before: float, note: Callable[[str], None]) -> 
     freed = 0
     for name, size in unused_transfers(home, before).items():
         try:
-            with open_below(home, TRANSFERS) as parent:
+            with open_below(home, FOLDER) as parent:
                 _remove(parent, name)
             freed += size
         except SkillpmError as problem:
