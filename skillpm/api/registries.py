@@ -2,7 +2,7 @@
 
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,9 @@ from skillpm.files.folder import Folder
 if TYPE_CHECKING:
     from skillpm.index.protocol import Account, Index
     from skillpm.index.remote.open import RemoteSettings
+    from skillpm.spec.digests import Digest
     from skillpm.spec.location import RegistryLocation
+    from skillpm.spec.names import SkillName
 
 
 def tidy_registry(own: Path, location: "RegistryLocation") -> None:
@@ -42,6 +44,17 @@ def account_at(location: "RegistryLocation", settings: "RemoteSettings") -> "Acc
     from skillpm.index.open import open_account
 
     return open_account(location, settings)
+
+
+def known_quarantines(
+    home: Path, location: "RegistryLocation", skills: "Collection[SkillName]"
+) -> "Mapping[Digest, str]":
+    """The quarantined releases that a registry over HTTP listed when it was last asked."""
+    if location.folder is not None:
+        return {}
+    from skillpm.index.remote.known import known_quarantines as known
+
+    return known(home, location, skills)
 
 
 def connector(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from skillpm.api.callbacks import SILENT, Callbacks
 from skillpm.api.options import Options, resolve, trusted_registries
-from skillpm.api.registries import account_at, connector, tidy_registry
+from skillpm.api.registries import account_at, connector, known_quarantines, tidy_registry
 from skillpm.delta.kernels.choice import use_home
 from skillpm.errors import UsageError
 from skillpm.spec.config import Chosen
@@ -62,6 +62,7 @@ def open_session(
         plan=callbacks.plan,
         connect=connector(on_close, home, remote),
         account=lambda location: account_at(location, remote()),
+        quarantines=partial(known_quarantines, home),
         fallback=registry, own_registries=trusted_registries(options),
         tidy_registry=partial(tidy_registry, home / "registry"),
         start_deadline=lambda: Deadline.starting(time.monotonic, timeout),

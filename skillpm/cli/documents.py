@@ -37,6 +37,7 @@ class ShownRelease(SkillDocument):
     conflicts: list[str]
     yanked: bool
     yank_reason: str
+    quarantined: bool
     summary: str
     license: str | None
     created: str

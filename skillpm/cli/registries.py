@@ -172,7 +172,7 @@ def show(state: State, skill: "SkillName") -> None:
     rows = [
         (
             release.version,
-            "yanked" if release.yanked else "",
+            "quarantined" if release.quarantined else "yanked" if release.yanked else "",
             release.scheme,
             size_text(release.size),
             release.license or "-",
@@ -203,6 +203,7 @@ def _release_document(state: State, release: "Release") -> ShownRelease:
         "conflicts": [str(need) for need in release.conflicts],
         "yanked": release.yanked,
         "yank_reason": release.yank_reason,
+        "quarantined": release.quarantined,
         "summary": release.summary,
         "license": release.license,
         "created": release.created,

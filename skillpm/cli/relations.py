@@ -182,7 +182,8 @@ def outdated(state: State, /, *, timeout: float, exit_code: bool) -> None:
 
 
 def _outdated_row(entry: "Outdated") -> tuple[object, ...]:
-    current = f"{entry.current} (yanked)" if entry.yanked else entry.current
+    state = "quarantined" if entry.quarantined else "yanked" if entry.yanked else ""
+    current = f"{entry.current} ({state})" if state else entry.current
     held_by = "; ".join(entry.held_by) or "-"
     return entry.skill, current, entry.wanted or "-", entry.latest or "-", held_by
 
@@ -194,6 +195,7 @@ def _outdated_document(entry: "Outdated") -> dict[str, object]:
         "wanted": str(entry.wanted) if entry.wanted else None,
         "latest": str(entry.latest) if entry.latest else None,
         "yanked": entry.yanked,
+        "quarantined": entry.quarantined,
         "held_by": list(entry.held_by),
         "holds": [hold.to_dict() for hold in entry.holds],
     }

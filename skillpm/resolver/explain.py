@@ -139,7 +139,8 @@ class Explanation:
         return (
             bool(fact.bits & release_set.no_release)
             + len(roots)
-            + bool(fact.bits & release_set.yanked)
+            + bool(fact.bits & release_set.yanked & ~release_set.quarantined)
+            + bool(fact.bits & release_set.quarantined)
         )
 
     def _missing(self, release_set: ReleaseSet, bits: int) -> Iterator[str]:
@@ -148,11 +149,13 @@ class Explanation:
         elif bits & release_set.no_release:
             yield self._unmatched(release_set)
         yield from self._on_wrong_base(release_set, bits & release_set.wrong_base)
-        yanked = bits & release_set.yanked
-        if yanked:
-            reasons = {" ".join(release.yank_reason.split()) for release in release_set.of(yanked)}
-            why = f": {reasons.pop()}" if len(reasons) == 1 and all(reasons) else ""
-            yield f"{_subject(release_set, yanked, 'is yanked', 'are yanked')}{why}"
+        quarantined = bits & release_set.quarantined
+        for state, excluded in (
+            ("yanked", bits & release_set.yanked & ~quarantined),
+            ("quarantined", quarantined),
+        ):
+            if excluded:
+                yield _excluded(release_set, excluded, state)
 
     def _unmatched(self, release_set: ReleaseSet) -> str:
         prereleases = self._prereleases(release_set)
@@ -191,11 +194,19 @@ class Explanation:
             return f"to allow prereleases, require `{name} ^{newest}`"
         if bits & release_set.wrong_base and fitting is not None:
             return f"`{release_set.releases[fitting].ref}` is built for this project's base"
-        if bits & release_set.yanked and not bits & release_set.wrong_base:
-            newest = release_set.of(bits & release_set.yanked)[-1].version
+        allowed = bits & release_set.yanked & ~release_set.quarantined
+        if allowed and not bits & release_set.wrong_base:
+            newest = release_set.of(allowed)[-1].version
             command = f"skillpm install {name}@={newest} --allow-yanked"
             return f"`{command}` installs the yanked release anyway"
         return f"`skillpm show {name}` lists its releases"
+
+
+def _excluded(release_set: ReleaseSet, bits: int, state: str) -> str:
+    """The sentence for releases that are yanked or quarantined, with their common reason."""
+    reasons = {" ".join(release.yank_reason.split()) for release in release_set.of(bits)}
+    why = f": {reasons.pop()}" if len(reasons) == 1 and all(reasons) else ""
+    return f"{_subject(release_set, bits, f'is {state}', f'are {state}')}{why}"
 
 
 def _shortened(sentence: str) -> str:

@@ -38,7 +38,8 @@ class Question:
     - `base`: the root of the project's base. Releases built for another base are excluded, unless
       `accepted` contains the digest of their pack. Without `base`, all releases of an answer have
       the same base.
-    - `locked`: versions that are preferred if the requirements match them, even yanked ones.
+    - `locked`: versions that are preferred if the requirements match them, even yanked ones, but no
+      quarantined ones.
     - `admitted`: yanked releases that may be chosen.
     - `allow_yanked`: any yanked release may be chosen.
     - `upgrading`: skills to upgrade, which are decided first.
@@ -65,7 +66,12 @@ class Question:
         return release.digest is None or release.digest not in self.accepted
 
     def excludes_yanked(self, release: Release) -> bool:
-        """Whether the release is yanked, and neither the lock nor an option allows it."""
+        """Whether the release is yanked, and neither the lock nor an option allows it.
+
+        Nothing allows a quarantined release.
+        """
+        if release.quarantined:
+            return True
         if not release.yanked or self.allow_yanked:
             return False
         locked = self.locked.get(release.skill) == release.version

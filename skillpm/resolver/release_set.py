@@ -16,8 +16,8 @@ from skillpm.spec.versions import Key
 class ReleaseSet:
     """All releases of one skill, ascending. Subsets are bit sets of their positions.
 
-    `usable` releases may be chosen. `yanked` ones are excluded as yanked, and `wrong_base` ones
-    only because they are built for another base.
+    `usable` releases may be chosen. `yanked` ones are excluded as yanked, among them the
+    `quarantined` ones, and `wrong_base` ones only because they are built for another base.
     """
 
     skill: SkillName
@@ -25,6 +25,7 @@ class ReleaseSet:
     usable: int
     wrong_base: int
     yanked: int
+    quarantined: int
     locked: int
     keys: tuple[Key, ...] = field(repr=False)
     prereleases: int = field(repr=False)
@@ -112,6 +113,7 @@ def make_release_set(
         usable=(1 << len(ordered)) - 1 & ~yanked & ~wrong_base & ~below,
         wrong_base=wrong_base & ~yanked,
         yanked=yanked,
+        quarantined=_bits(release.quarantined for release in ordered),
         locked=_bits(question.locked.get(skill) == release.version for release in ordered),
         keys=tuple(release.version.key for release in ordered),
         prereleases=_bits(release.version.is_prerelease for release in ordered),

@@ -14,7 +14,8 @@ class Release:
 
     `digest` is the digest of the OCI manifest, and `size` the total bytes of all blobs of the pack,
     including the OCI manifest. `base` is the root of the base that the pack is built for (None in a
-    saved index without it). `yanked` releases are hidden from new resolutions.
+    saved index without it). `yanked` releases are hidden from new resolutions. `quarantined` ones,
+    which are `yanked` too, are refused even where they are locked. `yank_reason` explains both.
     """
 
     skill: SkillName
@@ -26,6 +27,7 @@ class Release:
     conflicts: tuple[Requirement, ...] = ()
     yanked: bool = False
     yank_reason: str = ""
+    quarantined: bool = False
     summary: str = ""
     license: str | None = None
     created: str = ""

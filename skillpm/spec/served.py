@@ -137,7 +137,8 @@ class IndexedRelease(Document):
         return Release(
             skill=skill, version=self.version, digest=self.digest, size=self.size, base=self.base,
             requires=tuple(self.requires), conflicts=tuple(self.conflicts),
-            yanked=self.state != "live", yank_reason=self.reason, summary=self.summary,
+            yanked=self.state != "live", yank_reason=self.reason,
+            quarantined=self.state == "quarantined", summary=self.summary,
             license=self.license, created=self.created, scheme=self.scheme,
             payload_bytes=self.payload_bytes,
         )  # fmt: skip

@@ -1,9 +1,13 @@
-"""Servers of the tests: one that most tests share, and its administrator."""
+"""Servers of the tests: one that most tests share, its administrator, and a user of it."""
 
+import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from live_server import Api, Server, configured, initialized, running
+from plain_models import plain_tensors, write_plain
+from skillpm_world import World
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +31,27 @@ def admin(server: Server) -> Api:
 def anybody(server: Server) -> Api:
     """The API of the shared server, without a token."""
     return server.client()
+
+
+@pytest.fixture
+def namespace(admin: Api) -> str:
+    """A new namespace on the shared server."""
+    name = f"n{secrets.token_hex(6)}"
+    admin.namespace(name)
+    return name
+
+
+@pytest.fixture
+def base(world: World) -> Path:
+    base = write_plain(world.folder / "base", plain_tensors())
+    world.init(base)
+    return base
+
+
+@pytest.fixture
+def user(world: World, server: Server, admin: Api, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The token of a user, which the environment has, with the registry."""
+    token = admin.token("read", "publish", "publish-new", "yank")
+    monkeypatch.setenv("SKILLPM_REGISTRY", server.url)
+    monkeypatch.setenv("SKILLPM_TOKEN", token)
+    return token

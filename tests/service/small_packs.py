@@ -1,7 +1,11 @@
-"""Small valid packs in memory, to upload and publish."""
+"""Small valid packs, to upload and publish: in memory, or cut from a tiny model."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from plain_models import write_tuned
+from skillpm_world import World
 
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
@@ -65,3 +69,13 @@ def small_pack(
     head = Descriptor(media_type=CONFIG_TYPE, digest=Digest.of(config), size=len(config))
     image = PackImage(config=head, layers=parts).canonical()
     return SmallPack(image, {Digest.of(blob): blob for blob in (config, layer)}, skill, version)
+
+
+def tuned_pack(
+    world: World, base: Path, name: str, part: str, version: str, *more: object
+) -> Path:
+    """The pack file of a model whose tensors named `part` differ from the base's."""
+    tuned = world.folder / f"tuned-{part}-{version}"
+    if not tuned.exists():
+        write_tuned(tuned, part)
+    return world.pack((base, tuned), name, version, *more)

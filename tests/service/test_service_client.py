@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 from cutting_proxy import CuttingProxy, proxying
 from live_server import Api, Server, configured, running
-from plain_models import plain_tensors, write_plain, write_tuned
 from skillpm_world import World, start_process
-from small_packs import SmallPack, small_pack
+from small_packs import SmallPack, small_pack, tuned_pack
 
 from skillpm.archive.writer import write_archive
 from skillpm.spec.served import blob_path
@@ -24,50 +23,21 @@ OVERHEAD = 64 << 10
 """Bytes of the headers and documents of one command, at most."""
 
 
-@pytest.fixture
-def namespace(admin: Api) -> str:
-    """A new namespace on the shared server."""
-    name = f"n{secrets.token_hex(6)}"
-    admin.namespace(name)
-    return name
-
-
-@pytest.fixture
-def base(world: World) -> Path:
-    base = write_plain(world.folder / "base", plain_tensors())
-    world.init(base)
-    return base
-
-
-@pytest.fixture
-def user(world: World, server: Server, admin: Api, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The token of a user, which the environment has, with the registry."""
-    token = admin.token("read", "publish", "publish-new", "yank")
-    monkeypatch.setenv("SKILLPM_REGISTRY", server.url)
-    monkeypatch.setenv("SKILLPM_TOKEN", token)
-    return token
-
-
-def _pack(world: World, base: Path, name: str, part: str, version: str, *more: object) -> Path:
-    tuned = world.folder / f"tuned-{part}-{version}"
-    if not tuned.exists():
-        write_tuned(tuned, part)
-    return world.pack((base, tuned), name, version, *more)
-
-
 def test_publish_install_yank_and_search_over_http(
     world: World, base: Path, user: str, namespace: str
 ) -> None:
     sums, more = f"{namespace}/sums", f"{namespace}/more"
-    first = _pack(world, base, sums, "mlp", "1.0.0")
+    first = tuned_pack(world, base, sums, "mlp", "1.0.0")
     published = world.ask("publish", first)
     assert (published["skill"], published["version"], published["created"]) == (sums, "1.0.0", True)
     assert world.ask("publish", first)["created"] is False, "publishing again changes nothing"
-    world.ask("publish", _pack(world, base, more, "lm_head", "1.0.0", "--requires", f"{sums} ^1"))
+    world.ask(
+        "publish", tuned_pack(world, base, more, "lm_head", "1.0.0", "--requires", f"{sums} ^1")
+    )
     installed = world.ask("install", more)
     assert [each["skill"] for each in installed["added"]] == [more, sums]
     world.graft_root()
-    world.ask("publish", _pack(world, base, sums, "self_attn", "1.1.0"))
+    world.ask("publish", tuned_pack(world, base, sums, "self_attn", "1.1.0"))
     assert [each["version"] for each in world.ask("show", sums)["releases"]] == ["1.0.0", "1.1.0"]
     outdated = world.ask("outdated")["outdated"]
     assert [(row["skill"], row["latest"]) for row in outdated] == [(sums, "1.1.0")]
@@ -89,8 +59,8 @@ def test_another_pack_of_a_published_version_is_refused(
     world: World, base: Path, user: str, namespace: str
 ) -> None:
     name = f"{namespace}/sums"
-    world.ask("publish", _pack(world, base, name, "mlp", "1.0.0"))
-    other = _pack(world, base, name, "lm_head", "1.0.0")
+    world.ask("publish", tuned_pack(world, base, name, "mlp", "1.0.0"))
+    other = tuned_pack(world, base, name, "lm_head", "1.0.0")
     text = world.fail("publish", other, code=1, kind="registry")
     assert name in text
 
@@ -99,7 +69,7 @@ def test_audit_reports_advisories_and_yanks_of_a_served_registry(
     world: World, base: Path, user: str, namespace: str, admin: Api
 ) -> None:
     name = f"{namespace}/sums"
-    world.ask("publish", _pack(world, base, name, "mlp", "1.0.0"))
+    world.ask("publish", tuned_pack(world, base, name, "mlp", "1.0.0"))
     world.ask("install", name)
     affected = [{"package": {"ecosystem": "skillpm", "name": name}, "versions": ["1.0.0"]}]
     advisory = {"id": f"SK-{namespace}", "modified": "2026-01-01T00:00:00Z", "affected": affected,
@@ -117,7 +87,7 @@ def test_a_token_for_another_namespace_is_refused(
 ) -> None:  # fmt: skip
     token = admin.token("read", "publish", patterns=["other/*"])
     monkeypatch.setenv("SKILLPM_TOKEN", token)
-    pack = _pack(world, base, f"{namespace}/sums", "mlp", "1.0.0")
+    pack = tuned_pack(world, base, f"{namespace}/sums", "mlp", "1.0.0")
     text = world.fail("publish", pack, code=1, kind="auth")
     assert token not in text
     monkeypatch.delenv("SKILLPM_TOKEN")
@@ -130,7 +100,7 @@ def test_private_skills_are_for_those_who_may_read_them(
     name = f"p{secrets.token_hex(6)}"
     admin.namespace(name, private=True)
     skill = f"{name}/secret"
-    world.ask("publish", _pack(world, base, skill, "mlp", "1.0.0"))
+    world.ask("publish", tuned_pack(world, base, skill, "mlp", "1.0.0"))
     world.ask("install", skill)
     world.graft_root()
     monkeypatch.delenv("SKILLPM_TOKEN")

@@ -63,6 +63,10 @@ def _release(locked: LockedSkill, listed: Sequence[Release]) -> Iterator[Finding
             f"expects `{locked.digest}`"
         )
         yield Finding("critical", "release-changed", name, text)
+    elif release.quarantined:
+        reason = f": {release.yank_reason}" if release.yank_reason else ""
+        text = f"{locked.ref} is quarantined{reason}; `skillpm upgrade {name}` replaces it"
+        yield Finding("critical", "quarantined", name, text)
     elif release.yanked:
         reason = f": {release.yank_reason}" if release.yank_reason else ""
         text = f"{locked.ref} was yanked{reason}; `skillpm upgrade {name}` replaces it"

@@ -12,6 +12,7 @@ from skillpm.errors import StateError, UsageError
 from skillpm.files.output import check_output, staged_path
 from skillpm.flows.locking.lock_check import stale_reason
 from skillpm.flows.packs.protocol import check_is
+from skillpm.flows.packs.quarantine import refuse_quarantined
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.restore import fetch_all
 from skillpm.flows.session.cleanup import clean_up, project_transaction
@@ -46,7 +47,9 @@ def write_environment(session: Session, path: Path, generation: int | None = Non
     text, lock = _settled(session, project, generation)
     _check_target(path)
     check_output(path)
-    fetch_all(session, Registries(session, parse_project(text)), lock)
+    registries = Registries(session, parse_project(text))
+    refuse_quarantined(registries, lock)
+    fetch_all(session, registries, lock)
     packs = [load_pack(session.store, locked.digest) for locked in lock.skills.values()]
     for pack, locked in zip(packs, lock.skills.values(), strict=True):
         check_is(pack, locked.skill, locked.version)

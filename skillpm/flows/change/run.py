@@ -21,6 +21,7 @@ from skillpm.flows.change.plan import (
 )
 from skillpm.flows.change.preview import preview
 from skillpm.flows.packs.open_project import OpenProject
+from skillpm.flows.packs.quarantine import refuse_quarantined
 from skillpm.flows.packs.restore import fetch_all
 from skillpm.flows.session.cleanup import project_transaction
 from skillpm.flows.session.session import Session
@@ -41,7 +42,8 @@ class ChangeCommand:
     `make_plan` decides what the environment becomes and writes nothing. `open_files` opens the pack
     files that the command installs, once the project is locked. `fetch` brings blobs into the store
     that no registry has. `completed_by` says whether a generation that recovery has just completed
-    is what this command would make. A change that only removes skills need not `verify` packs.
+    is what this command would make. A change that only removes skills need not `verify` packs,
+    and is made whatever is quarantined.
     """
 
     action: str
@@ -79,6 +81,8 @@ def run_change(session: Session, command: ChangeCommand) -> ChangeResult:
 
 def _guarded_plan(project: OpenProject, command: ChangeCommand) -> Plan:
     plan = command.make_plan(project)
+    if command.verify:
+        refuse_quarantined(project.registries, plan.lock)
     if command.guard is None:
         return plan
     command.fetch()

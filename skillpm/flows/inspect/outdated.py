@@ -32,7 +32,7 @@ class Outdated:
 
     `wanted` is the version that `upgrade` would install (None if it would remove the skill),
     `latest` the newest version that is not yanked (None if all are). `holds` are the reasons why
-    `wanted` is not `latest`.
+    `wanted` is not `latest`. A `quarantined` release is `yanked` too.
     """
 
     skill: SkillName
@@ -41,6 +41,7 @@ class Outdated:
     latest: Version | None
     yanked: bool
     holds: tuple[Hold, ...]
+    quarantined: bool = False
 
     @property
     def held_by(self) -> tuple[str, ...]:
@@ -140,10 +141,11 @@ def _row(
     holds: Callable[[Release], tuple[Hold, ...]],
 ) -> Outdated | None:
     """Return the row of a locked release, or None if it is the newest one."""
-    yanked = any(release.yanked for release in releases if release.digest == locked.digest)
+    listed = [release for release in releases if release.digest == locked.digest]
+    yanked, quarantined = any(r.yanked for r in listed), any(r.quarantined for r in listed)
     newest = newest_of(releases, locked.version)
     latest = newest.version if newest else None
     if wanted == locked.version and not yanked and (latest is None or latest <= locked.version):
         return None
     held = holds(newest) if newest and latest != wanted else ()
-    return Outdated(locked.skill, locked.version, wanted, latest, yanked, held)
+    return Outdated(locked.skill, locked.version, wanted, latest, yanked, held, quarantined)

@@ -39,11 +39,12 @@ class ChosenRelease:
 
 @dataclass(frozen=True)
 class SkippedRelease:
-    """A newer release that is not chosen automatically: it is yanked, or a pre-release."""
+    """A newer release that is not chosen automatically: yanked, quarantined, or a pre-release."""
 
     skill: SkillName
     version: Version
     reason: str
+    may_be_chosen: bool = True
 
     def to_dict(self) -> dict[str, str]:
         """The JSON document of this release."""
@@ -52,10 +53,10 @@ class SkippedRelease:
     @property
     def note(self) -> str:
         """The message for the user."""
-        return (
-            f"{self.skill} {self.version} is newer, but {self.reason}; to install it anyway: "
-            f"`skillpm install {self.skill}@{self.version}`"
-        )
+        note = f"{self.skill} {self.version} is newer, but {self.reason}"
+        if not self.may_be_chosen:
+            return note
+        return f"{note}; to install it anyway: `skillpm install {self.skill}@{self.version}`"
 
 
 def chosen_of(
@@ -81,17 +82,18 @@ def newest_of(releases: Sequence[Release], current: Version) -> Release | None:
 
 
 def skipped_of(releases: Sequence[Release], current: Version) -> Iterator[SkippedRelease]:
-    """The newest yanked release and the newest pre-release above the newest eligible release."""
+    """The newest release of each kind that is not eligible, above the newest eligible release."""
     newest = newest_of(releases, current)
     floor = max(current, newest.version) if newest else current
     above = [release for release in releases if release.version > floor]
     for reason, skipped in (
-        ("it was yanked", [r for r in above if r.yanked]),
+        ("it was yanked", [r for r in above if r.yanked and not r.quarantined]),
+        ("it is quarantined", [r for r in above if r.quarantined]),
         ("it is a pre-release", [r for r in above if not r.yanked and r.version.is_prerelease]),
     ):
         if skipped:
             last = max(skipped, key=lambda release: release.version)
-            yield SkippedRelease(last.skill, last.version, reason)
+            yield SkippedRelease(last.skill, last.version, reason, not last.quarantined)
 
 
 def holds_on(

@@ -6,6 +6,7 @@ from pathlib import Path
 from skillpm.archive.reader import open_pack
 from skillpm.errors import NotFoundError, UnknownSkillError
 from skillpm.flows.packs.protocol import AnyPack
+from skillpm.flows.packs.quarantine import QuarantinedReleaseError, refuse_listed
 from skillpm.flows.session.bindings import registry_for
 from skillpm.flows.session.session import Session
 from skillpm.spec.closure import closure
@@ -26,7 +27,8 @@ def find_pack(session: Session, ref: str) -> AnyPack:
             hint="give a release, `acme/math@1.0.0`, or a file, `./acme-math-1.0.0.skillpack`",
         )
     need = parse_ref(ref)
-    index = session.connect(registry_for(session, need.skill), False)
+    location = registry_for(session, need.skill)
+    index = session.connect(location, False)
     releases = index.releases([need.skill]).get(need.skill, ())
     exact = need.range.text.startswith("=")
     matching = [r for r in releases if r.version in need.range and (exact or not r.yanked)]
@@ -43,6 +45,8 @@ def find_pack(session: Session, ref: str) -> AnyPack:
         )
     newest = max(matching, key=lambda release: release.version)
     assert newest.digest is not None  # noqa: S101 - a registry's releases have one
+    if newest.quarantined:
+        raise QuarantinedReleaseError(newest, str(location), newest.yank_reason)
     advance = session.progress("fetching", newest.size)
     return fetch_pack(session.store, newest.digest, index, advance)[0]
 
@@ -71,7 +75,9 @@ def _by_digest(session: Session, digest: Digest, skill: SkillName) -> AnyPack:
     try:
         return load_pack(session.store, digest)
     except NotFoundError:
-        index = session.connect(registry_for(session, skill), False)
+        location = registry_for(session, skill)
+        index = session.connect(location, False)
+    refuse_listed(index, skill, digest, str(location))
     try:
         return fetch_pack(session.store, digest, index)[0]
     except NotFoundError as problem:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import IntegrityError, SkillpmError, StateError
 from skillpm.flows.packs.protocol import AnyPack, check_is
+from skillpm.flows.packs.quarantine import QuarantinedReleaseError, refuse_listed
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.session.session import Session
 from skillpm.index.protocol import Index
@@ -47,7 +48,8 @@ def fetch_all(session: Session, registries: Registries, lock: Lockfile) -> int:
     """Fetch every blob of the lock that is missing or damaged in the store; return their bytes.
 
     Several packs are fetched at a time. Costs one SHA-256 of all blobs of the lock that are in the
-    store. If no registry has a pack, raises the error of the registry that the lock names.
+    store. If no registry has a pack, raises the error of the registry that the lock names. Raises
+    `QuarantinedReleaseError` for a missing pack that its registry has quarantined.
     """
     session.store.sweep()
     damaged = [(locked, damage_of(session.store, locked.digest)) for locked in lock.skill]
@@ -112,7 +114,12 @@ def _fetch(session: Session, registries: Registries, locked: LockedSkill, advanc
     first: SkillpmError | None = None
     for connect in _sources(registries, locked):
         try:
-            return fetch_pack(session.store, locked.digest, connect(), advance)[1]
+            index = connect()
+            named = str(registries.location(locked.registry))
+            refuse_listed(index, locked.skill, locked.digest, named)
+            return fetch_pack(session.store, locked.digest, index, advance)[1]
+        except QuarantinedReleaseError:
+            raise
         except SkillpmError as problem:
             first = first or problem
     assert first is not None  # noqa: S101 - there is one source at least

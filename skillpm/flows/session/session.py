@@ -1,6 +1,6 @@
 """The settings of one command: folders, the registry, the time, and how to report progress."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -18,6 +18,7 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.merkle import Identity
+from skillpm.spec.names import SkillName
 from skillpm.spec.nearness import SignatureSurvey
 from skillpm.store.blobs import Store
 from skillpm.store.verified_packs import VerifiedPacks
@@ -46,6 +47,8 @@ class Session:
 
     `registry` and `base` take precedence over the project file; `fallback` is the registry if the
     project file names none. `account` gives the user's account at a registry over HTTP.
+    `quarantines` gives the quarantined releases that a registry listed when it was last asked, with
+    the reasons; it asks no registry.
     `own_registries` are those that options, variables and the user's file name. `tidy_registry`
     removes what killed commands left in an embedded registry. `start_deadline` starts the time
     limit of a resolution when it is called.
@@ -68,6 +71,9 @@ class Session:
     progress: Callable[[str, int], Advance]
     connect: Callable[[RegistryLocation, bool], Index]
     account: Callable[[RegistryLocation], Account] = no_account
+    quarantines: Callable[[RegistryLocation, Collection[SkillName]], Mapping[Digest, str]] = (
+        lambda _location, _skills: {}
+    )
     fallback: RegistryLocation | None = None
     own_registries: Sequence[RegistryLocation] = ()
     tidy_registry: Callable[[RegistryLocation], None] = lambda _location: None

@@ -22,6 +22,8 @@ from skillpm.environment.transaction import check_journal
 from skillpm.errors import NotFoundError, SkillpmError
 from skillpm.files.access import is_shared_folder
 from skillpm.flows.packs.protocol import check_is
+from skillpm.flows.packs.quarantine import quarantines_of
+from skillpm.flows.packs.registries import Registries
 from skillpm.flows.session.base_model import check_base, open_base
 from skillpm.flows.session.bindings import location_of
 from skillpm.flows.session.permissions import exposed_places, written_places
@@ -244,6 +246,9 @@ def _registries(session: Session, project: ProjectFolder) -> Iterator[DoctorChec
         else:
             listed = counted(count, "skill") if location.folder else "a registry"
             yield DoctorCheck("registry", OK, f"`{name}`: {listed} in {location}")
+    lock = project.read_lock()
+    for problem in quarantines_of(Registries(session, file), lock) if lock else ():
+        yield DoctorCheck("registry", FAIL, problem.message, problem.hint)
 
 
 def _store(session: Session, project: ProjectFolder) -> Iterator[DoctorCheck]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from skillpm.errors import AuthError
 from skillpm.index.credentials import VARIABLE, check_token
 from skillpm.index.protocol import AccountIdentity
+from skillpm.index.remote.addresses import base_url
 from skillpm.index.remote.cache import DocumentCache
-from skillpm.index.remote.open import RemoteSettings, base_url, open_remote
+from skillpm.index.remote.open import RemoteSettings, open_remote
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.origin import Origin
 

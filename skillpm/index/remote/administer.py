@@ -2,9 +2,10 @@
 
 from skillpm.errors import AuthError
 from skillpm.index.credentials import VARIABLE
+from skillpm.index.remote.addresses import base_url
 from skillpm.index.remote.answers import JSON_TYPE, check_answer
 from skillpm.index.remote.errors import TransientError, UnreachableRegistryError
-from skillpm.index.remote.open import RemoteSettings, base_url
+from skillpm.index.remote.open import RemoteSettings
 from skillpm.index.remote.transport import Call, Transport
 from skillpm.index.remote_administration import AdminRequest, RemoteAdministration
 from skillpm.spec.location import RegistryLocation

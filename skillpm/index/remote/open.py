@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from skillpm.errors import UsageError
 from skillpm.index.credentials import Credentials
+from skillpm.index.remote.addresses import base_url
 from skillpm.index.remote.cache import DocumentCache
 from skillpm.index.remote.documents import Documents
 from skillpm.index.remote.registry import RemoteIndex
@@ -25,19 +25,6 @@ class RemoteSettings:
     offline: bool = False
     say: Callable[[str], None] = lambda _text: None
     policy: RetryPolicy | None = None
-
-
-def base_url(location: RegistryLocation) -> str:
-    """The URL of a registry without credentials and final slash.
-
-    Raises `UsageError` for a URL with a query.
-    """
-    if "?" in location.reveal() or "#" in location.reveal():
-        raise UsageError(
-            f"the registry `{location}` has a query or a fragment; expected a URL without",
-            hint="to send a token, run `skillpm login`, or set SKILLPM_TOKEN",
-        )
-    return location.public().rstrip("/")
 
 
 def open_remote(location: RegistryLocation, settings: RemoteSettings) -> RemoteIndex:

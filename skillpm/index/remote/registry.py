@@ -3,10 +3,11 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import BinaryIO, TypeVar, cast
 
 from skillpm.errors import RegistryError, SpecError
+from skillpm.index.remote.addresses import config_below, index_url
 from skillpm.index.remote.blob_stream import RemoteBlob
 from skillpm.index.remote.documents import Documents, OfflineError
 from skillpm.index.remote.errors import BadReplyError, ReadOnlyRegistryError, UnreadableReplyError
@@ -28,8 +29,6 @@ from skillpm.spec.served import (
     INDEX_LIMIT,
     RegistryConfig,
     blob_path,
-    index_path,
-    parse_config,
     parse_index_document,
 )
 from skillpm.spec.versions import Version
@@ -63,28 +62,14 @@ class RemoteIndex:
 
     @cached_property
     def config(self) -> RegistryConfig:
-        """The registry's `config.json`. URLs below the registry's own become URLs below `base`.
-
-        A registry is also reached under other URLs than its own: through a proxy, or as a copy.
-        """
+        """The registry's `config.json`, with URLs below `base` as `config_below` says."""
         data = self._documents.read(self.base + CONFIG_PATH, "config.json", CONFIG_LIMIT)
         if data is None:
             raise RegistryError(
                 f"`{self.base}` is not a skillpm registry: it has no `config.json`",
                 hint="check the URL; it ends where `/config.json` begins",
             )
-        config = self._parsed(parse_config, data, "config.json")
-        parts = {
-            name: self._rebased(config.url, url) for name, url in config.parts.to_dict().items()
-        }
-        return config.model_copy(
-            update={"parts": config.parts.model_copy(update=parts), "url": self.base}
-        )
-
-    def _rebased(self, own: str, url: str | None) -> str | None:
-        if url is None or not (url == own or url.startswith(f"{own}/")):
-            return url
-        return self.base + url.removeprefix(own)
+        return self._parsed(partial(config_below, self.base), data, "config.json")
 
     def _parsed(self, parse: Callable[[bytes], Parsed], data: bytes, what: str) -> Parsed:
         try:
@@ -128,12 +113,7 @@ class RemoteIndex:
         return tuple(sorted(releases, key=lambda release: release.version))
 
     def _index_url(self, skill: SkillName) -> str:
-        """The URL of an index document. The service has those of private namespaces."""
-        parts = self.config.parts
-        is_public = skill.namespace in self.config.namespaces
-        if is_public or parts.service is None:
-            return parts.index + index_path(skill)
-        return f"{parts.service}/index{index_path(skill)}"
+        return index_url(self.config, skill)
 
     def open_blob(self, digest: Digest) -> BinaryIO:
         """A stream of a blob; it is asked for when the stream is read. See `RemoteBlob`."""
@@ -240,6 +220,7 @@ def _release_of(document: ReleaseDocument) -> Release:
     return Release(
         skill=document.skill, version=document.version, digest=document.digest,
         yanked=document.state != "live", yank_reason=document.reason,
+        quarantined=document.state == "quarantined",
     )  # fmt: skip
 
 
