@@ -24,7 +24,7 @@ def main() -> None:
     trusted = frozenset({Origin.of(url)})
     credentials = Credentials(StoredTokens(Path(home)), os.environ.get("SKILLPM_TOKEN"), trusted)
     if verb == "upload":
-        transport = Transport(Origin.of(url), lambda: credentials.authorization(location))
+        transport = Transport(location, credentials)
         RegistryService(transport, url).upload(
             "acme",
             {digest: size},

@@ -5,6 +5,7 @@ in a file of the home that only its owner can read.
 """
 
 import os
+import shlex
 import stat
 from base64 import b64encode
 from collections.abc import Iterator
@@ -179,3 +180,21 @@ class Credentials:
             return f"Basic {b64encode(pair.encode()).decode()}"
         stored = self.stored.get(origin)
         return f"Bearer {check_token(stored, 'the stored token')}" if stored else None
+
+    def withholds_token(self, location: RegistryLocation) -> bool:
+        """Whether `SKILLPM_TOKEN` is set, but not sent to a registry."""
+        origin = Origin.of_location(location)
+        return bool(self.token) and origin is not None and origin not in self.trusted
+
+    def hint(self, location: RegistryLocation, *, authorized: bool) -> str:
+        """What to do if a registry refuses a request, with or without credentials."""
+        url = shlex.quote(location.public())
+        if authorized:
+            return f"the token may be expired or lack a right: `skillpm whoami --registry {url}`"
+        if self.withholds_token(location):
+            return (
+                f"{VARIABLE} is not sent to `{Origin.of_location(location)}`, because only a "
+                f"project file names it; to send it, add `--registry {url}`; to store a token for "
+                f"it: `skillpm login --registry {url}`"
+            )
+        return f"`skillpm login --registry {url}`, or set {VARIABLE}"

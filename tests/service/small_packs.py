@@ -71,9 +71,7 @@ def small_pack(
     return SmallPack(image, {Digest.of(blob): blob for blob in (config, layer)}, skill, version)
 
 
-def tuned_pack(
-    world: World, base: Path, name: str, part: str, version: str, *more: object
-) -> Path:
+def tuned_pack(world: World, base: Path, name: str, part: str, version: str, *more: object) -> Path:
     """The pack file of a model whose tensors named `part` differ from the base's."""
     tuned = world.folder / f"tuned-{part}-{version}"
     if not tuned.exists():

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from skillpm.errors import AuthError
-from skillpm.index.credentials import VARIABLE, check_token
+from skillpm.index.credentials import check_token
 from skillpm.index.protocol import AccountIdentity
 from skillpm.index.remote.addresses import base_url
 from skillpm.index.remote.cache import DocumentCache
@@ -28,10 +28,11 @@ class RemoteAccount:
 
         Raises `AuthError` without a token, or if the registry refuses it.
         """
-        if self.settings.credentials.authorization(self.location) is None:
+        credentials = self.settings.credentials
+        if credentials.authorization(self.location) is None:
             raise AuthError(
                 f"there are no credentials for `{self._origin}`",
-                hint=f"`skillpm login --registry {self.location}`, or set {VARIABLE}",
+                hint=credentials.hint(self.location, authorized=False),
             )
         return self._ask(self.settings)
 

@@ -1,7 +1,6 @@
 """Administers a registry over HTTP, with a token that has the action `admin`."""
 
 from skillpm.errors import AuthError
-from skillpm.index.credentials import VARIABLE
 from skillpm.index.remote.addresses import base_url
 from skillpm.index.remote.answers import JSON_TYPE, check_answer
 from skillpm.index.remote.errors import TransientError, UnreachableRegistryError
@@ -9,7 +8,6 @@ from skillpm.index.remote.open import RemoteSettings
 from skillpm.index.remote.transport import Call, Transport
 from skillpm.index.remote_administration import AdminRequest, RemoteAdministration
 from skillpm.spec.location import RegistryLocation
-from skillpm.spec.origin import Origin
 
 ANSWER_LIMIT = 16 << 20
 """Bytes of an answer."""
@@ -24,15 +22,13 @@ def administer_over_http(
 
     Raises `AuthError` without a token.
     """
-    base = base_url(location)
-    authorization = settings.credentials.authorization(location)
-    if authorization is None:
+    base, credentials = base_url(location), settings.credentials
+    transport = Transport(location, credentials, settings.policy)
+    if transport.authorization is None:
         raise AuthError(
-            f"registry `{location}` needs the token of an administrator",
-            hint=f"set {VARIABLE} to a token with the action `admin`, or "
-            f"`skillpm login --registry {location}`",
+            f"registry `{location}` needs a token with the action `admin`",
+            hint=credentials.hint(location, authorized=False),
         )
-    transport = Transport(Origin.of(base), lambda: authorization, settings.policy)
 
     def ask(request: AdminRequest) -> bytes:
         url, headers = f"{base}{request.path}", {"content-type": JSON_TYPE}

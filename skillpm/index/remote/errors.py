@@ -113,24 +113,18 @@ _BY_KIND: Mapping[str, type[SkillpmError]] = {
 
 
 def refusal(
-    origin: Origin, action: str, status: int, problem: Problem, *, authorized: bool
+    origin: Origin, action: str, status: int, problem: Problem, login_hint: str
 ) -> SkillpmError:
     """The error for a refused request. `action` completes "cannot …".
 
-    `authorized` is whether the request had credentials.
+    `login_hint` is for a request whose credentials were missing or refused.
     """
     detail = problem.detail or f"HTTP status {status}"
     message = f"registry `{origin}`: cannot {action}: {detail}"
     if status in (UNAUTHORIZED, FORBIDDEN):
-        return AuthError(message, hint=problem.hint or _login_hint(origin, authorized=authorized))
+        return AuthError(message, hint=login_hint)
     if status in (NOT_FOUND, GONE):
         return NotFoundError(message, hint=problem.hint)
     if status == CONFLICT:
         return RefusedRequestError(message, hint=problem.hint)
     return _BY_KIND.get(problem.kind, RefusedRequestError)(message, hint=problem.hint)
-
-
-def _login_hint(origin: Origin, *, authorized: bool) -> str:
-    if authorized:
-        return f"the token may be expired or lack a right: `skillpm whoami --registry {origin}`"
-    return f"`skillpm login --registry {origin}`, or set SKILLPM_TOKEN"

@@ -12,7 +12,6 @@ from skillpm.index.remote.registry import RemoteIndex
 from skillpm.index.remote.retry import RetryPolicy
 from skillpm.index.remote.transport import Transport
 from skillpm.spec.location import RegistryLocation
-from skillpm.spec.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,7 @@ class RemoteSettings:
 def open_remote(location: RegistryLocation, settings: RemoteSettings) -> RemoteIndex:
     """Open a registry at an HTTP URL. Raises `UsageError` for a URL with a query."""
     base = base_url(location)
-    transport = Transport(
-        Origin.of(base), lambda: settings.credentials.authorization(location), settings.policy
-    )
+    transport = Transport(location, settings.credentials, settings.policy)
     cache = DocumentCache(settings.home, base)
     documents = Documents(transport, cache, settings.now, offline=settings.offline)
     return RemoteIndex(base, transport, documents, settings.say)

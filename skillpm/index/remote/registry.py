@@ -1,6 +1,6 @@
 """A registry over HTTP as the client sees it: static documents, and the service if it has one."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
@@ -34,6 +34,7 @@ from skillpm.spec.served import (
 from skillpm.spec.versions import Version
 
 PARALLEL_DOCUMENTS = 8
+_NAMED = 3
 Parsed = TypeVar("Parsed")
 
 
@@ -98,7 +99,18 @@ class RemoteIndex:
             _ = self.config
             found = parallel_map(self._read_index, missing, workers=workers)
             self._listed.update(zip(missing, found, strict=True))
+            self._note_withheld(skill for skill in missing if not self._listed[skill])
         return {skill: self._listed[skill] for skill in skills if self._listed[skill]}
+
+    def _note_withheld(self, absent: Iterable[SkillName]) -> None:
+        """Say that unlisted skills may be private, if `SKILLPM_TOKEN` was not sent."""
+        names = ", ".join(f"`{skill}`" for skill in sorted(absent)[:_NAMED])
+        transport = self._transport
+        if not names or self._documents.offline or transport.authorization is not None:
+            return
+        if transport.credentials.withholds_token(transport.location):
+            hint = transport.credentials.hint(transport.location, authorized=False)
+            self._say(f"note: {self.base} does not list {names} without a token; {hint}")
 
     def _read_index(self, skill: SkillName) -> tuple[Release, ...]:
         what = f"the index of `{skill}`"

@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +12,7 @@ from ssl import PROTOCOL_TLS_CLIENT, SSLCertVerificationError, SSLContext
 from urllib.parse import urljoin
 
 from skillpm.errors import SpecError
+from skillpm.index.credentials import Credentials
 from skillpm.index.remote.bodies import BodyLimitError, read_body
 from skillpm.index.remote.errors import (
     BadReplyError,
@@ -25,6 +26,7 @@ from skillpm.index.remote.library import httpx
 from skillpm.index.remote.retry import RetryPolicy, is_transient, paced, retry_after
 from skillpm.index.remote.tls import tls_context
 from skillpm.spec.faults import describe_value
+from skillpm.spec.location import RegistryLocation
 from skillpm.spec.origin import Origin
 from skillpm.version import __version__
 
@@ -72,19 +74,20 @@ class Reply:
 class Transport:
     """Sends requests for one registry, from any thread.
 
-    `authorization` is the value of the header of that name, or None. It goes to `origin` only:
-    neither to another origin that the registry names, nor to one that a redirect leads to.
+    The credentials of its location go to `origin` only: neither to another origin that the registry
+    names, nor to one that a redirect leads to.
     """
 
     def __init__(
         self,
-        origin: Origin,
-        authorization: Callable[[], str | None],
+        location: RegistryLocation,
+        credentials: Credentials,
         policy: RetryPolicy | None = None,
     ) -> None:
-        self.origin = origin
+        self.location = location
+        self.origin = Origin.of(location.public())
         self.policy = policy or RetryPolicy()
-        self._authorize = authorization
+        self.credentials = credentials
         self._answered = False
         self._closed = threading.Event()
         self._guard = threading.Lock()
@@ -93,8 +96,8 @@ class Transport:
 
     @cached_property
     def authorization(self) -> str | None:
-        """The credentials of the registry, read when the first request is sent."""
-        return self._authorize()
+        """The value of the header of that name, read when the first request is sent."""
+        return self.credentials.authorization(self.location)
 
     def close(self) -> None:
         """Close all connections. Requests of other threads end soon, with an error."""
@@ -131,7 +134,10 @@ class Transport:
     def refusal(self, action: str, status: int, problem: Problem) -> Exception:
         """The error for a refused request."""
         authorized = self.authorization is not None
-        return refusal(self.origin, action, status, problem, authorized=authorized)
+        hint = self.credentials.hint(self.location, authorized=authorized)
+        if authorized or not self.credentials.withholds_token(self.location):
+            hint = problem.hint or hint
+        return refusal(self.origin, action, status, problem, hint)
 
     def pause(self, failures: int, problem: TransientError, *, is_transfer: bool) -> None:
         """Wait before the next try. Raises `UnreachableRegistryError` after the last one."""
