@@ -8,6 +8,7 @@ fault replaces one answer; faults are taken in order, each for the first request
 import email.utils
 import hashlib
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -215,7 +216,8 @@ class FaultyServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}"
+        scheme = "https" if isinstance(self.server.socket, ssl.SSLSocket) else "http"
+        return f"{scheme}://127.0.0.1:{self.server.server_port}"
 
     @property
     def requests(self) -> list[Seen]:
@@ -231,9 +233,13 @@ class FaultyServer:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[FaultyServer]:
-    """Serve a folder until the block ends."""
+def serving(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[FaultyServer]:
+    """Serve a folder until the block ends; over HTTPS with a `tls` context."""
     server = _Server(folder)
+    if tls is not None:  # each handshake happens in the thread of its connection
+        server.socket = tls.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

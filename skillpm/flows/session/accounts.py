@@ -6,6 +6,7 @@ from skillpm.errors import UsageError
 from skillpm.flows.session.bindings import registry_for
 from skillpm.flows.session.session import Session
 from skillpm.spec.location import RegistryLocation
+from skillpm.spec.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,15 @@ def login_registry(session: Session, *, asks: bool) -> RegistryLocation:
 
 
 def log_in(session: Session, location: RegistryLocation, token: str) -> AccountReport:
-    """Check a token with the registry, and store it for the registry's origin."""
+    """Check a token with the registry, and store it for the registry's origin.
+
+    Warns of a connection that others on the network can read.
+    """
+    origin = Origin.of_location(location)
+    if origin is not None and origin.scheme == "http" and not origin.is_loopback:
+        session.say(
+            f"warning: `{origin}` is not encrypted: others on the network can read the token"
+        )
     identity, place = session.account(location).log_in(token)
     return AccountReport(location, identity.principal, identity.expires, place)
 

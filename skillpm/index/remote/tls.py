@@ -7,6 +7,8 @@ from pathlib import Path
 from skillpm.errors import UsageError
 
 _VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR")
+_EXPIRED, _OTHER_NAME = (9, 10), (62, 64)
+"""Results of X509_verify_cert of OpenSSL: not yet valid, expired; another host name or address."""
 
 
 def tls_context() -> ssl.SSLContext:
@@ -23,6 +25,15 @@ def tls_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     return context
+
+
+def certificate_hint(problem: ssl.SSLCertVerificationError) -> str:
+    """What to do about a certificate that is not trusted."""
+    if problem.verify_code in _EXPIRED:
+        return "the registry's operator must renew it; check the clock of this machine too"
+    if problem.verify_code in _OTHER_NAME:
+        return "use the host name that the certificate is for: `--registry URL`"
+    return "to trust a private authority, set SSL_CERT_FILE to its PEM file"
 
 
 def _of_variable(name: str, path: Path) -> ssl.SSLContext:

@@ -11,7 +11,7 @@ from socket import SHUT_RDWR
 from ssl import PROTOCOL_TLS_CLIENT, SSLCertVerificationError, SSLContext
 from urllib.parse import urljoin
 
-from skillpm.errors import SpecError
+from skillpm.errors import SpecError, UsageError
 from skillpm.index.credentials import Credentials
 from skillpm.index.remote.bodies import BodyLimitError, read_body
 from skillpm.index.remote.errors import (
@@ -24,9 +24,9 @@ from skillpm.index.remote.errors import (
 )
 from skillpm.index.remote.library import httpx
 from skillpm.index.remote.retry import RetryPolicy, is_transient, paced, retry_after
-from skillpm.index.remote.tls import tls_context
+from skillpm.index.remote.tls import certificate_hint, tls_context
 from skillpm.spec.faults import describe_value
-from skillpm.spec.location import RegistryLocation
+from skillpm.spec.location import RegistryLocation, redact_urls
 from skillpm.spec.origin import Origin
 from skillpm.version import __version__
 
@@ -231,16 +231,10 @@ class Transport:
         return target.partition("#")[0]
 
     def _client(self, scheme: str) -> httpx.Client:
-        """The client for a scheme. Without HTTPS, no certificates are loaded (30 ms)."""
+        """The client for a scheme."""
         with self._guard:
             if scheme not in self._clients:
-                trusted = tls_context() if scheme == "https" else SSLContext(PROTOCOL_TLS_CLIENT)
-                self._clients[scheme] = httpx.Client(
-                    headers={"user-agent": f"skillpm/{__version__}", "accept-encoding": "identity"},
-                    limits=httpx.Limits(max_connections=CONNECTIONS),
-                    cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-                    verify=trusted,
-                )
+                self._clients[scheme] = _client(scheme)
             return self._clients[scheme]
 
     def _timeout(self, read: float | None) -> httpx.Timeout:
@@ -255,13 +249,34 @@ class Transport:
                 return UnreachableRegistryError(
                     self.origin,
                     f"its certificate is not trusted: {cause.verify_message}",
-                    hint="to trust a private authority, set SSL_CERT_FILE to its PEM file",
+                    hint=certificate_hint(cause),
                 )
             cause = cause.__cause__ or cause.__context__
         if isinstance(problem, httpx.UnsupportedProtocol | httpx.ProxyError):
             return UnreachableRegistryError(self.origin, str(problem))
         reason = _ERRNO.sub("", str(problem)) or type(problem).__name__
         return TransientError(f"{_KINDS.get(type(problem), 'connection failed')}: {reason}")
+
+
+def _client(scheme: str) -> httpx.Client:
+    """A client. Without HTTPS, no certificates are loaded (30 ms).
+
+    Raises `UsageError` for proxies that cannot be used.
+    """
+    trusted = tls_context() if scheme == "https" else SSLContext(PROTOCOL_TLS_CLIENT)
+    try:
+        return httpx.Client(
+            headers={"user-agent": f"skillpm/{__version__}", "accept-encoding": "identity"},
+            limits=httpx.Limits(max_connections=CONNECTIONS),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            verify=trusted,
+        )
+    except (ValueError, ImportError, httpx.InvalidURL) as problem:
+        raise UsageError(
+            f"a proxy of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used: "
+            f"{redact_urls(str(problem))}",
+            hint="expected `http://HOST:PORT`; NO_PROXY lists hosts that need no proxy",
+        ) from problem
 
 
 def _busy(response: httpx.Response) -> TransientError:
