@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 
 from skillpm.index.remote.bodies import declared_length
+from skillpm.index.remote.connecting import translated
 from skillpm.index.remote.errors import (
     GONE,
     NOT_FOUND,
@@ -15,7 +16,6 @@ from skillpm.index.remote.errors import (
     UnreachableRegistryError,
 )
 from skillpm.index.remote.library import httpx
-from skillpm.index.remote.retry import paced
 from skillpm.index.remote.transport import ANSWER_LIMIT, Call, Transport
 
 _OK, _PARTIAL, _NOT_SATISFIABLE = 200, 206, 416
@@ -81,7 +81,7 @@ class RemoteBlob(io.RawIOBase):
         try:
             chunk = next(self._chunks, b"")
         except httpx.TransportError as problem:
-            raise TransientError(f"the connection was cut: {problem}") from problem
+            raise translated(self._transport.origin, problem) from problem
         if not chunk:
             if self._size is not None:
                 raise TransientError("the connection was cut before the end of the blob")
@@ -126,7 +126,7 @@ class RemoteBlob(io.RawIOBase):
         start = self._start_of(response)
         if _STRONG.fullmatch(response.headers.get("etag", "")):
             self._etag = response.headers["etag"]
-        chunks = (chunk for chunk in paced(response.iter_raw(), self._transport.policy) if chunk)
+        chunks = (chunk for chunk in response.iter_raw() if chunk)
         return _skipping(chunks, self._position - start)
 
     def _open(self, headers: Mapping[str, str]) -> httpx.Response:

@@ -30,6 +30,10 @@ class TransientError(Exception):
         self.wait = wait
 
 
+class SlowAnswerError(TransientError):
+    """A server sends less than the least speed."""
+
+
 class UnreachableRegistryError(RegistryError):
     """A registry does not answer, or answers only with errors of its own."""
 
@@ -37,6 +41,18 @@ class UnreachableRegistryError(RegistryError):
         super().__init__(
             f"registry `{origin}` cannot be reached: {reason}",
             hint=hint or "check the URL and the network; `--offline` uses only what is stored",
+        )
+
+
+class SlowRetrievalError(IntegrityError):
+    """A registry answers, but sends too slowly in each of several tries."""
+
+    def __init__(self, origin: Origin, reason: str) -> None:
+        super().__init__(
+            f"registry `{origin}` sends too slowly: {reason}; this is a bad connection or a slow "
+            "retrieval attack, which keeps a client from updates by never ending an answer",
+            hint="check the network, or name another registry: `--registry URL`; `--offline` uses "
+            "only what is stored",
         )
 
 

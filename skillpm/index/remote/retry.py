@@ -2,7 +2,6 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -20,13 +19,14 @@ class RetryPolicy:
     has answered once, because a wrong URL should fail soon; `transfer_tries` holds for blobs, which
     outlast a registry that restarts. The n-th pause is random, between half
     of `pause` · 2ⁿ and the whole, so that clients do not return at the same moment. A server may
-    ask for up to `asked_limit` instead. A body slower than `least_speed` bytes per second over
-    `window` counts as a failure.
+    ask for up to `asked_limit` instead. An answer slower than `least_speed` bytes per second over
+    `window` counts as a failure; `slow_tries` of them are enough.
     """
 
     tries: int = 6
     first_tries: int = 2
     transfer_tries: int = 10
+    slow_tries: int = 3
     pause: float = 0.5
     pause_limit: float = 8.0
     asked_limit: float = 30.0
@@ -59,25 +59,3 @@ def retry_after(value: str | None) -> float | None:
     with suppress(ValueError, TypeError, OverflowError):
         return max(0.0, parsedate_to_datetime(value or "").timestamp() - time.time())
     return None
-
-
-def paced(
-    chunks: Iterator[bytes], policy: RetryPolicy, clock: Callable[[], float] = time.monotonic
-) -> Iterator[bytes]:
-    """Yield the chunks of a body. Raises `TransientError` if they come too slowly.
-
-    Only the time spent waiting for the server counts, so that a slow disk is not its fault.
-    """
-    waited, received = 0.0, 0
-    while True:
-        began = clock()
-        chunk = next(chunks, None)
-        waited += clock() - began
-        if chunk is None:
-            return
-        received += len(chunk)
-        if waited >= policy.window:
-            if received < policy.least_speed * waited:
-                raise TransientError(f"only {received} bytes came in {waited:.0f} seconds")
-            waited, received = 0.0, 0
-        yield chunk

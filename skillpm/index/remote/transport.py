@@ -1,42 +1,38 @@
 """HTTP requests to one registry: credentials, redirects, retries and limits."""
 
-import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from socket import SHUT_RDWR
-from ssl import PROTOCOL_TLS_CLIENT, SSLCertVerificationError, SSLContext
 from urllib.parse import urljoin
 
-from skillpm.errors import SpecError, UsageError
+from skillpm.errors import SpecError
 from skillpm.index.credentials import Credentials
 from skillpm.index.remote.bodies import BodyLimitError, read_body
+from skillpm.index.remote.connecting import make_client, translated
 from skillpm.index.remote.errors import (
     BadReplyError,
     Problem,
     RefusedRequestError,
+    SlowAnswerError,
+    SlowRetrievalError,
     TransientError,
     UnreachableRegistryError,
     refusal,
 )
 from skillpm.index.remote.library import httpx
-from skillpm.index.remote.retry import RetryPolicy, is_transient, paced, retry_after
-from skillpm.index.remote.tls import certificate_hint, tls_context
+from skillpm.index.remote.retry import RetryPolicy, is_transient, retry_after
+from skillpm.index.remote.streams import PacedStream
 from skillpm.spec.faults import describe_value
-from skillpm.spec.location import RegistryLocation, redact_urls
+from skillpm.spec.location import RegistryLocation
 from skillpm.spec.origin import Origin
-from skillpm.version import __version__
 
 ANSWER_LIMIT = 1 << 20
 """Bytes of an answer of the service, and of a problem document."""
 REDIRECT_LIMIT = 5
-CONNECTIONS = 16
 _FAILURE = 400
-_ERRNO = re.compile(r"\[Errno -?[0-9]+\] ")
-"""Numbers of errors, which differ between systems."""
 
 
 @dataclass(frozen=True)
@@ -140,13 +136,20 @@ class Transport:
         return refusal(self.origin, action, status, problem, hint)
 
     def pause(self, failures: int, problem: TransientError, *, is_transfer: bool) -> None:
-        """Wait before the next try. Raises `UnreachableRegistryError` after the last one."""
+        """Wait before the next try.
+
+        After the last one, raises `UnreachableRegistryError`, or `SlowRetrievalError`.
+        """
         tries = self.policy.transfer_tries if is_transfer else self.policy.tries
         tries = tries if self._answered else self.policy.first_tries
+        if isinstance(problem, SlowAnswerError):
+            tries = min(tries, self.policy.slow_tries)
         seconds = self.policy.wait_after(failures, problem)
         if seconds is None:
             wait = f"{problem.reason}; it asks to wait {problem.wait:.0f} seconds"
             raise UnreachableRegistryError(self.origin, wait, hint="try again later")
+        if failures >= tries and isinstance(problem, SlowAnswerError):
+            raise SlowRetrievalError(self.origin, problem.reason) from problem
         if failures >= tries or self._closed.wait(seconds):
             raise UnreachableRegistryError(self.origin, problem.reason) from problem
 
@@ -155,8 +158,7 @@ class Transport:
         with self.open(call) as response:
             headers = response.headers
             try:
-                chunks = paced(response.iter_raw(), self.policy)
-                body = read_body(chunks, headers, call.limit)
+                body = read_body(response.iter_raw(), headers, call.limit)
             except BodyLimitError as problem:
                 raise BadReplyError(self.origin, call.action, str(problem)) from problem
             return Reply(response.status_code, headers, body)
@@ -179,7 +181,7 @@ class Transport:
                 self._active.discard(response)
                 response.close()
         except httpx.TransportError as problem:
-            raise self._translated(problem) from problem
+            raise translated(self.origin, problem) from problem
 
     def _follow(self, call: Call) -> httpx.Response:
         """Send a request, and follow redirects of reading requests."""
@@ -209,10 +211,14 @@ class Transport:
                 content=call.content or None,
                 timeout=self._timeout(call.timeout),
             )
-            return client.send(request, stream=True)
+            response = client.send(request, stream=True)
         except httpx.InvalidURL as problem:  # also that of a redirect, which httpx parses
             text = f"redirect to an invalid URL: {problem}"
             raise BadReplyError(self.origin, call.action, text) from problem
+        stream = response.extensions.get("network_stream")
+        if isinstance(stream, PacedStream):
+            stream.begin_body()
+        return response
 
     def _redirected(self, call: Call, url: str, location: str) -> str:
         if call.method not in ("GET", "HEAD"):
@@ -234,49 +240,13 @@ class Transport:
         """The client for a scheme."""
         with self._guard:
             if scheme not in self._clients:
-                self._clients[scheme] = _client(scheme)
+                self._clients[scheme] = make_client(scheme, self.policy)
             return self._clients[scheme]
 
     def _timeout(self, read: float | None) -> httpx.Timeout:
         policy = self.policy
         seconds = policy.read_timeout
         return httpx.Timeout(seconds, read=read or seconds, connect=policy.connect_timeout)
-
-    def _translated(self, problem: httpx.TransportError) -> Exception:
-        cause: BaseException | None = problem
-        while cause is not None:
-            if isinstance(cause, SSLCertVerificationError):
-                return UnreachableRegistryError(
-                    self.origin,
-                    f"its certificate is not trusted: {cause.verify_message}",
-                    hint=certificate_hint(cause),
-                )
-            cause = cause.__cause__ or cause.__context__
-        if isinstance(problem, httpx.UnsupportedProtocol | httpx.ProxyError):
-            return UnreachableRegistryError(self.origin, str(problem))
-        reason = _ERRNO.sub("", str(problem)) or type(problem).__name__
-        return TransientError(f"{_KINDS.get(type(problem), 'connection failed')}: {reason}")
-
-
-def _client(scheme: str) -> httpx.Client:
-    """A client. Without HTTPS, no certificates are loaded (30 ms).
-
-    Raises `UsageError` for proxies that cannot be used.
-    """
-    trusted = tls_context() if scheme == "https" else SSLContext(PROTOCOL_TLS_CLIENT)
-    try:
-        return httpx.Client(
-            headers={"user-agent": f"skillpm/{__version__}", "accept-encoding": "identity"},
-            limits=httpx.Limits(max_connections=CONNECTIONS),
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            verify=trusted,
-        )
-    except (ValueError, ImportError, httpx.InvalidURL) as problem:
-        raise UsageError(
-            f"a proxy of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used: "
-            f"{redact_urls(str(problem))}",
-            hint="expected `http://HOST:PORT`; NO_PROXY lists hosts that need no proxy",
-        ) from problem
 
 
 def _busy(response: httpx.Response) -> TransientError:
@@ -288,12 +258,3 @@ def _busy(response: httpx.Response) -> TransientError:
     status = f"it answers with HTTP status {response.status_code}"
     wait = retry_after(response.headers.get("retry-after"))
     return TransientError(f"{status}: {detail}" if detail else status, wait)
-
-
-_KINDS: Mapping[type[Exception], str] = {
-    httpx.ConnectTimeout: "no connection in time",
-    httpx.ReadTimeout: "no answer in time",
-    httpx.WriteTimeout: "it accepts no data",
-    httpx.ReadError: "the connection was cut",
-    httpx.RemoteProtocolError: "the connection was cut",
-}

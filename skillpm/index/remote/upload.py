@@ -8,7 +8,13 @@ from urllib.parse import quote
 
 from skillpm.errors import IntegrityError
 from skillpm.index.remote.answers import JSON_TYPE, check_answer, read_answer
-from skillpm.index.remote.errors import CONFLICT, NOT_FOUND, BadReplyError, TransientError
+from skillpm.index.remote.errors import (
+    CONFLICT,
+    NOT_FOUND,
+    BadReplyError,
+    TransientError,
+    UnreachableRegistryError,
+)
 from skillpm.index.remote.transport import Call, Transport
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
@@ -17,6 +23,8 @@ from skillpm.spec.registry_api import CHUNK_LIMIT, OFFSET, UploadDocument, Uploa
 FINISH_TIMEOUT = 600.0
 """Seconds for which a registry may hash and store what it received before it answers."""
 _CHUNK_LEAST = 1 << 16
+_ROUND_LIMIT = 1000
+"""How often the rest of a blob is sent."""
 _BYTES = "application/octet-stream"
 OpenBlob = Callable[[Digest], BinaryIO]
 
@@ -71,24 +79,29 @@ class Uploader:
         """Upload a blob, unless the registry has it. Returns the bytes sent.
 
         Chunks that the registry has acknowledged, to this command or to an earlier one, are not
-        sent again. Raises `IntegrityError` if the blob is shorter than `size`.
+        sent again. Raises `IntegrityError` if the blob is shorter than `size`, and
+        `UnreachableRegistryError` if the registry does not keep what it accepts.
         """
         blob, sent, failures, best = _LocalBlob(digest, size, open_blob), 0, 0, 0
         state = self._begin(digest, size)
         try:
-            while state.state == "open":
+            for _ in range(_ROUND_LIMIT):
+                if state.state != "open":
+                    return sent
+                problem = TransientError("it accepts the blob, but does not keep it")
                 try:
                     sent += self._send_rest(state, blob)
                     self._finish(state)
-                except TransientError as problem:
-                    failures += 1
-                    self.transport.pause(failures, problem, is_transfer=True)
+                except TransientError as failure:
+                    problem = failure
                 state = self._begin(digest, size)
-                if state.offset > best:
-                    best, failures = state.offset, 0
+                if state.state == "open":
+                    failures = 1 if state.offset > best else failures + 1
+                    best = max(best, state.offset)
+                    self.transport.pause(failures, problem, is_transfer=True)
         finally:
             blob.close()
-        return sent
+        raise UnreachableRegistryError(self.transport.origin, "the upload does not end")
 
     def _begin(self, digest: Digest, size: int) -> UploadDocument:
         """Start an upload, or find the state of one that was started before."""
