@@ -14,14 +14,14 @@ from skillpm.index.remote.service import RegistryService
 from skillpm.index.remote.transport import Transport
 from skillpm.spec.digests import Digest
 from skillpm.spec.location import RegistryLocation
-from skillpm.spec.origin import Origin
+from skillpm.spec.origin import WebOrigin
 from skillpm.store.blobs import Store
 
 
 def main() -> None:
     verb, url, digest_text, size_text, path, home = sys.argv[1:]
     digest, size, location = Digest(digest_text), int(size_text), RegistryLocation.parse(url)
-    trusted = frozenset({Origin.of(url)})
+    trusted = frozenset({WebOrigin.of(url)})
     credentials = Credentials(StoredTokens(Path(home)), os.environ.get("SKILLPM_TOKEN"), trusted)
     if verb == "upload":
         transport = Transport(location, credentials)

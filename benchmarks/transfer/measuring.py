@@ -12,10 +12,10 @@ from skillpm.checks.judge import Judge
 from skillpm.parallel import no_advance
 from skillpm.transfer.evaluation import kept_answers, prose_loss
 from skillpm.transfer.filtering import share_right
-from skillpm.transfer.generated import Sampling
+from skillpm.transfer.generated import SamplingSettings
 from skillpm.transfer.sampling import SamplingTask, requests_of, sample
 from skillpm.transfer.sources.folder import FolderSource
-from skillpm.transfer.workspace import Workspace
+from skillpm.transfer.workspace import TransferWorkspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,14 +60,14 @@ def measure(experiment: Experiment, model: Path, folder: Path, base_folder: Path
 def _items(
     experiment: Experiment, source: FolderSource, folder: Path
 ) -> tuple[RecordedAnswer, ...]:
-    sampling = Sampling(0.0, 1.0, experiment.skill.answer_tokens)
+    sampling = SamplingSettings(0.0, 1.0, experiment.skill.answer_tokens)
     return _answers(experiment, source, folder, ("items", experiment.measured, sampling))
 
 
 def _general(
     experiment: Experiment, source: FolderSource, folder: Path
 ) -> tuple[RecordedAnswer, ...]:
-    sampling = Sampling(0.0, 1.0, experiment.sizes.tokens)
+    sampling = SamplingSettings(0.0, 1.0, experiment.sizes.tokens)
     return _answers(experiment, source, folder, ("general", experiment.general, sampling))
 
 
@@ -75,10 +75,10 @@ def _answers(
     experiment: Experiment,
     source: FolderSource,
     folder: Path,
-    asked: tuple[str, Sequence[Prompt], Sampling],
+    asked: tuple[str, Sequence[Prompt], SamplingSettings],
 ) -> tuple[RecordedAnswer, ...]:
     name, prompts, sampling = asked
-    with Workspace.open(folder, _KEY, timeout=_LOCK_SECONDS, say=print) as workspace:
+    with TransferWorkspace.open(folder, _KEY, timeout=_LOCK_SECONDS, say=print) as workspace:
         requests = requests_of(prompts, sampling, 1, name)
         file = workspace.answers(name)
         task = SamplingTask(requests, sampling, file, name, experiment.sizes.batch)

@@ -79,10 +79,10 @@ def remote_settings(
     """What registries over HTTP need. `SKILLPM_TOKEN` is not for those of a project file."""
     from skillpm.index.credentials import VARIABLE, Credentials, StoredTokens
     from skillpm.index.remote.open import RemoteSettings
-    from skillpm.spec.origin import Origin
+    from skillpm.spec.origin import WebOrigin
 
     home = options.home_folder
-    origins = map(Origin.of_location, trusted_registries(options))
+    origins = map(WebOrigin.of_location, trusted_registries(options))
     trusted = frozenset(origin for origin in origins if origin is not None)
     credentials = Credentials(StoredTokens(home), os.environ.get(VARIABLE), trusted)
     return RemoteSettings(home, credentials, now.timestamp(), offline=offline, say=say)

@@ -22,7 +22,7 @@ from skillpm.files.folder import Folder
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.location import RegistryLocation
-from skillpm.spec.origin import Origin
+from skillpm.spec.origin import WebOrigin
 
 VARIABLE = "SKILLPM_TOKEN"
 TOKEN_LIMIT = 8192
@@ -49,7 +49,7 @@ class StoredTokens:
 
     home: Path
 
-    def get(self, origin: Origin) -> str | None:
+    def get(self, origin: WebOrigin) -> str | None:
         """The token for an origin; None if there is none.
 
         Raises `StateError` if the file is damaged, or if another user can read it.
@@ -78,7 +78,7 @@ class StoredTokens:
             )
         return folder.read(name, limit=4 * TOKEN_LIMIT)
 
-    def put(self, origin: Origin, token: str) -> str:
+    def put(self, origin: WebOrigin, token: str) -> str:
         """Store a token. Returns the place as a clause for messages.
 
         Raises `StateError` if the home cannot be written.
@@ -91,7 +91,7 @@ class StoredTokens:
             folder.write(_name(origin), record, mode=PRIVATE.file)
         return "in the system's keyring" if in_keyring else f"in `{self.home / _FOLDER}`"
 
-    def remove(self, origin: Origin) -> bool:
+    def remove(self, origin: WebOrigin) -> bool:
         """Forget the token of an origin. Returns whether there was one."""
         try:
             with Folder.open(self.home) as top, top.subfolder(_FOLDER) as folder:
@@ -117,7 +117,7 @@ class StoredTokens:
             yield folder
 
 
-def _name(origin: Origin) -> str:
+def _name(origin: WebOrigin) -> str:
     return f"{Digest.of(str(origin).encode()).hex[:32]}.json"
 
 
@@ -132,7 +132,7 @@ def _keyring() -> ModuleType | None:
     return keyring if usable else None
 
 
-def _from_keyring(keyring: ModuleType, origin: Origin) -> str | None:
+def _from_keyring(keyring: ModuleType, origin: WebOrigin) -> str | None:
     try:
         token: str | None = keyring.get_password(_SERVICE, str(origin))
     except keyring.errors.KeyringError as problem:
@@ -143,7 +143,7 @@ def _from_keyring(keyring: ModuleType, origin: Origin) -> str | None:
     return token
 
 
-def _into_keyring(keyring: ModuleType, origin: Origin, token: str) -> bool:
+def _into_keyring(keyring: ModuleType, origin: WebOrigin, token: str) -> bool:
     try:
         keyring.set_password(_SERVICE, str(origin), token)
     except keyring.errors.KeyringError:
@@ -162,14 +162,14 @@ class Credentials:
 
     stored: StoredTokens
     token: str | None = field(default=None, repr=False)
-    trusted: frozenset[Origin] = frozenset()
+    trusted: frozenset[WebOrigin] = frozenset()
 
     def authorization(self, location: RegistryLocation) -> str | None:
         """The value of the header `Authorization` for a registry; None without credentials.
 
         Raises `UsageError` for a `SKILLPM_TOKEN` that is no token.
         """
-        origin = Origin.of_location(location)
+        origin = WebOrigin.of_location(location)
         if origin is None:
             return None
         if self.token and origin in self.trusted:
@@ -183,7 +183,7 @@ class Credentials:
 
     def withholds_token(self, location: RegistryLocation) -> bool:
         """Whether `SKILLPM_TOKEN` is set, but not sent to a registry."""
-        origin = Origin.of_location(location)
+        origin = WebOrigin.of_location(location)
         return bool(self.token) and origin is not None and origin not in self.trusted
 
     def hint(self, location: RegistryLocation, *, authorized: bool) -> str:
@@ -193,7 +193,7 @@ class Credentials:
             return f"the token may be expired or lack a right: `skillpm whoami --registry {url}`"
         if self.withholds_token(location):
             return (
-                f"{VARIABLE} is not sent to `{Origin.of_location(location)}`, because only a "
+                f"{VARIABLE} is not sent to `{WebOrigin.of_location(location)}`, because only a "
                 f"project file names it; to send it, add `--registry {url}`; to store a token for "
                 f"it: `skillpm login --registry {url}`"
             )

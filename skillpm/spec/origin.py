@@ -11,7 +11,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, order=True, slots=True)
-class Origin:
+class WebOrigin:
     """Scheme, host and port of an HTTP URL. `str` leaves out the scheme's default port."""
 
     scheme: str
@@ -19,7 +19,7 @@ class Origin:
     port: int
 
     @classmethod
-    def of(cls, url: str) -> "Origin":
+    def of(cls, url: str) -> "WebOrigin":
         """The origin of an `http` or `https` URL. Raises `SpecError` for any other text."""
         try:
             parts = urlsplit(url)
@@ -31,7 +31,7 @@ class Origin:
         return cls(parts.scheme, host.lower(), port or _PORTS[parts.scheme])
 
     @classmethod
-    def of_location(cls, location: RegistryLocation) -> "Origin | None":
+    def of_location(cls, location: RegistryLocation) -> "WebOrigin | None":
         """The origin of a registry's location; None if it is no HTTP server."""
         return cls.of(location.public()) if location.kind is RegistryKind.HTTP else None
 

@@ -7,7 +7,7 @@ Finish = Literal["stop", "length"]
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
+class SamplingSettings:
     """How answers are drawn. At temperature 0, the most probable token is taken."""
 
     temperature: float

@@ -5,7 +5,7 @@ from typing import TypedDict
 REPORT = "report.json"
 
 
-class StageDocument(TypedDict):
+class ReportStage(TypedDict):
     """The seconds of a stage, those of interrupted commands included."""
 
     name: str
@@ -63,7 +63,7 @@ class TransferDocument(TypedDict):
 
     key: str
     workspace: str
-    stages: list[StageDocument]
+    stages: list[ReportStage]
     estimates: dict[str, float]
     requests: int
     memory: int

@@ -16,7 +16,7 @@ from typing import Protocol
 from skillpm.parallel import Advance
 from skillpm.spec.chat import ChatMessage
 from skillpm.transfer.answers import RECORDED_LIMIT, RecordedAnswer
-from skillpm.transfer.generated import Generated, Sampling
+from skillpm.transfer.generated import Generated, SamplingSettings
 from skillpm.transfer.prompts import Prompt
 from skillpm.transfer.workspace import AnswerFile
 
@@ -48,13 +48,13 @@ class AnswerSource(Protocol):
         """The most batches in flight."""
         ...
 
-    def answers(self, requests: Sequence[Request], sampling: Sampling) -> list[Generated]:
+    def answers(self, requests: Sequence[Request], sampling: SamplingSettings) -> list[Generated]:
         """Answer a batch, in order."""
         ...
 
 
 def requests_of(
-    prompts: Sequence[Prompt], sampling: Sampling, draws: int, key: str
+    prompts: Sequence[Prompt], sampling: SamplingSettings, draws: int, key: str
 ) -> list[Request]:
     """All requests to a source, in order. At temperature 0, there is one draw."""
     count = draws if sampling.temperature else 1
@@ -78,7 +78,7 @@ class SamplingTask:
     """
 
     requests: Sequence[Request]
-    sampling: Sampling
+    sampling: SamplingSettings
     file: AnswerFile
     key: str
     batch: int = 1
@@ -163,7 +163,7 @@ def _complete(
 
 
 def _answered(
-    source: AnswerSource, batches: Sequence[Sequence[Request]], sampling: Sampling
+    source: AnswerSource, batches: Sequence[Sequence[Request]], sampling: SamplingSettings
 ) -> Iterator[tuple[Sequence[Request], list[Generated]]]:
     """Answers batch by batch, in the order in which they arrive.
 
@@ -177,7 +177,7 @@ def _answered(
 
 
 def _in_flight(
-    source: AnswerSource, batches: Sequence[Sequence[Request]], sampling: Sampling
+    source: AnswerSource, batches: Sequence[Sequence[Request]], sampling: SamplingSettings
 ) -> Iterator[tuple[Sequence[Request], list[Generated]]]:
     """Answers of several threads. They are daemons, so an interrupted command waits for none."""
     tasks, outcomes = SimpleQueue[Sequence[Request] | None](), SimpleQueue[_Outcome]()
@@ -217,7 +217,7 @@ class _Outcome:
 
 def _answer_tasks(
     source: AnswerSource,
-    sampling: Sampling,
+    sampling: SamplingSettings,
     tasks: "SimpleQueue[Sequence[Request] | None]",
     outcomes: "SimpleQueue[_Outcome]",
 ) -> None:

@@ -36,7 +36,7 @@ def key_of(determinants: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Workspace:
+class TransferWorkspace:
     """The folder of one transfer."""
 
     folder: HomeFolder
@@ -44,7 +44,9 @@ class Workspace:
 
     @classmethod
     @contextmanager
-    def open(cls, home: Path, key: str, *, timeout: float, say: Any) -> Iterator["Workspace"]:
+    def open(
+        cls, home: Path, key: str, *, timeout: float, say: Any
+    ) -> Iterator["TransferWorkspace"]:
         """Open the folder of a key for one command at a time; create it if it is missing."""
         with (
             HomeFolder.make(home) as top,

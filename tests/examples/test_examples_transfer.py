@@ -18,7 +18,7 @@ from examples.transfer.journey import UNASKED, Journey
 from examples.transfer.live import Answered, Asked, count_right
 from examples.transfer.report import summary
 from skillpm.transfer.config import parse_transfer
-from skillpm.transfer.generated import Sampling
+from skillpm.transfer.generated import SamplingSettings
 from skillpm.transfer.inputs import TransferInputs, read_inputs
 from skillpm.transfer.prompts import Prompt
 from skillpm.transfer.sampling import requests_of
@@ -102,7 +102,7 @@ def test_source_of_every_architecture_learns_an_answer(architecture: str, tmp_pa
         layers=1, context=32, steps=60, batch=4,
     )  # fmt: skip
     folder = train_source(tmp_path / "source", cycle(pairs), settings)
-    sampling = Sampling(0, 1, 8)
+    sampling = SamplingSettings(0, 1, 8)
     prompts = [Prompt(text, tuple(asked(text)), None) for text, _ in pairs]
     answers = FolderSource.load(folder, "cpu").answers(
         requests_of(prompts, sampling, 1, "k"), sampling

@@ -8,9 +8,9 @@ import pytest
 
 from skillpm.errors import StateError
 from skillpm.index.credentials import StoredTokens
-from skillpm.spec.origin import Origin
+from skillpm.spec.origin import WebOrigin
 
-ORIGIN = Origin.of("https://skills.example.org")
+ORIGIN = WebOrigin.of("https://skills.example.org")
 PACKAGE = """
 from keyring import errors
 PASSWORDS, STATE = {}, {"priority": 5, "locked": False}
@@ -74,7 +74,7 @@ def test_a_usable_keyring_has_the_token_and_the_file_only_says_so(
     assert "keyring" in tokens.put(ORIGIN, "sk-secret")
     assert b"sk-secret" not in _written(tokens)
     assert tokens.get(ORIGIN) == "sk-secret"
-    assert tokens.get(Origin.of("https://other.example.org")) is None
+    assert tokens.get(WebOrigin.of("https://other.example.org")) is None
     assert tokens.remove(ORIGIN)
     assert tokens.get(ORIGIN) is None
     assert import_module("keyring").PASSWORDS == {}

@@ -16,7 +16,7 @@ from served_registry import (
 from skillpm.errors import AuthError, RegistryError, SpecError, UsageError
 from skillpm.index.credentials import Credentials, StoredTokens
 from skillpm.spec.names import SkillName
-from skillpm.spec.origin import Origin
+from skillpm.spec.origin import WebOrigin
 
 
 def test_releases_come_in_the_order_of_versions(
@@ -34,7 +34,7 @@ def _asked(server: FaultyServer, part: str = "") -> set[str | None]:
 
 
 def _with_token(opened: Open, tmp_path: Path, url: str, *trusted: str) -> object:
-    origins = frozenset(map(Origin.of, trusted))
+    origins = frozenset(map(WebOrigin.of, trusted))
     credentials = Credentials(StoredTokens(tmp_path / "home"), "secret-token", origins)
     return opened(url, credentials=credentials).releases([MATH])
 
@@ -94,23 +94,23 @@ def test_stored_tokens_are_private_and_belong_to_their_origin(
     math: StaticTree, server: FaultyServer, opened: Open, tmp_path: Path
 ) -> None:
     tokens = StoredTokens(tmp_path / "home")
-    tokens.put(Origin.of(server.url), "stored-token")
+    tokens.put(WebOrigin.of(server.url), "stored-token")
     (file,) = (tmp_path / "home" / "credentials").iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.parent.stat().st_mode & 0o777 == 0o700
     opened(server.url).releases([MATH])
     assert _asked(server) == {"Bearer stored-token"}
-    assert tokens.get(Origin.of("http://127.0.0.1:1")) is None
+    assert tokens.get(WebOrigin.of("http://127.0.0.1:1")) is None
     file.chmod(0o644)
     with pytest.raises(Exception, match="other users can read"):
-        tokens.get(Origin.of(server.url))
-    assert tokens.remove(Origin.of(server.url))
-    assert not tokens.remove(Origin.of(server.url))
-    assert tokens.get(Origin.of(server.url)) is None
+        tokens.get(WebOrigin.of(server.url))
+    assert tokens.remove(WebOrigin.of(server.url))
+    assert not tokens.remove(WebOrigin.of(server.url))
+    assert tokens.get(WebOrigin.of(server.url)) is None
 
 
 def test_a_link_in_place_of_a_stored_token_is_not_followed(tmp_path: Path) -> None:
-    tokens, origin = StoredTokens(tmp_path / "home"), Origin.of("http://a.example")
+    tokens, origin = StoredTokens(tmp_path / "home"), WebOrigin.of("http://a.example")
     tokens.put(origin, "x")
     (file,) = (tmp_path / "home" / "credentials").iterdir()
     target = tmp_path / "target"
@@ -146,7 +146,7 @@ def test_a_token_that_could_split_headers_is_refused(
     math: StaticTree, server: FaultyServer, opened: Open, tmp_path: Path
 ) -> None:
     for token in ("a\r\nx: y", "ü", " ", "a b", "a" * 10_000):
-        origins = frozenset({Origin.of(server.url)})
+        origins = frozenset({WebOrigin.of(server.url)})
         credentials = Credentials(StoredTokens(tmp_path / "home"), token, origins)
         with pytest.raises(UsageError, match="SKILLPM_TOKEN") as failed:
             opened(server.url, credentials=credentials).releases([MATH])
@@ -157,13 +157,13 @@ def test_a_token_that_could_split_headers_is_refused(
 @pytest.mark.parametrize("text", ["", "x", "ftp://a", "http://", "http://[", "http://a:b"])
 def test_an_origin_needs_an_http_url(text: str) -> None:
     with pytest.raises(SpecError):
-        Origin.of(text)
+        WebOrigin.of(text)
 
 
 def test_origins_compare_by_scheme_host_and_port() -> None:
-    assert Origin.of("HTTPS://Example.org/x") == Origin.of("https://example.org:443")
-    assert str(Origin.of("http://[::1]:8080/x")) == "http://[::1]:8080"
-    assert Origin.of("http://a.example") != Origin.of("https://a.example")
+    assert WebOrigin.of("HTTPS://Example.org/x") == WebOrigin.of("https://example.org:443")
+    assert str(WebOrigin.of("http://[::1]:8080/x")) == "http://[::1]:8080"
+    assert WebOrigin.of("http://a.example") != WebOrigin.of("https://a.example")
 
 
 def test_proxies_of_the_environment_are_used(

@@ -16,7 +16,7 @@ from tls_authority import Authority, TunnelProxy, tunnelling
 from skillpm.errors import UsageError
 from skillpm.index.credentials import Credentials, StoredTokens
 from skillpm.index.remote.errors import BadReplyError, UnreachableRegistryError
-from skillpm.spec.origin import Origin
+from skillpm.spec.origin import WebOrigin
 
 VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR")
 PROXIES = ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY")
@@ -72,7 +72,7 @@ def test_a_folder_of_authorities_is_trusted(
 def test_an_unknown_authority_is_refused_before_a_request_and_a_token(
     secure: FaultyServer, opened: Open, tmp_path: Path
 ) -> None:
-    origins = frozenset({Origin.of(secure.url)})
+    origins = frozenset({WebOrigin.of(secure.url)})
     credentials = Credentials(StoredTokens(tmp_path / "home"), "secret-token", origins)
     with pytest.raises(UnreachableRegistryError, match="certificate is not trusted") as failed:
         opened(secure.url, credentials=credentials).releases([MATH])

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from skillpm_world import World, run_here
 
-from skillpm.transfer.workspace import Workspace
+from skillpm.transfer.workspace import TransferWorkspace
 
 DAY = 86_400.0
 
 
 def workspace(world: World, key: str, *, days: float) -> Path:
     """The folder of a transfer that was last used some days ago."""
-    with Workspace.open(world.home, key * 32, timeout=0, say=print) as made:
+    with TransferWorkspace.open(world.home, key * 32, timeout=0, say=print) as made:
         made.write("sft.jsonl", b"x" * 2_000_000)
         folder = made.path
     os.utime(folder, (time.time() - days * DAY,) * 2)
@@ -55,7 +55,7 @@ def test_gc_names_old_transfers_and_removes_them_when_asked(
 
 def test_gc_keeps_a_transfer_that_is_in_use(world: World, folders: tuple[Path, Path]) -> None:
     old, _ = folders
-    with Workspace.open(world.home, old.name, timeout=0, say=print):
+    with TransferWorkspace.open(world.home, old.name, timeout=0, say=print):
         os.utime(old, (time.time() - 40 * DAY,) * 2)
         done = world.ask("gc", "--transfers", "30")
     assert old.exists()

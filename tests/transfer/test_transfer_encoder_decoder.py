@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from skillpm.spec.chat import asked
-from skillpm.transfer.generated import Sampling
+from skillpm.transfer.generated import SamplingSettings
 from skillpm.transfer.prompts import Prompt
 from skillpm.transfer.sampling import requests_of
 
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_encoder_decoder_answers_without_its_prompt(folder: Path) -> None:
     from skillpm.transfer.sources.folder import FolderSource
 
-    sampling = Sampling(0, 1, 8)
+    sampling = SamplingSettings(0, 1, 8)
     requests = requests_of([Prompt("a", tuple(asked("count one pear")), None)], sampling, 1, "k")
     (answer,) = FolderSource.load(folder, "cpu").answers(requests, sampling)
     assert (answer.text, answer.finish, answer.tokens) == ("1", "stop", 1)
@@ -69,6 +69,6 @@ def test_prompt_of_an_encoder_is_not_cut_for_a_long_answer(folder: Path) -> None
 
     source = FolderSource.load(folder, "cpu")
     source.runner.tokenizer.model_max_length = 16
-    sampling = Sampling(0, 1, 16)
+    sampling = SamplingSettings(0, 1, 16)
     requests = requests_of([Prompt("a", tuple(asked("count one pear")), None)], sampling, 1, "k")
     assert source.answers(requests, sampling)[0].text == "1"

@@ -30,11 +30,11 @@ from faulty_server import (
 
 from skillpm.errors import RegistryError, SkillpmError, UsageError
 from skillpm.spec.chat import asked
-from skillpm.transfer.generated import Generated, Sampling
+from skillpm.transfer.generated import Generated, SamplingSettings
 from skillpm.transfer.sources import endpoint
 from skillpm.transfer.sources.endpoint import TRIES, Endpoint
 
-SAMPLING = Sampling(0.7, 0.9, 16)
+SAMPLING = SamplingSettings(0.7, 0.9, 16)
 
 
 def ask(server: FaultyServer, waits: list[float], key: str | None = None) -> Generated:

@@ -67,7 +67,7 @@ def test_full_disk_while_answers_are_recorded_loses_only_those_in_flight(
 ) -> None:
     from skillpm.errors import StateError
     from skillpm.transfer.answers import RecordedAnswer
-    from skillpm.transfer.workspace import Workspace
+    from skillpm.transfer.workspace import TransferWorkspace
 
     def answers(start: int) -> list[RecordedAnswer]:
         return [
@@ -75,7 +75,7 @@ def test_full_disk_while_answers_are_recorded_loses_only_those_in_flight(
             for n in range(start, start + BATCH)
         ]
 
-    with Workspace.open(disk.folder, "a" * 32, timeout=0, say=print) as workspace:
+    with TransferWorkspace.open(disk.folder, "a" * 32, timeout=0, say=print) as workspace:
         file = workspace.answers("gpt")
         disk.leave(5 * 4096)
         kept: list[RecordedAnswer] = []

@@ -71,12 +71,12 @@ def test_workspace_has_no_pickle_and_is_private(transfer: "TransferWorld") -> No
 
 
 def test_workspace_is_private_in_a_home_that_a_group_shares(tmp_path: Path) -> None:
-    from skillpm.transfer.workspace import Workspace
+    from skillpm.transfer.workspace import TransferWorkspace
 
     home = tmp_path / "home"
     home.mkdir()
     home.chmod(0o2770)
-    with Workspace.open(home, "a" * 32, timeout=0, say=print) as workspace:
+    with TransferWorkspace.open(home, "a" * 32, timeout=0, say=print) as workspace:
         workspace.write("sft.jsonl", b"secret")
         assert workspace.path.stat().st_mode & 0o7777 == 0o700
         assert (workspace.path / "sft.jsonl").stat().st_mode & 0o777 == 0o600

@@ -150,12 +150,12 @@ def test_chat_template_that_refuses_a_prompt_is_an_error_without_its_text(
 
 
 def test_second_command_on_the_same_transfer_waits_for_the_first(transfer: "TransferWorld") -> None:
-    from skillpm.transfer.workspace import Workspace
+    from skillpm.transfer.workspace import TransferWorkspace
 
     transfer.write()
     transfer.run("--until", "sample")
     home, key = transfer.world.home, transfer.workspace.name
-    with Workspace.open(home, key, timeout=0, say=print):
+    with TransferWorkspace.open(home, key, timeout=0, say=print):
         message = transfer.fail("--until", "sample", "--no-wait", code=1, kind="state")
     assert "the transfer is in use by" in message
 

@@ -10,12 +10,12 @@ from skillpm.errors import RegistryError
 from skillpm.parallel import no_advance
 from skillpm.spec.chat import asked
 from skillpm.transfer.answers import RECORDED_LIMIT, RecordedAnswer
-from skillpm.transfer.generated import Generated, Sampling
+from skillpm.transfer.generated import Generated, SamplingSettings
 from skillpm.transfer.prompts import Prompt
 from skillpm.transfer.sampling import Request, SamplingTask, requests_of, sample
-from skillpm.transfer.workspace import AnswerFile, Workspace
+from skillpm.transfer.workspace import AnswerFile, TransferWorkspace
 
-SAMPLING = Sampling(0.8, 0.95, 8)
+SAMPLING = SamplingSettings(0.8, 0.95, 8)
 PROMPTS = [Prompt(str(number), tuple(asked(f"question {number}")), None) for number in range(10)]
 
 
@@ -27,7 +27,7 @@ class Echo:
     parallel: int = 1
     asked: list[tuple[str, int]] = field(default_factory=list)
 
-    def answers(self, requests: Sequence[Request], sampling: Sampling) -> list[Generated]:
+    def answers(self, requests: Sequence[Request], sampling: SamplingSettings) -> list[Generated]:
         assert sampling == SAMPLING
         if len(self.asked) + len(requests) > self.most:
             raise RegistryError("gone")
@@ -37,7 +37,7 @@ class Echo:
 
 @pytest.fixture
 def file(tmp_path: Path) -> AnswerFile:
-    with Workspace.open(tmp_path, "k" * 32, timeout=0, say=print) as workspace:
+    with TransferWorkspace.open(tmp_path, "k" * 32, timeout=0, say=print) as workspace:
         return workspace.answers("source")
 
 
@@ -119,7 +119,7 @@ class Hostile:
     answer: Generated
     parallel: int = 1
 
-    def answers(self, requests: Sequence[Request], sampling: Sampling) -> list[Generated]:
+    def answers(self, requests: Sequence[Request], sampling: SamplingSettings) -> list[Generated]:
         assert sampling == SAMPLING
         return [self.answer for _ in requests]
 
@@ -138,4 +138,4 @@ def test_seeds_depend_on_key_prompt_and_draw() -> None:
     seeds = [request.seed for request in requests_of(PROMPTS, SAMPLING, 3, "key")]
     assert len(set(seeds)) == 30
     assert seeds != [request.seed for request in requests_of(PROMPTS, SAMPLING, 3, "other")]
-    assert len(requests_of(PROMPTS, Sampling(0, 1, 8), 3, "key")) == 10
+    assert len(requests_of(PROMPTS, SamplingSettings(0, 1, 8), 3, "key")) == 10

@@ -6,7 +6,7 @@ from skillpm.errors import UsageError
 from skillpm.flows.session.bindings import registry_for
 from skillpm.flows.session.session import Session
 from skillpm.spec.location import RegistryLocation
-from skillpm.spec.origin import Origin
+from skillpm.spec.origin import WebOrigin
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def log_in(session: Session, location: RegistryLocation, token: str) -> AccountR
 
     Warns of a connection that others on the network can read.
     """
-    origin = Origin.of_location(location)
+    origin = WebOrigin.of_location(location)
     if origin is not None and origin.scheme == "http" and not origin.is_loopback:
         session.say(
             f"warning: `{origin}` is not encrypted: others on the network can read the token"

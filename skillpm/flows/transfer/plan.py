@@ -15,7 +15,7 @@ from skillpm.flows.transfer.sources import SourceFacts, open_sources
 from skillpm.spec.digests import Digest
 from skillpm.spec.probe_items import ANSWER_TOKENS
 from skillpm.transfer.config import TransferFile, resolved
-from skillpm.transfer.generated import Sampling
+from skillpm.transfer.generated import SamplingSettings
 from skillpm.transfer.inputs import TransferInputs, read_inputs
 from skillpm.transfer.split import Split, split_prompts
 from skillpm.transfer.stages import Stage
@@ -83,25 +83,25 @@ class TransferPlan:
         return BYTES_PER_PARAMETER * (self.base.identity.parameters or 0)
 
     @property
-    def sampling(self) -> Sampling:
+    def sampling(self) -> SamplingSettings:
         """How the sources answer."""
         table = self.document.sample
-        return Sampling(table.temperature, table.top_p, table.max_tokens)
+        return SamplingSettings(table.temperature, table.top_p, table.max_tokens)
 
     @property
-    def greedy(self) -> Sampling:
+    def greedy(self) -> SamplingSettings:
         """How the base answers keep prompts: the most probable tokens."""
-        return Sampling(0.0, 1.0, self.document.sample.max_tokens)
+        return SamplingSettings(0.0, 1.0, self.document.sample.max_tokens)
 
     @property
-    def of_items(self) -> Sampling:
+    def of_items(self) -> SamplingSettings:
         """How all models answer held-out items."""
-        return Sampling(0.0, 1.0, min(ANSWER_TOKENS, self.document.sample.max_tokens))
+        return SamplingSettings(0.0, 1.0, min(ANSWER_TOKENS, self.document.sample.max_tokens))
 
     @property
-    def of_general(self) -> Sampling:
+    def of_general(self) -> SamplingSettings:
         """How base and tuned models answer general questions."""
-        return Sampling(0.0, 1.0, self.document.evaluate.tokens)
+        return SamplingSettings(0.0, 1.0, self.document.evaluate.tokens)
 
 
 def plan_transfer(session: Session, request: TransferRequest) -> TransferPlan:
@@ -170,7 +170,7 @@ def _key(
     )
 
 
-def answer_key(plan: TransferPlan, model: str, sampling: Sampling) -> str:
+def answer_key(plan: TransferPlan, model: str, sampling: SamplingSettings) -> str:
     """The digest of everything that a model's answers depend on, except prompt and draw."""
     data = f"{plan.key}\0{model}\0{sampling}".encode()
     return Digest.of(data).hex[:32]

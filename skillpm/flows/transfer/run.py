@@ -12,12 +12,12 @@ from skillpm.flows.session.session import Session
 from skillpm.flows.transfer.plan import TransferPlan, answer_key
 from skillpm.flows.transfer.sources import SourceFacts
 from skillpm.transfer.answers import RecordedAnswer
-from skillpm.transfer.generated import Sampling
+from skillpm.transfer.generated import SamplingSettings
 from skillpm.transfer.prompts import Prompt
 from skillpm.transfer.sampling import AnswerSource, SamplingTask, requests_of, sample
 from skillpm.transfer.sources.folder import FolderSource
 from skillpm.transfer.stages import Stage, StageTime
-from skillpm.transfer.workspace import AnswerFile, Workspace
+from skillpm.transfer.workspace import AnswerFile, TransferWorkspace
 
 _TIMES = "times.json"
 BASE, KEEP = "_base", "_keep"
@@ -32,7 +32,7 @@ class TransferRun:
 
     session: Session
     plan: TransferPlan
-    workspace: Workspace
+    workspace: TransferWorkspace
     notes: list[str] = field(default_factory=list)
 
     def say(self, note: str) -> None:
@@ -102,7 +102,7 @@ class TransferRun:
         name: str,
         folder: str,
         prompts: Sequence[Prompt],
-        sampling: Sampling,
+        sampling: SamplingSettings,
         digest: str = "",
     ) -> SamplingTask:
         """The requests to the base, or to a model that was trained from it.
@@ -118,7 +118,7 @@ class TransferRun:
         name: str,
         file: AnswerFile,
         prompts: Sequence[Prompt],
-        sampling: Sampling,
+        sampling: SamplingSettings,
         *,
         draws: int = 1,
         batch: int,

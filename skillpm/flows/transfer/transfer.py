@@ -17,7 +17,7 @@ from skillpm.spec.words import counted
 from skillpm.transfer.estimates import TransferEstimate
 from skillpm.transfer.report import REPORT
 from skillpm.transfer.stages import Stage
-from skillpm.transfer.workspace import Workspace
+from skillpm.transfer.workspace import TransferWorkspace
 
 
 def transfer(session: Session, request: TransferRequest) -> Transferred:
@@ -29,7 +29,7 @@ def transfer(session: Session, request: TransferRequest) -> Transferred:
     with ExitStack() as closing:
         for source in plan.sources:
             closing.callback(source.close)
-        opened = Workspace.open(
+        opened = TransferWorkspace.open(
             session.home, plan.key, timeout=session.lock_timeout, say=session.say
         )
         workspace = closing.enter_context(opened)

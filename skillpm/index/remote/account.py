@@ -9,7 +9,7 @@ from skillpm.index.remote.addresses import base_url
 from skillpm.index.remote.cache import DocumentCache
 from skillpm.index.remote.open import RemoteSettings, open_remote
 from skillpm.spec.location import RegistryLocation
-from skillpm.spec.origin import Origin
+from skillpm.spec.origin import WebOrigin
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class RemoteAccount:
     settings: RemoteSettings
 
     @property
-    def _origin(self) -> Origin:
-        return Origin.of(base_url(self.location))
+    def _origin(self) -> WebOrigin:
+        return WebOrigin.of(base_url(self.location))
 
     def identity(self) -> AccountIdentity:
         """The owner of the token that commands send to the registry.

@@ -12,7 +12,7 @@ from skillpm.index.remote.retry import RetryPolicy
 from skillpm.index.remote.streams import SlowServerError, pace
 from skillpm.index.remote.tls import certificate_hint, tls_context
 from skillpm.spec.location import redact_urls
-from skillpm.spec.origin import Origin
+from skillpm.spec.origin import WebOrigin
 from skillpm.version import __version__
 
 CONNECTIONS = 16
@@ -51,7 +51,7 @@ def make_client(scheme: str, policy: RetryPolicy) -> httpx.Client:
     return client
 
 
-def translated(origin: Origin, problem: httpx.TransportError) -> Exception:
+def translated(origin: WebOrigin, problem: httpx.TransportError) -> Exception:
     """The error for a failed connection: `TransientError` if another try may help."""
     cause: BaseException | None = problem
     while cause is not None:

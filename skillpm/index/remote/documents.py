@@ -27,7 +27,7 @@ class OfflineError(RegistryError):
 
 
 @dataclass(frozen=True)
-class Documents:
+class RemoteDocuments:
     """Reads the documents of one registry. `now` is the time of the command (Unix time).
 
     Offline, documents of any age come from the cache, and nothing is asked for.

@@ -14,7 +14,7 @@ from skillpm.errors import (
     capped,
 )
 from skillpm.spec import json
-from skillpm.spec.origin import Origin
+from skillpm.spec.origin import WebOrigin
 
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, GONE = 401, 403, 404, 409, 410
 NOT_ALLOWED = 405
@@ -37,7 +37,7 @@ class SlowAnswerError(TransientError):
 class UnreachableRegistryError(RegistryError):
     """A registry does not answer, or answers only with errors of its own."""
 
-    def __init__(self, origin: Origin, reason: str, *, hint: str | None = None) -> None:
+    def __init__(self, origin: WebOrigin, reason: str, *, hint: str | None = None) -> None:
         super().__init__(
             f"registry `{origin}` cannot be reached: {reason}",
             hint=hint or "check the URL and the network; `--offline` uses only what is stored",
@@ -47,7 +47,7 @@ class UnreachableRegistryError(RegistryError):
 class SlowRetrievalError(IntegrityError):
     """A registry answers, but sends too slowly in each of several tries."""
 
-    def __init__(self, origin: Origin, reason: str) -> None:
+    def __init__(self, origin: WebOrigin, reason: str) -> None:
         super().__init__(
             f"registry `{origin}` sends too slowly: {reason}; this is a bad connection or a slow "
             "retrieval attack, which keeps a client from updates by never ending an answer",
@@ -59,14 +59,14 @@ class SlowRetrievalError(IntegrityError):
 class BadReplyError(IntegrityError):
     """A registry's answer breaks a limit, or contradicts itself."""
 
-    def __init__(self, origin: Origin, what: str, problem: str) -> None:
+    def __init__(self, origin: WebOrigin, what: str, problem: str) -> None:
         super().__init__(f"registry `{origin}`, {what}: {problem}")
 
 
 class UnreadableReplyError(RegistryError):
     """A document of a registry is malformed."""
 
-    def __init__(self, origin: Origin, what: str, problem: SpecError) -> None:
+    def __init__(self, origin: WebOrigin, what: str, problem: SpecError) -> None:
         super().__init__(
             f"registry `{origin}` cannot be read: {what}: {problem.message}",
             hint=problem.hint or "check that the URL is that of a skillpm registry",
@@ -84,7 +84,7 @@ class ReadOnlyRegistryError(RegistryError):
 
     exit_code = 1
 
-    def __init__(self, origin: Origin, action: str) -> None:
+    def __init__(self, origin: WebOrigin, action: str) -> None:
         super().__init__(
             f"registry `{origin}` serves static files only, so it cannot {action}",
             hint="use the registry from which these files were exported: `--registry URL`",
@@ -129,7 +129,7 @@ _BY_KIND: Mapping[str, type[SkillpmError]] = {
 
 
 def refusal(
-    origin: Origin, action: str, status: int, problem: Problem, login_hint: str
+    origin: WebOrigin, action: str, status: int, problem: Problem, login_hint: str
 ) -> SkillpmError:
     """The error for a refused request. `action` completes "cannot …".
 

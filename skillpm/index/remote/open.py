@@ -7,7 +7,7 @@ from pathlib import Path
 from skillpm.index.credentials import Credentials
 from skillpm.index.remote.addresses import base_url
 from skillpm.index.remote.cache import DocumentCache
-from skillpm.index.remote.documents import Documents
+from skillpm.index.remote.documents import RemoteDocuments
 from skillpm.index.remote.registry import RemoteIndex
 from skillpm.index.remote.retry import RetryPolicy
 from skillpm.index.remote.transport import Transport
@@ -31,5 +31,5 @@ def open_remote(location: RegistryLocation, settings: RemoteSettings) -> RemoteI
     base = base_url(location)
     transport = Transport(location, settings.credentials, settings.policy)
     cache = DocumentCache(settings.home, base)
-    documents = Documents(transport, cache, settings.now, offline=settings.offline)
+    documents = RemoteDocuments(transport, cache, settings.now, offline=settings.offline)
     return RemoteIndex(base, transport, documents, settings.say)

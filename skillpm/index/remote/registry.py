@@ -9,7 +9,7 @@ from typing import BinaryIO, TypeVar, cast
 from skillpm.errors import RegistryError, SpecError
 from skillpm.index.remote.addresses import config_below, index_url
 from skillpm.index.remote.blob_stream import RemoteBlob
-from skillpm.index.remote.documents import Documents, OfflineError
+from skillpm.index.remote.documents import OfflineError, RemoteDocuments
 from skillpm.index.remote.errors import BadReplyError, ReadOnlyRegistryError, UnreadableReplyError
 from skillpm.index.remote.service import RegistryService
 from skillpm.index.remote.transport import Transport
@@ -53,7 +53,11 @@ class RemoteIndex:
     """
 
     def __init__(
-        self, base: str, transport: Transport, documents: Documents, say: Callable[[str], None]
+        self,
+        base: str,
+        transport: Transport,
+        documents: RemoteDocuments,
+        say: Callable[[str], None],
     ) -> None:
         self.base = base
         self._transport = transport

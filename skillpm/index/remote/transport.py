@@ -27,7 +27,7 @@ from skillpm.index.remote.retry import RetryPolicy, is_transient, retry_after
 from skillpm.index.remote.streams import PacedStream
 from skillpm.spec.faults import describe_value
 from skillpm.spec.location import RegistryLocation
-from skillpm.spec.origin import Origin
+from skillpm.spec.origin import WebOrigin
 
 ANSWER_LIMIT = 1 << 20
 """Bytes of an answer of the service, and of a problem document."""
@@ -81,7 +81,7 @@ class Transport:
         policy: RetryPolicy | None = None,
     ) -> None:
         self.location = location
-        self.origin = Origin.of(location.public())
+        self.origin = WebOrigin.of(location.public())
         self.policy = policy or RetryPolicy()
         self.credentials = credentials
         self._answered = False
@@ -187,7 +187,7 @@ class Transport:
         """Send a request, and follow redirects of reading requests."""
         url, at_home = call.url, True
         for _ in range(REDIRECT_LIMIT + 1):
-            origin = Origin.of(url)
+            origin = WebOrigin.of(url)
             at_home = at_home and origin == self.origin
             response = self._one(call, url, authorized=at_home)
             if not response.has_redirect_location:
@@ -199,7 +199,7 @@ class Transport:
     def _one(self, call: Call, url: str, *, authorized: bool) -> httpx.Response:
         if self._closed.is_set():
             raise UnreachableRegistryError(self.origin, "the command was interrupted")
-        client = self._client(Origin.of(url).scheme)
+        client = self._client(WebOrigin.of(url).scheme)
         headers = dict(call.headers)
         if authorized and self.authorization is not None:
             headers["authorization"] = self.authorization
@@ -228,11 +228,11 @@ class Transport:
             )
         try:
             target = urljoin(url, location)
-            origin = Origin.of(target)
+            origin = WebOrigin.of(target)
         except (SpecError, ValueError) as problem:
             shown = describe_value(location)
             raise BadReplyError(self.origin, call.action, f"redirect to {shown}") from problem
-        if Origin.of(url).scheme == "https" and origin.scheme != "https":
+        if WebOrigin.of(url).scheme == "https" and origin.scheme != "https":
             raise BadReplyError(self.origin, call.action, f"redirect from https to `{origin}`")
         return target.partition("#")[0]
 

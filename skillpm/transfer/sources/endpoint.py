@@ -20,7 +20,7 @@ import httpx
 from skillpm.errors import RegistryError, UsageError
 from skillpm.spec.chat import ChatMessage, to_plain
 from skillpm.transfer.config import LOCAL_HOSTS
-from skillpm.transfer.generated import Generated, Sampling
+from skillpm.transfer.generated import Generated, SamplingSettings
 
 ANSWER_LIMIT = 1 << 22
 """The most bytes of a response: 4 MiB."""
@@ -93,7 +93,9 @@ class Endpoint:
         """The host and port, for messages and provenance."""
         return str(httpx.URL(self.url).netloc.decode("ascii"))
 
-    def answer(self, messages: list[ChatMessage], sampling: Sampling, seed: int) -> Generated:
+    def answer(
+        self, messages: list[ChatMessage], sampling: SamplingSettings, seed: int
+    ) -> Generated:
         """Ask for one answer. Raises `EndpointError` after `TRIES` tries, or if it is refused."""
         wait = _FIRST_WAIT
         for number in range(1, TRIES + 1):
@@ -110,7 +112,9 @@ class Endpoint:
                 wait = min(_LONGEST_WAIT, 2 * wait)
         raise AssertionError
 
-    def _once(self, messages: list[ChatMessage], sampling: Sampling, seed: int) -> Generated:
+    def _once(
+        self, messages: list[ChatMessage], sampling: SamplingSettings, seed: int
+    ) -> Generated:
         body = {
             "model": self.served,
             "messages": to_plain(messages),

@@ -18,7 +18,7 @@ from skillpm.running.folder import (
 )
 from skillpm.running.generation import ChatQuestion, Draw, answer_batch
 from skillpm.running.runner import Runner
-from skillpm.transfer.generated import Generated, Sampling
+from skillpm.transfer.generated import Generated, SamplingSettings
 from skillpm.transfer.sampling import Request, messages_of
 
 
@@ -49,7 +49,7 @@ class FolderSource:
             )
         return cls(runner)
 
-    def answers(self, requests: Sequence[Request], sampling: Sampling) -> list[Generated]:
+    def answers(self, requests: Sequence[Request], sampling: SamplingSettings) -> list[Generated]:
         """Answer a batch with the seed of its first request."""
         questions = [ChatQuestion(messages_of(each), sampling.max_tokens) for each in requests]
         draw = None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from skillpm.transfer.generated import Generated, Sampling
+from skillpm.transfer.generated import Generated, SamplingSettings
 from skillpm.transfer.sampling import Request
 
 
@@ -14,7 +14,7 @@ class RecordedSource:
     texts: Mapping[str, Sequence[str]]
     parallel: int = 1
 
-    def answers(self, requests: Sequence[Request], sampling: Sampling) -> list[Generated]:  # noqa: ARG002 - sources share a signature
+    def answers(self, requests: Sequence[Request], sampling: SamplingSettings) -> list[Generated]:  # noqa: ARG002 - sources share a signature
         """The recorded draws of each prompt."""
         return [self._answer(request) for request in requests]
 

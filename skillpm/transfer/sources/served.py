@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from skillpm.transfer.generated import Generated, Sampling
+from skillpm.transfer.generated import Generated, SamplingSettings
 from skillpm.transfer.sampling import Request, messages_of
 from skillpm.transfer.sources.endpoint import Endpoint
 
@@ -17,7 +17,7 @@ class ServedSource:
     endpoint: Endpoint
     parallel: int = PARALLEL
 
-    def answers(self, requests: Sequence[Request], sampling: Sampling) -> list[Generated]:
+    def answers(self, requests: Sequence[Request], sampling: SamplingSettings) -> list[Generated]:
         """Answer the requests of a batch one after another."""
         return [
             self.endpoint.answer(messages_of(request), sampling, request.seed)
