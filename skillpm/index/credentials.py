@@ -19,6 +19,7 @@ from skillpm.errors import StateError, UsageError
 from skillpm.files.access import PRIVATE, HomeFolder
 from skillpm.files.errors import MissingFileError
 from skillpm.files.folder import Folder
+from skillpm.journal.atomic import sweep_strays
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.location import RegistryLocation
@@ -87,6 +88,7 @@ class StoredTokens:
         in_keyring = keyring is not None and _into_keyring(keyring, origin, token)
         secret = {"keyring": True} if in_keyring else {"token": token}
         with self._writing() as folder:
+            sweep_strays(folder)
             record = json.canonical({"origin": str(origin), **secret})
             folder.write(_name(origin), record, mode=PRIVATE.file)
         return "in the system's keyring" if in_keyring else f"in `{self.home / _FOLDER}`"
@@ -95,6 +97,7 @@ class StoredTokens:
         """Forget the token of an origin. Returns whether there was one."""
         try:
             with Folder.open(self.home) as top, top.subfolder(_FOLDER) as folder:
+                sweep_strays(folder)  # a killed `login` leaves a file that contains its token
                 existed = folder.has(_name(origin))
                 folder.remove_tree(_name(origin))
         except MissingFileError:

@@ -11,15 +11,15 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no threads before a fork
 sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from dying import die_at
 
 import skillpm.flows.audit.advisories
 import skillpm.flows.audit.audit
@@ -41,40 +41,8 @@ import skillpm.flows.upkeep.gc
 import skillpm.index.open  # noqa: F401 - imported once here, so that a child starts fast
 from skillpm.cli import main
 
-DANGEROUS = frozenset(
-    {"open", "write", "pwrite", "fsync", "replace", "rename", "mkdir", "unlink", "rmdir", "remove",
-     "link", "ioctl", "copy_file_range", "sendfile", "ftruncate", "close", "connect", "execute",
-     "executemany", "commit", "flock", "utime", "mkdtemp", "truncate"}
-)  # fmt: skip
-
-
-COUNT_ONLY = -1
 HUNG = 60.0
 """Seconds after which a child that was not killed counts as hanging."""
-
-
-def die_at(number: int, counted: int, how: int = signal.SIGKILL) -> None:
-    """Make this process kill (or stop) itself at its n-th dangerous call or return, in any thread.
-
-    The file `counted` always holds the number of calls so far.
-    """
-    seen = 0
-    write = os.pwrite
-
-    def count(_frame: FrameType, event: str, function: Any) -> None:
-        nonlocal seen
-        if event not in ("c_call", "c_return") or function.__name__ not in DANGEROUS:
-            return
-        if isinstance(getattr(function, "__self__", None), str | bytes):
-            return
-        seen += 1
-        if number == COUNT_ONLY and function is not write:
-            write(counted, f"{seen:08}".encode(), 0)
-        if seen == number:
-            os.kill(os.getpid(), how)
-
-    threading.setprofile(count)
-    sys.setprofile(count)
 
 
 def child(run: dict[str, Any], order: dict[str, Any], counted: int) -> None:

@@ -161,7 +161,7 @@ def test_a_proxy_that_refuses_is_named_without_its_password(
     assert "hidden" not in f"{failed.value.message}{failed.value.hint}"
 
 
-@pytest.mark.parametrize("url", ["ftp://me:hidden@proxy", "http://me:hidden@[", "socks9://x"])
+@pytest.mark.parametrize("url", ["ftp://me:hidden@proxy", "http://me:hidden@proxy:x", "socks9://x"])
 def test_a_proxy_of_an_unknown_kind_is_an_error_that_names_the_variables(
     url: str, secure: FaultyServer, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
