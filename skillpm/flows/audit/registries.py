@@ -5,7 +5,7 @@ from pathlib import Path
 
 from skillpm.audit.findings import Finding
 from skillpm.checkpoint.model import read_small
-from skillpm.errors import AuthError, NotFoundError, RegistryError
+from skillpm.errors import AuthError, NotFoundError, RegistryError, capped
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.session.session import Session
 from skillpm.spec.advisory import Advisory, parse_advisories
@@ -64,11 +64,11 @@ def _release(locked: LockedSkill, listed: Sequence[Release]) -> Iterator[Finding
         )
         yield Finding("critical", "release-changed", name, text)
     elif release.quarantined:
-        reason = f": {release.yank_reason}" if release.yank_reason else ""
+        reason = f": {capped(release.yank_reason)}" if release.yank_reason else ""
         text = f"{locked.ref} is quarantined{reason}; `skillpm upgrade {name}` replaces it"
         yield Finding("critical", "quarantined", name, text)
     elif release.yanked:
-        reason = f": {release.yank_reason}" if release.yank_reason else ""
+        reason = f": {capped(release.yank_reason)}" if release.yank_reason else ""
         text = f"{locked.ref} was yanked{reason}; `skillpm upgrade {name}` replaces it"
         yield Finding("high", "yanked", name, text)
 

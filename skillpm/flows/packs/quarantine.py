@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from skillpm.errors import IntegrityError, SkillpmError
+from skillpm.errors import IntegrityError, SkillpmError, capped
 from skillpm.flows.packs.registries import Registries
 from skillpm.index.protocol import Index
 from skillpm.spec.digests import Digest
@@ -16,7 +16,7 @@ class QuarantinedReleaseError(IntegrityError):
     """A registry has quarantined a release, which is then refused wherever it is locked."""
 
     def __init__(self, release: LockedSkill | Release, registry: str, reason: str) -> None:
-        why = f": {' '.join(reason.split())}" if reason.strip() else ""
+        why = f": {capped(' '.join(reason.split()))}" if reason.strip() else ""
         super().__init__(
             f"{release.ref} is quarantined by the registry `{registry}`{why}",
             hint=f"`skillpm upgrade {release.skill}` installs another release; "

@@ -1,5 +1,6 @@
 """A registry over HTTP as the client sees it: static documents, and the service if it has one."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,7 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import parse_manifest
 from skillpm.spec.names import SkillName
 from skillpm.spec.oci import parse_image
+from skillpm.spec.origin import WebOrigin
 from skillpm.spec.pack import check_pack
 from skillpm.spec.registry_api import ReleaseDocument, WhoamiDocument
 from skillpm.spec.release import Release
@@ -89,7 +91,16 @@ class RemoteIndex:
         url = self.config.parts.service
         if url is None:
             raise ReadOnlyRegistryError(self._transport.origin, action)
+        self._note_other_origin(WebOrigin.of(url))
         return RegistryService(self._transport, url)
+
+    def _note_other_origin(self, service: WebOrigin) -> None:
+        """Say that a service on another origin gets no token, if there is one for the registry."""
+        if service != self._transport.origin and self._transport.authorization is not None:
+            self._say(
+                f"note: no token is sent to `{service}`, where the service of `{self.base}` is; to "
+                f"use it: `--registry {service}`"
+            )
 
     def releases(self, skills: Collection[SkillName]) -> dict[SkillName, tuple[Release, ...]]:
         """All releases of these skills, by skill and in the order of versions.
@@ -126,6 +137,10 @@ class RemoteIndex:
             problem = f"it is the index of `{document.skill}`"
             raise BadReplyError(self._transport.origin, f"read {what}", problem)
         releases = [release.release(skill) for release in document.releases]
+        twice = [v for v, count in Counter(r.version for r in releases).items() if count > 1]
+        if twice:
+            problem = f"it lists {skill} {twice[0]} twice"
+            raise BadReplyError(self._transport.origin, f"read {what}", problem)
         return tuple(sorted(releases, key=lambda release: release.version))
 
     def _index_url(self, skill: SkillName) -> str:
@@ -157,6 +172,10 @@ class RemoteIndex:
         check_pack(parsed, manifest)
         service.upload(manifest.skill.namespace, parsed.blobs, open_blob)
         document = service.commit(image, manifest.ref)
+        published = (document.skill, document.version, document.digest)
+        if published != (manifest.skill, manifest.version, Digest.of(image)):
+            problem = f"it says that it published `{document.digest}` as {_named(document)}"
+            raise BadReplyError(self._transport.origin, f"publish {manifest.ref}", problem)
         self._forget(manifest.skill)
         if document.position is None:
             self._say(f"{manifest.ref} is queued: the registry lists it once its log continues")
@@ -173,6 +192,9 @@ class RemoteIndex:
 
     def _set_state(self, skill: SkillName, version: Version, verb: str, reason: str) -> Release:
         document = self._service(verb).set_state(skill, version, verb, reason)
+        if (document.skill, document.version) != (skill, version):
+            problem = f"it answers for {_named(document)}"
+            raise BadReplyError(self._transport.origin, f"{verb} {skill} {version}", problem)
         self._forget(skill)
         return _release_of(document)
 
@@ -230,6 +252,10 @@ class RemoteIndex:
     def close(self) -> None:
         """Close all connections."""
         self._transport.close()
+
+
+def _named(document: ReleaseDocument) -> str:
+    return f"{document.skill} {document.version}"
 
 
 def _release_of(document: ReleaseDocument) -> Release:

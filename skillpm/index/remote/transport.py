@@ -131,8 +131,7 @@ class Transport:
         """The error for a refused request."""
         authorized = self.authorization is not None
         hint = self.credentials.hint(self.location, authorized=authorized)
-        if authorized or not self.credentials.withholds_token(self.location):
-            hint = problem.hint or hint
+        hint = problem.hint or hint if authorized else hint
         return refusal(self.origin, action, status, problem, hint)
 
     def pause(self, failures: int, problem: TransientError, *, is_transfer: bool) -> None:
