@@ -16,8 +16,7 @@ from skillpm.flows.locking.lock_check import prune
 from skillpm.flows.packs.composition import opened
 from skillpm.flows.packs.config_diff import changed_settings
 from skillpm.flows.packs.protocol import side_packs
-from skillpm.flows.packs.quarantine import refuse_quarantined
-from skillpm.flows.packs.registries import Registries
+from skillpm.flows.packs.quarantine import refuse_installed
 from skillpm.flows.packs.side_files import INERT, apply_side_files, files_of
 from skillpm.flows.session.base_model import check_unmoved, file_keys, open_base
 from skillpm.flows.session.session import Session
@@ -54,7 +53,7 @@ def load_live_model(
     base or a damaged blob, `GraftError` for a base that transformers cannot run.
     """
     current = project.generation()
-    refuse_quarantined(Registries(session, project.read_file()), current.lockfile)
+    refuse_installed(session, project, current.lockfile)
     base = open_base(session, project)
     if base.folder is None:
         raise GraftError(

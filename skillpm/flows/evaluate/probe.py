@@ -9,6 +9,7 @@ from skillpm.flows.evaluate.carried import carried_by, evaluate
 from skillpm.flows.evaluate.measured import with_measurements
 from skillpm.flows.evaluate.probe_report import Probed, check_installed
 from skillpm.flows.evaluate.stage import open_candidate, probe_errors
+from skillpm.flows.packs.quarantine import refuse_installed
 from skillpm.flows.session.session import Session
 from skillpm.running.runner import Runner
 from skillpm.running.untrusted_files import UntrustedModelFiles
@@ -23,12 +24,14 @@ def probe(
     """Run the probes of these skills, or of all, on the installed set or on the model in `graft`.
 
     The bounds follow from earlier measurements of a pack on this base, else from its recorded
-    values. Writes nothing. Raises `NotFoundError` for a skill that is not installed.
+    values. Writes nothing. Raises `NotFoundError` for a skill that is not installed, and
+    `QuarantinedReleaseError`.
     """
     project = ProjectFolder(session.project)
     current = project.generation()
     lock = current.lockfile
     check_installed(lock, skills)
+    refuse_installed(session, project, lock)
     wanted = [skill for skill in lock.skills if not skills or skill in skills]
     carried = with_measurements(session, lock, carried_by(session, lock, wanted), device)
     without = tuple(skill for skill in wanted if skill not in carried)

@@ -30,8 +30,7 @@ from skillpm.flows.locking.solve import check_facts_of, check_together
 from skillpm.flows.packs.base_parts import part_warnings
 from skillpm.flows.packs.composition import check_effect, opened
 from skillpm.flows.packs.protocol import check_is, side_packs
-from skillpm.flows.packs.quarantine import refuse_quarantined
-from skillpm.flows.packs.registries import Registries
+from skillpm.flows.packs.quarantine import refuse_installed
 from skillpm.flows.packs.restore import restoring
 from skillpm.flows.packs.side_files import apply_side_files, files_of
 from skillpm.flows.session.base_model import check_base, check_footprint, footprint_fits, open_base
@@ -84,7 +83,7 @@ def graft(
             raise NotFoundError("nothing is installed here", hint="`skillpm install acme/math`")
         current = project.generation()
         lock = _selected(_with_known_root(project, current.lockfile), only)
-        refuse_quarantined(Registries(session, project.read_file()), lock)
+        refuse_installed(session, project, lock)
         base = open_base(session, project)
         place = check_target(project.folder, path, base.path, session.home)
         identity = session.identify(base, "hashing base", cached=not verify)

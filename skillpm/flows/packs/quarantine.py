@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import IntegrityError, SkillpmError, capped
 from skillpm.flows.packs.registries import Registries
+from skillpm.flows.session.session import Session
 from skillpm.index.protocol import Index
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedSkill, Lockfile
@@ -40,6 +42,11 @@ def refuse_quarantined(registries: Registries, lock: Lockfile) -> None:
             if locked.digest in reasons:
                 registry = str(registries.location(name))
                 raise QuarantinedReleaseError(locked, registry, reasons[locked.digest])
+
+
+def refuse_installed(session: Session, project: ProjectFolder, lock: Lockfile) -> None:
+    """As `refuse_quarantined`, for skills of a project that a command is about to run."""
+    refuse_quarantined(Registries(session, project.read_file()), lock)
 
 
 def refuse_listed(index: Index, skill: SkillName, digest: Digest, registry: str) -> None:

@@ -118,6 +118,6 @@ def pace(client: httpx.Client, policy: RetryPolicy) -> None:
     httpx has no setting for the backend of its pools, so this sets an attribute of theirs.
     """
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
-        if transport is not None:
+        if isinstance(transport, httpx.HTTPTransport):
             pool = transport._pool  # noqa: SLF001
             pool._network_backend = PacedBackend(pool._network_backend, policy)  # noqa: SLF001
