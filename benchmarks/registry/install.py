@@ -1,6 +1,6 @@
 """Issue 21: `install` of 20 skills over HTTP from a server on this machine.
 
-`python -m benchmarks.registry.install [--runs 5] [--skills 20]`
+`python -m benchmarks.registry.install [--runs 5] [--skills 20] [--clock wall|processor]`
 
 A server, `skillpm registry serve`, has the skills of `benchmarks.commands.install`. Three pairs of
 commands alternate:
@@ -11,7 +11,8 @@ commands alternate:
   to each document; and `install` with nothing to do. At most 250 ms more.
 - `list`, in a project whose skills came over HTTP, and from a folder.
 
-The exit code is 1 if a difference of medians is above its limit.
+The exit code is 1 if a difference of medians is above its limit. `--clock processor` compares the
+processor time of the commands, which a busy machine changes less.
 """
 
 import argparse
@@ -21,9 +22,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from benchmarks.commands.install import write_model
@@ -136,10 +138,17 @@ class User:
         return skillpm("list", "--registry", self.registry, cwd=self.project, home=self.home)
 
 
+def timed(clock: str, command: Callable[[], Ran]) -> Ran:
+    """Run a command; its `seconds` are those of the clock."""
+    ran = command()
+    return replace(ran, seconds=ran.processor) if clock == "processor" else ran
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--skills", type=int, default=20)
+    parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
     add_output(parser)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="skillpm-bench-") as name:
@@ -148,8 +157,13 @@ def main() -> None:
             http = User(folder / "http", served, served.url)
             local = User(folder / "local", served, str(served.folder))
             peers = [(http.cold, local.cold), (http.warm, http.nothing), (http.list, local.list)]
-            found = [medians_side_by_side(asked.runs, list(pair)) for pair in peers]
-    table = Table(f"`install` of {asked.skills} skills, {asked.runs} runs",
+            found = [
+                medians_side_by_side(
+                    asked.runs, [partial(timed, asked.clock, each) for each in pair]
+                )
+                for pair in peers
+            ]
+    table = Table(f"`install` of {asked.skills} skills, {asked.runs} runs, {asked.clock} time",
                   ("commands", "median", "of the second", "difference", "limit"))  # fmt: skip
     labels = ("cold, HTTP and folder", "warm (304s), and nothing to do", "list, HTTP and folder")
     limits = (COLD_LIMIT, WARM_LIMIT, WARM_LIMIT)
