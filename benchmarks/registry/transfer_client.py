@@ -14,7 +14,10 @@ from skillpm.index.remote.service import RegistryService
 from skillpm.index.remote.transport import Transport
 from skillpm.spec.digests import Digest
 from skillpm.spec.location import RegistryLocation
+from skillpm.spec.names import SkillName
 from skillpm.spec.origin import WebOrigin
+from skillpm.spec.release import Release
+from skillpm.spec.versions import Version
 from skillpm.store.blobs import Store
 
 
@@ -26,7 +29,7 @@ def main() -> None:
     if verb == "upload":
         transport = Transport(location, credentials)
         RegistryService(transport, url).upload(
-            "acme",
+            Release(SkillName.parse("acme/large"), Version.parse("1.0.0")),
             {digest: size},
             lambda _digest: Path(path).open("rb"),  # noqa: SIM115 - closed by the uploader
         )

@@ -7,8 +7,8 @@ a proxy that counts bytes and passes on `--rate` MB per second, like a network. 
 numbers of bytes, the client or the server is killed with SIGKILL, in turn, and started again. The
 clients are `transfer_client.py`: the classes that `publish` and `install` use.
 
-What a cut costs does not depend on the size of the blob, so a smaller one shows it too. The exit code
-is 1 if 20 such cuts send more than 1 % of 2 GB twice in either direction.
+What a cut costs does not depend on the size of the blob, so a smaller one shows it too. The exit
+code is 1 if 20 such cuts send more than 1 % of 2 GB twice in either direction.
 """
 
 import argparse

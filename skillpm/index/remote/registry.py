@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import BinaryIO, TypeVar, cast
 
-from skillpm.errors import RegistryError, SpecError
+from skillpm.errors import AuthError, RegistryError, SpecError
 from skillpm.index.remote.addresses import config_below, index_url
 from skillpm.index.remote.blob_stream import RemoteBlob
 from skillpm.index.remote.documents import OfflineError, RemoteDocuments
@@ -94,6 +94,16 @@ class RemoteIndex:
         self._note_other_origin(WebOrigin.of(url))
         return RegistryService(self._transport, url)
 
+    def _writing_service(self, action: str) -> RegistryService:
+        """As `_service`. Raises `AuthError` without credentials, before anything is sent."""
+        service, transport = self._service(action), self._transport
+        if transport.authorization is None:
+            raise AuthError(
+                f"registry `{transport.origin}` needs a token to {action}",
+                hint=transport.credentials.hint(transport.location, authorized=False),
+            )
+        return service
+
     def _note_other_origin(self, service: WebOrigin) -> None:
         """Say that a service on another origin gets no token, if there is one for the registry."""
         if service != self._transport.origin and self._transport.authorization is not None:
@@ -166,11 +176,11 @@ class RemoteIndex:
         the next one continues its uploads. The registry's clock dates the release.
         """
         del now
-        service, parsed = self._service("publish"), parse_image(image)
+        service, parsed = self._writing_service("publish"), parse_image(image)
         with open_blob(parsed.config.digest) as stream:
             manifest = parse_manifest(_whole(stream, json.SIZE_LIMIT))
         check_pack(parsed, manifest)
-        service.upload(manifest.skill.namespace, parsed.blobs, open_blob)
+        service.upload(manifest, parsed.blobs, open_blob)
         document = service.commit(image, manifest.ref)
         published = (document.skill, document.version, document.digest)
         if published != (manifest.skill, manifest.version, Digest.of(image)):
@@ -191,7 +201,7 @@ class RemoteIndex:
         return self._set_state(skill, version, "unyank", "")
 
     def _set_state(self, skill: SkillName, version: Version, verb: str, reason: str) -> Release:
-        document = self._service(verb).set_state(skill, version, verb, reason)
+        document = self._writing_service(verb).set_state(skill, version, verb, reason)
         if (document.skill, document.version) != (skill, version):
             problem = f"it answers for {_named(document)}"
             raise BadReplyError(self._transport.origin, f"{verb} {skill} {version}", problem)
@@ -234,14 +244,14 @@ class RemoteIndex:
     def advise(self, advisory: Advisory, *, now: datetime) -> bool:
         """Publish a new or updated advisory. Returns False if it is already published."""
         del now
-        changed = self._service("publish advisories").advise(advisory)
+        changed = self._writing_service("publish advisories").advise(advisory)
         self._documents.forget(f"{self.config.parts.advisories}/all.json")
         return changed
 
     def withdraw(self, identifier: str, *, now: datetime) -> Advisory:
         """Withdraw an advisory."""
         del now
-        advisory = self._service("withdraw advisories").withdraw(identifier)
+        advisory = self._writing_service("withdraw advisories").withdraw(identifier)
         self._documents.forget(f"{self.config.parts.advisories}/all.json")
         return advisory
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 from urllib.parse import quote, urlencode
 
 from skillpm.index.remote.answers import JSON_TYPE, check_answer, read_answer
@@ -30,6 +30,20 @@ _SEARCH_LIMIT = 1000
 _SEARCH_BYTES = 16_000_000
 
 
+class NamedRelease(Protocol):
+    """A manifest, or another object that names a release."""
+
+    @property
+    def skill(self) -> SkillName:
+        """The skill."""
+        ...
+
+    @property
+    def ref(self) -> str:
+        """The release in messages."""
+        ...
+
+
 @dataclass(frozen=True)
 class RegistryService:
     """Requests below `/v1` of a URL."""
@@ -38,10 +52,17 @@ class RegistryService:
     url: str
 
     def upload(
-        self, namespace: str, sizes: Mapping[Digest, int], open_blob: Callable[[Digest], BinaryIO]
+        self,
+        release: NamedRelease,
+        sizes: Mapping[Digest, int],
+        open_blob: Callable[[Digest], BinaryIO],
     ) -> int:
-        """Upload the blobs that the registry lacks, several at a time. Returns the bytes sent."""
-        uploader = Uploader(self.transport, self.url, namespace)
+        """Upload the blobs of a release that the registry lacks, several at a time.
+
+        Returns the bytes sent.
+        """
+        action = f"publish {release.ref}"
+        uploader = Uploader(self.transport, self.url, release.skill.namespace, action)
         sent = parallel_map(
             lambda blob: uploader.upload(*blob, open_blob),
             sizes.items(),

@@ -69,11 +69,15 @@ class _LocalBlob:
 
 @dataclass(frozen=True)
 class Uploader:
-    """Uploads blobs for releases of a namespace. `service` is the URL above `/v1`."""
+    """Uploads blobs for a release of a namespace.
+
+    `service` is the URL above `/v1`; `action` completes "cannot …" in errors.
+    """
 
     transport: Transport
     service: str
     namespace: str
+    action: str
 
     def upload(self, digest: Digest, size: int, open_blob: OpenBlob) -> int:
         """Upload a blob, unless the registry has it. Returns the bytes sent.
@@ -106,7 +110,7 @@ class Uploader:
     def _begin(self, digest: Digest, size: int) -> UploadDocument:
         """Start an upload, or find the state of one that was started before."""
         request = UploadRequest(digest=digest, size=size, namespace=self.namespace)
-        url, action = f"{self.service}/v1/uploads", f"upload the blob `{digest.short}`"
+        url, action = f"{self.service}/v1/uploads", self.action
         headers, body = {"content-type": JSON_TYPE}, json.canonical(request.to_dict())
         call = Call("POST", url, action, headers, body, is_transfer=True)
         reply = self.transport.ask(call)
