@@ -35,11 +35,10 @@ def test_a_refused_publish_names_the_origin_and_the_commands(
     stranger.ask("publish", pack, "--registry", server.url)
 
 
-def test_whoami_and_administration_say_why_there_are_no_credentials(
+def test_whoami_says_why_there_are_no_credentials(
     stranger: World, server: Server, user: str
 ) -> None:
     _check(stranger.fail("whoami", code=1, kind="auth"), server, user)
-    _check(stranger.fail("registry", "token", "list", code=1, kind="auth"), server, user)
 
 
 def test_the_hint_is_a_command_that_works(stranger: World, server: Server, user: str) -> None:
