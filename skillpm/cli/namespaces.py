@@ -1,7 +1,7 @@
 """`registry namespace`: namespaces, their members, and trusted publishing."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,7 +11,7 @@ from skillpm.cli.state import Command, State, command_client, global_params
 from skillpm.errors import UsageError
 
 if TYPE_CHECKING:
-    from skillpm.spec.registry_api import MemberList
+    from skillpm.spec.registry_api import MemberList, NamespaceList, PublisherList
 
 _ROLES = ("owner", "maintainer", "publisher", "reader")
 
@@ -79,7 +79,7 @@ def grant(state: State, name: str, principal: str, role: str, config: Path | Non
     with administration(command_client(state), config) as registry:
         members = registry.grant(_checked(name), request)
     if state.json:
-        emit_json(_member_documents(members))
+        emit_json(members.to_dict())
     else:
         emit_line(f"{principal} is {role} of {name}")
 
@@ -122,19 +122,18 @@ def list_(state: State, name: str, config: Path | None) -> None:
 
     with administration(command_client(state), config) as registry:
         if name:
-            members, rules = registry.members(_checked(name)), registry.publishers(name)
-            _show_members(state, members, rules.to_dict())
+            _show_members(state, registry.members(_checked(name)), registry.publishers(name))
         else:
-            _show_namespaces(state, registry.namespaces().to_dict())
+            _show_namespaces(state, registry.namespaces())
 
 
-def _show_namespaces(state: State, document: dict[str, Any]) -> None:
+def _show_namespaces(state: State, found: "NamespaceList") -> None:
     if state.json:
-        emit_json(document)
+        emit_json(found.to_dict())
         return
     rows = [
-        (row["name"], "private" if row["private"] else "public", row["role"] or "-")
-        for row in document["namespaces"]
+        (row.name, "private" if row.private else "public", row.role or "-")
+        for row in found.namespaces
     ]
     if rows:
         emit_table(rows, ("namespace", "kind", "your role"))
@@ -142,28 +141,24 @@ def _show_namespaces(state: State, document: dict[str, Any]) -> None:
         state.say("the registry has no namespaces")
 
 
-def _show_members(state: State, members: "MemberList", rules: dict[str, Any]) -> None:
+def _show_members(state: State, members: "MemberList", rules: "PublisherList") -> None:
     if state.json:
-        emit_json({**_member_documents(members), **rules})
+        emit_json({**members.to_dict(), **rules.to_dict()})
         return
     emit_table(
         [(row.principal, row.role, row.since) for row in members.members],
         ("principal", "role", "since"),
     )
-    if rules["publishers"]:
+    if rules.publishers:
         emit_line()
         emit_table(
             [
-                (rule["id"], rule["pattern"], rule["issuer"],
-                 ", ".join(f"{key}={value}" for key, value in rule["claims"].items()))
-                for rule in rules["publishers"]
+                (rule.id, rule.pattern, rule.issuer,
+                 ", ".join(f"{key}={value}" for key, value in rule.claims.items()))
+                for rule in rules.publishers
             ],
             ("rule", "skills", "issuer", "claims"),
         )  # fmt: skip
-
-
-def _member_documents(members: "MemberList") -> dict[str, Any]:
-    return members.to_dict()
 
 
 @namespace.command("trust", cls=Command)

@@ -140,9 +140,14 @@ def _written(connection: sqlite3.Connection, values: list[Any]) -> bool:
 
 ROW = (
     "acme", "x", "1.0.0", ROOT, 5, ROOT, "tiny", "Tiny", '["acme/b ^1"]', "[]", "[]", "adds up",
-    "acme/x", "MIT", "lossless", 4, "2026-01-01", "2026-01-01 00:00:00.000000", 0, "", "a",
+    "acme/x", "MIT", "lossless", 4, "2026-01-01", "2026-01-01 00:00:00.000000", 0, "", 0, "", "a",
     '{"id": "a", "modified": "2026-01-31T12:00:00Z"}',
 )  # fmt: skip
+
+
+_MARKS = ", ".join("?" * (len(ROW) - 6))
+_INSERT_RELEASE = f"INSERT INTO release VALUES (1, 1, {_MARKS}, NULL, ?, ?, NULL)"  # noqa: S608 - marks alone
+"""The times of yank and quarantine are NULL."""
 
 
 def _column(value: Any) -> Any:
@@ -152,8 +157,7 @@ def _column(value: Any) -> Any:
 def _insert(connection: sqlite3.Connection, values: list[Any]) -> None:
     values = [*values, *ROW][: len(ROW)] if len(values) < len(ROW) else values[: len(ROW)]
     connection.execute("INSERT INTO skill VALUES (1, ?, ?)", values[:2])
-    marks = ", ".join("?" * (len(values) - 4))
-    connection.execute(f"INSERT INTO release VALUES (1, 1, {marks}, NULL)", values[2:-2])  # noqa: S608 - marks alone
+    connection.execute(_INSERT_RELEASE, values[2:-2])
     connection.execute("INSERT INTO advisory VALUES (?, ?, '2026', '2026')", values[-2:])
 
 
@@ -171,8 +175,7 @@ def _registry_seed() -> bytes:
 
 
 def _release_row(connection: sqlite3.Connection) -> None:
-    marks = ", ".join("?" * (len(ROW) - 4))
-    connection.execute(f"INSERT INTO release VALUES (1, 1, {marks}, NULL)", ROW[2:-2])  # noqa: S608 - marks alone
+    connection.execute(_INSERT_RELEASE, ROW[2:-2])
 
 
 def _packs() -> tuple[bytes, ...]:

@@ -1,6 +1,7 @@
 """Assigning positions to log leaves and events, without gaps."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -22,6 +23,14 @@ class Numbered:
     events: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """A log and its size before this step; None if it has no head yet."""
+
+    log: str
+    size: int | None
+
+
 class _LostError(Exception):
     """Another sequencer has moved the head."""
 
@@ -37,8 +46,12 @@ def number(database: Database, *, now: datetime) -> Numbered:
             return Numbered()
     try:
         with database.writing() as connection:
-            leaves, skills = _number_leaves(connection, now)
-            events = _number_events(connection, now)
+            # Before the waiting rows are read: if another sequencer numbers them in between, its
+            # move of the head is seen.
+            heads = connection.execute(select(log_head.c.log, log_head.c.size))
+            sizes = {row.log: row.size for row in heads}
+            leaves, skills = _number_leaves(connection, sizes, now)
+            events = _number_events(connection, sizes, now)
             for skill_id in sorted(skills):
                 _mark_stale(connection, skill_id)
     except _LostError:
@@ -51,7 +64,9 @@ def _waits(connection: Connection, table: Table) -> bool:
     return connection.scalar(query) is not None
 
 
-def _number_leaves(connection: Connection, now: datetime) -> tuple[dict[int, int], set[int]]:
+def _number_leaves(
+    connection: Connection, sizes: Mapping[str, int], now: datetime
+) -> tuple[dict[int, int], set[int]]:
     by_log: defaultdict[str, list[int]] = defaultdict(list)
     skills = set[int]()
     query = select(log_leaf.c.id, log_leaf.c.log, log_leaf.c.skill_id)
@@ -62,25 +77,26 @@ def _number_leaves(connection: Connection, now: datetime) -> tuple[dict[int, int
             skills.add(row.skill_id)
     positions = dict[int, int]()
     for log, keys in sorted(by_log.items()):
-        positions |= _assign(connection, log, log_leaf, keys, now)
+        head = _Head(log, sizes.get(log))
+        positions |= _assign(connection, head, log_leaf, keys, now)
     return positions, skills
 
 
-def _number_events(connection: Connection, now: datetime) -> int:
+def _number_events(connection: Connection, sizes: Mapping[str, int], now: datetime) -> int:
     waiting = select(event.c.id).where(event.c.position.is_(None)).order_by(event.c.id)
     keys = list(connection.scalars(waiting.limit(BATCH)))
-    return len(_assign(connection, EVENTS, event, keys, now)) if keys else 0
+    head = _Head(EVENTS, sizes.get(EVENTS))
+    return len(_assign(connection, head, event, keys, now)) if keys else 0
 
 
 def _assign(
-    connection: Connection, log: str, table: Table, keys: list[int], now: datetime
+    connection: Connection, head: _Head, table: Table, keys: list[int], now: datetime
 ) -> dict[int, int]:
     """Move the head of a log, and number these rows. Raises `_LostError`."""
-    size = connection.scalar(select(log_head.c.size).where(log_head.c.log == log))
-    if size is None:
-        insert_new(connection, log_head, {"log": log, "size": 0, "moved_at": now})
-        size = 0
-    moved = update(log_head).where(log_head.c.log == log, log_head.c.size == size)
+    if head.size is None:
+        insert_new(connection, log_head, {"log": head.log, "size": 0, "moved_at": now})
+    size = head.size or 0
+    moved = update(log_head).where(log_head.c.log == head.log, log_head.c.size == size)
     values = {"size": size + len(keys), "moved_at": now}
     if not connection.execute(moved.values(values)).rowcount:
         raise _LostError

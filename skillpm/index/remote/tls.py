@@ -4,6 +4,8 @@ import os
 import ssl
 from pathlib import Path
 
+import certifi
+
 from skillpm.errors import UsageError
 
 _VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR")
@@ -20,8 +22,6 @@ def tls_context() -> ssl.SSLContext:
         value = os.environ.get(name)
         if value:
             return _of_variable(name, Path(value).expanduser())
-    import certifi
-
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     return context
