@@ -57,7 +57,7 @@ def test_http_loads_no_database(fetched: str) -> None:
     for command in (("show", "acme/a"), ("outdated",), ("install", "acme/b", "--dry-run")):
         modules = loaded(*command)
         assert "httpx" in modules
-        assert not modules & (DATABASE | SERVER | {"certifi", "rich"})
+        assert not modules & (DATABASE | SERVER | {"rich"})
 
 
 def test_a_stored_lock_opens_no_registry(world: World, fetched: str, server: FaultyServer) -> None:
