@@ -97,15 +97,19 @@ def unrepaired(damage: DamagedBlobError | MissingBlobError) -> Iterator[None]:
 def stored_packs(
     session: Session, registries: Registries, lock: Lockfile
 ) -> dict[SkillName, AnyPack]:
-    """Every pack of a lock. Documents that are missing or damaged in the store are fetched."""
+    """Every pack of a lock. Documents that are missing or damaged in the store are fetched.
+
+    Raises `QuarantinedReleaseError` for a pack that would be fetched.
+    """
     packs: dict[SkillName, AnyPack] = {}
     for skill, locked in lock.skills.items():
         try:
             pack = load_pack(session.store, locked.digest)
         except (MissingBlobError, DamagedBlobError) as problem:
             with unrepaired(problem), _named(registries, locked):
-                source = registries.index(locked.registry)
-                pack = fetch_documents(session.store, locked.digest, source)[0]
+                index = registries.index(locked.registry)
+                refuse_listed(index, skill, locked.digest, _registry_of(registries, locked))
+                pack = fetch_documents(session.store, locked.digest, index)[0]
         packs[skill] = check_is(pack, skill, locked.version)
     return packs
 
@@ -115,8 +119,7 @@ def _fetch(session: Session, registries: Registries, locked: LockedSkill, advanc
     for connect in _sources(registries, locked):
         try:
             index = connect()
-            named = str(registries.location(locked.registry))
-            refuse_listed(index, locked.skill, locked.digest, named)
+            refuse_listed(index, locked.skill, locked.digest, _registry_of(registries, locked))
             return fetch_pack(session.store, locked.digest, index, advance)[1]
         except QuarantinedReleaseError:
             raise
@@ -127,6 +130,10 @@ def _fetch(session: Session, registries: Registries, locked: LockedSkill, advanc
         raise first
 
 
+def _registry_of(registries: Registries, locked: LockedSkill) -> str:
+    return str(registries.location(locked.registry))
+
+
 @contextmanager
 def _named(registries: Registries, locked: LockedSkill) -> Iterator[None]:
     """Turn an error of the body into a `LostPackError`, which names release and registry."""
@@ -135,8 +142,7 @@ def _named(registries: Registries, locked: LockedSkill) -> Iterator[None]:
     except IntegrityError:
         raise  # the registry has the pack, but damaged: the user must see that error
     except SkillpmError as problem:
-        location = registries.location(locked.registry)
-        raise LostPackError(locked, str(location), problem) from problem
+        raise LostPackError(locked, _registry_of(registries, locked), problem) from problem
 
 
 def _sources(registries: Registries, locked: LockedSkill) -> Iterator[Callable[[], Index]]:
