@@ -24,7 +24,7 @@ class Numbered:
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
+class _LogHead:
     """A log and its size before this step; None if it has no head yet."""
 
     log: str
@@ -77,7 +77,7 @@ def _number_leaves(
             skills.add(row.skill_id)
     positions = dict[int, int]()
     for log, keys in sorted(by_log.items()):
-        head = _Head(log, sizes.get(log))
+        head = _LogHead(log, sizes.get(log))
         positions |= _assign(connection, head, log_leaf, keys, now)
     return positions, skills
 
@@ -85,12 +85,12 @@ def _number_leaves(
 def _number_events(connection: Connection, sizes: Mapping[str, int], now: datetime) -> int:
     waiting = select(event.c.id).where(event.c.position.is_(None)).order_by(event.c.id)
     keys = list(connection.scalars(waiting.limit(BATCH)))
-    head = _Head(EVENTS, sizes.get(EVENTS))
+    head = _LogHead(EVENTS, sizes.get(EVENTS))
     return len(_assign(connection, head, event, keys, now)) if keys else 0
 
 
 def _assign(
-    connection: Connection, head: _Head, table: Table, keys: list[int], now: datetime
+    connection: Connection, head: _LogHead, table: Table, keys: list[int], now: datetime
 ) -> dict[int, int]:
     """Move the head of a log, and number these rows. Raises `_LostError`."""
     if head.size is None:

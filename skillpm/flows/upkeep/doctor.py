@@ -247,8 +247,8 @@ def _registries(session: Session, project: ProjectFolder) -> Iterator[DoctorChec
             listed = counted(count, "skill") if location.folder else "a registry"
             yield DoctorCheck("registry", OK, f"`{name}`: {listed} in {location}")
     lock = project.read_lock()
-    for problem in quarantines_of(Registries(session, file), lock) if lock else ():
-        yield DoctorCheck("registry", FAIL, problem.message, problem.hint)
+    for quarantine in quarantines_of(Registries(session, file), lock) if lock else ():
+        yield DoctorCheck("registry", FAIL, quarantine.message, quarantine.hint)
 
 
 def _store(session: Session, project: ProjectFolder) -> Iterator[DoctorCheck]:
