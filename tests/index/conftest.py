@@ -12,6 +12,7 @@ from skillpm.index.remote.open import RemoteSettings, open_remote
 from skillpm.index.remote.registry import RemoteIndex
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.served import blob_path
+from skillpm.store.blobs import Store
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +53,11 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     yield open_url
     for index in indexes:
         index.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "home" / "store")
 
 
 @pytest.fixture

@@ -5,15 +5,11 @@ import time
 from pathlib import Path
 
 import pytest
-from remote_values import CONTENT, DIGEST, FAST, IMPATIENT, Open
+from remote_values import CONTENT, DIGEST, FAST, Open
 from served_registry import FaultyServer, Handler, StaticTree, cut_after, hang_up, status
 
 from skillpm.errors import AuthError, IntegrityError, NotFoundError, RegistryError
-from skillpm.index.remote.errors import (
-    BadReplyError,
-    SlowRetrievalError,
-    UnreachableRegistryError,
-)
+from skillpm.index.remote.errors import BadReplyError, UnreachableRegistryError
 from skillpm.spec.digests import Digest
 from skillpm.spec.served import blob_path
 from skillpm.store.blobs import Store
@@ -21,11 +17,6 @@ from skillpm.store.errors import WrongBlobError
 
 SIZE = len(CONTENT)
 BLOB = "/blobs/"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "home" / "store")
 
 
 def _sent(server: FaultyServer) -> int:
@@ -137,59 +128,6 @@ def test_an_endless_body_is_cut_off_at_the_size_of_the_blob(
     with pytest.raises(IntegrityError):
         store.fetch(DIGEST, SIZE, opened(server.url))
     assert _sent(server) < 4 * SIZE + (16 << 20), "the rest stays in the buffers of the sockets"
-
-
-def test_a_slow_body_is_given_up(server: FaultyServer, opened: Open, store: Store) -> None:
-    def drip(handler: Handler) -> None:
-        handler.start(200, {"content-length": str(SIZE)})
-        for _ in range(50):
-            handler.send(b"\0")
-            time.sleep(0.05)
-
-    server.fault(BLOB, *[drip] * IMPATIENT.tries)
-    with pytest.raises(
-        SlowRetrievalError, match=r"bytes came in .* slow retrieval attack"
-    ) as failed:
-        store.fetch(DIGEST, SIZE, opened(server.url, policy=IMPATIENT))
-    assert failed.value.exit_code == 3
-
-
-@pytest.mark.parametrize("part", ["headers", "chunks", "interim"])
-def test_an_answer_that_never_reaches_its_body_is_given_up(
-    part: str, server: FaultyServer, opened: Open, store: Store
-) -> None:
-    """A read every moment keeps each of them within its time limit."""
-
-    def drip(handler: Handler) -> None:
-        start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
-        data = {"headers": start + b"X-Long: ", "chunks": start + b"\r\n1;", "interim": b""}[part]
-        handler.wfile.write(data)
-        for _ in range(60):
-            handler.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n" if part == "interim" else b"x")
-            handler.wfile.flush()
-            time.sleep(0.05)
-
-    server.fault(BLOB, *[drip] * IMPATIENT.tries)
-    with pytest.raises(SlowRetrievalError):
-        store.fetch(DIGEST, SIZE, opened(server.url, policy=IMPATIENT))
-
-
-def test_endless_interim_answers_are_given_up(
-    server: FaultyServer, opened: Open, store: Store
-) -> None:
-    def flood(handler: Handler) -> None:
-        for _ in range(1 << 16):
-            handler.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 64)
-
-    server.fault(BLOB, *[flood] * IMPATIENT.tries)
-    with pytest.raises(UnreachableRegistryError, match="before the answer"):
-        store.fetch(DIGEST, SIZE, opened(server.url, policy=IMPATIENT))
-
-
-def test_a_silent_server_is_given_up(server: FaultyServer, opened: Open, store: Store) -> None:
-    server.fault(BLOB, *[lambda _handler: time.sleep(1.5)] * IMPATIENT.tries)
-    with pytest.raises(UnreachableRegistryError, match="no answer in time"):
-        store.fetch(DIGEST, SIZE, opened(server.url, policy=IMPATIENT))
 
 
 def test_a_compressed_blob_is_refused(server: FaultyServer, opened: Open, store: Store) -> None:

@@ -82,8 +82,7 @@ def graft(
         if not project.has_environment:
             raise NotFoundError("nothing is installed here", hint="`skillpm install acme/math`")
         current = project.generation()
-        lock = _selected(_with_known_root(project, current.lockfile), only)
-        refuse_installed(session, project, lock)
+        lock = _usable(session, project, current.lockfile, only)
         base = open_base(session, project)
         place = check_target(project.folder, path, base.path, session.home)
         identity = session.identify(base, "hashing base", cached=not verify)
@@ -126,6 +125,15 @@ def _with_known_root(project: ProjectFolder, installed: Lockfile) -> Lockfile:
     lock = project.read_lock()
     known = lock.graft.root if lock is not None and lock.same_set(installed) else None
     return installed.with_root(known)
+
+
+def _usable(
+    session: Session, project: ProjectFolder, installed: Lockfile, only: Sequence[SkillName]
+) -> Lockfile:
+    """Return the set to graft. Raises `QuarantinedReleaseError`."""
+    lock = _selected(_with_known_root(project, installed), only)
+    refuse_installed(session, project, lock)
+    return lock
 
 
 def _selected(lock: Lockfile, only: Sequence[SkillName]) -> Lockfile:
