@@ -47,6 +47,7 @@ keep_share = {keep_share}
 batch = 4
 micro = 4
 max_tokens = 256
+interpolate = {interpolate}
 
 [evaluate]
 skill = {held_out}
@@ -70,10 +71,11 @@ class TransferSettings:
     keep_share: float = 0.28
     epochs: int = 1
     rate: float = 1.5e-4
-    tokens: int = 40
+    interpolate: float = 0.75
+    tokens: int = 32
 
 
-TEXT_TO_SQL = TransferSettings(prompts=180, held_out=200, keep=400, general=100)
+TEXT_TO_SQL = TransferSettings(prompts=160, held_out=200, keep=400, general=100)
 DATES_TO_JSON = TransferSettings(prompts=64, held_out=24, keep=200, general=50)
 
 
@@ -117,7 +119,7 @@ def _write(
         _FILE.format(
             base=base, skill=skill, source=source, epochs=settings.epochs, rate=settings.rate,
             keep_share=settings.keep_share, held_out=settings.held_out,
-            general=settings.general, tokens=settings.tokens,
+            general=settings.general, tokens=settings.tokens, interpolate=settings.interpolate,
         ),
         encoding="utf-8",
     )  # fmt: skip

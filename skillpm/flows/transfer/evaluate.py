@@ -133,8 +133,8 @@ def _best(
         return best
     raise GraftError(
         f"{message}, so nothing is packed{_examples(run, answers, best)}",
-        hint="use more keep prompts, a larger `keep_share`, fewer epochs or a smaller `lr` under "
-        "[train]; `--accept-loss` packs it anyway",
+        hint="use more keep prompts, a larger `keep_share`, fewer epochs, or a smaller `lr` or "
+        "`interpolate` under [train]; `--accept-loss` packs it anyway",
     )
 
 

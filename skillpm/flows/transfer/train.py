@@ -87,7 +87,8 @@ def _train(run: TransferRun, work: _TrainingWork, training: Training) -> Trained
     trained = work.train(work.model, work.rows, training, folder, advance)
     tuned = folder / _TUNED
     if not tuned.is_dir():
-        round_to_base(run.plan.base, trained.folder, tuned)
+        share = run.plan.document.train.interpolate
+        round_to_base(run.plan.base, trained.folder, tuned, interpolate=share)
     return TrainedStage(work.stage, trained, tuned, work.digest)
 
 
