@@ -47,7 +47,7 @@ keep_share = {keep_share}
 batch = 4
 micro = 4
 max_tokens = 256
-interpolate = {interpolate}
+interpolate = [1, 0.75, 0.5]
 
 [evaluate]
 skill = {held_out}
@@ -71,7 +71,6 @@ class TransferSettings:
     keep_share: float = 0.28
     epochs: int = 1
     rate: float = 1.5e-4
-    interpolate: float = 0.75
     tokens: int = 32
 
 
@@ -119,7 +118,7 @@ def _write(
         _FILE.format(
             base=base, skill=skill, source=source, epochs=settings.epochs, rate=settings.rate,
             keep_share=settings.keep_share, held_out=settings.held_out,
-            general=settings.general, tokens=settings.tokens, interpolate=settings.interpolate,
+            general=settings.general, tokens=settings.tokens,
         ),
         encoding="utf-8",
     )  # fmt: skip

@@ -203,7 +203,8 @@ class TrainTable(Document):
     """The `[train]` table. `keep_share` is the share of SFT rows that the base answered itself.
 
     `batch` is the number of rows of a step, `micro` of them run at once, and `max_tokens` limits
-    the tokens of a row. `interpolate` is the share of the change of weights that is kept.
+    the tokens of a row. `interpolate` are shares of the change of weights, of which
+    evaluation keeps the first that holds the general bar.
     """
 
     sft: SftTable = SftTable.model_construct()
@@ -212,7 +213,7 @@ class TrainTable(Document):
     batch: Annotated[int, Field(ge=1, le=4096)] = 16
     micro: Annotated[int, Field(ge=1, le=4096)] = 4
     max_tokens: Annotated[int, Field(ge=16, le=1 << 16)] = 1024
-    interpolate: Annotated[float, NUMBER, Field(strict=False, gt=0, le=1)] = 1.0
+    interpolate: list[Rate] = Field(default_factory=lambda: [1.0], min_length=1, max_length=8)
 
 
 class EvaluateTable(Document):

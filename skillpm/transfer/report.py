@@ -74,6 +74,7 @@ class TransferDocument(TypedDict):
     after: AbilityDocument | None
     models: dict[str, AbilityDocument]
     kept: str | None
+    tuned: str | None
     flops: float | None
     pack: TransferPackDocument | None
     notes: list[str]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,6 +66,18 @@ def test_lost_general_answers_are_an_error_unless_accepted(transfer: "TransferWo
     report = transfer.run("--accept-loss")
     assert transfer.pack.exists()
     assert any("--accept-loss" in note for note in report["notes"])
+
+
+def test_smaller_change_is_kept_if_the_whole_one_fails_the_bar(transfer: "TransferWorld") -> None:
+    transfer.write(keep_share=0)
+    transfer.edit("keep_share = 0\n", "keep_share = 0\ninterpolate = [1, 1e-4, 1e-5]\n")
+    report = transfer.run()
+    assert report["models"].keys() == {"sft", "sft-0.0001"}
+    assert report["kept"] == "sft-0.0001"
+    assert report["models"]["sft"]["general"] == 0
+    assert report["after"]["general"] == 1
+    assert transfer.pack.exists()
+    assert Path(report["tuned"]).name == "tuned-0.0001"
 
 
 def test_programs_need_permission_before_anything_is_asked(transfer: "TransferWorld") -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from skillpm.checks.judge import Judge
 from skillpm.errors import GraftError
 from skillpm.flows.transfer.run import BASE, GENERAL, ITEMS, Answers, TransferRun
-from skillpm.flows.transfer.train import TrainedStage
+from skillpm.flows.transfer.train import TrainedStage, with_share
 from skillpm.running.runner import Runner
 from skillpm.transfer.evaluation import TOLERATED, Ability, kept_answers, prose_loss
 from skillpm.transfer.filtering import share_right
@@ -28,26 +28,38 @@ class Evaluated:
     @property
     def after(self) -> Ability:
         """The ability of the kept model."""
-        return self.trained[self.best.stage]
+        return self.trained[self.best.name]
 
 
 def evaluate(run: TransferRun, trained: Sequence[TrainedStage]) -> Evaluated:
     """Measure all models, one loaded after another, and keep the best that holds the general bar.
 
-    Raises `GraftError` if none holds it, unless the user accepts the loss.
+    If none holds it, the next share of the change of weights is tried. Raises `GraftError` if no
+    model holds the bar, unless the user accepts the loss.
     """
+    answers = {BASE: _Answered.of(run, BASE, None)}
+    abilities = dict[str, Ability]()
+    models = list(trained)
+    tried: Sequence[TrainedStage] = trained
+    shares = iter(run.plan.document.train.interpolate[1:])
     with Judge(allow_exec=run.plan.request.allow_exec) as judge:
-        answers = {BASE: _Answered.of(run, BASE, None)}
-        for each in trained:
-            answers[each.stage] = _Answered.of(run, each.stage, each)
-        base = _Loaded(run).runner
-        abilities = {
-            name: _ability(run, judge, base, (answers[BASE], found))
-            for name, found in answers.items()
-        }
+        while True:
+            answers |= {each.name: _Answered.of(run, each.name, each) for each in tried}
+            fresh = {name: each for name, each in answers.items() if name not in abilities}
+            base = _Loaded(run).runner
+            abilities |= {
+                name: _ability(run, judge, base, (answers[BASE], found))
+                for name, found in fresh.items()
+            }
+            share = next(shares, None)
+            if share is None or any(abilities[each.name].holds_bar for each in tried):
+                break
+            run.say(f"the general bar is not held; {share:.0%} of the change is tried")
+            tried = [with_share(run, each, share) for each in trained]
+            models += tried
     run.workspace.write_object(_FILE, {name: each.to_dict() for name, each in abilities.items()})
     before = abilities.pop(BASE)
-    return Evaluated(before, abilities, _best(run, trained, abilities, answers))
+    return Evaluated(before, abilities, _best(run, models, abilities, answers))
 
 
 @dataclass(frozen=True)
@@ -119,11 +131,11 @@ def _best(
     answers: Mapping[str, _Answered],
 ) -> TrainedStage:
     """The model with the highest skill of those that hold the bar; the first one of a tie."""
-    holding = [each for each in trained if abilities[each.stage].holds_bar]
-    best = max(holding or trained, key=lambda each: abilities[each.stage].skill)
+    holding = [each for each in trained if abilities[each.name].holds_bar]
+    best = max(holding or trained, key=lambda each: abilities[each.name].skill)
     if holding:
         return best
-    found = abilities[best.stage]
+    found = abilities[best.name]
     message = (
         f"the trained model keeps {found.general:.0%} of the base's general answers; the bar is "
         f"{1 - TOLERATED:.0%}"
@@ -133,15 +145,15 @@ def _best(
         return best
     raise GraftError(
         f"{message}, so nothing is packed{_examples(run, answers, best)}",
-        hint="use more keep prompts, a larger `keep_share`, fewer epochs, or a smaller `lr` or "
-        "`interpolate` under [train]; `--accept-loss` packs it anyway",
+        hint="use more keep prompts, a larger `keep_share`, fewer epochs, a smaller `lr`, or "
+        "`interpolate = [1, 0.75, 0.5]` under [train]; `--accept-loss` packs it anyway",
     )
 
 
 def _examples(run: TransferRun, answers: Mapping[str, _Answered], best: TrainedStage) -> str:
     """The first general answers that changed, as lines of text."""
     before = {answer.id: answer.text for answer in answers[BASE].general}
-    after = {answer.id: answer.text for answer in answers[best.stage].general}
+    after = {answer.id: answer.text for answer in answers[best.name].general}
     changed = [p for p in run.plan.split.general if before[p.id] != after[p.id]][:_LISTED]
     lines = (
         f"  {prompt.id!r}: {_shown(before[prompt.id])} became {_shown(after[prompt.id])}"
