@@ -1,6 +1,6 @@
 """Reads the files that a transfer names: prompts, keep prompts, and answers of sources."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,13 +61,31 @@ def read_inputs(document: TransferFile, folder: Path) -> TransferInputs:
         for source in document.source
         if source.answers
     }
-    ids = {prompt.id for prompt in prompts}
-    for name, found in answers.items():
-        if ids.isdisjoint(found):
-            raise SpecError(
-                f"the answers of `{name}` have no id of a prompt in `{tables.file}`",
-                hint="an answer names its prompt by `id`",
-            )
+    _check_ids(tables.file, (prompts, held_out), answers)
     data = read(tables.probes) if tables.probes else b""
     probes = parse_probes(data, f"`{tables.probes}`", check_problems) if tables.probes else None
     return TransferInputs(prompts, keep, answers, digests, probes, data, held_out)
+
+
+def _check_ids(
+    file: str,
+    prompts: tuple[Sequence[Prompt], Sequence[Prompt]],
+    answers: Mapping[str, Mapping[str, tuple[str, ...]]],
+) -> None:
+    """Raise `SpecError` if recorded answers belong to no prompt, or to two of them.
+
+    `prompts` are those that are learnt, from `file`, and those that are held out.
+    """
+    ids, held_out = ({prompt.id for prompt in part} for part in prompts)
+    for name, found in answers.items():
+        if ids.isdisjoint(found):
+            raise SpecError(
+                f"the answers of `{name}` have no id of a prompt in `{file}`",
+                hint="an answer names its prompt by `id`",
+            )
+        if shared := sorted(ids & held_out & found.keys()):
+            raise SpecError(
+                f"{len(shared)} answers of `{name}` are to an id that both a prompt and a held-out "
+                f"prompt have, such as {shared[0]!r}",
+                hint="give the held-out prompts other ids",
+            )

@@ -118,18 +118,21 @@ class Trained:
     step_seconds: float
 
 
-class _NoTelemetry:
-    """A mixin: a training reports nothing to anybody."""
+class _Quiet:
+    """A mixin: a training reports nothing, and writes no model card beside its checkpoints."""
 
     def _send_telemetry(self) -> None:
         """Do nothing."""
 
+    def create_model_card(self, *_arguments: Any, **_settings: Any) -> None:
+        """Do nothing: trl's card names the user's paths."""
 
-class _Supervised(_NoTelemetry, SafeCheckpoints, SFTTrainer):  # type: ignore[misc]
+
+class _Supervised(_Quiet, SafeCheckpoints, SFTTrainer):  # type: ignore[misc]
     """SFT with safe checkpoints."""
 
 
-class _Preferences(_NoTelemetry, SafeCheckpoints, DPOTrainer):  # type: ignore[misc]
+class _Preferences(_Quiet, SafeCheckpoints, DPOTrainer):  # type: ignore[misc]
     """DPO with safe checkpoints."""
 
     def _precompute_ref_logps(self, *arguments: Any, **settings: Any) -> Any:
