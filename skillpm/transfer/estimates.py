@@ -18,6 +18,10 @@ ROUTER_EXAMPLES, ROUTER_BACKGROUND = 128, 512
 """The most texts of each kind in a router signature."""
 PROBE_ITEMS = 32
 """The most held-out items that travel in the pack."""
+JUDGING_SECONDS, JUDGING_SECONDS_PER_ANSWER = 600.0, 2.0
+"""The time that all checks together may take: some seconds, and more for each answer."""
+JUDGING_SECONDS_LIMIT = 12 * 3600.0
+"""The most time that checks may take, however many answers there are."""
 GENERAL_PROBES = 16
 """General questions of the probes. They are skillpm's own, so that no keep prompt travels."""
 
@@ -40,7 +44,8 @@ class Rehearsal:
     """What the first answers and training steps took.
 
     `requests` are those to endpoints. `right` is the share of prompts with a right answer, of the
-    best source. `row_seconds` is the time of one row of SFT.
+    best source, and `paired` that of prompts with a right and a wrong one. `row_seconds` is the
+    time of one row of SFT, and `judge_seconds` that of one check.
     """
 
     sources: Mapping[str, SourceRate]
@@ -54,6 +59,8 @@ class Rehearsal:
     items: int
     general: int
     requests: int
+    paired: float
+    judge_seconds: float
 
     @property
     def router_texts(self) -> int:
@@ -91,12 +98,18 @@ class TransferEstimate:
         return "\n".join(f"  {line}" for line in self.lines)
 
 
+def judging_limit(answers: int, hours: float | None) -> float:
+    """The seconds that all checks together may take; at most `[budget] hours`."""
+    own = min(JUDGING_SECONDS_LIMIT, JUDGING_SECONDS + JUDGING_SECONDS_PER_ANSWER * answers)
+    return own if hours is None else min(own, 3600 * hours)
+
+
 def estimate(document: TransferFile, found: Rehearsal) -> TransferEstimate:
     """Estimate each stage. Prompts are taken to be as the first ones are."""
     train, select = document.train, document.select
     learnt = round(select.sft_share * found.right * found.prompts)
     kept = min(found.keep, keep_count(learnt, train.keep_share))
-    rows, pairs = learnt + kept, round((1 - select.sft_share) * found.right * found.prompts)
+    rows, pairs = learnt + kept, round((1 - select.sft_share) * found.paired * found.prompts)
     has_dpo = pairs >= LEAST_PAIRS and train.dpo.epochs > 0
     models = 3 if has_dpo else 2
     answer, load = found.base.request_seconds, found.base.load_seconds
@@ -104,8 +117,10 @@ def estimate(document: TransferFile, found: Rehearsal) -> TransferEstimate:
     sft = train.sft.epochs * rows * found.row_seconds
     dpo = train.dpo.epochs * pairs * found.row_seconds * DPO_COST if has_dpo else 0.0
     asked = found.items + found.general
+    judged = sum(rate.requests + found.items for rate in found.sources.values())
     stages = {
-        Stage.SAMPLE: sampled + load + kept * answer,
+        Stage.SAMPLE: sampled,
+        Stage.FILTER: judged * found.judge_seconds + load + kept * answer,
         Stage.SFT: found.load_seconds + sft,
         Stage.DPO: found.load_seconds + dpo if has_dpo else 0.0,
         Stage.EVALUATE: models * (load + asked * answer),
@@ -120,7 +135,8 @@ def estimate(document: TransferFile, found: Rehearsal) -> TransferEstimate:
             f"+ {rate.load_seconds:.1f} s to load"
             for name, rate in found.sources.items()
         ),
-        f"base: {kept} keep answers × {answer:.3f} s",
+        f"filter: {judged} checks × {found.judge_seconds:.3f} s",
+        f"base: {kept} keep answers × {answer:.3f} s + {load:.1f} s to load",
         f"SFT: {train.sft.epochs} epochs × {rows} rows × {found.row_seconds:.3f} s",
         f"DPO: {train.dpo.epochs} epochs × {pairs} pairs × {DPO_COST * found.row_seconds:.3f} s"
         if has_dpo

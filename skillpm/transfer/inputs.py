@@ -14,6 +14,9 @@ from skillpm.transfer.config import TransferFile, resolved
 from skillpm.transfer.lines import FILE_LIMIT
 from skillpm.transfer.prompts import Prompt, parse_keep_prompts, parse_prompts
 
+TOTAL_LIMIT = 4 * FILE_LIMIT
+"""Bytes of all files together."""
+
 
 @dataclass(frozen=True)
 class TransferInputs:
@@ -44,10 +47,18 @@ def read_inputs(document: TransferFile, folder: Path) -> TransferInputs:
     any of the prompts; and the errors of `read_named_file`.
     """
     digests: dict[str, Digest] = {}
+    total = 0
 
     def read(path: str) -> bytes:
+        nonlocal total
         data = read_named_file(resolved(path, folder), limit=FILE_LIMIT)
         digests[path] = Digest.of(data)
+        total += len(data)
+        if total > TOTAL_LIMIT:
+            raise SpecError(
+                f"the files of the transfer have more than {TOTAL_LIMIT >> 20} MiB together",
+                hint="use fewer prompts or sources",
+            )
         return data
 
     tables = document.prompts

@@ -29,6 +29,7 @@ from skillpm.running.chat import template_errors
 from skillpm.transfer.safe_checkpoints import (
     SafeCheckpoints,
     last_complete,
+    memory_errors,
     remove_unfinished,
     weight_errors,
 )
@@ -249,7 +250,8 @@ def _run(trainer: Any, folder: Path, progress: TrainingProgress) -> dict[str, An
     remove_unfinished(folder)
     last = last_complete(folder)
     started = time.monotonic()
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    with memory_errors():
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
     return {
         "steps": int(trainer.state.global_step),
         "flops": float(trainer.state.total_flos),

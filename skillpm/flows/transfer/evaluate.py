@@ -36,7 +36,7 @@ def evaluate(run: TransferRun, trained: Sequence[TrainedStage]) -> Evaluated:
 
     Raises `GraftError` if none holds it, unless the user accepts the loss.
     """
-    with Judge(allow_exec=run.plan.request.allow_exec) as judge:
+    with run.judge as judge:
         answers = {BASE: _Answered.of(run, BASE, None)}
         for each in trained:
             answers[each.stage] = _Answered.of(run, each.stage, each)

@@ -17,6 +17,7 @@ from skillpm.spec.probe_items import ANSWER_TOKENS
 from skillpm.transfer.config import TransferFile, resolved
 from skillpm.transfer.generated import Sampling
 from skillpm.transfer.inputs import TransferInputs, read_inputs
+from skillpm.transfer.memory import BYTES_PER_PARAMETER
 from skillpm.transfer.split import Split, split_prompts
 from skillpm.transfer.stages import Stage
 from skillpm.transfer.workspace import key_of
@@ -24,8 +25,8 @@ from skillpm.version import __version__
 
 _TOOLS = ("torch", "transformers", "trl", "tokenizers")
 """Libraries whose versions decide the result."""
-BYTES_PER_PARAMETER = 16
-"""Of a training in float32: weights, gradients, and two moments of Adam."""
+_MODELS = 3
+"""The base, and the models that SFT and DPO train."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,30 @@ class TransferPlan:
     def training_bytes(self) -> int:
         """The least memory of a training: float32 weights, gradients, and two moments of Adam."""
         return BYTES_PER_PARAMETER * (self.base.identity.parameters or 0)
+
+    @property
+    def draws(self) -> int:
+        """The answers of a model to a prompt; one at temperature 0."""
+        table = self.document.sample
+        return table.draws if table.temperature else 1
+
+    def requests(self, source: SourceFacts) -> int:
+        """The answers of a source to prompts that are learnt."""
+        if source.texts is not None:
+            return sum(len(source.texts.get(prompt.id, ())) for prompt in self.split.learnt)
+        return self.draws * len(self.split.learnt)
+
+    @property
+    def endpoint_requests(self) -> int:
+        """The requests that all endpoints get."""
+        endpoints = [source for source in self.sources if source.kind == "endpoint"]
+        return sum(self.requests(each) + len(self.split.held_out) for each in endpoints)
+
+    @property
+    def judged_answers(self) -> int:
+        """The answers that are judged: of the sources, and to the held-out items."""
+        models = len(self.sources) + _MODELS
+        return sum(map(self.requests, self.sources)) + models * len(self.split.held_out)
 
     @property
     def sampling(self) -> Sampling:

@@ -63,7 +63,7 @@ def filter_answers(run: TransferRun, sampled: Sampled) -> Filtered:
     """
     plan = run.plan
     total = sum(map(len, sampled.learnt.values()))
-    with Judge(allow_exec=plan.request.allow_exec) as judge:
+    with run.judge as judge:
         advance = run.session.progress("judged answers", total)
         verdicts = judge_answers(plan.split.learnt, sampled.learnt, judge, advance)
         scores = {
