@@ -59,8 +59,8 @@ class Rehearsal:
     items: int
     general: int
     requests: int
-    paired: float
-    judge_seconds: float
+    paired: float = 1.0
+    judge_seconds: float = 0.0
 
     @property
     def router_texts(self) -> int:

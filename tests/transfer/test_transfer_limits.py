@@ -1,7 +1,8 @@
 """Numbers of a stranger's transfer.toml: bounded, or refused before a model is asked."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,11 @@ from pydantic import BaseModel
 from skillpm.errors import SpecError
 from skillpm.transfer.config import TransferFile, transfer_of
 from skillpm.transfer.estimates import JUDGING_SECONDS_LIMIT, judging_limit
+from skillpm.transfer.generated import Generated, Sampling
 from skillpm.transfer.memory import ModelSize, answers_need, generation_need, training_need
+from skillpm.transfer.prompts import Prompt
+from skillpm.transfer.sampling import Request, SamplingTask, requests_of, sample
+from skillpm.transfer.workspace import Workspace
 
 if TYPE_CHECKING:
     from transfer_world import TransferWorld
@@ -51,7 +56,7 @@ def read(path: tuple[str, ...], value: object) -> TransferFile:
 
 def test_every_number_is_found() -> None:
     assert {path[0] for path in NUMBERS} == {"sample", "select", "train", "evaluate", "budget"}
-    assert len(NUMBERS) == 18
+    assert len(NUMBERS) == 20
 
 
 @pytest.mark.parametrize("path", NUMBERS, ids=".".join)
@@ -153,3 +158,61 @@ def test_rehearsal_of_a_huge_step_runs_only_as_many_rows_as_there_are(
     transfer.edit("micro = 8", "micro = 256")
     transfer.run("--dry-run")
     assert rows == [rehearse.STEPS * 8]  # `batch` is 8
+
+
+def test_transfer_whose_checks_take_too_long_fails_and_keeps_the_answers(
+    transfer: "TransferWorld", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transfer.write()
+    transfer.run("--until", "sample")
+    recorded = (transfer.workspace / "answers" / "gpt.jsonl").read_bytes()
+    monkeypatch.setattr("skillpm.transfer.estimates.JUDGING_SECONDS", 0.0)
+    monkeypatch.setattr("skillpm.transfer.estimates.JUDGING_SECONDS_PER_ANSWER", 0.0)
+    message = transfer.fail(code=1, kind="graft")
+    assert "the checks took more than 0 seconds, for 1 answer" in message
+    assert (transfer.workspace / "answers" / "gpt.jsonl").read_bytes() == recorded
+
+
+def test_killed_rehearsal_measures_answers_that_it_has_not_recorded(
+    transfer: "TransferWorld",
+) -> None:
+    transfer.write()
+    transfer.run("--dry-run")
+    log = transfer.workspace / "answers" / "gpt.jsonl"
+    before = log.read_bytes()
+    (transfer.workspace / "rehearsal.json").unlink()
+    (transfer.workspace / "rates.json").unlink()
+    transfer.run("--dry-run")
+    rehearsal = json.loads((transfer.workspace / "rehearsal.json").read_text())
+    assert rehearsal["base"]["request_seconds"] > 0
+    assert rehearsal["sources"]["gpt"]["request_seconds"] > 0
+    assert log.read_bytes().startswith(before)
+    ids = [(line["id"], line["draw"]) for line in map(json.loads, log.read_text().splitlines())]
+    assert len(set(ids)) == len(ids) == 32
+
+
+def test_estimate_of_dpo_needs_right_and_wrong_answers(transfer: "TransferWorld") -> None:
+    from transfer_models import prompt_lines, write_lines
+
+    transfer.write(source='answers = "answers.jsonl"')
+    right = [{"id": line["id"], "text": line["check"]["equals"]} for line in prompt_lines()]
+    write_lines(transfer.folder / "answers.jsonl", right)
+    assert transfer.run("--dry-run")["estimates"]["dpo"] == 0
+
+
+def test_answer_longer_than_its_tokens_allow_counts_as_cut_off(tmp_path: Path) -> None:
+    sampling = Sampling(0.0, 1.0, 100)
+    prompt = Prompt("1", tuple(asked("Who are you?")), None)
+
+    class Talkative:
+        parallel = 1
+
+        def answers(self, requests: Sequence[Request], sampling: Sampling) -> list[Generated]:
+            return [Generated("a" * 10_000, "stop", sampling.max_tokens) for _ in requests]
+
+    with Workspace.open(tmp_path, "k" * 32, timeout=0, say=print) as workspace:
+        file = workspace.answers("source")
+        requests = requests_of([prompt], sampling, 1, "key")
+        task = SamplingTask(requests, sampling, file, "key", longest=sampling.longest)
+        (answer,) = sample(Talkative, task, no_advance)
+    assert (len(answer.text), answer.finish) == (1600, "length")

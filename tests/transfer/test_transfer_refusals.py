@@ -118,11 +118,23 @@ def test_budget_of_requests_is_checked_before_anything_is_asked(transfer: "Trans
 
 def test_budget_of_hours_is_refused_with_the_arithmetic(transfer: "TransferWorld") -> None:
     transfer.write()
+    transfer.run("--dry-run")
     with transfer.file.open("a") as file:
         file.write("[budget]\nhours = 1e-6\n")
     message = transfer.fail(code=2, kind="usage")
     assert "SFT: 12 epochs × " in message
     assert not (transfer.workspace / "verdicts.jsonl").exists()
+
+
+def test_rehearsal_that_exceeds_the_budget_ends_before_a_source_is_asked(
+    transfer: "TransferWorld",
+) -> None:
+    transfer.write()
+    with transfer.file.open("a") as file:
+        file.write("[budget]\nhours = 1e-6\n")
+    message = transfer.fail(code=2, kind="usage")
+    assert "the rehearsal alone has taken" in message
+    assert not (transfer.workspace / "answers" / "gpt.jsonl").exists()
 
 
 def test_fresh_dry_run_is_refused_because_it_would_discard_answers(

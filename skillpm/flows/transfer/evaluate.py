@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from skillpm.checks.judge import Judge
 from skillpm.errors import GraftError
@@ -41,13 +42,21 @@ def evaluate(run: TransferRun, trained: Sequence[TrainedStage]) -> Evaluated:
         for each in trained:
             answers[each.stage] = _Answered.of(run, each.stage, each)
         base = _Loaded(run).runner
-        abilities = {
-            name: _ability(run, judge, base, (answers[BASE], found))
+        kept = {
+            name: kept_answers(base, run.plan.split.general, answers[BASE].general, found.general)
             for name, found in answers.items()
+        }
+        abilities = {
+            name: _ability(run, judge, found, kept[name]) for name, found in answers.items()
         }
     run.workspace.write_object(_FILE, {name: each.to_dict() for name, each in abilities.items()})
     before = abilities.pop(BASE)
-    return Evaluated(before, abilities, _best(run, trained, abilities, answers))
+    best = _best(trained, abilities)
+    if not abilities[best.stage].holds_bar:
+        lost = [name for name, is_kept in kept[best.stage].items() if not is_kept]
+        examples = _examples((answers[BASE].general, answers[best.stage].general), lost)
+        _refuse_loss(run, abilities[best.stage], examples)
+    return Evaluated(before, abilities, best)
 
 
 @dataclass(frozen=True)
@@ -100,54 +109,42 @@ class _Loaded:
 
 
 def _ability(
-    run: TransferRun, judge: Judge, base: Runner, answers: tuple[_Answered, _Answered]
+    run: TransferRun, judge: Judge, answers: _Answered, kept: Mapping[str, bool]
 ) -> Ability:
-    before, after = answers
-    split = run.plan.split
-    kept = kept_answers(base, split.general, before.general, after.general)
     return Ability(
-        skill=share_right(split.held_out, after.items, judge),
+        skill=share_right(run.plan.split.held_out, answers.items, judge),
         general=sum(kept.values()) / len(kept),
-        prose=after.prose,
+        prose=answers.prose,
     )
 
 
-def _best(
-    run: TransferRun,
-    trained: Sequence[TrainedStage],
-    abilities: Mapping[str, Ability],
-    answers: Mapping[str, _Answered],
-) -> TrainedStage:
+def _best(trained: Sequence[TrainedStage], abilities: Mapping[str, Ability]) -> TrainedStage:
     """The model with the highest skill of those that hold the bar; the first one of a tie."""
     holding = [each for each in trained if abilities[each.stage].holds_bar]
-    best = max(holding or trained, key=lambda each: abilities[each.stage].skill)
-    if holding:
-        return best
-    found = abilities[best.stage]
+    return max(holding or trained, key=lambda each: abilities[each.stage].skill)
+
+
+def _refuse_loss(run: TransferRun, found: Ability, examples: str) -> None:
+    """Raise `GraftError` for a model that lost general answers, unless the user accepts it."""
     message = (
         f"the trained model keeps {found.general:.0%} of the base's general answers; the bar is "
         f"{1 - TOLERATED:.0%}"
     )
     if run.plan.request.accept_loss:
         run.say(f"{message}; packed because of `--accept-loss`")
-        return best
+        return
     raise GraftError(
-        f"{message}, so nothing is packed{_examples(run, answers, best)}",
+        f"{message}, so nothing is packed{examples}",
         hint="use more keep prompts, a larger `keep_share`, fewer epochs or a smaller `lr` under "
         "[train]; `--accept-loss` packs it anyway",
     )
 
 
-def _examples(run: TransferRun, answers: Mapping[str, _Answered], best: TrainedStage) -> str:
-    """The first general answers that changed, as lines of text."""
-    before = {answer.id: answer.text for answer in answers[BASE].general}
-    after = {answer.id: answer.text for answer in answers[best.stage].general}
-    changed = [p for p in run.plan.split.general if before[p.id] != after[p.id]][:_LISTED]
-    lines = (
-        f"  {prompt.id!r}: {_shown(before[prompt.id])} became {_shown(after[prompt.id])}"
-        for prompt in changed
-    )
-    return ". For example:\n" + "\n".join(lines) if changed else ""
+def _examples(answers: tuple[Answers, Answers], lost: Sequence[str]) -> str:
+    """The first of the base's answers that were lost, as lines of text."""
+    before, after = ({answer.id: answer.text for answer in each} for each in answers)
+    lines = (f"  {name!r}: {_shown(before[name])} became {_shown(after[name])}" for name in lost)
+    return ". For example:\n" + "\n".join(islice(lines, _LISTED))
 
 
 def _shown(text: str) -> str:

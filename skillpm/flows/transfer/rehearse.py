@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from skillpm.checks.judge import Judge
 from skillpm.errors import StateError
 from skillpm.flows.transfer.limits import check_hours, check_spent
-from skillpm.flows.transfer.run import BASE, ITEMS, Answers, TransferRun
+from skillpm.flows.transfer.run import BASE, GENERAL, ITEMS, Answers, TransferRun
 from skillpm.parallel import no_advance
 from skillpm.transfer.estimates import Rehearsal, SourceRate, TransferEstimate, estimate
 from skillpm.transfer.filtering import Verdicts, judge_answers, share_right
@@ -56,14 +56,15 @@ def _measure(run: TransferRun) -> Rehearsal:
     """Base first: if it already passes, nothing is spent on sources."""
     plan, started = run.plan, time.monotonic()
     items = run.model_task(BASE, ITEMS, plan.split.held_out, plan.of_items)
-    base, _ = _rate(run, BASE, run.opener(plan.base_folder), items)
+    general = run.model_task(BASE, GENERAL, plan.split.general, plan.of_general)
+    base, _ = _rate(run, BASE, run.opener(plan.base_folder), (items, general))
     check_spent(plan, time.monotonic() - started)
     _check_base(run, items)
     rates, judged = {}, dict[str, _Judged]()
     with run.judge as judge:
         for source in plan.sources:
-            task = run.source_task(source)
-            rates[source.name], answers = _rate(run, source.name, source.open, task)
+            tasks = run.source_task(source), run.item_task(source)
+            rates[source.name], answers = _rate(run, source.name, source.open, tasks)
             judged[source.name] = _judge(run, judge, source.name, answers)
             check_spent(plan, time.monotonic() - started)
     load, row = _training_costs(run, [pair for each in judged.values() for pair in each.examples])
@@ -71,7 +72,7 @@ def _measure(run: TransferRun) -> Rehearsal:
     return Rehearsal(
         sources=rates,
         base=base,
-        right=max(each.right for each in judged.values()),
+        right=_right(list(judged.values())),
         load_seconds=load,
         row_seconds=row,
         base_bytes=sum(spec.nbytes for spec in plan.base.specs.values()),
@@ -86,23 +87,27 @@ def _measure(run: TransferRun) -> Rehearsal:
 
 
 def _rate(
-    run: TransferRun, name: str, make: Callable[[], AnswerSource], task: SamplingTask
+    run: TransferRun,
+    name: str,
+    make: Callable[[], AnswerSource],
+    tasks: tuple[SamplingTask, SamplingTask],
 ) -> tuple[SourceRate, Answers]:
-    """Ask for the first answers, and measure loading and answering apart.
-
-    After a kill, answers that are recorded already do not count as measured.
-    """
+    """Measure loading and answering apart, and return the first answers of the first task."""
     label = f"rehearsing {name.removeprefix('_')}"
     rates = run.workspace.read_object(RATES)
     if name not in rates:
-        rates[name] = asdict(_measured_rate(run, label, make, task))
+        rates[name] = asdict(_measured_rate(run, label, make, tasks))
         run.workspace.write_object(RATES, rates)
-    return SourceRate(**rates[name]), run.ask(make, task.first(ANSWERS), label)
+    return SourceRate(**rates[name]), run.ask(make, tasks[0].first(ANSWERS), label)
 
 
 def _measured_rate(
-    run: TransferRun, label: str, make: Callable[[], AnswerSource], task: SamplingTask
+    run: TransferRun,
+    label: str,
+    make: Callable[[], AnswerSource],
+    tasks: tuple[SamplingTask, SamplingTask],
 ) -> SourceRate:
+    """The rate of answers that are not recorded yet: a killed rehearsal may have recorded some."""
     loading = 0.0
 
     def load() -> AnswerSource:
@@ -112,11 +117,12 @@ def _measured_rate(
         loading = time.monotonic() - started
         return source
 
-    asked = task.first(ANSWERS, task.recorded())
+    first, second = (task.first(ANSWERS, task.recorded()) for task in tasks)
+    asked = first if first.requests else second
     started = time.monotonic()
     run.ask(load, asked, label)
     answering = time.monotonic() - started - loading
-    return SourceRate(loading, answering / max(1, len(asked.requests)), len(task.requests))
+    return SourceRate(loading, answering / max(1, len(asked.requests)), len(tasks[0].requests))
 
 
 def _check_base(run: TransferRun, items: SamplingTask) -> None:
@@ -139,13 +145,14 @@ def _check_base(run: TransferRun, items: SamplingTask) -> None:
 
 @dataclass(frozen=True)
 class _Judged:
-    """The first answers of a source.
+    """The first answers of a source, to `asked` prompts.
 
     `right` is the share of prompts with a right answer, `paired` that of prompts with a wrong one
     too, and `seconds` the time of a check.
     """
 
     examples: Sequence[tuple[Prompt, str]]
+    asked: int
     right: float
     paired: float
     seconds: float
@@ -163,10 +170,17 @@ def _judge(run: TransferRun, judge: Judge, name: str, answers: Answers) -> _Judg
     right, wrong = (_ids(verdicts, passed=passed) for passed in (True, False))
     return _Judged(
         [(prompts[each.id], each.text) for each in answers if each.text.strip()],
-        len(right) / asked if right else min(1.0, _NONE_OF / asked),
+        asked,
+        len(right) / asked,
         len(right & wrong) / asked,
         seconds,
     )
+
+
+def _right(sources: Sequence[_Judged]) -> float:
+    """The share of prompts with a right answer, of the best source."""
+    best = max(each.right for each in sources)
+    return best or min(1.0, _NONE_OF / max(each.asked for each in sources))
 
 
 def _ids(verdicts: Verdicts, *, passed: bool) -> set[str]:
