@@ -197,7 +197,7 @@ def test_refusal_that_drips_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPat
             ended.set()
             raise
 
-    refused = pytest.raises(RegistryError, match="refused the request: HTTP 400: n+$")
+    refused = pytest.raises(RegistryError, match=r"refused the request: HTTP 400: n+$")
     with serving(drip) as server, refused:
         ask(server, [])
     assert ended.wait(60)

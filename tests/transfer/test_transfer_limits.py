@@ -10,6 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 from skillpm.errors import SpecError
+from skillpm.parallel import no_advance
+from skillpm.spec.chat import asked
 from skillpm.transfer.config import TransferFile, transfer_of
 from skillpm.transfer.estimates import JUDGING_SECONDS_LIMIT, judging_limit
 from skillpm.transfer.generated import Generated, Sampling

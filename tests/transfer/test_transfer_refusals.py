@@ -101,6 +101,16 @@ def test_key_may_be_allowed_in_the_users_configuration_but_not_in_a_project(
     assert "not allowed here" in transfer.fail(code=1, kind="spec")
 
 
+def test_share_without_a_prompt_for_sft_is_an_error_before_anything_is_asked(
+    transfer: "TransferWorld",
+) -> None:
+    transfer.write()
+    transfer.edit("sft_share = 0.6", "sft_share = 1e-9")
+    message = transfer.fail(code=1, kind="spec")
+    assert "none of the 108 prompts is for SFT: `sft_share` is 1e-09" in message
+    assert not (transfer.world.home / "transfer").exists()
+
+
 def test_other_ways_of_fusion_are_refused(transfer: "TransferWorld") -> None:
     transfer.write()
     with transfer.file.open("a") as file:

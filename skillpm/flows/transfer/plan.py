@@ -8,7 +8,7 @@ from pathlib import Path
 
 from skillpm.checkpoint.model import VerifiedCheckpoint
 from skillpm.checks.judge import Judge
-from skillpm.errors import GraftError, UsageError
+from skillpm.errors import GraftError, SpecError, UsageError
 from skillpm.files.output import check_output
 from skillpm.flows.session.session import Session, open_model
 from skillpm.flows.transfer.sources import SourceFacts, open_sources
@@ -18,6 +18,7 @@ from skillpm.transfer.config import TransferFile, resolved
 from skillpm.transfer.generated import Sampling
 from skillpm.transfer.inputs import TransferInputs, read_inputs
 from skillpm.transfer.memory import BYTES_PER_PARAMETER
+from skillpm.transfer.selection import is_for_sft
 from skillpm.transfer.split import Split, split_prompts
 from skillpm.transfer.stages import Stage
 from skillpm.transfer.workspace import key_of
@@ -141,6 +142,7 @@ def plan_transfer(session: Session, request: TransferRequest) -> TransferPlan:
     inputs = read_inputs(document, request.folder)
     table = document.evaluate
     split = split_prompts(inputs, skill=table.skill, general=table.general)
+    _check_sft(split, document.select.sft_share)
     prompts = (*split.learnt, *split.held_out)
     Judge(allow_exec=request.allow_exec).refuse([p.check for p in prompts if p.check is not None])
     base = session.hash_model(
@@ -169,6 +171,15 @@ def _check_method(document: TransferFile) -> None:
         )
 
 
+def _check_sft(split: Split, share: float) -> None:
+    """Raise `SpecError` if no prompt is for SFT, so that its answers are not paid for in vain."""
+    if not any(is_for_sft(prompt, share) for prompt in split.learnt):
+        raise SpecError(
+            f"none of the {len(split.learnt)} prompts is for SFT: `sft_share` is {share:g}",
+            hint="use more prompts, or a larger `sft_share` under [select]",
+        )
+
+
 def _key(
     request: TransferRequest,
     base: VerifiedCheckpoint,
@@ -183,7 +194,7 @@ def _key(
         {
             "base": str(base.identity.root),
             "settings": {name: getattr(document, name).to_dict() for name in tables},
-            "sources": [[source.name, source.identity] for source in sources],
+            "sources": [source.determinants for source in sources],
             "files": [
                 str(inputs.digests[path]) if path else None
                 for path in (files.file, files.keep, files.held_out, files.probes)

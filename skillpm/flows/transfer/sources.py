@@ -48,6 +48,11 @@ class SourceFacts:
         return self.table.name
 
     @property
+    def determinants(self) -> list[str]:
+        """What decides the answers: two endpoints of a host may serve models of the same name."""
+        return [part for part in (self.name, self.identity, self.table.endpoint) if part]
+
+    @property
     def kind(self) -> str:
         """`model`, `endpoint` or `answers`."""
         return self.identity.partition(" ")[0]
