@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import torch
-
 from skillpm.checkpoint.model import Checkpoint, open_checkpoint
 from skillpm.errors import StateError, UsageError
 from skillpm.flows.transfer.plan import TransferPlan
-from skillpm.running.folder import checked_config, is_foreign, memory
+from skillpm.running.folder import checked_config, device_memory, is_foreign, memory
 from skillpm.running.generation import PROMPT_TOKENS
 from skillpm.transfer.config import resolved
 from skillpm.transfer.estimates import TransferEstimate
@@ -28,8 +26,7 @@ _TEMPLATE_TOKENS = 64
 def check_limits(plan: TransferPlan) -> None:
     """Raise `StateError` if the memory is too small, `UsageError` for too many requests."""
     check_memory(answers_of(plan), memory())
-    available = _device_memory(plan.request.device)
-    check_memory(model_needs(plan), available)
+    check_memory(model_needs(plan), device_memory(plan.request.device))
     _check_requests(plan)
 
 
@@ -129,13 +126,6 @@ def _size_of(checkpoint: Checkpoint) -> ModelSize:
         if not is_foreign(problem):
             raise
         return ModelSize(parameters)  # The error is reported when the model is loaded.
-
-
-def _device_memory(device: str) -> int:
-    """The bytes of memory of a device; that of the machine for the CPU."""
-    if device.startswith("cuda"):
-        return int(torch.cuda.get_device_properties(device).total_memory)
-    return memory()
 
 
 def _prompt_bytes(prompt: Prompt) -> int:
