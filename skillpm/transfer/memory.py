@@ -1,7 +1,7 @@
 """The memory that a transfer needs, from the sizes of its models and the numbers of its file.
 
 The numbers may be a stranger's. Each need is an estimate of the largest amount that is in use at
-once; tensors are float32.
+once.
 """
 
 from dataclasses import dataclass
@@ -27,11 +27,14 @@ _LARGEST = 1 << 24
 class ModelSize:
     """The sizes of a model; 0 for what its config does not name.
 
+    `weights` is the bytes of the running model, `value_bytes` those of a value that it computes.
     `key_values` is the number of values that a layer keeps of a token. `window` is the most tokens
     of prompt and answer together.
     """
 
     parameters: int
+    weights: int
+    value_bytes: int = _FLOAT
     layers: int = 0
     hidden: int = 0
     intermediate: int = 0
@@ -40,7 +43,7 @@ class ModelSize:
     window: int = _LARGEST
 
     @classmethod
-    def of(cls, config: Any, parameters: int) -> Self:
+    def of(cls, config: Any, parameters: int, weights: int, value_bytes: int = _FLOAT) -> Self:
         """The sizes that a config of transformers names."""
 
         def named(*names: str) -> int:
@@ -51,6 +54,8 @@ class ModelSize:
         width = named("head_dim") or hidden // max(1, heads)
         return cls(
             parameters,
+            weights,
+            value_bytes,
             layers=named("num_hidden_layers"),
             hidden=hidden,
             intermediate=named("intermediate_size", "ffn_dim", "d_ff", "n_inner") or 4 * hidden,
@@ -91,13 +96,13 @@ def generation_need(
 ) -> MemoryNeed:
     """The memory of a batch of answers, each to `prompt` tokens and up to `answer` tokens long."""
     tokens = min(prompt + answer, model.window)
-    kept = _FLOAT * model.layers * model.key_values
+    kept = model.value_bytes * model.layers * model.key_values
     row = tokens * kept + _FLOAT * (_DRAWING * model.vocabulary + min(prompt, tokens) ** 2)
     return MemoryNeed(
         f"answering with {name}",
-        _FLOAT * model.parameters + batch * row,
-        f"{_FLOAT} bytes for each of {model.parameters:,} parameters, and {row / 1e6:.1f} MB for "
-        f"each of {batch} answers of {tokens} tokens with their prompts",
+        model.weights + batch * row,
+        f"{model.weights / 1e9:.1f} GB of weights, and {row / 1e6:.1f} MB for each of {batch} "
+        f"answers of {tokens} tokens with their prompts",
         "use a smaller `batch` or `max_tokens` under [sample], or shorter prompts",
     )
 

@@ -29,8 +29,8 @@ TABLES = {
     "prompts": {"file": "p"},
 }
 SMOLLM = ModelSize(
-    134_515_008, layers=30, hidden=576, intermediate=1536, key_values=384, vocabulary=49_152,
-    window=8192,
+    134_515_008, 4 * 134_515_008, layers=30, hidden=576, intermediate=1536, key_values=384,
+    vocabulary=49_152, window=8192,
 )  # fmt: skip
 
 
@@ -99,9 +99,9 @@ def test_answers_need_memory_by_their_number() -> None:
 
 
 def test_config_may_name_nothing_and_nonsense() -> None:
-    assert ModelSize.of(SimpleNamespace(), 10) == ModelSize(10)
+    assert ModelSize.of(SimpleNamespace(), 10, 40) == ModelSize(10, 40)
     wild = SimpleNamespace(hidden_size="9", vocab_size=-1, num_hidden_layers=10**30, head_dim=True)
-    assert ModelSize.of(wild, 10) == ModelSize(10)
+    assert ModelSize.of(wild, 10, 40) == ModelSize(10, 40)
 
 
 def test_checks_have_a_limit_of_time_that_grows_with_the_answers() -> None:

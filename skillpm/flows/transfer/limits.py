@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from skillpm.checkpoint.model import Checkpoint, open_checkpoint
 from skillpm.errors import StateError, UsageError
 from skillpm.flows.transfer.plan import TransferPlan
-from skillpm.running.folder import checked_config, device_memory, is_foreign, memory
+from skillpm.running.folder import checked_config, device_memory, dtype_for, is_foreign, memory
 from skillpm.running.generation import PROMPT_TOKENS
 from skillpm.transfer.config import resolved
 from skillpm.transfer.estimates import TransferEstimate
@@ -115,17 +115,21 @@ def _check_requests(plan: TransferPlan) -> None:
 
 
 def _size_of(checkpoint: Checkpoint) -> ModelSize:
-    """The sizes of a model; only the parameters of one whose config transformers cannot read."""
+    """The sizes of a model; only the weights of one whose config transformers cannot read."""
     parameters = sum(spec.elements for spec in checkpoint.specs.values())
+    stored = sum(spec.nbytes for spec in checkpoint.specs.values())
     if checkpoint.folder is None:
-        return ModelSize(parameters)
+        return ModelSize(parameters, stored)
     try:
         config = checked_config(checkpoint.folder)
-        return ModelSize.of(config.get_text_config(), parameters)
+        value = dtype_for(config.dtype, stored, memory()).itemsize
+        packed = getattr(config, "quantization_config", None) is not None
+        weights = stored if packed else value * parameters
+        return ModelSize.of(config.get_text_config(), parameters, weights, value)
     except BaseException as problem:
         if not is_foreign(problem):
             raise
-        return ModelSize(parameters)  # The error is reported when the model is loaded.
+        return ModelSize(parameters, stored)  # The error is reported when the model is loaded.
 
 
 def _prompt_bytes(prompt: Prompt) -> int:
