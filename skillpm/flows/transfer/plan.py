@@ -172,7 +172,7 @@ def _check_method(document: TransferFile) -> None:
 
 
 def _check_sft(split: Split, share: float) -> None:
-    """Raise `SpecError` if no prompt is for SFT, so that its answers are not paid for in vain."""
+    """Raise `SpecError` if no prompt is for SFT, before answers are paid for."""
     if not any(is_for_sft(prompt, share) for prompt in split.learnt):
         raise SpecError(
             f"none of the {len(split.learnt)} prompts is for SFT: `sft_share` is {share:g}",
