@@ -8,8 +8,10 @@ from skillpm.transfer.config import TrainTable, TransferFile
 from skillpm.transfer.selection import LEAST_PAIRS, keep_count
 from skillpm.transfer.stages import Stage
 
-DPO_COST = 2.7
-"""The time of a pair in DPO, in rows of SFT: two answers, and the reference model reads both."""
+DPO_COST = 2.6
+"""The time of a pair in DPO, in rows of SFT: two answers, and the reference model reads both. Two
+runs measured 2.63 and 2.59 (docs/benchmarks.md). By FLOPs it is 8/3, if a backward pass costs two
+forward passes."""
 PACK_BYTES_PER_SECOND = 30e6
 """Of the base: hashing, encoding and checking, measured on one core."""
 ROUTER_COST = 0.06
