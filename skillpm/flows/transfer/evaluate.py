@@ -136,7 +136,18 @@ def _refuse_loss(run: TransferRun, found: Ability, examples: str) -> None:
     raise GraftError(
         f"{message}, so nothing is packed{examples}",
         hint="use more keep prompts, a larger `keep_share`, fewer epochs or a smaller `lr` under "
-        "[train]; `--accept-loss` packs it anyway",
+        f"[train]; `--accept-loss` packs it anyway{_reuse(run)}",
+    )
+
+
+def _reuse(run: TransferRun) -> str:
+    """How the next transfer pays for no answer of an endpoint again."""
+    if not run.plan.endpoint_requests:
+        return ""
+    folder = run.workspace.path
+    return (
+        f"; `{folder}/answers` and `{folder}/items` have the recorded answers, which can be the "
+        "`answers` of a source"
     )
 
 
