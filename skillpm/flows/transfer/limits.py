@@ -25,18 +25,20 @@ _TEMPLATE_TOKENS = 64
 
 def check_limits(plan: TransferPlan) -> None:
     """Raise `StateError` if the memory is too small, `UsageError` for too many requests."""
-    check_memory(answers_of(plan), memory())
-    check_memory(model_needs(plan), device_memory(plan.request.device))
+    device = plan.request.device
+    where = "this machine" if device == "cpu" else f"`{device}`"
+    check_memory(answers_of(plan), memory(), "this machine")
+    check_memory(model_needs(plan), device_memory(device), where)
     _check_requests(plan)
 
 
-def check_memory(needs: Iterable[MemoryNeed], available: int) -> None:
+def check_memory(needs: Iterable[MemoryNeed], available: int, where: str) -> None:
     """Raise `StateError` for a need of more than `available` bytes, with the arithmetic."""
     for need in needs:
         if need.size > available:
             raise StateError(
                 f"{need.what} needs about {need.size / 1e9:,.1f} GB of memory ({need.arithmetic}); "
-                f"this machine has {available / 1e9:,.1f} GB",
+                f"{where} has {available / 1e9:,.1f} GB",
                 hint=need.hint,
             )
 
