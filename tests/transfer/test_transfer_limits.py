@@ -146,20 +146,20 @@ def test_refused_command_with_fresh_discards_nothing(transfer: "TransferWorld") 
 def test_rehearsal_of_a_huge_step_runs_only_as_many_rows_as_there_are(
     transfer: "TransferWorld", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from skillpm.flows.transfer import rehearse
+    from skillpm.flows.transfer.rehearse import STEPS
+    from skillpm.transfer.training import train_on_answers
 
     rows: list[int] = []
-    train = rehearse.train_on_answers
 
     def counted(model: Any, found: Any, *rest: Any) -> Any:
         rows.append(len(found))
-        return train(model, found, *rest)
+        return train_on_answers(model, found, *rest)
 
-    monkeypatch.setattr(rehearse, "train_on_answers", counted)
+    monkeypatch.setattr("skillpm.flows.transfer.rehearse.train_on_answers", counted)
     transfer.write()
     transfer.edit("micro = 8", "micro = 256")
     transfer.run("--dry-run")
-    assert rows == [rehearse.STEPS * 8]  # `batch` is 8
+    assert rows == [STEPS * 8]  # `batch` is 8
 
 
 def test_transfer_whose_checks_take_too_long_fails_and_keeps_the_answers(
