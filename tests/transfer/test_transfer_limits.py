@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import BaseModel
 
-from skillpm.errors import SpecError
+from skillpm.errors import SpecError, StateError
 from skillpm.parallel import no_advance
 from skillpm.spec.chat import asked
 from skillpm.transfer.config import TransferFile, transfer_of
@@ -218,3 +218,15 @@ def test_answer_longer_than_its_tokens_allow_counts_as_cut_off(tmp_path: Path) -
         task = SamplingTask(requests, sampling, file, "key", longest=sampling.longest)
         (answer,) = sample(Talkative, task, no_advance)
     assert (len(answer.text), answer.finish) == (1600, "length")
+
+
+def test_training_that_exhausts_the_memory_is_an_error_with_a_hint() -> None:
+    torch = pytest.importorskip("torch")
+    from skillpm.transfer.safe_checkpoints import memory_errors
+
+    exhausted = pytest.raises(StateError, match="more memory than the device has")
+    with exhausted as caught, memory_errors():
+        torch.empty(1 << 50)
+    assert "`micro`" in str(caught.value.hint)
+    with pytest.raises(RuntimeError, match="shape"), memory_errors():
+        torch.empty(2).reshape(3)
