@@ -107,7 +107,7 @@ def judging_limit(answers: int, hours: float | None) -> float:
 
 
 @dataclass(frozen=True)
-class _Work:
+class _Amounts:
     """The amounts of a transfer. `pairs` is 0 if DPO is skipped."""
 
     rows: int
@@ -129,7 +129,7 @@ class _Work:
 
 def estimate(document: TransferFile, found: Rehearsal) -> TransferEstimate:
     """Estimate each stage. Prompts are taken to be as the first ones are."""
-    work, train = _Work.of(document, found), document.train
+    work, train = _Amounts.of(document, found), document.train
     answer, load = found.base.request_seconds, found.base.load_seconds
     dpo = train.dpo.epochs * work.pairs * found.row_seconds * DPO_COST
     stages = {
@@ -146,7 +146,7 @@ def estimate(document: TransferFile, found: Rehearsal) -> TransferEstimate:
     return TransferEstimate(stages, found.requests, tuple(_lines(train, found, work)))
 
 
-def _lines(train: TrainTable, found: Rehearsal, work: _Work) -> Iterator[str]:
+def _lines(train: TrainTable, found: Rehearsal, work: _Amounts) -> Iterator[str]:
     """How the estimates follow."""
     answer, load, row = found.base.request_seconds, found.base.load_seconds, found.row_seconds
     for name, rate in found.sources.items():

@@ -60,7 +60,7 @@ def _measure(run: TransferRun) -> Rehearsal:
     base, _ = _rate(run, BASE, run.opener(plan.base_folder), (items, general))
     check_spent(plan, time.monotonic() - started)
     _check_base(run, items)
-    rates, judged = {}, dict[str, _Judged]()
+    rates, judged = {}, dict[str, _FirstAnswers]()
     with run.judge as judge:
         for source in plan.sources:
             tasks = run.source_task(source), run.item_task(source)
@@ -144,7 +144,7 @@ def _check_base(run: TransferRun, items: SamplingTask) -> None:
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _FirstAnswers:
     """The first answers of a source, to `asked` prompts.
 
     `right` is the share of prompts with a right answer, `paired` that of prompts with a wrong one
@@ -158,7 +158,7 @@ class _Judged:
     seconds: float
 
 
-def _judge(run: TransferRun, judge: Judge, name: str, answers: Answers) -> _Judged:
+def _judge(run: TransferRun, judge: Judge, name: str, answers: Answers) -> _FirstAnswers:
     """Judge the first answers. The first one also starts the sandbox, so it is not measured."""
     learnt = run.plan.split.learnt
     judge_answers(learnt, {name: answers[:1]}, judge)
@@ -168,7 +168,7 @@ def _judge(run: TransferRun, judge: Judge, name: str, answers: Answers) -> _Judg
     prompts = {prompt.id: prompt for prompt in learnt}
     asked = max(1, len({answer.id for answer in answers}))
     right, wrong = (_ids(verdicts, passed=passed) for passed in (True, False))
-    return _Judged(
+    return _FirstAnswers(
         [(prompts[each.id], each.text) for each in answers if each.text.strip()],
         asked,
         len(right) / asked,
@@ -177,7 +177,7 @@ def _judge(run: TransferRun, judge: Judge, name: str, answers: Answers) -> _Judg
     )
 
 
-def _right(sources: Sequence[_Judged]) -> float:
+def _right(sources: Sequence[_FirstAnswers]) -> float:
     """The share of prompts with a right answer, of the best source."""
     best = max(each.right for each in sources)
     return best or min(1.0, _NONE_OF / max(each.asked for each in sources))
