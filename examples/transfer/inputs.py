@@ -47,7 +47,7 @@ keep_share = {keep_share}
 batch = 4
 micro = 4
 max_tokens = 256
-interpolate = [1, 0.75, 0.5]
+interpolate = [0.75, 0.5]
 
 [evaluate]
 skill = {held_out}
