@@ -47,6 +47,7 @@ keep_share = {keep_share}
 batch = 4
 micro = 4
 max_tokens = 256
+interpolate = [0.75, 0.5]
 
 [evaluate]
 skill = {held_out}
@@ -70,10 +71,10 @@ class TransferSettings:
     keep_share: float = 0.28
     epochs: int = 1
     rate: float = 1.5e-4
-    tokens: int = 40
+    tokens: int = 32
 
 
-TEXT_TO_SQL = TransferSettings(prompts=180, held_out=200, keep=400, general=100)
+TEXT_TO_SQL = TransferSettings(prompts=160, held_out=100, keep=400, general=100)
 DATES_TO_JSON = TransferSettings(prompts=64, held_out=24, keep=200, general=50)
 
 

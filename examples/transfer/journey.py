@@ -91,7 +91,7 @@ def _set_routed(skillpm: Skillpm) -> None:
 
 
 def _tuned_root(skillpm: Skillpm, report: dict[str, Any]) -> str:
-    return str(skillpm("identify", f"{report['workspace']}/{report['kept']}/tuned")["root"])
+    return str(skillpm("identify", report["tuned"])["root"])
 
 
 def _root_alone(skillpm: Skillpm, skill: str) -> str:

@@ -30,6 +30,7 @@ from skillpm.sandbox.errors import FailureKind, ForeignWorkError
 from skillpm.sandbox.policy import SandboxLimits, SandboxPolicy
 from skillpm.sandbox.process import Sandbox
 from skillpm.sandbox.session import SandboxSession
+from skillpm.spec.words import counted
 
 SHARED_SECONDS = 60.0
 """Seconds for one answer, on a busy machine. Steps and memory bound a query long before."""
@@ -49,12 +50,13 @@ class Judge:
     """Judges answers by checks. Use it as a context manager, which ends the sandboxes.
 
     `allow_exec` allows `python` and `command`, which run programs that a model wrote. `seconds`
-    limits the time of all work in sandboxes together.
+    limits the time of all checks together, also after `close`.
     """
 
     allow_exec: bool = False
     seconds: float = math.inf
     _spent: float = field(default=0.0, repr=False)
+    _judged: int = field(default=0, repr=False)
     _workers: dict[str, "_Worker"] = field(default_factory=dict, repr=False)
 
     def __enter__(self) -> Self:
@@ -96,7 +98,7 @@ class Judge:
         """
         self.refuse(checks)
         return [
-            check.fault() if isinstance(check, LocalCheck) else self._worker(check).fault(check)
+            check.fault() if isinstance(check, LocalCheck) else self._fault(check)
             for check in checks
         ]
 
@@ -116,12 +118,16 @@ class Judge:
             )
 
     def _verdict(self, check: Check, answer: str) -> Verdict:
-        if isinstance(check, LocalCheck):
-            return check.verdict(answer)
-        if len(answer) > ANSWER_LIMIT:
-            return too_long(answer)
         with self._timed():
+            if isinstance(check, LocalCheck):
+                return check.verdict(answer)
+            if len(answer) > ANSWER_LIMIT:
+                return too_long(answer)
             return self._worker(check).verdict(check, readable(answer))
+
+    def _fault(self, check: Check) -> str | None:
+        with self._timed():
+            return self._worker(check).fault(check)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
@@ -131,10 +137,13 @@ class Judge:
             yield
         finally:
             self._spent += time.monotonic() - started
+        self._judged += 1
         if self._spent > self.seconds:
             raise GraftError(
-                f"the checks took more than {self.seconds:g} seconds",
-                hint="use fewer items, or cheaper gold queries and schemas",
+                f"the checks took more than {self.seconds:,.0f} seconds, for "
+                f"{counted(self._judged, 'answer')}",
+                hint="use fewer prompts or draws, or checks that take less time: smaller databases,"
+                " cheaper gold queries, schemas and tests",
             )
 
     def _worker(self, check: Check) -> "_Worker":

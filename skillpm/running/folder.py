@@ -137,6 +137,13 @@ def memory() -> int:
     return min(limits)
 
 
+def device_memory(device: str) -> int:
+    """The bytes of memory of a device; those of `memory` for the CPU."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return memory()
+
+
 def is_too_large(config: Any, folder: Path) -> bool:
     """Whether a model of floats takes over a third of the memory in float32.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -17,15 +17,21 @@ ANSWERS_LIMIT = 2_000_000
 """Answers of a file."""
 RECORDED_LIMIT = 1 << 20
 """Characters of a recorded answer. One that is longer than `ANSWER_LIMIT` is wrong."""
+CUT_OFF = "length"
+"""The value of `finish` of an answer that `max_tokens` cut off."""
 DRAWS_LIMIT = 64
 """Answers to one prompt."""
 
 
 class AnswerLine(Document):
-    """A line of a file of answers. Other keys are ignored."""
+    """A line of a file of answers. Other keys are ignored.
+
+    `finish` is `length` in recorded answers that were cut off, which are left out.
+    """
 
     id: Id
     text: Annotated[str, Field(max_length=ANSWER_LIMIT)]
+    finish: Any = None
 
 
 _ANSWERS = LineFormat(
@@ -41,6 +47,8 @@ def parse_answers(data: bytes, what: str = "the file of answers") -> Mapping[str
     answers: dict[str, list[str]] = {}
     problems = Problems(what)
     for number, line in read_lines(data, what, _ANSWERS):
+        if line.finish == CUT_OFF:
+            continue
         draws = answers.setdefault(line.id, [])
         draws.append(line.text)
         if len(draws) == DRAWS_LIMIT + 1:

@@ -54,12 +54,18 @@ def _budget(text: str) -> str:
     return text
 
 
+def _draws(temperature: float) -> float:
+    if 0 < temperature < 0.01:  # noqa: PLR2004 - logits divided by less overflow
+        raise ValueError(f"expected 0, or 0.01 to 2, found {temperature}")
+    return temperature
+
+
 PathText = Annotated[str, AfterValidator(_path)]
 """A path relative to the folder of the file; `resolved` gives the path itself."""
 Line = Annotated[str, Field(max_length=256), AfterValidator(_line)]
-Share = Annotated[float, NUMBER, Field(strict=False, ge=0, le=1)]
 Positive = Annotated[float, NUMBER, Field(strict=False, gt=0, le=1e9)]
 Rate = Annotated[float, NUMBER, Field(strict=False, gt=0, le=1)]
+Temperature = Annotated[float, NUMBER, Field(strict=False, ge=0, le=2), AfterValidator(_draws)]
 
 
 class TargetTable(Document):
@@ -171,17 +177,17 @@ class SampleTable(Document):
     """The `[sample]` table: how sources generate answers."""
 
     draws: Annotated[int, Field(ge=1, le=64)] = 4
-    temperature: Annotated[float, NUMBER, Field(strict=False, ge=0, le=2)] = 0.8
+    temperature: Temperature = 0.8
     top_p: Rate = 0.95
     max_tokens: Annotated[int, Field(ge=1, le=8192)] = 512
-    batch: Annotated[int, Field(ge=1, le=1024)] = 16
+    batch: Annotated[int, Field(ge=1, le=512)] = 16
     """Answers that a model folder generates at once."""
 
 
 class SelectTable(Document):
     """The `[select]` table: the share of prompts for SFT; the others are for DPO."""
 
-    sft_share: Share = 0.4
+    sft_share: Rate = 0.4
 
 
 class SftTable(Document):
@@ -203,22 +209,21 @@ class TrainTable(Document):
     """The `[train]` table. `keep_share` is the share of SFT rows that the base answered itself.
 
     `batch` is the number of rows of a step, `micro` of them run at once, and `max_tokens` limits
-    the tokens of a row.
+    the tokens of a row. `interpolate` are shares of the change of weights, of which
+    evaluation keeps the first that holds the general bar.
     """
 
     sft: SftTable = SftTable.model_construct()
     dpo: DpoTable = DpoTable.model_construct()
     keep_share: Annotated[float, NUMBER, Field(strict=False, ge=0, lt=1)] = 0.2
     batch: Annotated[int, Field(ge=1, le=4096)] = 16
-    micro: Annotated[int, Field(ge=1, le=4096)] = 4
+    micro: Annotated[int, Field(ge=1, le=256)] = 4
     max_tokens: Annotated[int, Field(ge=16, le=1 << 16)] = 1024
+    interpolate: list[Rate] = Field(default_factory=lambda: [1.0], min_length=1, max_length=8)
 
 
 class EvaluateTable(Document):
-    """The `[evaluate]` table: how many held-out items each model answers.
-
-    `tokens` limits the answers to general questions.
-    """
+    """The `[evaluate]` table: the most items that measure, and tokens of a general answer."""
 
     skill: Annotated[int, Field(ge=1, le=1000)] = 100
     general: Annotated[int, Field(ge=1, le=1000)] = 50

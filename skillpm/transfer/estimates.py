@@ -1,15 +1,17 @@
 """What a transfer will take, from what its rehearsal took."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from skillpm.transfer.config import TransferFile
+from skillpm.transfer.config import TrainTable, TransferFile
 from skillpm.transfer.selection import LEAST_PAIRS, keep_count
 from skillpm.transfer.stages import Stage
 
-DPO_COST = 2.7
-"""The time of a pair in DPO, in rows of SFT: two answers, and the reference model reads both."""
+DPO_COST = 2.6
+"""The time of a pair in DPO, in rows of SFT: two answers, and the reference model reads both. Two
+runs measured 2.63 and 2.59 (docs/benchmarks.md). By FLOPs it is 8/3, if a backward pass costs two
+forward passes."""
 PACK_BYTES_PER_SECOND = 30e6
 """Of the base: hashing, encoding and checking, measured on one core."""
 ROUTER_COST = 0.06
@@ -18,6 +20,10 @@ ROUTER_EXAMPLES, ROUTER_BACKGROUND = 128, 512
 """The most texts of each kind in a router signature."""
 PROBE_ITEMS = 32
 """The most held-out items that travel in the pack."""
+JUDGING_SECONDS, JUDGING_SECONDS_PER_ANSWER = 600.0, 2.0
+"""The time that all checks together may take: some seconds, and more for each answer."""
+JUDGING_SECONDS_LIMIT = 12 * 3600.0
+"""The most time that checks may take, however many answers there are."""
 GENERAL_PROBES = 16
 """General questions of the probes. They are skillpm's own, so that no keep prompt travels."""
 
@@ -40,7 +46,8 @@ class Rehearsal:
     """What the first answers and training steps took.
 
     `requests` are those to endpoints. `right` is the share of prompts with a right answer, of the
-    best source. `row_seconds` is the time of one row of SFT.
+    best source, and `paired` that of prompts with a right and a wrong one. `row_seconds` is the
+    time of one row of SFT, and `judge_seconds` that of one check.
     """
 
     sources: Mapping[str, SourceRate]
@@ -54,6 +61,8 @@ class Rehearsal:
     items: int
     general: int
     requests: int
+    paired: float = 1.0
+    judge_seconds: float = 0.0
 
     @property
     def router_texts(self) -> int:
@@ -91,42 +100,68 @@ class TransferEstimate:
         return "\n".join(f"  {line}" for line in self.lines)
 
 
+def judging_limit(answers: int, hours: float | None) -> float:
+    """The seconds that all checks together may take; at most `[budget] hours`."""
+    own = min(JUDGING_SECONDS_LIMIT, JUDGING_SECONDS + JUDGING_SECONDS_PER_ANSWER * answers)
+    return own if hours is None else min(own, 3600 * hours)
+
+
+@dataclass(frozen=True)
+class _Amounts:
+    """The amounts of a transfer. `pairs` is 0 if DPO is skipped."""
+
+    rows: int
+    kept: int
+    pairs: int
+    checks: int
+    models: int
+
+    @classmethod
+    def of(cls, document: TransferFile, found: Rehearsal) -> Self:
+        train, share = document.train, document.select.sft_share
+        learnt = round(share * found.right * found.prompts)
+        kept = min(found.keep, keep_count(learnt, train.keep_share))
+        pairs = round((1 - share) * found.paired * found.prompts)
+        has_dpo = pairs >= LEAST_PAIRS and train.dpo.epochs > 0
+        checks = sum(rate.requests + found.items for rate in found.sources.values())
+        return cls(learnt + kept, kept, pairs if has_dpo else 0, checks, 3 if has_dpo else 2)
+
+
 def estimate(document: TransferFile, found: Rehearsal) -> TransferEstimate:
     """Estimate each stage. Prompts are taken to be as the first ones are."""
-    train, select = document.train, document.select
-    learnt = round(select.sft_share * found.right * found.prompts)
-    kept = min(found.keep, keep_count(learnt, train.keep_share))
-    rows, pairs = learnt + kept, round((1 - select.sft_share) * found.right * found.prompts)
-    has_dpo = pairs >= LEAST_PAIRS and train.dpo.epochs > 0
-    models = 3 if has_dpo else 2
+    work, train = _Amounts.of(document, found), document.train
     answer, load = found.base.request_seconds, found.base.load_seconds
-    sampled = sum(rate.seconds_with(found.items) for rate in found.sources.values())
-    sft = train.sft.epochs * rows * found.row_seconds
-    dpo = train.dpo.epochs * pairs * found.row_seconds * DPO_COST if has_dpo else 0.0
-    asked = found.items + found.general
+    dpo = train.dpo.epochs * work.pairs * found.row_seconds * DPO_COST
     stages = {
-        Stage.SAMPLE: sampled + load + kept * answer,
-        Stage.SFT: found.load_seconds + sft,
-        Stage.DPO: found.load_seconds + dpo if has_dpo else 0.0,
-        Stage.EVALUATE: models * (load + asked * answer),
+        Stage.SAMPLE: sum(rate.seconds_with(found.items) for rate in found.sources.values()),
+        Stage.FILTER: work.checks * found.judge_seconds + load + work.kept * answer,
+        Stage.SFT: found.load_seconds + train.sft.epochs * work.rows * found.row_seconds,
+        Stage.DPO: found.load_seconds + dpo if work.pairs else 0.0,
+        Stage.EVALUATE: work.models * (load + (found.items + found.general) * answer),
         Stage.PACK: found.base_bytes / PACK_BYTES_PER_SECOND
         + 3 * load
         + found.router_texts * ROUTER_COST * found.row_seconds
         + (2 * min(found.items, PROBE_ITEMS) + GENERAL_PROBES) * answer,
     }
-    lines = (
-        *(
+    return TransferEstimate(stages, found.requests, tuple(_lines(train, found, work)))
+
+
+def _lines(train: TrainTable, found: Rehearsal, work: _Amounts) -> Iterator[str]:
+    """How the estimates follow."""
+    answer, load, row = found.base.request_seconds, found.base.load_seconds, found.row_seconds
+    for name, rate in found.sources.items():
+        yield (
             f"{name}: {rate.requests} + {found.items} requests × {rate.request_seconds:.3f} s "
             f"+ {rate.load_seconds:.1f} s to load"
-            for name, rate in found.sources.items()
-        ),
-        f"base: {kept} keep answers × {answer:.3f} s",
-        f"SFT: {train.sft.epochs} epochs × {rows} rows × {found.row_seconds:.3f} s",
-        f"DPO: {train.dpo.epochs} epochs × {pairs} pairs × {DPO_COST * found.row_seconds:.3f} s"
-        if has_dpo
-        else f"DPO: skipped below {LEAST_PAIRS} pairs",
-        f"evaluation: {models} models × {asked} answers × {answer:.3f} s",
-        f"pack: {found.base_bytes / 1e6:.1f} MB at {PACK_BYTES_PER_SECOND / 1e6:.0f} MB/s",
-        f"router: {found.router_texts} texts × {ROUTER_COST * found.row_seconds:.3f} s",
-    )
-    return TransferEstimate(stages, found.requests, lines)
+        )
+    yield f"filter: {work.checks} checks × {found.judge_seconds:.3f} s"
+    yield f"base: {work.kept} keep answers × {answer:.3f} s + {load:.1f} s to load"
+    yield f"SFT: {train.sft.epochs} epochs × {work.rows} rows × {row:.3f} s"
+    if work.pairs:
+        yield f"DPO: {train.dpo.epochs} epochs × {work.pairs} pairs × {DPO_COST * row:.3f} s"
+    else:
+        yield f"DPO: skipped below {LEAST_PAIRS} pairs"
+    asked = found.items + found.general
+    yield f"evaluation: {work.models} models × {asked} answers × {answer:.3f} s"
+    yield f"pack: {found.base_bytes / 1e6:.1f} MB at {PACK_BYTES_PER_SECOND / 1e6:.0f} MB/s"
+    yield f"router: {found.router_texts} texts × {ROUTER_COST * row:.3f} s"

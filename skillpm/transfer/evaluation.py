@@ -19,8 +19,7 @@ from skillpm.probing.likelihoods import Row, predict, whole_text_row
 from skillpm.running.generation import PROMPT_TOKENS, chat_tokens
 from skillpm.running.runner import Runner
 from skillpm.spec.probe_items import TEXT_LIMIT
-from skillpm.transfer.answers import RecordedAnswer
-from skillpm.transfer.filtering import CUT_OFF
+from skillpm.transfer.answers import CUT_OFF, RecordedAnswer
 from skillpm.transfer.general import PROSE
 from skillpm.transfer.prompts import Prompt
 

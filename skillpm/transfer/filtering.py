@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from skillpm.checks.judge import Judge
 from skillpm.parallel import Advance, no_advance
 from skillpm.spec import json
-from skillpm.transfer.answers import RecordedAnswer
+from skillpm.transfer.answers import CUT_OFF, RecordedAnswer
 from skillpm.transfer.prompts import Prompt
 from skillpm.transfer.selection import Judged
 
-CUT_OFF = "length"
-"""The value of `finish` of an answer that `max_tokens` cut off."""
 EXAMPLES = 3
 _SHOWN = 160
 

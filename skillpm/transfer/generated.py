@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from skillpm.transfer.answers import RECORDED_LIMIT
+
+CHARACTERS_PER_TOKEN = 16
+"""Characters of an answer for each token that it may have: three times as many as usual."""
+_LEAST = 1024
 Finish = Literal["stop", "length"]
 
 
@@ -13,6 +18,11 @@ class SamplingSettings:
     temperature: float
     top_p: float
     max_tokens: int
+
+    @property
+    def longest(self) -> int:
+        """The most characters of an answer, which a server need not respect."""
+        return min(RECORDED_LIMIT, max(_LEAST, CHARACTERS_PER_TOKEN * self.max_tokens))
 
 
 @dataclass(frozen=True, slots=True)

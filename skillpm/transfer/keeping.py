@@ -6,8 +6,7 @@ every kind of prompt to which the base answers at length, and the trained model 
 
 from collections.abc import Callable, Sequence
 
-from skillpm.transfer.answers import RecordedAnswer
-from skillpm.transfer.filtering import CUT_OFF
+from skillpm.transfer.answers import CUT_OFF, RecordedAnswer
 from skillpm.transfer.prompts import Prompt
 from skillpm.transfer.selection import KeptAnswer
 

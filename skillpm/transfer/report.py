@@ -21,14 +21,18 @@ class AbilityDocument(TypedDict):
 
 
 class SourceDocument(TypedDict):
-    """A source, its judged answers, and its share of right held-out items. `terms` may be null."""
+    """A source, its judged answers, and its share of right held-out items.
+
+    `skill` is of the items that the source answers, null for a file that answers none. `terms` may
+    be null.
+    """
 
     name: str
     source: str
     terms: str | None
     answers: int
     right: int
-    skill: float
+    skill: float | None
 
 
 class RowsDocument(TypedDict):
@@ -74,6 +78,7 @@ class TransferDocument(TypedDict):
     after: AbilityDocument | None
     models: dict[str, AbilityDocument]
     kept: str | None
+    tuned: str | None
     flops: float | None
     pack: TransferPackDocument | None
     notes: list[str]

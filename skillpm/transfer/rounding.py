@@ -16,9 +16,13 @@ from skillpm.running.runner import checkpoint_names
 from skillpm.transfer.safe_checkpoints import weight_errors
 
 
-def round_to_base(base: Checkpoint, trained: Path, target: Path) -> None:
+def round_to_base(
+    base: Checkpoint, trained: Path, target: Path, *, interpolate: float = 1.0
+) -> None:
     """Write `target`: the base's files, with trained float32 weights rounded once to its dtypes.
 
+    `interpolate` is the share of the change that is kept: weights are base + interpolate *
+    (trained - base), as WiSE-FT does (Wortsman et al. 2022, arXiv 2109.01903, section 3).
     Tensors that training did not place (buffers, tensors that are not floats) are the base's. The
     folder appears whole, by a rename. Raises `GraftError` if a trained weight is NaN or infinite,
     `StateError` if the disk is full.
@@ -40,8 +44,12 @@ def round_to_base(base: Checkpoint, trained: Path, target: Path) -> None:
         with safe_open(shard.file.path, framework="pt") as file:
             for tensor in file.keys():  # noqa: SIM118 - no mapping
                 old = file.get_tensor(tensor)
-                new = parameters[sources[tensor]].detach() if tensor in sources else old
-                tensors[tensor] = _rounded(tensor, new, old) if new is not old else old
+                if tensor in sources:
+                    new = parameters[sources[tensor]].detach().reshape(old.shape)
+                    new = old.to(new.dtype).lerp(new, interpolate)
+                    tensors[tensor] = _rounded(tensor, new, old)
+                else:
+                    tensors[tensor] = old
         with weight_errors(fresh):
             save_file(tensors, fresh / name, metadata=dict(shard.header.metadata))
     publish_folder(fresh, target)
@@ -52,4 +60,4 @@ def _rounded(name: str, new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
         raise GraftError(
             f"training made `{name}` NaN or infinite", hint="use a smaller `lr` under [train]"
         )
-    return new.to(old.dtype).reshape(old.shape).contiguous()
+    return new.to(old.dtype).contiguous()

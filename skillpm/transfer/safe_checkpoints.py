@@ -28,6 +28,8 @@ from skillpm.journal.atomic import sync_tree, write_atomic
 
 TENSORS, VALUES, COMPLETE = "state.safetensors", "state.json", "complete.json"
 _PREFIX = "checkpoint-"
+_ALLOCATION = "can't allocate memory"
+"""A part of the text of torch's error for exhausted memory of the machine."""
 _OS_ERROR = "(os error "
 """A part of the text of errors of the operating system that a library in Rust raises."""
 
@@ -120,6 +122,22 @@ def weight_errors(folder: Path) -> Iterator[None]:
         raise StateError(
             f"the weights in `{folder}` cannot be written or read: {problem}",
             hint="free disk space, or set SKILLPM_HOME to a folder on another disk",
+        ) from problem
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Translate the errors of torch for exhausted memory to a `StateError`."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as problem:
+        is_memory = isinstance(problem, torch.OutOfMemoryError | MemoryError)
+        if not is_memory and _ALLOCATION not in str(problem):
+            raise
+        raise StateError(
+            "the training needs more memory than the device has",
+            hint="use a smaller `micro` or `max_tokens` under [train]; the command continues where "
+            "it was if neither changes",
         ) from problem
 
 

@@ -5,7 +5,7 @@ repeated whole and gives the same answers. Prompts of a batch are of similar len
 ones are padded. No recorded answer is asked for again.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -20,6 +20,9 @@ from skillpm.transfer.generated import Generated, SamplingSettings
 from skillpm.transfer.prompts import Prompt
 from skillpm.transfer.workspace import AnswerFile
 
+Place = tuple[str, int]
+"""The id of a prompt, and the number of the draw."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -30,7 +33,7 @@ class Request:
     seed: int
 
     @property
-    def place(self) -> tuple[str, int]:
+    def place(self) -> Place:
         """What identifies the answer within a source."""
         return self.prompt.id, self.draw
 
@@ -82,6 +85,8 @@ class SamplingTask:
     file: AnswerFile
     key: str
     batch: int = 1
+    longest: int = RECORDED_LIMIT
+    """Characters of an answer that are recorded. A longer one counts as cut off."""
 
     @property
     def batches(self) -> list[Sequence[Request]]:
@@ -94,14 +99,22 @@ class SamplingTask:
         middle = max(0, len(found) - 1) // 2
         return [*found[middle:], *found[:middle]]
 
-    def first(self, least: int) -> "SamplingTask":
-        """The first batches, with at least `least` requests if there are as many."""
-        requests: list[Request] = []
+    def first(self, least: int, done: "Collection[Place]" = ()) -> "SamplingTask":
+        """The first batches, with at least `least` requests if there are as many.
+
+        Batches whose requests are `done` are left out.
+        """
+        chosen: set[Place] = set()
         for part in self.batches:
-            if len(requests) >= least:
+            if len(chosen) >= least:
                 break
-            requests += part
-        return replace(self, requests=requests)
+            if part[0].place not in done:
+                chosen.update(request.place for request in part)
+        return replace(self, requests=[each for each in self.requests if each.place in chosen])
+
+    def recorded(self) -> Mapping["Place", RecordedAnswer]:
+        """The answers that are recorded in whole batches. The others are removed."""
+        return _complete(self, self.batches)
 
 
 def sample(
@@ -118,22 +131,22 @@ def sample(
     if waiting:
         for part, answers in _answered(source(), waiting, task.sampling):
             pairs = zip(part, answers, strict=True)
-            lines = [_recorded(task.key, request, answer) for request, answer in pairs]
+            lines = [_recorded(task, request, answer) for request, answer in pairs]
             task.file.append(lines)
             recorded |= {(line.id, line.draw): line for line in lines}
             advance(len(lines))
     return tuple(recorded[request.place] for request in task.requests)
 
 
-def _recorded(key: str, request: Request, answer: Generated) -> RecordedAnswer:
-    """The answer as it is recorded: valid Unicode, and cut off at `RECORDED_LIMIT` characters."""
+def _recorded(task: SamplingTask, request: Request, answer: Generated) -> RecordedAnswer:
+    """The answer as it is recorded: valid Unicode, and at most `longest` characters."""
     text = answer.text.encode(errors="replace").decode()
-    too_long = len(text) > RECORDED_LIMIT
+    too_long = len(text) > task.longest
     return RecordedAnswer(
-        key=key,
+        key=task.key,
         id=request.prompt.id,
         draw=request.draw,
-        text=text[:RECORDED_LIMIT],
+        text=text[: task.longest],
         finish="length" if too_long else answer.finish,
         tokens=max(0, answer.tokens or 0),
     )
@@ -141,7 +154,7 @@ def _recorded(key: str, request: Request, answer: Generated) -> RecordedAnswer:
 
 def _complete(
     task: SamplingTask, batches: Sequence[Sequence[Request]]
-) -> dict[tuple[str, int], RecordedAnswer]:
+) -> dict[Place, RecordedAnswer]:
     """The recorded answers of whole batches. Other answers to these requests are removed."""
     lines = task.file.read()
     found = {(line.id, line.draw): line for line in lines if line.key == task.key}

@@ -72,7 +72,7 @@ def choose_rows(
         best = min((each for each in own if each.passed), key=_rank, default=None)
         if best is None:
             continue
-        if _place(prompt.id) < sft_share:
+        if is_for_sft(prompt, sft_share):
             learnt.append(answer_row(prompt, best.text))
         elif (pair := _pair(own)) is not None:
             chosen, rejected = pair
@@ -86,6 +86,11 @@ def choose_rows(
     ordered = sorted(kept, key=lambda each: _place(each.prompt.id))
     ordered = ordered[: keep_count(len(learnt), keep_share)]
     return Rows((*learnt, *map(_keep_row, ordered)), tuple(pairs), len(learnt))
+
+
+def is_for_sft(prompt: Prompt, sft_share: float) -> bool:
+    """Whether answers to a prompt are for SFT; the others are for DPO."""
+    return _place(prompt.id) < sft_share
 
 
 def keep_count(learnt: int, keep_share: float) -> int:

@@ -29,6 +29,7 @@ from skillpm.running.chat import template_errors
 from skillpm.transfer.safe_checkpoints import (
     SafeCheckpoints,
     last_complete,
+    memory_errors,
     remove_unfinished,
     weight_errors,
 )
@@ -118,18 +119,21 @@ class Trained:
     step_seconds: float
 
 
-class _NoTelemetry:
-    """A mixin: a training reports nothing to anybody."""
+class _Quiet:
+    """A mixin: a training reports nothing, and writes no model card beside its checkpoints."""
 
     def _send_telemetry(self) -> None:
         """Do nothing."""
 
+    def create_model_card(self, *_arguments: Any, **_settings: Any) -> None:
+        """Do nothing: trl's card names the user's paths."""
 
-class _Supervised(_NoTelemetry, SafeCheckpoints, SFTTrainer):  # type: ignore[misc]
+
+class _Supervised(_Quiet, SafeCheckpoints, SFTTrainer):  # type: ignore[misc]
     """SFT with safe checkpoints."""
 
 
-class _Preferences(_NoTelemetry, SafeCheckpoints, DPOTrainer):  # type: ignore[misc]
+class _Preferences(_Quiet, SafeCheckpoints, DPOTrainer):  # type: ignore[misc]
     """DPO with safe checkpoints."""
 
     def _precompute_ref_logps(self, *arguments: Any, **settings: Any) -> Any:
@@ -246,7 +250,8 @@ def _run(trainer: Any, folder: Path, progress: TrainingProgress) -> dict[str, An
     remove_unfinished(folder)
     last = last_complete(folder)
     started = time.monotonic()
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    with memory_errors():
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
     return {
         "steps": int(trainer.state.global_step),
         "flops": float(trainer.state.total_flos),

@@ -26,6 +26,9 @@ from skillpm.transfer.answers import RecordedAnswer, read_answer_log
 from skillpm.transfer.lines import FILE_LIMIT
 
 _KEY = 32
+_ANSWERS_LIMIT = 1 << 36
+"""Bytes of a file of recorded answers. What they need of the memory is checked before they are
+asked for."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _APPEND = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_APPEND
 
@@ -116,7 +119,7 @@ class AnswerFile:
         """The recorded answers, after cutting off a line that a killed command left unfinished."""
         if not self.folder.has(self.name):
             return ()
-        data = self.folder.read(self.name, limit=FILE_LIMIT)
+        data = self.folder.read(self.name, limit=_ANSWERS_LIMIT)
         log = read_answer_log(data, f"`{self.folder.path / self.name}`")
         if log.length != len(data):
             self._cut(log.length)

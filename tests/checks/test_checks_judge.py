@@ -7,7 +7,7 @@ import pytest
 
 from skillpm.checks.judge import Judge
 from skillpm.checks.kinds import parse_check
-from skillpm.errors import StateError, UsageError
+from skillpm.errors import GraftError, StateError, UsageError
 
 DOUBLE = parse_check({"python": "assert double(2) == 4\nassert double(0) == 0"})
 
@@ -81,6 +81,27 @@ def test_no_answer_sees_what_another_left() -> None:
     assert first.passed
     assert not second.passed
     assert not third.passed
+
+
+@pytest.mark.parametrize("kind", ["number", "sql", "python"])
+def test_all_checks_together_have_a_limit_of_time(kind: str) -> None:
+    check, answer = {
+        "number": (parse_check({"number": 4}), "4"),
+        "sql": (
+            parse_check({"sql": {"schema": "CREATE TABLE t (a)", "rows": {"t": [[1]]},
+                                 "gold": "SELECT a FROM t"}}),
+            "SELECT a FROM t",
+        ),
+        "python": (DOUBLE, "def double(x): return 2 * x"),
+    }[kind]  # fmt: skip
+    done: list[int] = []
+    judge = Judge(allow_exec=True, seconds=0)
+    for count in (1, 2):  # the limit holds for all uses together
+        answers = f"for {count} answer"
+        with pytest.raises(GraftError, match=f"more than 0 seconds, {answers}") as caught, judge:
+            judge.verdicts([(check, answer)] * 3, advance=done.append)
+    assert not done
+    assert "cheaper gold queries" in str(caught.value.hint)
 
 
 def test_tests_that_python_cannot_compile_are_a_fault() -> None:

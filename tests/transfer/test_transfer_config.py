@@ -123,6 +123,8 @@ def test_document_survives_its_plain_form() -> None:
         ("max_tokens = 512", "max_tokens = 100000", "expected at most 8192"),
         ("sft_share = 0.4", 'sft_share = "0.4"', "select.sft_share: expected a number"),
         ("keep_share = 0.2", "keep_share = 1", "train.keep_share"),
+        ("keep_share = 0.2", "interpolate = [0]", "train.interpolate"),
+        ("keep_share = 0.2", "interpolate = [1, 1.5]", "train.interpolate"),
         ('"answers"\n[budget]', '"average"\n[budget]', "fuse.method"),
         ("hours = 6", "hours = inf", "budget.hours"),
         ('"5%"', '"5 apples"', "pack.budget: invalid budget"),

@@ -3,6 +3,7 @@
 import gzip
 import json
 import socket
+import threading
 import time
 from typing import Any
 
@@ -180,6 +181,32 @@ def test_answer_that_drips_for_too_long_is_an_error() -> None:
     slow = pytest.raises(RegistryError, match=r"took more than 0\.2 seconds")
     with serving(drip) as server, slow, Endpoint(server.url, "m", seconds=0.2) as endpoint:
         endpoint.answer(asked("6 × 7?"), SAMPLING, 0)
+
+
+def test_refusal_that_drips_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "_MESSAGE_SECONDS", 0.1)
+    ended = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 400 X\r\ncontent-length: 100\r\n\r\n")
+        try:
+            while True:
+                connection.sendall(b"n")
+                time.sleep(0.02)
+        except OSError:
+            ended.set()
+            raise
+
+    refused = pytest.raises(RegistryError, match=r"refused the request: HTTP 400: n+$")
+    with serving(drip) as server, refused:
+        ask(server, [])
+    assert ended.wait(60)
+
+
+def test_last_event_may_have_no_piece() -> None:
+    end = chunk(choices=[{"delta": None, "finish_reason": "stop"}])
+    with serving(stream(piece("42"), end)) as server:
+        assert ask(server, []) == Generated("42", "stop", None)
 
 
 def test_this_machine_is_asked_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

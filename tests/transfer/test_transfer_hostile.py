@@ -149,6 +149,17 @@ def test_source_never_runs_code_of_its_folder(transfer: "TransferWorld") -> None
     assert not trap.exists()
 
 
+def test_source_whose_weights_are_not_numbers_is_an_error(transfer: "TransferWorld") -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = shutil.copytree(transfer.models.source, transfer.folder / "source")
+    weights = load_file(folder / "model.safetensors")
+    broken = {name: tensor * float("nan") for name, tensor in weights.items()}
+    save_file(broken, folder / "model.safetensors", metadata={"format": "pt"})
+    transfer.write(source=f'model = "{folder}"')
+    assert "cannot answer: probability tensor" in transfer.fail(code=1, kind="graft")
+
+
 def test_source_whose_weights_are_a_pipe_or_a_link_out_is_refused(
     transfer: "TransferWorld",
 ) -> None:

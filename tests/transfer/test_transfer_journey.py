@@ -67,6 +67,7 @@ def test_workspace_has_no_pickle_and_is_private(transfer: "TransferWorld") -> No
     transfer.run("--until", "dpo")
     files = [path for path in transfer.workspace.rglob("*") if path.is_file()]
     assert not [path for path in files if path.suffix in (".bin", ".pt", ".pkl", ".pth")]
+    assert not [path for path in files if path.name == "README.md"], "trl's card names paths"
     assert transfer.workspace.stat().st_mode & 0o077 == 0
 
 
@@ -124,7 +125,7 @@ def test_dry_run_estimates_every_stage_and_stops(transfer: "TransferWorld") -> N
     transfer.write()
     report = transfer.run("--dry-run")
     assert report["stages"] == []
-    assert set(report["estimates"]) == {"sample", "sft", "dpo", "evaluate", "pack"}
+    assert set(report["estimates"]) == {"sample", "filter", "sft", "dpo", "evaluate", "pack"}
     assert report["estimates"]["sft"] > 0
     assert report["memory"] > 0
     shown = transfer.world.run("transfer", transfer.file, "--dry-run")

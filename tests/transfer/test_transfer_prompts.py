@@ -8,7 +8,7 @@ import pytest
 from skillpm.checks.number import NumberCheck
 from skillpm.errors import SpecError
 from skillpm.transfer import lines as lines_module
-from skillpm.transfer.answers import parse_answers
+from skillpm.transfer.answers import RecordedAnswer, parse_answers
 from skillpm.transfer.prompts import parse_keep_prompts, parse_prompts
 
 GOOD = {"id": "1", "prompt": "What is 12 × 12?", "check": {"number": 144}, "tags": ["easy"]}
@@ -124,3 +124,12 @@ def test_bad_answers_are_refused_with_their_line() -> None:
     assert "line 3: text: expected at most 65536 characters, found 70000" in found
     with pytest.raises(SpecError, match="line 65: more than 64 answers to '1'"):
         parse_answers(lines(*[{"id": "1", "text": "x"}] * 70))
+
+
+def test_recorded_answers_are_a_file_of_answers_without_those_that_were_cut_off() -> None:
+    recorded = [
+        RecordedAnswer(key="k", id="1", draw=draw, text=text, finish=finish, tokens=1)
+        for draw, (text, finish) in enumerate([("42", "stop"), ("4", "length"), ("43", "stop")])
+    ]
+    data = b"".join(answer.to_line() for answer in recorded)
+    assert parse_answers(data) == {"1": ("42", "43")}

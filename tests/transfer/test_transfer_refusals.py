@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,6 +68,18 @@ def test_lost_general_answers_are_an_error_unless_accepted(transfer: "TransferWo
     assert any("--accept-loss" in note for note in report["notes"])
 
 
+def test_smaller_change_is_kept_if_the_whole_one_fails_the_bar(transfer: "TransferWorld") -> None:
+    transfer.write(keep_share=0)
+    transfer.edit("keep_share = 0\n", "keep_share = 0\ninterpolate = [1, 1e-4, 1e-5]\n")
+    report = transfer.run()
+    assert report["models"].keys() == {"sft", "sft-0.0001"}
+    assert report["kept"] == "sft-0.0001"
+    assert report["models"]["sft"]["general"] == 0
+    assert report["after"]["general"] == 1
+    assert transfer.pack.exists()
+    assert Path(report["tuned"]).name == "tuned-0.0001"
+
+
 def test_programs_need_permission_before_anything_is_asked(transfer: "TransferWorld") -> None:
     transfer.write()
     line = {"id": "p", "prompt": "count all pears", "check": {"python": {"tests": "assert True"}}}
@@ -101,6 +114,16 @@ def test_key_may_be_allowed_in_the_users_configuration_but_not_in_a_project(
     assert "not allowed here" in transfer.fail(code=1, kind="spec")
 
 
+def test_share_without_a_prompt_for_sft_is_an_error_before_anything_is_asked(
+    transfer: "TransferWorld",
+) -> None:
+    transfer.write()
+    transfer.edit("sft_share = 0.6", "sft_share = 1e-9")
+    message = transfer.fail(code=1, kind="spec")
+    assert "none of the 108 prompts is for SFT: `sft_share` is 1e-09" in message
+    assert not (transfer.world.home / "transfer").exists()
+
+
 def test_other_ways_of_fusion_are_refused(transfer: "TransferWorld") -> None:
     transfer.write()
     with transfer.file.open("a") as file:
@@ -118,11 +141,23 @@ def test_budget_of_requests_is_checked_before_anything_is_asked(transfer: "Trans
 
 def test_budget_of_hours_is_refused_with_the_arithmetic(transfer: "TransferWorld") -> None:
     transfer.write()
+    transfer.run("--dry-run")
     with transfer.file.open("a") as file:
         file.write("[budget]\nhours = 1e-6\n")
     message = transfer.fail(code=2, kind="usage")
     assert "SFT: 12 epochs × " in message
     assert not (transfer.workspace / "verdicts.jsonl").exists()
+
+
+def test_rehearsal_that_exceeds_the_budget_ends_before_a_source_is_asked(
+    transfer: "TransferWorld",
+) -> None:
+    transfer.write()
+    with transfer.file.open("a") as file:
+        file.write("[budget]\nhours = 1e-6\n")
+    message = transfer.fail(code=2, kind="usage")
+    assert "the rehearsal alone has taken" in message
+    assert not (transfer.workspace / "answers" / "gpt.jsonl").exists()
 
 
 def test_fresh_dry_run_is_refused_because_it_would_discard_answers(

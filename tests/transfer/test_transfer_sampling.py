@@ -73,7 +73,19 @@ def test_prompts_of_a_batch_are_of_similar_length_and_the_medium_batch_is_first(
     assert [[r.length for r in part] for part in made.batches] == [
         [20, 21, 22], [30, 31, 32], [1, 2, 3],
     ]  # fmt: skip
-    assert [r.length for r in made.first(4).requests] == [20, 21, 22, 30, 31, 32]
+    assert [r.length for r in made.first(4).requests] == [30, 22, 21, 31, 20, 32]
+    assert made.first(4).batches == made.batches[:2]
+    done = {request.place for request in made.batches[0]}
+    assert made.first(1, done).batches == made.batches[1:2]
+
+
+def test_first_batches_are_those_of_all_requests_if_their_lengths_are_equal(
+    file: AnswerFile,
+) -> None:
+    made = task(file, 8)  # The last of four batches is not full, and comes third.
+    expected = {tuple(request.place for request in part) for part in made.batches}
+    first = made.first(17)
+    assert {tuple(request.place for request in part) for part in first.batches} <= expected
 
 
 def test_first_answers_are_not_asked_for_again(file: AnswerFile) -> None:

@@ -8,7 +8,7 @@ from skillpm.spec.chat import asked
 from skillpm.spec.probes import parse_probes
 from skillpm.spec.transfer_sources import describe_source, has_terms
 from skillpm.transfer.config import TransferFile, transfer_of
-from skillpm.transfer.estimates import Rehearsal, SourceRate, estimate
+from skillpm.transfer.estimates import DPO_COST, Rehearsal, SourceRate, estimate
 from skillpm.transfer.general import QUESTIONS
 from skillpm.transfer.inputs import TransferInputs
 from skillpm.transfer.prompts import Prompt
@@ -169,16 +169,19 @@ def document(**tables: object) -> TransferFile:
     )
 
 
-def rehearsal(right: float = 0.5) -> Rehearsal:
+def rehearsal(right: float = 0.5, paired: float = 0.5) -> Rehearsal:
     rate = SourceRate(2.0, 0.1, 400)
     base = SourceRate(3.0, 0.2, 10)
-    return Rehearsal({"s": rate}, base, right, 4.0, 0.5, 30_000_000, 100, 1000, 10, 50, 0)
+    return Rehearsal(
+        {"s": rate}, base, right, 4.0, 0.5, 30_000_000, 100, 1000, 10, 50, 0, paired, 0.01
+    )
 
 
 def test_estimates_follow_from_the_rehearsal() -> None:
     found = estimate(document(select={"sft_share": 0.4}), rehearsal())
     rows = 20 + 5  # 0.4 × 0.5 × 100 right answers, and a fifth of all rows from the base
-    assert found.stages[Stage.SAMPLE] == pytest.approx(2 + 41 + 3 + 5 * 0.2)
+    assert found.stages[Stage.SAMPLE] == pytest.approx(2 + 41)
+    assert found.stages[Stage.FILTER] == pytest.approx(410 * 0.01 + 3 + 5 * 0.2)
     assert found.stages[Stage.SFT] == pytest.approx(4 + 3 * rows * 0.5)
     assert found.stages[Stage.DPO] == 0
     assert found.stages[Stage.EVALUATE] == pytest.approx(2 * (3 + 60 * 0.2))
@@ -188,8 +191,9 @@ def test_estimates_follow_from_the_rehearsal() -> None:
 
 
 def test_estimates_have_dpo_from_32_pairs_on() -> None:
-    found = estimate(document(), rehearsal(right=1.0))
-    assert found.stages[Stage.DPO] == pytest.approx(4 + 60 * 0.5 * 2.7)
+    found = estimate(document(), rehearsal(right=1.0, paired=1.0))
+    assert found.stages[Stage.DPO] == pytest.approx(4 + 60 * 0.5 * DPO_COST)
+    assert estimate(document(), rehearsal(right=1.0, paired=0.0)).stages[Stage.DPO] == 0
 
 
 def test_rehearsal_is_read_as_it_was_written() -> None:

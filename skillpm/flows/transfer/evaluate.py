@@ -1,12 +1,13 @@
 """Stage 6: what base, SFT and DPO can do, and which of the trained models is kept."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 
 from skillpm.checks.judge import Judge
 from skillpm.errors import GraftError
 from skillpm.flows.transfer.run import BASE, GENERAL, ITEMS, Answers, TransferRun
-from skillpm.flows.transfer.train import TrainedStage
+from skillpm.flows.transfer.train import TrainedStage, with_share
 from skillpm.running.runner import Runner
 from skillpm.transfer.evaluation import TOLERATED, Ability, kept_answers, prose_loss
 from skillpm.transfer.filtering import share_right
@@ -28,26 +29,68 @@ class Evaluated:
     @property
     def after(self) -> Ability:
         """The ability of the kept model."""
-        return self.trained[self.best.stage]
+        return self.trained[self.best.name]
 
 
 def evaluate(run: TransferRun, trained: Sequence[TrainedStage]) -> Evaluated:
     """Measure all models, one loaded after another, and keep the best that holds the general bar.
 
-    Raises `GraftError` if none holds it, unless the user accepts the loss.
+    If none holds it, the next share of the change of weights is tried. Raises `GraftError` if no
+    model holds the bar, unless the user accepts the loss.
     """
-    with Judge(allow_exec=run.plan.request.allow_exec) as judge:
-        answers = {BASE: _Answered.of(run, BASE, None)}
-        for each in trained:
-            answers[each.stage] = _Answered.of(run, each.stage, each)
-        base = _Loaded(run).runner
-        abilities = {
-            name: _ability(run, judge, base, (answers[BASE], found))
-            for name, found in answers.items()
-        }
+    models = list(trained)
+    tried: Sequence[TrainedStage] = trained
+    shares = iter(run.plan.document.train.interpolate[1:])
+    with run.judge as judge:
+        measuring = _Measuring(run, judge)
+        measuring.measure(BASE, None)
+        while True:
+            for each in tried:
+                measuring.measure(each.name, each)
+            abilities = measuring.abilities()
+            share = next(shares, None)
+            if share is None or any(abilities[each.name].holds_bar for each in tried):
+                break
+            run.say(f"the general bar is not held; {share:.0%} of the change is tried")
+            tried = [with_share(run, each, share) for each in trained]
+            models += tried
     run.workspace.write_object(_FILE, {name: each.to_dict() for name, each in abilities.items()})
     before = abilities.pop(BASE)
-    return Evaluated(before, abilities, _best(run, trained, abilities, answers))
+    best = _best(models, abilities)
+    if not abilities[best.name].holds_bar:
+        _refuse_loss(run, abilities[best.name], measuring.lost_answers(best.name))
+    return Evaluated(before, abilities, best)
+
+
+@dataclass
+class _Measuring:
+    """The answers of the base and of tuned models, and which general answers each one keeps."""
+
+    run: TransferRun
+    judge: Judge
+    answers: dict[str, "_Answered"] = field(default_factory=dict)
+    kept: dict[str, Mapping[str, bool]] = field(default_factory=dict)
+
+    def measure(self, name: str, model: TrainedStage | None) -> None:
+        """Ask a model; None is the base."""
+        self.answers[name] = _Answered.of(self.run, name, model)
+
+    def abilities(self) -> dict[str, Ability]:
+        """The abilities of all models that were asked. Loads the base."""
+        base, before = _Loaded(self.run).runner, self.answers[BASE].general
+        for name, found in self.answers.items():
+            if name not in self.kept:
+                general = self.run.plan.split.general
+                self.kept[name] = kept_answers(base, general, before, found.general)
+        return {
+            name: _ability(self.run, self.judge, found, self.kept[name])
+            for name, found in self.answers.items()
+        }
+
+    def lost_answers(self, name: str) -> str:
+        """The first of the base's answers that a model lost."""
+        lost = [prompt for prompt, is_kept in self.kept[name].items() if not is_kept]
+        return _examples((self.answers[BASE].general, self.answers[name].general), lost)
 
 
 @dataclass(frozen=True)
@@ -100,54 +143,54 @@ class _Loaded:
 
 
 def _ability(
-    run: TransferRun, judge: Judge, base: Runner, answers: tuple[_Answered, _Answered]
+    run: TransferRun, judge: Judge, answers: _Answered, kept: Mapping[str, bool]
 ) -> Ability:
-    before, after = answers
-    split = run.plan.split
-    kept = kept_answers(base, split.general, before.general, after.general)
     return Ability(
-        skill=share_right(split.held_out, after.items, judge),
+        skill=share_right(run.plan.split.held_out, answers.items, judge),
         general=sum(kept.values()) / len(kept),
-        prose=after.prose,
+        prose=answers.prose,
     )
 
 
-def _best(
-    run: TransferRun,
-    trained: Sequence[TrainedStage],
-    abilities: Mapping[str, Ability],
-    answers: Mapping[str, _Answered],
-) -> TrainedStage:
+def _best(trained: Sequence[TrainedStage], abilities: Mapping[str, Ability]) -> TrainedStage:
     """The model with the highest skill of those that hold the bar; the first one of a tie."""
-    holding = [each for each in trained if abilities[each.stage].holds_bar]
-    best = max(holding or trained, key=lambda each: abilities[each.stage].skill)
-    if holding:
-        return best
-    found = abilities[best.stage]
+    holding = [each for each in trained if abilities[each.name].holds_bar]
+    return max(holding or trained, key=lambda each: abilities[each.name].skill)
+
+
+def _refuse_loss(run: TransferRun, found: Ability, examples: str) -> None:
+    """Raise `GraftError` for a model that lost general answers, unless the user accepts it."""
     message = (
         f"the trained model keeps {found.general:.0%} of the base's general answers; the bar is "
         f"{1 - TOLERATED:.0%}"
     )
     if run.plan.request.accept_loss:
         run.say(f"{message}; packed because of `--accept-loss`")
-        return best
+        return
     raise GraftError(
-        f"{message}, so nothing is packed{_examples(run, answers, best)}",
-        hint="use more keep prompts, a larger `keep_share`, fewer epochs or a smaller `lr` under "
-        "[train]; `--accept-loss` packs it anyway",
+        f"{message}, so nothing is packed{examples}",
+        hint="use more keep prompts, a larger `keep_share`, fewer epochs, a smaller `lr`, or "
+        "`interpolate = [1, 0.75, 0.5]` under [train]; `--accept-loss` packs it anyway"
+        f"{_reuse(run)}",
     )
 
 
-def _examples(run: TransferRun, answers: Mapping[str, _Answered], best: TrainedStage) -> str:
-    """The first general answers that changed, as lines of text."""
-    before = {answer.id: answer.text for answer in answers[BASE].general}
-    after = {answer.id: answer.text for answer in answers[best.stage].general}
-    changed = [p for p in run.plan.split.general if before[p.id] != after[p.id]][:_LISTED]
-    lines = (
-        f"  {prompt.id!r}: {_shown(before[prompt.id])} became {_shown(after[prompt.id])}"
-        for prompt in changed
+def _reuse(run: TransferRun) -> str:
+    """How the next transfer pays for no answer of an endpoint again."""
+    if not run.plan.endpoint_requests:
+        return ""
+    folder = run.workspace.path
+    return (
+        f"; `{folder}/answers` and `{folder}/items` have the recorded answers, which can be the "
+        "`answers` of a source"
     )
-    return ". For example:\n" + "\n".join(lines) if changed else ""
+
+
+def _examples(answers: tuple[Answers, Answers], lost: Sequence[str]) -> str:
+    """The first of the base's answers that were lost, as lines of text."""
+    before, after = ({answer.id: answer.text for answer in each} for each in answers)
+    lines = (f"  {name!r}: {_shown(before[name])} became {_shown(after[name])}" for name in lost)
+    return ". For example:\n" + "\n".join(islice(lines, _LISTED))
 
 
 def _shown(text: str) -> str:

@@ -172,8 +172,8 @@ def _held_out_lines(run: TransferRun, best: TrainedStage) -> list[bytes]:
 def _judged_lines(run: TransferRun, best: TrainedStage) -> Iterator[bytes]:
     """Held-out items with checks that may travel. An answer may be twice as long as it was."""
     plan = run.plan
-    task = run.model_task(best.stage, ITEMS, plan.split.held_out, plan.of_items, best.digest)
-    recorded = run.ask(run.opener(best.tuned), task, f"answers of {best.stage}")
+    task = run.model_task(best.name, ITEMS, plan.split.held_out, plan.of_items, best.digest)
+    recorded = run.ask(run.opener(best.tuned), task, f"answers of {best.name}")
     most = max((answer.tokens for answer in recorded), default=1)
     tokens = min(ANSWER_TOKENS, max(16, 2 * most))
     travelling = [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from skillpm.checkpoint.model import VerifiedCheckpoint
 from skillpm.checks.judge import Judge
-from skillpm.errors import GraftError, UsageError
+from skillpm.errors import GraftError, SpecError, UsageError
 from skillpm.files.output import check_output
 from skillpm.flows.session.session import Session, open_model
 from skillpm.flows.transfer.sources import SourceFacts, open_sources
@@ -17,6 +17,8 @@ from skillpm.spec.probe_items import ANSWER_TOKENS
 from skillpm.transfer.config import TransferFile, resolved
 from skillpm.transfer.generated import SamplingSettings
 from skillpm.transfer.inputs import TransferInputs, read_inputs
+from skillpm.transfer.memory import BYTES_PER_PARAMETER
+from skillpm.transfer.selection import is_for_sft
 from skillpm.transfer.split import Split, split_prompts
 from skillpm.transfer.stages import Stage
 from skillpm.transfer.workspace import key_of
@@ -24,8 +26,8 @@ from skillpm.version import __version__
 
 _TOOLS = ("torch", "transformers", "trl", "tokenizers")
 """Libraries whose versions decide the result."""
-BYTES_PER_PARAMETER = 16
-"""Of a training in float32: weights, gradients, and two moments of Adam."""
+_MODELS = 3
+"""The base, and the models that SFT and DPO train."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,30 @@ class TransferPlan:
         return BYTES_PER_PARAMETER * (self.base.identity.parameters or 0)
 
     @property
+    def draws(self) -> int:
+        """The answers of a model to a prompt; one at temperature 0."""
+        table = self.document.sample
+        return table.draws if table.temperature else 1
+
+    def requests(self, source: SourceFacts) -> int:
+        """The answers of a source to prompts that are learnt."""
+        if source.texts is not None:
+            return sum(len(source.texts.get(prompt.id, ())) for prompt in self.split.learnt)
+        return self.draws * len(self.split.learnt)
+
+    @property
+    def endpoint_requests(self) -> int:
+        """The requests that all endpoints get."""
+        endpoints = [source for source in self.sources if source.kind == "endpoint"]
+        return sum(self.requests(each) + len(self.split.held_out) for each in endpoints)
+
+    @property
+    def judged_answers(self) -> int:
+        """The answers that are judged: of the sources, and to the held-out items."""
+        models = len(self.sources) + _MODELS
+        return sum(map(self.requests, self.sources)) + models * len(self.split.held_out)
+
+    @property
     def sampling(self) -> SamplingSettings:
         """How the sources answer."""
         table = self.document.sample
@@ -116,6 +142,7 @@ def plan_transfer(session: Session, request: TransferRequest) -> TransferPlan:
     inputs = read_inputs(document, request.folder)
     table = document.evaluate
     split = split_prompts(inputs, skill=table.skill, general=table.general)
+    _check_sft(split, document.select.sft_share)
     prompts = (*split.learnt, *split.held_out)
     Judge(allow_exec=request.allow_exec).refuse([p.check for p in prompts if p.check is not None])
     base = session.hash_model(
@@ -144,6 +171,15 @@ def _check_method(document: TransferFile) -> None:
         )
 
 
+def _check_sft(split: Split, share: float) -> None:
+    """Raise `SpecError` if no prompt is for SFT, before answers are paid for."""
+    if not any(is_for_sft(prompt, share) for prompt in split.learnt):
+        raise SpecError(
+            f"none of the {len(split.learnt)} prompts is for SFT: `sft_share` is {share:g}",
+            hint="use more prompts, or a larger `sft_share` under [select]",
+        )
+
+
 def _key(
     request: TransferRequest,
     base: VerifiedCheckpoint,
@@ -158,7 +194,7 @@ def _key(
         {
             "base": str(base.identity.root),
             "settings": {name: getattr(document, name).to_dict() for name in tables},
-            "sources": [[source.name, source.identity] for source in sources],
+            "sources": [source.determinants for source in sources],
             "files": [
                 str(inputs.digests[path]) if path else None
                 for path in (files.file, files.keep, files.held_out, files.probes)

@@ -60,7 +60,8 @@ class Transferred:
             "models": {}
             if evaluated is None
             else {str(name): _ability(each) for name, each in evaluated.trained.items()},
-            "kept": None if evaluated is None else str(evaluated.best.stage),
+            "kept": None if evaluated is None else evaluated.best.name,
+            "tuned": None if evaluated is None else str(evaluated.best.tuned),
             "flops": self.flops,
             "pack": None if self.packed is None else _pack(self.packed),
             "notes": list(self.notes),

@@ -4,14 +4,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
+from skillpm.checks.judge import Judge
 from skillpm.errors import SkillpmError
 from skillpm.flows.session.session import Session
 from skillpm.flows.transfer.plan import TransferPlan, answer_key
 from skillpm.flows.transfer.sources import SourceFacts
 from skillpm.transfer.answers import RecordedAnswer
+from skillpm.transfer.estimates import judging_limit
 from skillpm.transfer.generated import SamplingSettings
 from skillpm.transfer.prompts import Prompt
 from skillpm.transfer.sampling import AnswerSource, SamplingTask, requests_of, sample
@@ -34,6 +36,13 @@ class TransferRun:
     plan: TransferPlan
     workspace: TransferWorkspace
     notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Judges all answers of the run; one limit of time holds for all stages together."""
+        plan = self.plan
+        limit = judging_limit(plan.judged_answers, plan.document.budget.hours)
+        return Judge(allow_exec=plan.request.allow_exec, seconds=limit)
 
     def say(self, note: str) -> None:
         """Print a note, and keep it for the report."""
@@ -124,7 +133,8 @@ class TransferRun:
         batch: int,
     ) -> SamplingTask:
         key = answer_key(self.plan, name, sampling)
-        return SamplingTask(requests_of(prompts, sampling, draws, key), sampling, file, key, batch)
+        requests = requests_of(prompts, sampling, draws, key)
+        return SamplingTask(requests, sampling, file, key, batch, sampling.longest)
 
     def opener(self, folder: Path) -> Callable[[], AnswerSource]:
         """Loads a model folder, once however often it is called."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from skillpm.checks.judge import Judge
 from skillpm.errors import GraftError
 from skillpm.flows.transfer.run import BASE, KEEP, Answers, TransferRun, once
+from skillpm.flows.transfer.sources import SourceFacts
 from skillpm.transfer.filtering import Verdicts, judge_answers, share_right
 from skillpm.transfer.keeping import keep_answers
 from skillpm.transfer.prompts import Prompt
@@ -45,11 +46,14 @@ def sample_sources(run: TransferRun) -> Sampled:
 
 @dataclass(frozen=True)
 class Filtered:
-    """The judged answers, the rows of both trainings, and each source's share of right items."""
+    """The judged answers, the rows of both trainings, and each source's share of right items.
+
+    The share is of the items that the source answers; None if a file answers none.
+    """
 
     verdicts: Verdicts
     rows: Rows
-    scores: Mapping[str, float]
+    scores: Mapping[str, float | None]
 
 
 def filter_answers(run: TransferRun, sampled: Sampled) -> Filtered:
@@ -59,12 +63,12 @@ def filter_answers(run: TransferRun, sampled: Sampled) -> Filtered:
     """
     plan = run.plan
     total = sum(map(len, sampled.learnt.values()))
-    with Judge(allow_exec=plan.request.allow_exec) as judge:
+    with run.judge as judge:
         advance = run.session.progress("judged answers", total)
         verdicts = judge_answers(plan.split.learnt, sampled.learnt, judge, advance)
         scores = {
-            name: share_right(plan.split.held_out, answers, judge)
-            for name, answers in sampled.items.items()
+            source.name: _score(run, source, sampled.items[source.name], judge)
+            for source in plan.sources
         }
     run.workspace.write(VERDICTS, verdicts.to_lines())
     if not any(answer.passed for answer in verdicts.judged):
@@ -79,6 +83,18 @@ def filter_answers(run: TransferRun, sampled: Sampled) -> Filtered:
     run.workspace.write(SFT, to_lines(rows.sft))
     run.workspace.write(PAIRS, to_lines(rows.pairs))
     return Filtered(verdicts, rows, scores)
+
+
+def _score(run: TransferRun, source: SourceFacts, answers: Answers, judge: Judge) -> float | None:
+    """The share of right answers among the held-out items that a source answers.
+
+    Files need not answer all of them: a note says how many items measure such a source.
+    """
+    held_out = run.plan.split.held_out
+    items = [item for item in held_out if source.can_answer(item.id)]
+    if len(items) < len(held_out):
+        run.say(f"`{source.name}` has answers to {len(items)} of {len(held_out)} held-out items")
+    return share_right(items, answers, judge) if items else None
 
 
 def _rows(run: TransferRun, verdicts: Verdicts) -> Rows:

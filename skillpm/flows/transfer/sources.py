@@ -1,7 +1,7 @@
 """The sources of a transfer: who they are, and how they are opened."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ class SourceFacts:
     """A source: its table, and its identity as provenance records it.
 
     `root` is the root of a model folder. `open` loads the source, which answers `batch` requests
-    at once, and `close` its connections.
+    at once, and `close` its connections. `texts` has the answers of a file by the id of the prompt.
     """
 
     table: SourceTable
@@ -40,6 +40,7 @@ class SourceFacts:
     open: Callable[[], AnswerSource]
     batch: int = 1
     close: Callable[[], None] = lambda: None
+    texts: Mapping[str, Sequence[str]] | None = None
 
     @property
     def name(self) -> str:
@@ -47,9 +48,18 @@ class SourceFacts:
         return self.table.name
 
     @property
+    def determinants(self) -> list[str]:
+        """What decides the answers: two endpoints of a host may serve models of the same name."""
+        return [part for part in (self.name, self.identity, self.table.endpoint) if part]
+
+    @property
     def kind(self) -> str:
         """`model`, `endpoint` or `answers`."""
         return self.identity.partition(" ")[0]
+
+    def can_answer(self, prompt: str) -> bool:
+        """Whether the source has an answer to a prompt: a model has one to all of them."""
+        return self.texts is None or bool(self.texts.get(prompt))
 
     @property
     def remote_host(self) -> str | None:
@@ -88,9 +98,8 @@ def _facts(
         return SourceFacts(table, identity, None, lambda: source, close=endpoint.close)
     path = table.answers or ""
     texts = inputs.answers[table.name]
-    return SourceFacts(
-        table, f"answers {inputs.digests[path]}", None, lambda: RecordedSource(texts)
-    )
+    identity = f"answers {inputs.digests[path]}"
+    return SourceFacts(table, identity, None, lambda: RecordedSource(texts), texts=texts)
 
 
 def _folder(

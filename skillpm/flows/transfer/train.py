@@ -23,9 +23,11 @@ Train = Callable[[Path, Sequence[Mapping[str, Any]], Training, Path, Advance], T
 class TrainedStage:
     """A trained model: in float32, and in `tuned` rounded to the base's dtypes.
 
-    `digest` is that of everything that it learnt.
+    `name` is that of the stage, or has the share of the change that is kept: `sft-0.5`. `digest` is
+    that of everything that it learnt.
     """
 
+    name: str
     stage: Stage
     trained: Trained
     tuned: Path
@@ -85,10 +87,22 @@ def _train(run: TransferRun, work: _TrainingWork, training: Training) -> Trained
     _start_anew_for_other_rows(folder, work.digest)
     advance = run.session.progress(f"{work.stage} steps", training.steps(len(work.rows)))
     trained = work.train(work.model, work.rows, training, folder, advance)
-    tuned = folder / _TUNED
-    if not tuned.is_dir():
-        round_to_base(run.plan.base, trained.folder, tuned)
-    return TrainedStage(work.stage, trained, tuned, work.digest)
+    model = TrainedStage(str(work.stage), work.stage, trained, folder / _TUNED, work.digest)
+    return _rounded(run, model, run.plan.document.train.interpolate[0])
+
+
+def with_share(run: TransferRun, model: TrainedStage, share: float) -> TrainedStage:
+    """A trained model with another share of the change of weights."""
+    name = f"{model.stage}-{share:g}"
+    digest = str(Digest.of(f"{model.digest} {share:g}".encode()))
+    tuned = model.tuned.with_name(f"{_TUNED}-{share:g}")
+    return _rounded(run, TrainedStage(name, model.stage, model.trained, tuned, digest), share)
+
+
+def _rounded(run: TransferRun, model: TrainedStage, share: float) -> TrainedStage:
+    if not model.tuned.is_dir():
+        round_to_base(run.plan.base, model.trained.folder, model.tuned, interpolate=share)
+    return model
 
 
 def _start_anew_for_other_rows(folder: Path, digest: str) -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from skillpm.flows.pack.pack import Packed
 from skillpm.flows.session.session import Session
 from skillpm.flows.transfer.evaluate import Evaluated, evaluate
+from skillpm.flows.transfer.limits import check_limits
 from skillpm.flows.transfer.package import Learnt, package
 from skillpm.flows.transfer.plan import TransferRequest, plan_transfer
-from skillpm.flows.transfer.rehearse import rehearse
+from skillpm.flows.transfer.rehearse import check_recorded, rehearse
 from skillpm.flows.transfer.reporting import Transferred, used_flops
 from skillpm.flows.transfer.run import TransferRun
 from skillpm.flows.transfer.select import Filtered, filter_answers, sample_sources
@@ -39,7 +40,9 @@ def transfer(session: Session, request: TransferRequest) -> Transferred:
 
 def _run(run: TransferRun) -> Transferred:
     request, split = run.plan.request, run.plan.split
+    check_limits(run.plan)
     if request.fresh:
+        check_recorded(run)
         run.workspace.clear()
     if split.duplicates:
         left_out = counted(len(split.duplicates), "prompt is", "prompts are")

@@ -34,6 +34,8 @@ ANSWER_SECONDS = 3600.0
 _BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _DENIED = frozenset({401, 403})
 _DATA, _END = "data:", "[DONE]"
+_MESSAGE_SECONDS = 10.0
+"""The time after which no more of a refusal's text is read."""
 _SHOWN = 200
 """The most characters of a server's message that an error shows."""
 _REPEATED, _REPEATED_KEY = 16, 6
@@ -204,7 +206,7 @@ def _read(events: Iterator[dict[str, Any]]) -> Generated:
     for event in events:
         with contextlib.suppress(KeyError, IndexError, TypeError, AttributeError):
             choice = event["choices"][0]
-            pieces.append(str(choice.get("delta", {}).get("content") or ""))
+            pieces.append(str((choice.get("delta") or {}).get("content") or ""))
             finish = choice.get("finish_reason") or finish
         usage = event.get("usage")
         if isinstance(usage, dict) and type(usage.get("completion_tokens")) is int:
@@ -215,12 +217,12 @@ def _read(events: Iterator[dict[str, Any]]) -> Generated:
 
 
 def _message_of(response: httpx.Response, show: Show) -> str:
-    """The start of a refusal's text, as `: text`."""
+    """The start of a refusal's text, as `: text`; nothing of a text that arrives too slowly."""
     with contextlib.suppress(httpx.HTTPError):
-        data = b""
+        data, end = b"", time.monotonic() + _MESSAGE_SECONDS
         for piece in response.iter_raw():
             data += piece
-            if len(data) > _SHOWN:
+            if len(data) > _SHOWN or time.monotonic() > end:
                 break
         text = show(data.decode("utf-8", "replace").strip())
         return f": {text}" if text else ""

@@ -9,11 +9,13 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from skillpm.errors import GraftError
 from skillpm.running.folder import (
+    UNRUNNABLE,
     checked_config,
     is_foreign,
     load_weights,
     move_to_device,
     not_runnable,
+    reason_of,
     refuse_adapter,
 )
 from skillpm.running.generation import ChatQuestion, Draw, answer_batch
@@ -27,6 +29,7 @@ class FolderSource:
     """A loaded model that answers in batches."""
 
     runner: Runner
+    folder: Path
     parallel: int = 1
 
     @classmethod
@@ -40,24 +43,35 @@ class FolderSource:
                 raise
             raise not_runnable(folder, problem, "a model folder needs config.json") from problem
         if config.is_encoder_decoder:
-            return cls(_load_encoder_decoder(folder, config, device))
+            return cls(_load_encoder_decoder(folder, config, device), folder)
         runner = Runner.load(folder, device)
         if not runner.causal:
             raise GraftError(
                 f"`{folder}` does not generate text",
                 hint="name a causal LM or an encoder-decoder",
             )
-        return cls(runner)
+        return cls(runner, folder)
 
     def answers(self, requests: Sequence[Request], sampling: SamplingSettings) -> list[Generated]:
-        """Answer a batch with the seed of its first request."""
+        """Answer a batch with the seed of its first request.
+
+        Raises `GraftError` if the model fails, for example because its weights are NaN.
+        """
         questions = [ChatQuestion(messages_of(each), sampling.max_tokens) for each in requests]
         draw = None
         if sampling.temperature:
             draw = Draw(sampling.temperature, sampling.top_p, requests[0].seed)
+        try:
+            answers = answer_batch(self.runner, questions, draw)
+        except UNRUNNABLE as problem:
+            raise GraftError(
+                f"the model in `{self.folder}` cannot answer: {reason_of(problem)}",
+                hint="test the model with transformers; a smaller `batch` under [sample] needs "
+                "less memory",
+            ) from problem
         return [
             Generated(found.text, "length" if found.cut_off else "stop", found.tokens)
-            for found in answer_batch(self.runner, questions, draw)
+            for found in answers
         ]
 
 
