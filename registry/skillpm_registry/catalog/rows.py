@@ -132,6 +132,7 @@ def release_of(row: Sequence[Any], parsers: CachedParsers) -> Release:
         requires=parsers.requirements(requires),
         conflicts=parsers.requirements(conflicts),
         yanked=bool(yanked or quarantined),
+        quarantined=bool(quarantined),
         yank_reason=reason if quarantined else yank_reason,
         summary=summary,
         license=None if license_ is None else text_of(license_),
