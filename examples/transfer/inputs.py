@@ -74,7 +74,7 @@ class TransferSettings:
     tokens: int = 32
 
 
-TEXT_TO_SQL = TransferSettings(prompts=160, held_out=100, keep=400, general=100)
+TEXT_TO_SQL = TransferSettings(prompts=150, held_out=100, keep=400, general=100)
 DATES_TO_JSON = TransferSettings(prompts=64, held_out=24, keep=200, general=50)
 
 
