@@ -101,6 +101,10 @@ PEOPLE = (
         api.NamespaceRequest, limit="writes", errors=(409,),
     ),
     ServiceEndpoint("GET", _SPACE, namespaces.find, api.NamespaceDocument),
+    ServiceEndpoint(
+        "PATCH", _SPACE, namespaces.change, api.NamespaceDocument, body=api.NamespaceChange,
+        limit="writes", errors=(409,),
+    ),
     ServiceEndpoint("GET", f"{_SPACE}/members", namespaces.members, api.MemberList),
     ServiceEndpoint(
         "POST", f"{_SPACE}/members", namespaces.grant, api.MemberList, body=api.MemberRequest,

@@ -79,11 +79,11 @@ class Documents:
                 return False
             return actor.is_admin or bool(present(connection, [str(digest)], actor))
 
-    def namespaces(self) -> list[str]:
-        """The public namespaces, sorted."""
-        query = select(namespace.c.name).where(~namespace.c.private).order_by(namespace.c.name)
+    def namespaces(self, *, private: bool = False) -> list[str]:
+        """The public namespaces, or the private ones, sorted."""
+        query = select(namespace.c.name).where(namespace.c.private.is_(private))
         with self.database.reading() as connection:
-            return list(connection.scalars(query))
+            return list(connection.scalars(query.order_by(namespace.c.name)))
 
     def stale(self, limit: int) -> list[StaleDocument]:
         """Documents whose skills have changed since they were rendered."""
@@ -116,8 +116,10 @@ class Documents:
             body = render_document(connection, stale.key, stale.skill)
         return RenderedDocument(stale.skill, Digest.of(body), body)
 
-    def record(self, stale: StaleDocument, rendered: RenderedDocument, *, now: datetime) -> None:
+    def record(self, stale: StaleDocument, rendered: RenderedDocument, *, now: datetime) -> bool:
         """Record that a document is in the static tree, and when its earlier form can be removed.
+
+        Returns whether its namespace is private when this is recorded.
 
         A skill that has changed since `stale` was read stays stale. If another sequencer has
         recorded a newer document meanwhile, this one may have replaced it in the tree, so the skill
@@ -136,6 +138,8 @@ class Documents:
                 connection.execute(of_skill.values(wanted=table.c.wanted + 1))
             elif not stale.private:
                 _replace(connection, stale, rendered, now)
+            private = select(namespace.c.private).where(namespace.c.name == stale.skill.namespace)
+            return bool(connection.scalar(private))
 
 
 def render_document(connection: Connection, key: int, name: SkillName) -> bytes:

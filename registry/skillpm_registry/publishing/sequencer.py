@@ -12,6 +12,7 @@ from skillpm_registry.blobs.tree import StaticTree
 from skillpm_registry.catalog.documents import Documents, StaleDocument, static_path
 from skillpm_registry.catalog.numbering import number, position_of, shown_position
 from skillpm_registry.db.engine import Database
+from skillpm_registry.publishing.hiding import hide_documents
 
 PERIOD = 0.2
 """Seconds between two steps."""
@@ -100,4 +101,6 @@ class Sequencer:
             immutable = static_path(stale.skill, rendered.digest)
             self.tree.put(immutable, rendered.body, immutable=True)
             self.tree.put(static_path(stale.skill), rendered.body)
-        self._documents.record(stale, rendered, now=now)
+        if self._documents.record(stale, rendered, now=now) and not stale.private:
+            # Whoever makes a namespace private removes its documents; these came later.
+            hide_documents(self.tree, stale.skill.namespace)

@@ -18,6 +18,7 @@ from skillpm_registry.db.engine import Database
 from skillpm_registry.refusals import UnknownNamespaceError
 from skillpm_registry.tables.catalogue import release, release_blob, skill
 from skillpm_registry.tables.people import namespace, namespace_member, principal
+from skillpm_registry.tables.search import search_row
 
 SKILLS_LIMIT = 1000
 """Skills that are read to decide who may read a blob. Few blobs belong to more."""
@@ -42,6 +43,18 @@ class LastOwnerError(StateError):
             f"the namespace `{name}` would have no owner",
             hint=f"first make somebody else an owner: `skillpm registry namespace grant {name} "
             "PRINCIPAL --role owner`",
+        )
+        self.name = name
+
+
+class PrivateNamespaceError(StateError):
+    """A private namespace cannot become public."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the namespace `{name}` is private, and cannot become public: the public log does not "
+            "have its releases",
+            hint="publish them in another namespace, which is public",
         )
         self.name = name
 
@@ -104,6 +117,24 @@ class Namespaces:
         if found is None:
             raise AssertionError
         return found
+
+    def set_private(self, name: str, actor: Actor, *, private: bool, now: datetime) -> None:
+        """Make a namespace private, if it is not. The caller then removes its public documents.
+
+        Raises `UnknownNamespaceError` and `PrivateNamespaceError`.
+        """
+        with self._database.writing() as connection:
+            _lock(connection, name)
+            of_name = namespace.c.name == name
+            was = bool(connection.scalar(select(namespace.c.private).where(of_name)))
+            if was and not private:
+                raise PrivateNamespaceError(name)
+            if private and not was:
+                connection.execute(update(namespace).where(of_name).values(private=True))
+                rows = update(search_row).where(search_row.c.namespace == name)
+                connection.execute(rows.values(private=True))
+                subject = EventSubject(name, name, detail={"private": True})
+                record_event(connection, "namespace", subject, actor, now=now)
 
     def members(self, name: str) -> list[MemberRow]:
         """The members of a namespace, sorted by name."""
