@@ -27,7 +27,7 @@ test-all: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m ""
 
 # Registries on PostgreSQL and on Ceph's S3, which apt-get installs where they are missing.
-SERVICES := postgresql radosgw ceph-mon ceph-osd nginx-light
+SERVICES := postgresql radosgw ceph-mon ceph-osd nginx-light rsync sqlite3
 test-services: $(VENV)/.dev
 	dpkg -s $(SERVICES) >/dev/null 2>&1 || \
 	  (apt-get update && apt-get install -y --no-install-recommends $(SERVICES))

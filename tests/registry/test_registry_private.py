@@ -10,6 +10,7 @@ from skillpm_registry.backend import Backend
 from skillpm_registry.catalog.actor import LOCAL
 from skillpm_registry.catalog.documents import Documents, RenderedDocument, StaleDocument
 from skillpm_registry.catalog.people.namespaces import Namespaces
+from skillpm_registry.publishing.tree import find_missing_documents
 
 MakePack = Callable[..., Any]
 
@@ -52,3 +53,21 @@ def test_sweep_removes_documents_that_a_killed_service_left(
     assert len(list(backend.tree.paths("index/beta/"))) == 2
     assert backend.documents.namespaces() == ["beta"]
     assert backend.documents.namespaces(private=True) == ["acme"]
+
+
+def test_documents_that_the_tree_lacks_are_rendered_again(
+    backend: Backend, make_pack: MakePack, now: datetime
+) -> None:
+    for name in ("acme/whole", "acme/lost", "acme/half", "beta/hidden"):
+        make_pack(skill=name).publish_to(backend)
+    Namespaces(backend.database).set_private("beta", LOCAL, private=True, now=now)
+    backend.sequencer.step(now=now)
+    before = sorted(backend.tree.paths())
+    backend.tree.remove("index/acme/lost.json")
+    backend.tree.remove(next(backend.tree.paths("index/acme/half/")))
+
+    assert find_missing_documents(backend.documents, backend.tree) == 2
+    assert backend.sequencer.step(now=now).documents == 2
+
+    assert sorted(backend.tree.paths()) == before
+    assert find_missing_documents(backend.documents, backend.tree) == 0

@@ -11,6 +11,7 @@ from skillpm_registry.app.logs import log
 from skillpm_registry.app.service import Service, now_in_utc
 from skillpm_registry.backend import Backend
 from skillpm_registry.publishing.garbage import Lease
+from skillpm_registry.publishing.tree import find_missing_documents
 
 MINUTE = 60.0
 SWEEP = timedelta(hours=1)
@@ -64,6 +65,8 @@ class ServiceThreads:
             stop.wait(1)
 
     def _upkeep(self) -> None:
+        backend = self._service.backend
+        self._attempt("tree", partial(find_missing_documents, backend.documents, backend.tree))
         while not self._service.stop.is_set():
             now = now_in_utc()
             self._attempt("documents", partial(write_documents, self._service))

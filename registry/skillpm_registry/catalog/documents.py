@@ -1,5 +1,6 @@
 """Index documents: rendered from releases, and read as they were last rendered."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,6 +9,7 @@ from sqlalchemy import Connection, delete, select, update
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm_registry.catalog.actor import Actor, may_read
+from skillpm_registry.catalog.commit import chunks
 from skillpm_registry.catalog.entries import full_entry, index_document
 from skillpm_registry.catalog.insert import insert_new
 from skillpm_registry.catalog.leaves import PUBLISH
@@ -84,6 +86,28 @@ class Documents:
         query = select(namespace.c.name).where(namespace.c.private.is_(private))
         with self.database.reading() as connection:
             return list(connection.scalars(query.order_by(namespace.c.name)))
+
+    def render_missing(self, space: str, present: AbstractSet[str]) -> int:
+        """Make the documents of a namespace stale whose two files are not both at these paths.
+
+        Returns how many there are.
+        """
+        query = (
+            select(table.c.skill_id, table.c.digest, skill.c.name)
+            .join(skill, skill.c.id == table.c.skill_id)
+            .where(skill.c.namespace == space, table.c.digest.is_not(None))
+        )
+        with self.database.reading() as connection:
+            missing = [
+                row.skill_id
+                for row in connection.execute(query)
+                if not _paths_of(SkillName(space, row.name), Digest(row.digest)) <= present
+            ]
+        for chunk in chunks(missing):
+            with self.database.writing() as connection:
+                of_chunk = update(table).where(table.c.skill_id.in_(chunk))
+                connection.execute(of_chunk.values(wanted=table.c.wanted + 1))
+        return len(missing)
 
     def stale(self, limit: int) -> list[StaleDocument]:
         """Documents whose skills have changed since they were rendered."""
@@ -166,6 +190,10 @@ def static_path(name: SkillName, digest: Digest | None = None) -> str:
     """The path of an index document in the static tree, or of its immutable form."""
     form = f"/{digest.hex}" if digest else ""
     return f"index/{name.namespace}/{name.name}{form}.json"
+
+
+def _paths_of(name: SkillName, digest: Digest) -> set[str]:
+    return {static_path(name), static_path(name, digest)}
 
 
 def _replace(

@@ -15,7 +15,7 @@ from skillpm_registry.blobs.tree import StaticTree
 from skillpm_registry.catalog.documents import Documents
 from skillpm_registry.db.engine import Database
 from skillpm_registry.publishing.garbage import BATCH, Garbage, Lease, MarkedBlob
-from skillpm_registry.publishing.hiding import hide_documents
+from skillpm_registry.publishing.tree import hide_documents
 from skillpm_registry.refusals import BlobStoreError
 from skillpm_registry.tables import replaced_file, upload
 

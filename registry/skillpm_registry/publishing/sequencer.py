@@ -12,7 +12,7 @@ from skillpm_registry.blobs.tree import StaticTree
 from skillpm_registry.catalog.documents import Documents, StaleDocument, static_path
 from skillpm_registry.catalog.numbering import number, position_of, shown_position
 from skillpm_registry.db.engine import Database
-from skillpm_registry.publishing.hiding import hide_documents
+from skillpm_registry.publishing.tree import hide_documents
 
 PERIOD = 0.2
 """Seconds between two steps."""

@@ -23,7 +23,7 @@ from skillpm_registry.app.replies import NO_STORE, ServiceReply, time_text
 from skillpm_registry.app.service import ServiceCall
 from skillpm_registry.catalog.people.publishers import RuleGiven
 from skillpm_registry.catalog.people.values import RuleRow, Standing
-from skillpm_registry.publishing.hiding import hide_documents
+from skillpm_registry.publishing.tree import hide_documents
 
 
 def create(call: ServiceCall) -> ServiceReply:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, delete, exists, false, func, insert, select, update
 from sqlalchemy.exc import IntegrityError as DuplicateError
 
 from skillpm.errors import StateError
@@ -188,18 +188,20 @@ class Namespaces:
         """
         text = str(digest)
         of_blob = select(release_blob.c.release_id).where(release_blob.c.digest == text)
+        # PostgreSQL orders distinct rows only by a column that is selected.
+        private = func.coalesce(namespace.c.private, false()).label("is_private")
         query = (
-            select(skill.c.namespace, skill.c.name, func.coalesce(namespace.c.private, False))
+            select(skill.c.namespace, skill.c.name, private)
             .distinct()
             .select_from(release.join(skill).outerjoin(
                 namespace, namespace.c.name == skill.c.namespace))
             .where((release.c.digest == text) | release.c.id.in_(of_blob))
-            .order_by(func.coalesce(namespace.c.private, False))
+            .order_by(private)
             .limit(SKILLS_LIMIT)
         )  # fmt: skip
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
-        return [(SkillName(space, name), bool(private)) for space, name, private in rows]
+        return [(SkillName(row.namespace, row.name), bool(row.is_private)) for row in rows]
 
 
 def _standing(connection: Connection, name: str, principal_id: int | None) -> Standing | None:
