@@ -2,12 +2,14 @@
 
     python -m benchmarks.registry.reading --documents 2000 --blob-mb 1000
 
-Starts `skillpm registry serve` on 127.0.0.1 with a registry in a temporary folder, and reads its
-processor time from /proc. What the idle server spends in the same time (the sequencer) is measured
-first and subtracted. Linux only.
+Documents are read over one connection, one after the other, and then over 16: a server that
+sleeps between two requests also pays for waking up. Starts `skillpm registry serve` on 127.0.0.1
+with a registry in a temporary folder, and reads its processor time from /proc. What the idle server
+spends in the same time (the sequencer) is measured first and subtracted. Linux only.
 """
 
 import argparse
+import asyncio
 import os
 import secrets
 import subprocess
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -27,6 +30,7 @@ from benchmarks.registry.packs import tiny_pack
 from skillpm_registry.backend import BackendPlaces, open_backend
 from skillpm_registry.service import open_registry
 
+CONNECTIONS = 16
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -113,17 +117,44 @@ def main() -> None:
             meter.rest(asked.rest)
             print(f"idle: {1000 * meter.idle:.1f} ms of processor time per second")
             for headers, what in (({}, "index read"), (_etag(client, document), "index 304")):
-                spent = meter.spent(partial(_read, client, document, headers, asked.documents))
-                print(f"{what}: {1e6 * spent / asked.documents:.0f} µs of processor time")
+                for connections in (1, CONNECTIONS):
+                    work = partial(_read, url, document, headers, asked.documents, connections)
+                    spent = 1e6 * meter.spent(work) / asked.documents
+                    print(f"{what}, {connections} connections: {spent:.0f} µs of processor time")
             spent = meter.spent(partial(_download, client, blob, asked.reads))
             total = asked.reads * asked.blob_mb * 1_000_000
             print(f"blob: {1e9 * spent / total:.2f} s of processor time per GB")
             print(f"largest resident set: {peak_mb(pid):.0f} MB")
 
 
-def _read(client: httpx.Client, path: str, headers: dict[str, str], count: int) -> None:
+def _read(url: str, path: str, headers: dict[str, str], count: int, connections: int) -> None:
+    """Read a document `count` times over these connections together."""
+
+    async def read_all() -> None:
+        address = urlsplit(url)
+        each = count // connections
+        lines = [
+            f"GET {path} HTTP/1.1",
+            "Host: localhost",
+            *(": ".join(h) for h in headers.items()),
+        ]
+        request = "\r\n".join([*lines, "", ""]).encode()
+        await asyncio.gather(
+            *(_read_over(address.hostname, address.port, request, each) for _ in range(connections))
+        )
+
+    asyncio.run(read_all())
+
+
+async def _read_over(host: str | None, port: int | None, request: bytes, count: int) -> None:
+    reader, writer = await asyncio.open_connection(host, port)
     for _ in range(count):
-        client.get(path, headers=headers)
+        writer.write(request)
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        size = head.partition(b"content-length:")[2].split()
+        await reader.readexactly(int(size[0]) if size and b" 304 " not in head[:16] else 0)
+        assert head[9:12] in (b"200", b"304"), head
+    writer.close()
 
 
 def _download(client: httpx.Client, path: str, count: int) -> None:

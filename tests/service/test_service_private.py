@@ -64,7 +64,7 @@ def test_only_owners_make_a_namespace_private_and_none_makes_it_public(
     anybody.ask("PATCH", path, 401, json={"private": True})
     maintainer.ask("PATCH", path, 403, json={"private": True})
     owner.ask("PATCH", "/v1/namespaces/no-such-space", 404, json={"private": True})
-    owner.ask("PATCH", path, 422, json={"private": "yes"})
+    owner.ask("PATCH", path, 400, json={"private": "yes"})
     assert not owner.ask("PATCH", path, json={"private": False})["private"]
     for _ in range(2):
         assert owner.ask("PATCH", path, json={"private": True})["private"]
