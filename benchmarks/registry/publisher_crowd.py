@@ -33,13 +33,17 @@ def pack_of(publisher: int, number: int, part: str) -> TinyPack:
     return tiny_pack(f"{NAMESPACE}/{part}{publisher}-{number % SKILLS}", f"1.{number}.0", payload)
 
 
+class StoppedError(Exception):
+    """The time to publish is over."""
+
+
 @dataclass
 class PublisherClient:
     """A publisher's connection. Sends a request until the server has answered it."""
 
     server: Server
     token: str
-    end: float
+    stop: threading.Event
     repeated: int = 0
     _connection: HTTPConnection | None = None
     _address: str = ""
@@ -47,9 +51,9 @@ class PublisherClient:
     def ask(
         self, method: str, path: str, body: bytes, kind: str, **headers: str
     ) -> tuple[int, dict[str, Any]]:
-        """The status and the document of the answer. Raises `TimeoutError` after the end."""
+        """The status and the document of the answer. Raises `StoppedError` once `stop` is set."""
         given = {"authorization": f"Bearer {self.token}", "content-type": kind, **headers}
-        while time.time() < self.end:
+        while not self.stop.is_set():
             try:
                 answer = self._send(method, path, body, given)
             except (OSError, HTTPException):
@@ -59,7 +63,7 @@ class PublisherClient:
                     return answer
             self.repeated += 1
             time.sleep(0.1)
-        raise TimeoutError
+        raise StoppedError
 
     def _send(
         self, method: str, path: str, body: bytes, headers: dict[str, str]
@@ -99,11 +103,16 @@ class Crowd:
     repeated: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def run(self, end: float, part: str, most: int, *, uploads: bool) -> int:
-        """Publish until the end, at most so many packs each. Returns how many were acknowledged."""
+    def run(self, stop: threading.Event, part: str, most: int, *, uploads: bool) -> int:
+        """Publish until `stop` is set, at most `most` packs each.
+
+        Returns how many were acknowledged.
+        """
         before = len(self.acknowledged)
         threads = [
-            threading.Thread(target=self._publish, args=(number, end, part, most, uploads))
+            threading.Thread(
+                target=self._publish, args=(number, stop, part, most), kwargs={"uploads": uploads}
+            )
             for number in range(self.count)
         ]
         for thread in threads:
@@ -112,13 +121,15 @@ class Crowd:
             thread.join()
         return len(self.acknowledged) - before
 
-    def _publish(self, publisher: int, end: float, part: str, most: int, uploads: bool) -> None:  # noqa: FBT001
-        client = PublisherClient(self.server, self.token, end)
+    def _publish(
+        self, publisher: int, stop: threading.Event, part: str, most: int, *, uploads: bool
+    ) -> None:
+        client = PublisherClient(self.server, self.token, stop)
         try:
             for number in range(most):
                 pack = pack_of(publisher, number, part)
                 self._publish_one(client, pack, uploads=uploads)
-        except TimeoutError:
+        except StoppedError:
             pass
         with self.lock:
             self.repeated += client.repeated

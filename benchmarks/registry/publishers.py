@@ -6,7 +6,7 @@
 Starts PostgreSQL, Ceph's radosgw (or moto, or a folder) and `skillpm registry serve` on 127.0.0.1.
 First, the publishers publish `--ready` releases whose blobs are there already: publishes a second,
 each with its position and its rendered document, and processor time. Then they upload and publish
-for `--minutes`, while the server is killed with SIGKILL `--kills` times and started again.
+for `--minutes` of a running server, which is killed with SIGKILL `--kills` times in between.
 
 The exit code is 1 if then a release lacks a blob, an acknowledged release is gone, the positions of
 the log have a gap, or a document lacks a release.
@@ -22,8 +22,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 from sqlalchemy import text
@@ -73,14 +74,25 @@ class Bench:
         return cpu_seconds(self.server.process.pid)
 
 
-def kill_at_random(bench: Bench, kills: int, end: float, spent: list[float]) -> None:
-    """Kill the server at random times before the end, and start it again each time."""
-    chance, start = random.Random(1), time.time()
-    for moment in sorted(chance.uniform(start, end - 5) for _ in range(kills)):
-        time.sleep(max(0.0, moment - time.time()))
-        spent.append(bench.server_seconds())
-        bench.server.kill()
-        bench.server.start()
+def kill_at_random(
+    bench: Bench, asked: argparse.Namespace, stop: threading.Event, spent: list[float]
+) -> None:
+    """Let the server run for the minutes in all; kill it at random times, and start it again.
+
+    Sets `stop` at the end, also if the server does not start. `spent` gets the processor time of
+    each killed server.
+    """
+    chance, seconds = random.Random(1), 60 * asked.minutes
+    moments = [0.0, *sorted(chance.uniform(0, seconds) for _ in range(asked.kills)), seconds]
+    try:
+        for number, (before, moment) in enumerate(pairwise(moments)):
+            time.sleep(moment - before)
+            if number < asked.kills:
+                spent.append(bench.server_seconds())
+                bench.server.kill()
+                bench.server.start()
+    finally:
+        stop.set()
 
 
 @contextmanager
@@ -123,7 +135,7 @@ def prepare(places: BackendPlaces, publishers: int, each: int) -> None:
 
 def problems_of(backend: Backend, acknowledged: dict[tuple[str, str], str]) -> list[str]:
     """What is wrong with the registry after all."""
-    while backend.sequencer.step(now=datetime.now(UTC)).leaves:
+    while any(astuple(backend.sequencer.step(now=datetime.now(UTC)))):
         pass
     found = [f"{count} dangling blobs"] if (count := dangling(backend)) else []
     with backend.database.reading() as connection:
@@ -171,13 +183,12 @@ def measure(bench: Bench, asked: argparse.Namespace, table: Table) -> dict[tuple
         table.row(name, f"{count:,}", f"{count / seconds:.0f}", *costs, kills,
                   crowd.repeated - before[2])  # fmt: skip
 
-    row("blobs are there", 0, [],
-        lambda: crowd.run(time.time() + 600, "ready", each, uploads=False))  # fmt: skip
-    end, spent = time.time() + 60 * asked.minutes, list[float]()
-    killer = threading.Thread(target=kill_at_random, args=(bench, asked.kills, end, spent))
+    never, stop, spent = threading.Event(), threading.Event(), list[float]()
+    row("blobs are there", 0, [], lambda: crowd.run(never, "ready", each, uploads=False))
+    killer = threading.Thread(target=kill_at_random, args=(bench, asked, stop, spent))
     killer.start()
     row("with uploads", asked.kills, spent,
-        lambda: crowd.run(end, "new", sys.maxsize, uploads=True))  # fmt: skip
+        lambda: crowd.run(stop, "new", sys.maxsize, uploads=True))  # fmt: skip
     killer.join()
     return crowd.acknowledged
 
