@@ -12,12 +12,10 @@ import argparse
 import asyncio
 import os
 import secrets
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -27,8 +25,12 @@ from urllib.parse import urlsplit
 import httpx
 
 from benchmarks.registry.packs import tiny_pack
-from skillpm_registry.backend import BackendPlaces, open_backend
 from skillpm_registry.service import open_registry
+
+TESTS = Path(__file__).parents[2] / "tests"
+sys.path[:0] = [str(TESTS), str(TESTS / "service")]
+
+from live_server import configured, initialized, running  # noqa: E402 - the tests own the server
 
 CONNECTIONS = 16
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -65,35 +67,9 @@ def peak_mb(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000
 
 
-@contextmanager
-def serving(home: Path) -> Iterator[tuple[str, int]]:
-    """A server of the embedded registry in a home. Yields its URL and its process."""
-    with (home / "stderr").open("wb") as err:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "skillpm", "registry", "serve", "--port", "0"],
-            env={**os.environ, "SKILLPM_HOME": str(home)},
-            stdout=subprocess.DEVNULL,
-            stderr=err,
-        )
-    try:
-        while True:
-            lines = (home / "stderr").read_text().splitlines()
-            ready = [line for line in lines if line.startswith("serving ")]
-            if ready:
-                break
-            if process.poll() is not None:
-                raise SystemExit("\n".join(lines))
-            time.sleep(0.05)
-        yield ready[0].removeprefix("serving "), process.pid
-    finally:
-        process.terminate()
-        process.wait()
-
-
 def fill(folder: Path, size: int) -> str:
     """A registry with one release whose payload has `size` bytes. Returns the blob's path."""
     pack = tiny_pack("acme/math", "1.0.0", secrets.token_bytes(size))
-    open_backend(BackendPlaces.in_folder(folder), create=True).close()
     open_registry(folder).publish(pack.image, pack.open, now=datetime.now(UTC))
     digest = list(pack.blobs)[1]
     return f"/blobs/sha256/{digest.hex[:2]}/{digest.hex}"
@@ -107,9 +83,16 @@ def main() -> None:
     parser.add_argument("--reads", type=int, default=10, help="How often the blob is read.")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        home = Path(name)
-        blob = fill(home / "registry", asked.blob_mb * 1_000_000)
-        with serving(home) as (url, pid), httpx.Client(base_url=url, trust_env=False) as client:
+        folder = Path(name)
+        arguments = configured(folder / "registry")
+        initialized(arguments)
+        blob = fill(folder / "registry", asked.blob_mb * 1_000_000)
+        with (
+            running(folder / "server", *arguments) as server,
+            httpx.Client(base_url=server.url, trust_env=False) as client,
+        ):
+            assert server.process is not None
+            url, pid = server.url, server.process.pid
             document = "/index/acme/math.json"
             while client.get(document).status_code != httpx.codes.OK:
                 time.sleep(0.1)
