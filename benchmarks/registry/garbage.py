@@ -51,7 +51,9 @@ def upload_and_publish(backend: Backend, pack: TinyPack) -> int:
             for digest, data in pack.blobs.items():
                 session = backend.uploads.begin(digest, len(data), NAMESPACE, LOCAL, now=now)
                 if session is not None:
-                    backend.uploads.append(session.id, session.received, data, LOCAL, now=now)
+                    start = session.received  # Another publisher may have begun this session.
+                    if start < len(data):
+                        backend.uploads.append(session.id, start, data[start:], LOCAL, now=now)
                     backend.uploads.finish(session.id, LOCAL, now=now)
             backend.publisher.publish(pack.image, LOCAL, now=now)
         except AGAIN:

@@ -65,7 +65,7 @@ class Bench:
         main = int((self.cluster.folder / "data/postmaster.pid").read_text().split()[0])
         ended = Path(f"/proc/{main}/stat").read_text().rpartition(")")[2].split()
         children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
-        alive = sum(cpu_seconds(int(pid)) for pid in (main, *children))
+        alive = sum(cpu_seconds(pid) for pid in (main, *map(int, children)))
         return alive + (int(ended[13]) + int(ended[14])) / _TICKS
 
     def server_seconds(self) -> float:

@@ -1,4 +1,4 @@
-"""What reading costs a service: processor time of index documents and blobs, and memory.
+"""What reading costs a service, and how soon a release is visible.
 
     python -m benchmarks.registry.reading --documents 2000 --blob-mb 1000
 
@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import os
 import secrets
+import statistics
 import sys
 import tempfile
 import time
@@ -30,7 +31,8 @@ from skillpm_registry.service import open_registry
 TESTS = Path(__file__).parents[2] / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "service")]
 
-from live_server import configured, initialized, running  # noqa: E402 - the tests own the server
+from live_server import Server, configured, initialized, running  # noqa: E402 - of the tests
+from small_packs import small_pack  # noqa: E402
 
 CONNECTIONS = 16
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -81,33 +83,52 @@ def main() -> None:
     parser.add_argument("--blob-mb", type=int, default=500)
     parser.add_argument("--rest", type=float, default=10.0, help="Seconds to measure idling.")
     parser.add_argument("--reads", type=int, default=10, help="How often the blob is read.")
+    parser.add_argument("--publishes", type=int, default=20)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         arguments = configured(folder / "registry")
-        initialized(arguments)
+        token = initialized(arguments)
         blob = fill(folder / "registry", asked.blob_mb * 1_000_000)
-        with (
-            running(folder / "server", *arguments) as server,
-            httpx.Client(base_url=server.url, trust_env=False) as client,
-        ):
-            assert server.process is not None
-            url, pid = server.url, server.process.pid
-            document = "/index/acme/math.json"
-            while client.get(document).status_code != httpx.codes.OK:
-                time.sleep(0.1)
-            meter = Meter(pid)
-            meter.rest(asked.rest)
-            print(f"idle: {1000 * meter.idle:.1f} ms of processor time per second")
-            for headers, what in (({}, "index read"), (_etag(client, document), "index 304")):
-                for connections in (1, CONNECTIONS):
-                    work = partial(_read, url, document, headers, asked.documents, connections)
-                    spent = 1e6 * meter.spent(work) / asked.documents
-                    print(f"{what}, {connections} connections: {spent:.0f} µs of processor time")
-            spent = meter.spent(partial(_download, client, blob, asked.reads))
-            total = asked.reads * asked.blob_mb * 1_000_000
-            print(f"blob: {1e9 * spent / total:.2f} s of processor time per GB")
-            print(f"largest resident set: {peak_mb(pid):.0f} MB")
+        with running(folder / "server", *arguments) as server:
+            measure(server, blob, asked)
+            seconds = sorted(visible(server, token, number) for number in range(asked.publishes))
+            middle = statistics.median(seconds)
+            print(f"publish to visible: {middle:.2f} s, longest {seconds[-1]:.2f} s")
+
+
+def measure(server: Server, blob: str, asked: argparse.Namespace) -> None:
+    """Print what documents and the blob cost."""
+    assert server.process is not None
+    pid, document = server.process.pid, "/index/acme/math.json"
+    with httpx.Client(base_url=server.url, trust_env=False) as client:
+        while client.get(document).status_code != httpx.codes.OK:
+            time.sleep(0.1)
+        meter = Meter(pid)
+        meter.rest(asked.rest)
+        print(f"idle: {1000 * meter.idle:.1f} ms of processor time per second")
+        for headers, what in (({}, "index read"), (_etag(client, document), "index 304")):
+            for connections in (1, CONNECTIONS):
+                work = partial(_read, server.url, document, headers, asked.documents, connections)
+                spent = 1e6 * meter.spent(work) / asked.documents
+                print(f"{what}, {connections} connections: {spent:.0f} µs of processor time")
+        spent = meter.spent(partial(_download, client, blob, asked.reads))
+    total = asked.reads * asked.blob_mb * 1_000_000
+    print(f"blob: {1e9 * spent / total:.2f} s of processor time per GB")
+    print(f"largest resident set: {peak_mb(pid):.0f} MB")
+
+
+def visible(server: Server, token: str, number: int) -> float:
+    """Seconds from the request that publishes a release until another client reads it."""
+    publisher, reader = server.client(token), server.client()
+    pack = small_pack("acme/seen", f"1.{number}.0")
+    for digest, data in pack.blobs.items():
+        publisher.upload(data, digest, "acme")
+    start = time.monotonic()
+    publisher.release(pack.image)
+    while f'"1.{number}.0"' not in reader.http.get("/index/acme/seen.json").text:
+        time.sleep(0.01)
+    return time.monotonic() - start
 
 
 def _read(url: str, path: str, headers: dict[str, str], count: int, connections: int) -> None:
