@@ -1,9 +1,9 @@
 """Publishers in threads, which speak plain HTTP to a server that may be killed."""
 
 import json
+import random
 import sys
 import threading
-import time
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -22,6 +22,8 @@ NAMESPACE = "bench"
 SKILLS = 20
 """Skills of each publisher."""
 PAYLOADS = 50
+_LONGEST = 2.0
+"""Seconds between two attempts."""
 _JSON = "application/json"
 _IMAGE = "application/vnd.oci.image.manifest.v1+json"
 _BYTES = "application/octet-stream"
@@ -53,6 +55,7 @@ class PublisherClient:
     ) -> tuple[int, dict[str, Any]]:
         """The status and the document of the answer. Raises `StoppedError` once `stop` is set."""
         given = {"authorization": f"Bearer {self.token}", "content-type": kind, **headers}
+        wait = 0.05
         while not self.stop.is_set():
             try:
                 answer = self._send(method, path, body, given)
@@ -62,7 +65,8 @@ class PublisherClient:
                 if answer[0] < 500:
                     return answer
             self.repeated += 1
-            time.sleep(0.1)
+            wait = min(2 * wait, _LONGEST)
+            self.stop.wait(wait * random.uniform(0.5, 1))
         raise StoppedError
 
     def _send(

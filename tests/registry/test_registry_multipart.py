@@ -121,16 +121,16 @@ def test_bucket_without_keys_leaves_uploads_to_its_own_rule(
 @pytest.mark.parametrize("session", [None, "to/ken+"])
 def test_signature_is_that_of_botocore(session: str | None) -> None:
     auth = pytest.importorskip("botocore.auth")
-    from botocore.awsrequest import AWSRequest
-    from botocore.credentials import Credentials
+    request_class = pytest.importorskip("botocore.awsrequest").AWSRequest
+    keys_class = pytest.importorskip("botocore.credentials").Credentials
 
     access = BucketAccess("https://s3.example:9000/skills", "eu-west-1", "id", "secret", session)
     query = {"uploads": "", "prefix": "a b/c+d", "encoding-type": "url"}
     now = datetime.now(UTC)
     url, headers = signed(access, "GET", "k e/y", query, now)
-    request = AWSRequest("GET", url, {"x-amz-content-sha256": headers["x-amz-content-sha256"]})
+    request = request_class("GET", url, {"x-amz-content-sha256": headers["x-amz-content-sha256"]})
     request.context["timestamp"] = headers["x-amz-date"]
-    signer = auth.S3SigV4Auth(Credentials("id", "secret", session), "s3", "eu-west-1")
+    signer = auth.S3SigV4Auth(keys_class("id", "secret", session), "s3", "eu-west-1")
     signer._modify_request_before_signing(request)
     expected = signer.signature(
         signer.string_to_sign(request, signer.canonical_request(request)), request
