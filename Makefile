@@ -83,9 +83,10 @@ bench-registry: $(VENV)/.dev
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,api-fuzz]'
 	$(BIN)/python -m benchmarks.registry.publishers
 	$(BIN)/python -m benchmarks.registry.garbage
+	$(BIN)/python -m benchmarks.registry.garbage --postgres
 	$(BIN)/python -m benchmarks.registry.reading
 	$(BIN)/python -m benchmarks.registry.readers
-	$(BIN)/python -m benchmarks.registry.search
+	$(BIN)/python -m benchmarks.registry.search --postgres
 	$(BIN)/python -m benchmarks.registry.transfers
 	$(BIN)/python -m benchmarks.registry.install
 	$(BIN)/python -m benchmarks.registry.conformance --st $(BIN)/st
