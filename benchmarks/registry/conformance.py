@@ -5,8 +5,8 @@
 Schemathesis reads `/openapi.json` of a real server, `skillpm registry serve`, and sends requests
 that are valid, nearly valid and invalid. Passes take turns: as an administrator with names that
 exist, as an administrator with any names, and without a token. A new one begins until `--cases`
-requests are sent, or `--seconds` are over. Needs the extra `api-fuzz`, or `--st` with the command `st` of
-another environment: Schemathesis is a plugin of pytest too, which the tests do not need.
+requests are sent, or `--seconds` are over. Needs the extra `api-fuzz`, or `--st` with the command
+`st` of another environment: Schemathesis is a plugin of pytest too, which the tests do not need.
 
 The exit code is 1 if an answer is a 5xx, or has a status, a type, a header or a body that the
 schema does not describe.
