@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := skillpm registry migrations tests benchmarks examples hatch_build.py
 TYPED := -p skillpm -p skillpm_registry -p examples -p benchmarks
 
-.PHONY: demo demo-llm llm bench-llm test test-all test-services check format lint types contracts bench \
+.PHONY: demo demo-llm llm bench-llm bench-registry test test-all test-services check format lint types contracts bench \
 	conformance clean
 
 demo: $(VENV)/.demo
@@ -27,7 +27,7 @@ test-all: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m ""
 
 # Registries on PostgreSQL and on Ceph's S3, which apt-get installs where they are missing.
-SERVICES := postgresql radosgw ceph-mon ceph-osd nginx-light
+SERVICES := postgresql radosgw ceph-mon ceph-osd nginx-light rsync sqlite3
 test-services: $(VENV)/.dev
 	dpkg -s $(SERVICES) >/dev/null 2>&1 || \
 	  (apt-get update && apt-get install -y --no-install-recommends $(SERVICES))
@@ -77,6 +77,19 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.continual
 	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.continual --plots docs/images
+
+# The figures of the registry, on PostgreSQL, Ceph and nginx where they are installed; an hour.
+bench-registry: $(VENV)/.dev
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,api-fuzz]'
+	$(BIN)/python -m benchmarks.registry.publishers
+	$(BIN)/python -m benchmarks.registry.garbage
+	$(BIN)/python -m benchmarks.registry.garbage --postgres
+	$(BIN)/python -m benchmarks.registry.reading
+	$(BIN)/python -m benchmarks.registry.readers
+	$(BIN)/python -m benchmarks.registry.search --postgres
+	$(BIN)/python -m benchmarks.registry.transfers
+	$(BIN)/python -m benchmarks.registry.install
+	$(BIN)/python -m benchmarks.registry.conformance --st $(BIN)/st
 
 # Trains what is missing; hours. What an earlier run measured is kept.
 bench-llm: llm

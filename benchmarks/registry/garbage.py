@@ -1,8 +1,8 @@
 """Figure 2: garbage collection without a grace period beside publishers.
 
-`python -m benchmarks.registry.garbage [--minutes 10] [--publishers 16] [--postgres URL]`. Each
+`python -m benchmarks.registry.garbage [--minutes 10] [--publishers 16] [--postgres [URL]]`. Each
 publisher is a process that publishes packs with shared payloads, and uploads again what is gone.
-No release may lack a blob at the end. The URL names an empty database; without it, SQLite is used.
+No release may lack a blob at the end. SQLite is used without `--postgres`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, text
 
+from benchmarks.registry.own_postgres import add_postgres, database_url
 from benchmarks.registry.packs import TinyPack, tiny_pack
 from benchmarks.tools.table import Table, add_output, publish
 from skillpm.spec.digests import Digest
@@ -51,7 +52,9 @@ def upload_and_publish(backend: Backend, pack: TinyPack) -> int:
             for digest, data in pack.blobs.items():
                 session = backend.uploads.begin(digest, len(data), NAMESPACE, LOCAL, now=now)
                 if session is not None:
-                    backend.uploads.append(session.id, session.received, data, LOCAL, now=now)
+                    start = session.received  # Another publisher may have begun this session.
+                    if start < len(data):
+                        backend.uploads.append(session.id, start, data[start:], LOCAL, now=now)
                     backend.uploads.finish(session.id, LOCAL, now=now)
             backend.publisher.publish(pack.image, LOCAL, now=now)
         except AGAIN:
@@ -113,14 +116,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--publishers", type=int, default=16)
-    parser.add_argument("--postgres")
+    add_postgres(parser)
     add_output(parser)
     arguments = parser.parse_args()
     table = Table(f"Collecting beside {arguments.publishers} publishers", HEADINGS)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, database_url(arguments.postgres) as url:
         places = BackendPlaces.in_folder(Path(folder) / "registry")
-        if arguments.postgres:
-            places = BackendPlaces(arguments.postgres, folder, f"{folder}/public")
+        if url:
+            places = BackendPlaces(url, folder, f"{folder}/public")
         published, again, collected, found = measure(
             places, arguments.minutes, arguments.publishers
         )

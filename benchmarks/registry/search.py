@@ -19,6 +19,7 @@ from typing import Any
 
 from sqlalchemy import insert, text
 
+from benchmarks.registry.own_postgres import add_postgres, database_url
 from benchmarks.tools.table import Table, add_output, publish
 from skillpm_registry import tables
 from skillpm_registry.backend import Backend, BackendPlaces, open_backend
@@ -141,14 +142,14 @@ def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--skills", type=int, default=100_000)
-    parser.add_argument("--postgres")
+    add_postgres(parser)
     add_output(parser)
     arguments = parser.parse_args()
     table = Table(f"Search among {arguments.skills:,} skills", HEADINGS)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, database_url(arguments.postgres) as url:
         places = {"SQLite": BackendPlaces.in_folder(Path(folder) / "registry")}
-        if arguments.postgres:
-            places["PostgreSQL"] = BackendPlaces(arguments.postgres, folder, f"{folder}/public")
+        if url:
+            places["PostgreSQL"] = BackendPlaces(url, folder, f"{folder}/public")
         worst = {}
         for name, place in places.items():
             backend = open_backend(place, create=True)

@@ -4,19 +4,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Table, func, insert, select, text
+from sqlalchemy import Connection, Table, insert, select, text
 
 from skillpm.errors import StateError
 from skillpm.spec.digests import Digest
 from skillpm_registry.backend import Backend
 from skillpm_registry.errors import BlobMissingError
-from skillpm_registry.tables import LIVE, blob, index_document, lease, metadata, release, upload
+from skillpm_registry.tables import (
+    LIVE,
+    blob,
+    index_document,
+    lease,
+    metadata,
+    namespace,
+    principal,
+    release,
+    upload,
+)
 
 Report = Callable[[int, int], None]
 """Receives the number of blobs that the target has, and the number of all."""
 _ROWS = 1000
 _KEPT = (lease, upload, blob)
 """Tables whose rows are not copied: leases and sessions end here, and blobs are copied first."""
+_OWN = (release, principal, namespace)
 _ROW_IDS = ("skill", "release", "principal", "publisher_rule", "log_leaf", "event")
 """Tables whose keys PostgreSQL assigns from a sequence."""
 
@@ -31,12 +42,13 @@ class MovedRegistry:
 
 
 class TargetNotEmptyError(StateError):
-    """The registry to migrate to has releases of its own."""
+    """The registry to migrate to has rows of its own, whose keys would mean others afterwards."""
 
     def __init__(self, place: str) -> None:
         super().__init__(
-            f"`{place}` has releases already, and cannot receive those of another registry",
-            hint="name an empty database",
+            f"`{place}` has releases, people or namespaces already, and cannot receive those of "
+            "another registry",
+            hint="name an empty database, without `skillpm registry init` before",
         )
 
 
@@ -50,7 +62,7 @@ def move_registry(
     `TargetNotEmptyError`, and `BlobMissingError` or `IntegrityError` for a damaged blob.
     """
     with target.database.reading() as connection:
-        if connection.scalar(select(func.count()).select_from(release)):
+        if any(connection.execute(select(table).limit(1)).first() for table in _OWN):
             raise TargetNotEmptyError(str(target.database.place))
     blobs, size = _copy_blobs(source, target, now, report)
     with source.database.reading() as before, target.database.writing() as after:
@@ -87,16 +99,11 @@ def _copy_blobs(source: Backend, target: Backend, now: datetime, report: Report)
 
 
 def _copy_rows(source: Connection, target: Connection, table: Table) -> int:
-    """Copy the rows of a table, except those that `registry init` has made in the target."""
-    keys = list(table.primary_key.columns)
-    known = {tuple(row) for row in target.execute(select(*keys))}
     copied = 0
     result = source.execute(select(table).execution_options(yield_per=_ROWS))
     for page in result.mappings().partitions(_ROWS):
-        rows = [dict(row) for row in page if tuple(row[key.name] for key in keys) not in known]
-        if rows:
-            target.execute(insert(table), rows)
-        copied += len(rows)
+        target.execute(insert(table), [dict(row) for row in page])
+        copied += len(page)
     return copied
 
 

@@ -62,6 +62,13 @@ def make_registry(folder: Path, *, shared: bool) -> None:
     open_registry(folder, create=True, shared=shared).close()
 
 
+def is_on_network(folder: Path) -> bool:
+    """Whether an embedded registry is on a file system that other machines write too."""
+    from skillpm_registry.db.disk import is_network_folder
+
+    return is_network_folder(folder)
+
+
 def tidy_index(folder: Path) -> None:
     """Remove temporary files that killed commands left in an embedded registry."""
     from skillpm_registry.service import tidy_registry

@@ -148,6 +148,12 @@ class NamespaceRequest(ApiRequest):
     private: bool = False
 
 
+class NamespaceChange(ApiRequest):
+    """`PATCH /v1/namespaces/NAMESPACE`: hide it from everybody without a role in it."""
+
+    private: bool
+
+
 class MemberRequest(ApiRequest):
     """`POST /v1/namespaces/NAMESPACE/members`: grant a role."""
 

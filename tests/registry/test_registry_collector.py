@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from skillpm.spec.digests import Digest
 from skillpm_registry.backend import Backend, BackendPlaces, open_backend
 from skillpm_registry.catalog.actor import LOCAL
+from skillpm_registry.db.disk import locked
 from skillpm_registry.publishing.collector import LEASE, REQUEST
 from skillpm_registry.publishing.garbage import Lease
 from skillpm_registry.refusals import (
@@ -117,6 +119,21 @@ def test_bytes_without_a_session_are_removed(backend: Backend, now: datetime) ->
     backend.collector.sweep(now=now)
 
     assert list(backend.blobs.sessions()) == []
+
+
+def test_unfinished_files_are_removed_unless_a_writer_is_at_work(
+    backend: Backend, places: BackendPlaces, now: datetime
+) -> None:
+    leftover = Path(places.blobs) / "tmp" / f"{DIGEST.hex}.{'0' * 16}"
+    leftover.parent.mkdir(exist_ok=True)
+    leftover.write_bytes(b"half")
+
+    with locked(Path(places.blobs), 1, shared=True):
+        assert backend.collector.sweep(now=now).uploads == 0
+    assert leftover.exists()
+    assert backend.collector.sweep(now=now).uploads == 1
+
+    assert not leftover.exists()
 
 
 def test_one_collector_runs_at_a_time(backend: Backend, now: datetime) -> None:

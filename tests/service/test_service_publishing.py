@@ -70,6 +70,22 @@ def test_publishing_is_idempotent_by_digest_and_a_version_never_changes(admin: A
     assert "immutable" in problem["detail"]
 
 
+def test_statuses_of_releases_and_uploads_are_documented(admin: Api, anybody: Api) -> None:
+    space = fresh(admin)
+    pack = small_pack(f"{space}/math")
+    admin.publish(pack)
+    paths = anybody.ask("GET", "/openapi.json")["paths"]
+    template = "/v1/releases/{namespace}/{name}/{version}"
+    for change in ("yank", "unyank", "quarantine", "release"):
+        body = {"json": {"reason": ""}} if change in ("yank", "quarantine") else {}
+        for status in (201, 200):  # Changed, and as it was.
+            admin.ask("POST", f"/v1/releases/{space}/math/1.0.0/{change}", status, **body)
+            assert str(status) in paths[f"{template}/{change}"]["post"]["responses"]
+    wrong = {"digest": str(pack.layer), "size": 0, "namespace": space}
+    admin.ask("POST", "/v1/uploads", 422, json=wrong)
+    assert "422" in paths["/v1/uploads"]["post"]["responses"]
+
+
 def test_a_304_answers_a_known_etag(admin: Api, anybody: Api) -> None:
     space = fresh(admin)
     admin.publish(small_pack(f"{space}/math"))

@@ -2,12 +2,16 @@
 
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
+from secrets import token_hex
 
 from skillpm_registry.app.documents import write_documents
 from skillpm_registry.app.logs import log
 from skillpm_registry.app.service import Service, now_in_utc
+from skillpm_registry.backend import Backend
+from skillpm_registry.publishing.garbage import Lease
+from skillpm_registry.publishing.tree import find_missing_documents
 
 MINUTE = 60.0
 SWEEP = timedelta(hours=1)
@@ -16,12 +20,28 @@ REBUILD = timedelta(hours=24)
 _JOIN = 30.0
 
 
+def rebuild_search(backend: Backend, now: datetime) -> bool:
+    """Order the candidates of search again, unless a service has done so within a day.
+
+    The database keeps the time, so a service that is restarted often rebuilds once a day too.
+    """
+    due = Lease(backend.database, token_hex(8), REBUILD, "search")
+    if not due.take(now):
+        return False
+    try:
+        backend.search.rebuild(now=now)
+    except BaseException:
+        due.release()
+        raise
+    return True
+
+
 class ServiceThreads:
     """The threads of a service. A failure is logged, and the work is tried again later."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._swept = self._rebuilt = now_in_utc()
+        self._swept = now_in_utc()
         names = {"sequencer": self._sequence, "upkeep": self._upkeep}
         self._threads = [
             threading.Thread(target=work, name=name, daemon=True) for name, work in names.items()
@@ -45,15 +65,15 @@ class ServiceThreads:
             stop.wait(1)
 
     def _upkeep(self) -> None:
+        backend = self._service.backend
+        self._attempt("tree", partial(find_missing_documents, backend.documents, backend.tree))
         while not self._service.stop.is_set():
             now = now_in_utc()
             self._attempt("documents", partial(write_documents, self._service))
             if now - self._swept >= SWEEP:
                 self._swept = now
                 self._attempt("sweep", partial(self._service.backend.collector.sweep, now=now))
-            if now - self._rebuilt >= REBUILD:
-                self._rebuilt = now
-                self._attempt("search", partial(self._service.backend.search.rebuild, now=now))
+            self._attempt("search", partial(rebuild_search, self._service.backend, now))
             self._service.stop.wait(MINUTE)
 
     def _attempt(self, what: str, work: Callable[[], object]) -> None:

@@ -130,11 +130,8 @@ def _limit_of(service: Service, entry: ServiceEndpoint) -> int:
     """The largest body of an endpoint; none if it takes no body."""
     if entry.body is None:
         return 0
-    return min(entry.size, service.config.limits.chunk_bytes) if _is_chunk(entry) else entry.size
-
-
-def _is_chunk(entry: ServiceEndpoint) -> bool:
-    return entry.method == "PATCH"
+    is_chunk = entry.body == "application/octet-stream"
+    return min(entry.size, service.config.limits.chunk_bytes) if is_chunk else entry.size
 
 
 def _document(entry: ServiceEndpoint, request: Request, body: bytes) -> object:

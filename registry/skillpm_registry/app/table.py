@@ -49,7 +49,7 @@ READING = (
 UPLOADS = (
     ServiceEndpoint(
         "POST", "/v1/uploads", uploads.begin, api.UploadDocument, 201, api.UploadRequest,
-        limit="writes", errors=(409, 413),
+        limit="writes", errors=(409, 413, 422),
     ),
     ServiceEndpoint("GET", "/v1/uploads/{upload}", uploads.find, api.UploadDocument),
     ServiceEndpoint(
@@ -69,7 +69,7 @@ RELEASES = (
     ),
     *(
         ServiceEndpoint(
-            "POST", f"{_RELEASE}/{run.__name__}", run, api.ReleaseDocument,
+            "POST", f"{_RELEASE}/{run.__name__}", run, api.ReleaseDocument, 201,
             body=api.ReasonRequest if run in (releases.yank, releases.quarantine) else None,
             limit="writes", errors=(409,),
         )
@@ -101,6 +101,10 @@ PEOPLE = (
         api.NamespaceRequest, limit="writes", errors=(409,),
     ),
     ServiceEndpoint("GET", _SPACE, namespaces.find, api.NamespaceDocument),
+    ServiceEndpoint(
+        "PATCH", _SPACE, namespaces.change, api.NamespaceDocument, body=api.NamespaceChange,
+        limit="writes", errors=(409,),
+    ),
     ServiceEndpoint("GET", f"{_SPACE}/members", namespaces.members, api.MemberList),
     ServiceEndpoint(
         "POST", f"{_SPACE}/members", namespaces.grant, api.MemberList, body=api.MemberRequest,

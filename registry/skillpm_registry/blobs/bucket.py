@@ -1,9 +1,10 @@
 """The blobs of a registry in a bucket of any S3 server, by obstore."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -14,6 +15,7 @@ from obstore.store import S3Store
 
 from skillpm.errors import DigestMismatchError, SpecError
 from skillpm.spec.digests import Digest
+from skillpm_registry.blobs.multipart import BucketAccess, MultipartUploads
 from skillpm_registry.blobs.protocol import CHUNK, StoredBlob
 from skillpm_registry.blobs.verify import verified
 from skillpm_registry.errors import BlobSizeError
@@ -129,6 +131,21 @@ class Bucket:
             found = self._store.list_with_delimiter(_UPLOADS)
             yield from sorted(prefix.rpartition("/")[2] for prefix in found["common_prefixes"])
 
+    def tidy(self, before: datetime) -> int:
+        """Abort multipart uploads of blobs that began before a time.
+
+        Needs keys in the `AWS_*` variables; with a role, a lifecycle rule of the bucket has to.
+        """
+        access = BucketAccess.of(self._store.config["bucket"], os.environ)
+        if access is None:
+            return 0
+        prefix = f"{self._store.prefix}/{_BLOBS}/" if self._store.prefix else f"{_BLOBS}/"
+        uploads = MultipartUploads(self.name, access, prefix)
+        old = [found for found in uploads.unfinished() if found.begun_at < before]
+        for found in old:
+            uploads.abort(found)
+        return len(old)
+
     def read(self, path: str, start: int, end: int) -> Iterator[bytes]:
         """The bytes of an object from `start` until before `end`, in chunks."""
         with store_errors(self.name):
@@ -139,8 +156,7 @@ class Bucket:
     def _put(self, digest: Digest, chunks: Iterator[bytes]) -> None:
         """Store an object; `chunks` raises if the bytes are not those of the digest.
 
-        A writer that is not closed makes no object. The server keeps its parts until the rule for
-        unfinished uploads of the bucket removes them.
+        A writer that is not closed makes no object. The server keeps its parts until `tidy`.
         """
         with store_errors(self.name):
             writer = obstore.open_writer(

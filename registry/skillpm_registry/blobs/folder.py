@@ -19,7 +19,7 @@ from skillpm_registry.blobs.protocol import OpenBlob, StoredBlob
 from skillpm_registry.blobs.verify import verified
 from skillpm_registry.db.disk import TMP, locked, read_errors, write_errors
 from skillpm_registry.db.files import BLOBS
-from skillpm_registry.errors import BlobKindError, SourceUnreadableError
+from skillpm_registry.errors import BlobKindError, RegistryBusyError, SourceUnreadableError
 
 _ALGORITHM = "sha256"
 _TIMEOUT = 600.0
@@ -129,11 +129,16 @@ class Blobs:
         finally:
             staged.discard()
 
-    def sweep(self) -> None:
-        """Remove unfinished files of killed writers. Hold the registry's exclusive lock."""
+    def sweep(self) -> int:
+        """Remove unfinished files of killed writers. Hold the registry's exclusive lock.
+
+        Returns how many there were.
+        """
         with write_errors(self.folder), self.aside() as aside:
-            for leftover in aside.names():
+            leftovers = aside.names()
+            for leftover in leftovers:
                 aside.remove_tree(leftover)
+        return len(leftovers)
 
     def delete(self, digest: Digest, timeout: timedelta) -> None:
         """Remove a blob's file, if there is one."""
@@ -183,6 +188,13 @@ class Blobs:
     def sessions(self) -> Iterator[str]:
         """The sessions that have bytes."""
         return self.partial.sessions()
+
+    def tidy(self, before: datetime) -> int:
+        """Remove unfinished files, unless a writer is at work. No writer can use them any more."""
+        del before
+        with suppress(RegistryBusyError), locked(self.folder, 0):
+            return self.sweep()
+        return 0
 
     def aside(self) -> RegistryFolder:
         """The folder for unfinished files."""

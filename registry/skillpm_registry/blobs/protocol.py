@@ -94,3 +94,10 @@ class BlobStore(Protocol):
     def sessions(self) -> Iterator[str]:
         """The sessions that have bytes."""
         ...
+
+    def tidy(self, before: datetime) -> int:
+        """Remove what killed processes left of objects that they began before a time.
+
+        Returns how many unfinished objects were removed, as far as the store knows.
+        """
+        ...

@@ -70,7 +70,8 @@ class FolderTree:
 
     def paths(self, prefix: str = "") -> Iterator[str]:
         """The paths of all files that begin with `prefix`, sorted."""
-        found = (path for path in self._folder.rglob("*") if path.is_file())
+        below = self._folder / prefix.rpartition("/")[0]
+        found = (path for path in below.rglob("*") if path.is_file())
         names = sorted(str(path.relative_to(self._folder)) for path in found)
         return (name for name in names if name.startswith(prefix))
 

@@ -59,7 +59,8 @@ def check_namespace(connection: Connection, name: SkillName, actor: Actor, now: 
     query = select(namespace.c.private, namespace.c.mirror_of).where(
         namespace.c.name == name.namespace
     )
-    row = connection.execute(query).first()
+    # The namespace becomes private before or after this transaction, not meanwhile.
+    row = connection.execute(query.with_for_update(read=True, key_share=True)).first()
     if row is None:
         if actor.principal is not None or not actor.is_admin:
             raise UnknownNamespaceError(name.namespace)

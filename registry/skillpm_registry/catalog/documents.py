@@ -1,5 +1,6 @@
 """Index documents: rendered from releases, and read as they were last rendered."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,6 +9,7 @@ from sqlalchemy import Connection, delete, select, update
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm_registry.catalog.actor import Actor, may_read
+from skillpm_registry.catalog.commit import chunks
 from skillpm_registry.catalog.entries import full_entry, index_document
 from skillpm_registry.catalog.insert import insert_new
 from skillpm_registry.catalog.leaves import PUBLISH
@@ -79,11 +81,33 @@ class Documents:
                 return False
             return actor.is_admin or bool(present(connection, [str(digest)], actor))
 
-    def namespaces(self) -> list[str]:
-        """The public namespaces, sorted."""
-        query = select(namespace.c.name).where(~namespace.c.private).order_by(namespace.c.name)
+    def namespaces(self, *, private: bool = False) -> list[str]:
+        """The public namespaces, or the private ones, sorted."""
+        query = select(namespace.c.name).where(namespace.c.private.is_(private))
         with self.database.reading() as connection:
-            return list(connection.scalars(query))
+            return list(connection.scalars(query.order_by(namespace.c.name)))
+
+    def render_missing(self, space: str, present: AbstractSet[str]) -> int:
+        """Make the documents of a namespace stale whose two files are not both at these paths.
+
+        Returns how many there are.
+        """
+        query = (
+            select(table.c.skill_id, table.c.digest, skill.c.name)
+            .join(skill, skill.c.id == table.c.skill_id)
+            .where(skill.c.namespace == space, table.c.digest.is_not(None))
+        )
+        with self.database.reading() as connection:
+            missing = [
+                row.skill_id
+                for row in connection.execute(query)
+                if not _paths_of(SkillName(space, row.name), Digest(row.digest)) <= present
+            ]
+        for chunk in chunks(missing):
+            with self.database.writing() as connection:
+                of_chunk = update(table).where(table.c.skill_id.in_(chunk))
+                connection.execute(of_chunk.values(wanted=table.c.wanted + 1))
+        return len(missing)
 
     def stale(self, limit: int) -> list[StaleDocument]:
         """Documents whose skills have changed since they were rendered."""
@@ -116,8 +140,10 @@ class Documents:
             body = render_document(connection, stale.key, stale.skill)
         return RenderedDocument(stale.skill, Digest.of(body), body)
 
-    def record(self, stale: StaleDocument, rendered: RenderedDocument, *, now: datetime) -> None:
+    def record(self, stale: StaleDocument, rendered: RenderedDocument, *, now: datetime) -> bool:
         """Record that a document is in the static tree, and when its earlier form can be removed.
+
+        Returns whether its namespace is private when this is recorded.
 
         A skill that has changed since `stale` was read stays stale. If another sequencer has
         recorded a newer document meanwhile, this one may have replaced it in the tree, so the skill
@@ -136,6 +162,8 @@ class Documents:
                 connection.execute(of_skill.values(wanted=table.c.wanted + 1))
             elif not stale.private:
                 _replace(connection, stale, rendered, now)
+            private = select(namespace.c.private).where(namespace.c.name == stale.skill.namespace)
+            return bool(connection.scalar(private))
 
 
 def render_document(connection: Connection, key: int, name: SkillName) -> bytes:
@@ -162,6 +190,10 @@ def static_path(name: SkillName, digest: Digest | None = None) -> str:
     """The path of an index document in the static tree, or of its immutable form."""
     form = f"/{digest.hex}" if digest else ""
     return f"index/{name.namespace}/{name.name}{form}.json"
+
+
+def _paths_of(name: SkillName, digest: Digest) -> set[str]:
+    return {static_path(name), static_path(name, digest)}
 
 
 def _replace(

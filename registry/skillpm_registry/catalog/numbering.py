@@ -1,12 +1,13 @@
 """Assigning positions to log leaves and events, without gaps."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection, Table, bindparam, select, update
 
+from skillpm_registry.catalog.commit import chunks
 from skillpm_registry.catalog.insert import insert_new, insert_or_count
 from skillpm_registry.db.engine import Database
 from skillpm_registry.tables import EVENTS, event, index_document, log_head, log_leaf
@@ -120,12 +121,18 @@ def position_of(database: Database, leaf: int) -> int | None:
         return connection.scalar(select(log_leaf.c.position).where(log_leaf.c.id == leaf))
 
 
-def shown_position(database: Database, leaf: int) -> int | None:
-    """The position of a leaf, if the index document that has it is in the static tree."""
+def shown_positions(database: Database, leaves: Collection[int]) -> dict[int, int]:
+    """The positions of those leaves whose index document is in the static tree with them."""
     query = (
-        select(log_leaf.c.position)
+        select(log_leaf.c.id, log_leaf.c.position)
         .join(index_document, index_document.c.skill_id == log_leaf.c.skill_id)
-        .where(log_leaf.c.id == leaf, index_document.c.rendered >= index_document.c.wanted)
+        .where(
+            log_leaf.c.position.is_not(None), index_document.c.rendered >= index_document.c.wanted
+        )
     )
+    found = dict[int, int]()
     with database.reading() as connection:
-        return connection.scalar(query)
+        for chunk in chunks(sorted(leaves)):
+            rows = connection.execute(query.where(log_leaf.c.id.in_(chunk)))
+            found |= {row.id: row.position for row in rows}
+    return found

@@ -12,8 +12,10 @@ from sqlalchemy import delete, select
 
 from skillpm_registry.blobs.protocol import BlobStore
 from skillpm_registry.blobs.tree import StaticTree
+from skillpm_registry.catalog.documents import Documents
 from skillpm_registry.db.engine import Database
 from skillpm_registry.publishing.garbage import BATCH, Garbage, Lease, MarkedBlob
+from skillpm_registry.publishing.tree import hide_documents
 from skillpm_registry.refusals import BlobStoreError
 from skillpm_registry.tables import replaced_file, upload
 
@@ -61,7 +63,9 @@ class Collector:
         if not lease.take(clock()):
             return SweepReport(skipped=True)
         try:
-            report = SweepReport(uploads=self._abort_uploads(now), files=self._remove_files(now))
+            report = SweepReport(
+                uploads=self._abort_uploads(now) + self._tidy(now), files=self._remove_files(now)
+            )
             for batch in self._batches(clock, grace):
                 if not lease.take(clock()):
                     break  # What is marked is taken over later.
@@ -121,12 +125,21 @@ class Collector:
             self.blobs.abort(session)
         return len(ended)
 
+    def _tidy(self, now: datetime) -> int:
+        """Remove unfinished objects of processes that were killed a day ago."""
+        try:
+            return self.blobs.tidy(now - GRACE)
+        except BlobStoreError as problem:  # Some servers of S3 do not list unfinished uploads.
+            _LOGGER.warning("unfinished objects stay: %s", problem.message)
+            return 0
+
     def _remove_files(self, now: datetime) -> int:
-        """Remove documents of the static tree that were replaced a day ago."""
+        """Remove documents of the static tree that were replaced a day ago, or became private."""
         old = replaced_file.c.replaced_at <= now - GRACE
         with self.database.writing() as connection:
             paths = list(connection.scalars(select(replaced_file.c.path).where(old)))
             connection.execute(delete(replaced_file).where(old))
         for path in paths:
             self.tree.remove(path)
-        return len(paths)
+        private = Documents(self.database).namespaces(private=True)
+        return len(paths) + sum(hide_documents(self.tree, name) for name in private)

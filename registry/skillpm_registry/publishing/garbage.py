@@ -16,7 +16,6 @@ from skillpm_registry.tables import lease as lease_table
 
 BATCH = 100
 """Blobs that one transaction marks."""
-_NAME = "collector"
 
 
 class MarkedBlob(NamedTuple):
@@ -28,31 +27,32 @@ class MarkedBlob(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to collect, which one process at a time has, for a limited time."""
+    """A right that one process at a time has, for a limited time: by default, to collect."""
 
     database: Database
     holder: str
     duration: timedelta
+    name: str = "collector"
 
     def take(self, now: datetime) -> bool:
         """Take or renew the lease. False if another process holds it."""
         table, expires = lease_table, now + self.duration
         with self.database.writing() as connection:
-            query = select(table.c.holder, table.c.expires_at).where(table.c.name == _NAME)
+            query = select(table.c.holder, table.c.expires_at).where(table.c.name == self.name)
             row = connection.execute(query.with_for_update()).first()
             if row is None:
-                values = {"name": _NAME, "holder": self.holder, "expires_at": expires}
+                values = {"name": self.name, "holder": self.holder, "expires_at": expires}
                 insert_new(connection, table, values)
                 row = connection.execute(query.with_for_update()).one()
             if row.holder != self.holder and row.expires_at > now:
                 return False
-            renewed = update(table).where(table.c.name == _NAME)
+            renewed = update(table).where(table.c.name == self.name)
             connection.execute(renewed.values(holder=self.holder, expires_at=expires))
         return True
 
     def release(self) -> None:
         """Give the lease back, if this process holds it."""
-        own = (lease_table.c.name == _NAME) & (lease_table.c.holder == self.holder)
+        own = (lease_table.c.name == self.name) & (lease_table.c.holder == self.holder)
         with self.database.writing() as connection:
             connection.execute(delete(lease_table).where(own))
 

@@ -1,8 +1,10 @@
 """The sequencer numbers log leaves and events, and renders documents (contract, section 4.3)."""
 
 import logging
+import math
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Condition, Event
@@ -10,8 +12,9 @@ from threading import Condition, Event
 from skillpm.errors import SkillpmError
 from skillpm_registry.blobs.tree import StaticTree
 from skillpm_registry.catalog.documents import Documents, StaleDocument, static_path
-from skillpm_registry.catalog.numbering import number, position_of, shown_position
+from skillpm_registry.catalog.numbering import number, position_of, shown_positions
 from skillpm_registry.db.engine import Database
+from skillpm_registry.publishing.tree import hide_documents
 
 PERIOD = 0.2
 """Seconds between two steps."""
@@ -20,7 +23,7 @@ _DOCUMENTS = 500
 _RECENT = 10_000
 """Positions that are kept in memory for those who wait."""
 _ASK = 1.0
-"""Seconds after which `wait_for` asks the database: another process may run the sequencer."""
+"""Seconds without a step, after which `wait_for` asks: another process may run the sequencer."""
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -41,18 +44,36 @@ class Sequencer:
         self.tree = tree
         self._documents = Documents(database)
         self._recent: OrderedDict[int, int] = OrderedDict()
+        self._awaited: Counter[int] = Counter()
+        self._running = 0
+        self._stepped_at = -math.inf
         self._stepped = Condition()
 
     def step(self, *, now: datetime) -> SequencedBatch:
         """Number the leaves and events that are committed, then render what they change."""
-        numbered = number(self.database, now=now)
-        rendered = self._render(now)
         with self._stepped:
-            self._recent.update(numbered.leaves)
+            self._running += 1
+        try:
+            numbered = number(self.database, now=now)
+            rendered = self._render(now)
+            self._announce(numbered.leaves)
+        finally:
+            with self._stepped:
+                self._running -= 1
+        return SequencedBatch(len(numbered.leaves), numbered.events, rendered)
+
+    def _announce(self, leaves: Mapping[int, int]) -> None:
+        """Tell those who wait of these positions, and of those that other processes assigned."""
+        with self._stepped:
+            others = self._awaited.keys() - leaves.keys() - self._recent.keys()
+        shown = shown_positions(self.database, others) if others else {}
+        with self._stepped:
+            self._recent.update(leaves)
+            self._recent.update(shown)
             while len(self._recent) > _RECENT:
                 self._recent.popitem(last=False)
+            self._stepped_at = time.monotonic()
             self._stepped.notify_all()
-        return SequencedBatch(len(numbered.leaves), numbered.events, rendered)
 
     def run(self, stop: Event) -> None:
         """Step every 200 ms until `stop` is set. An error of a store is logged and retried."""
@@ -71,17 +92,30 @@ class Sequencer:
     def wait_for(self, leaf: int, timeout: float) -> int | None:
         """Wait until a leaf is numbered and its document is in the static tree.
 
-        None after `timeout` seconds: the change is queued, because no sequencer runs.
+        None after `timeout` seconds: the change is queued, because no sequencer runs. While this
+        process sequences, each step asks the database for all who wait; else each asks itself.
         """
-        end, asked = time.monotonic() + timeout, time.monotonic()
+        with self._stepped:
+            self._awaited[leaf] += 1
+        try:
+            return self._wait_for(leaf, time.monotonic() + timeout)
+        finally:
+            with self._stepped:
+                self._awaited[leaf] -= 1
+                if not self._awaited[leaf]:
+                    del self._awaited[leaf]
+
+    def _wait_for(self, leaf: int, end: float) -> int | None:
+        asked = time.monotonic()
         while True:
             with self._stepped:
                 if leaf in self._recent:
                     return self._recent[leaf]
                 self._stepped.wait(max(0.0, min(end - time.monotonic(), _ASK)))
-            moment = time.monotonic()
-            if moment >= min(end, asked + _ASK):
-                position = shown_position(self.database, leaf)
+                moment = time.monotonic()
+                is_asked = self._running > 0 or moment < self._stepped_at + _ASK
+            if moment >= end or (not is_asked and moment >= asked + _ASK):
+                position = shown_positions(self.database, [leaf]).get(leaf)
                 if position is not None or moment >= end:
                     return position
                 asked = moment
@@ -100,4 +134,6 @@ class Sequencer:
             immutable = static_path(stale.skill, rendered.digest)
             self.tree.put(immutable, rendered.body, immutable=True)
             self.tree.put(static_path(stale.skill), rendered.body)
-        self._documents.record(stale, rendered, now=now)
+        if self._documents.record(stale, rendered, now=now) and not stale.private:
+            # Whoever makes a namespace private removes its documents; these came later.
+            hide_documents(self.tree, stale.skill.namespace)

@@ -28,6 +28,7 @@ from skillpm.flows.session.base_model import check_base, open_base
 from skillpm.flows.session.bindings import location_of
 from skillpm.flows.session.permissions import exposed_places, written_places
 from skillpm.flows.session.session import Session
+from skillpm.index.open import is_on_network
 from skillpm.journal.atomic import sync_file, sync_folder
 from skillpm.journal.owner import ProcessState
 from skillpm.libraries import installed
@@ -246,9 +247,21 @@ def _registries(session: Session, project: ProjectFolder) -> Iterator[DoctorChec
         else:
             listed = counted(count, "skill") if location.folder else "a registry"
             yield DoctorCheck("registry", OK, f"`{name}`: {listed} in {location}")
+            if location.folder and is_on_network(Path(location.folder).expanduser()):
+                yield _shared_registry(name)
+
     lock = project.read_lock()
     for quarantine in quarantines_of(Registries(session, file), lock) if lock else ():
         yield DoctorCheck("registry", FAIL, quarantine.message, quarantine.hint)
+
+
+def _shared_registry(name: str) -> DoctorCheck:
+    return DoctorCheck(
+        "registry", WARN,
+        f"`{name}` is on a network file system: publishers wait for each other, and SQLite's "
+        "journal mode is DELETE",
+        "serve the registry from one machine: `skillpm registry serve`",
+    )  # fmt: skip
 
 
 def _store(session: Session, project: ProjectFolder) -> Iterator[DoctorCheck]:

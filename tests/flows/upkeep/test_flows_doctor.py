@@ -100,3 +100,21 @@ def test_the_notice_of_compiling_is_for_readers_only(
     SETTINGS.say("compiling")
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", heard)
+
+
+def test_doctor_says_that_a_registry_is_on_a_network_file_system(
+    world: World, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.ask("publish", made)
+
+    def found() -> list[tuple[str, str]]:
+        checks = world.ask("doctor")["checks"]
+        return [(c["status"], c["message"]) for c in checks if c["check"] == "registry"]
+
+    assert [status for status, _ in found()] == ["ok"]
+    monkeypatch.setattr("skillpm_registry.db.disk._NETWORK", ("",))  # Every kind of file system.
+    (_, listed), (status, message) = found()
+
+    assert status == "warn"
+    assert "journal mode is DELETE" in message
+    assert "1 skill" in listed

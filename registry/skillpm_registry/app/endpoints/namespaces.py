@@ -7,6 +7,7 @@ from skillpm.spec.registry_api import (
     MemberDocument,
     MemberList,
     MemberRequest,
+    NamespaceChange,
     NamespaceDocument,
     NamespaceList,
     NamespaceRequest,
@@ -22,6 +23,7 @@ from skillpm_registry.app.replies import NO_STORE, ServiceReply, time_text
 from skillpm_registry.app.service import ServiceCall
 from skillpm_registry.catalog.people.publishers import RuleGiven
 from skillpm_registry.catalog.people.values import RuleRow, Standing
+from skillpm_registry.publishing.tree import hide_documents
 
 
 def create(call: ServiceCall) -> ServiceReply:
@@ -53,6 +55,18 @@ def listed(call: ServiceCall) -> ServiceReply:
 def find(call: ServiceCall) -> ServiceReply:
     """One namespace."""
     return ServiceReply(_namespace(call.service.people.gate.standing(call.caller, _name(call))))
+
+
+def change(call: ServiceCall) -> ServiceReply:
+    """Make a namespace private. Its documents leave the static tree before the answer."""
+    people, asked, name = call.service.people, call.document, _name(call)
+    assert isinstance(asked, NamespaceChange)  # noqa: S101 - by the table of endpoints
+    people.gate.need_in(call.caller, "admin", name)
+    people.namespaces.set_private(name, actor_of(call.caller), private=asked.private, now=call.now)
+    if asked.private:
+        hide_documents(call.service.backend.tree, name)
+        write_documents(call.service)
+    return find(call)
 
 
 def members(call: ServiceCall) -> ServiceReply:

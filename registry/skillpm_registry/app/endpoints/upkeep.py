@@ -35,7 +35,7 @@ def metrics(call: ServiceCall) -> ServiceReply:
 
 
 def sweep(call: ServiceCall) -> ServiceReply:
-    """Remove blobs that no release needs, and uploads that ended."""
+    """Remove blobs that no release needs, and uploads that ended; order search results again."""
     call.service.people.gate.need_rule(call.caller)
     report = call.service.backend.collector.sweep(now=call.now)
     if report.skipped:
@@ -43,6 +43,7 @@ def sweep(call: ServiceCall) -> ServiceReply:
             HTTPStatus.CONFLICT, "another sweep is running", kind="registry",
             hint="wait until it ends",
         )  # fmt: skip
+    call.service.backend.search.rebuild(now=call.now)
     return ServiceReply(
         SweepDocument(blobs=report.blobs, bytes=report.bytes, uploads=report.uploads)
     )

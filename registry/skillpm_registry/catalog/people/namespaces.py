@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, delete, exists, false, func, insert, select, update
 from sqlalchemy.exc import IntegrityError as DuplicateError
 
 from skillpm.errors import StateError
@@ -18,6 +18,7 @@ from skillpm_registry.db.engine import Database
 from skillpm_registry.refusals import UnknownNamespaceError
 from skillpm_registry.tables.catalogue import release, release_blob, skill
 from skillpm_registry.tables.people import namespace, namespace_member, principal
+from skillpm_registry.tables.search import search_row
 
 SKILLS_LIMIT = 1000
 """Skills that are read to decide who may read a blob. Few blobs belong to more."""
@@ -42,6 +43,18 @@ class LastOwnerError(StateError):
             f"the namespace `{name}` would have no owner",
             hint=f"first make somebody else an owner: `skillpm registry namespace grant {name} "
             "PRINCIPAL --role owner`",
+        )
+        self.name = name
+
+
+class PrivateNamespaceError(StateError):
+    """A private namespace cannot become public."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the namespace `{name}` is private, and cannot become public: the public log does not "
+            "have its releases",
+            hint="publish them in another namespace, which is public",
         )
         self.name = name
 
@@ -105,6 +118,24 @@ class Namespaces:
             raise AssertionError
         return found
 
+    def set_private(self, name: str, actor: Actor, *, private: bool, now: datetime) -> None:
+        """Make a namespace private, if it is not. The caller then removes its public documents.
+
+        Raises `UnknownNamespaceError` and `PrivateNamespaceError`.
+        """
+        with self._database.writing() as connection:
+            _lock(connection, name)
+            of_name = namespace.c.name == name
+            was = bool(connection.scalar(select(namespace.c.private).where(of_name)))
+            if was and not private:
+                raise PrivateNamespaceError(name)
+            if private and not was:
+                connection.execute(update(namespace).where(of_name).values(private=True))
+                rows = update(search_row).where(search_row.c.namespace == name)
+                connection.execute(rows.values(private=True))
+                subject = EventSubject(name, name, detail={"private": True})
+                record_event(connection, "namespace", subject, actor, now=now)
+
     def members(self, name: str) -> list[MemberRow]:
         """The members of a namespace, sorted by name."""
         query = (
@@ -157,18 +188,20 @@ class Namespaces:
         """
         text = str(digest)
         of_blob = select(release_blob.c.release_id).where(release_blob.c.digest == text)
+        # PostgreSQL orders distinct rows only by a column that is selected.
+        private = func.coalesce(namespace.c.private, false()).label("is_private")
         query = (
-            select(skill.c.namespace, skill.c.name, func.coalesce(namespace.c.private, False))
+            select(skill.c.namespace, skill.c.name, private)
             .distinct()
             .select_from(release.join(skill).outerjoin(
                 namespace, namespace.c.name == skill.c.namespace))
             .where((release.c.digest == text) | release.c.id.in_(of_blob))
-            .order_by(func.coalesce(namespace.c.private, False))
+            .order_by(private)
             .limit(SKILLS_LIMIT)
         )  # fmt: skip
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
-        return [(SkillName(space, name), bool(private)) for space, name, private in rows]
+        return [(SkillName(row.namespace, row.name), bool(row.is_private)) for row in rows]
 
 
 def _standing(connection: Connection, name: str, principal_id: int | None) -> Standing | None:
