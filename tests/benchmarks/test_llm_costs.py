@@ -38,6 +38,7 @@ def cells(markdown: str, first: str) -> list[str]:
     return next([cell.strip() for cell in line] for line in lines if line[0].strip() == first)
 
 
+@pytest.mark.slow
 def test_commands_are_measured_once_and_compared_with_their_peers(
     walk: Walk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,6 +57,7 @@ def test_commands_are_measured_once_and_compared_with_their_peers(
     assert {cells(scale, step)[3] for step in STEPS} == {"0.50"}
 
 
+@pytest.mark.slow
 def test_the_benchmark_measures_a_tune_and_its_layers_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +115,7 @@ def test_an_incomplete_line_is_measured_again(tmp_path: Path) -> None:
     assert found.cost("m", "pack", 2) is None
 
 
+@pytest.mark.slow
 def test_a_lora_is_grafted_beside_the_merge_of_peft(task: Task, tmp_path: Path) -> None:
     made = make(tmp_path, Case({"target_modules": "all-linear", "r": 2}, dtype=torch.bfloat16))
     walk = Walk(tmp_path / "walk", made.base, made.adapter, task.calibration)

@@ -84,6 +84,7 @@ def test_the_first_tokens_of_documents_with_any_that_counts() -> None:
     assert torch.equal(found[-1], rows[-1, :, :8])
 
 
+@pytest.mark.slow
 def test_rows_are_measured_once_and_shown(cache: Path, tmp_path: Path) -> None:
     names, budget = ["lossless", "planes-zstd", "bitx", "auto", "lora"], "95%"
     for _ in range(2):
