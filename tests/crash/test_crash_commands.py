@@ -73,7 +73,7 @@ def test_project_file_edited_after_a_kill_is_not_overwritten(
 ) -> None:
     scene = scenes[name]
     count, seen = Judge.of(killer, scene).points(), 0
-    for point in range(count, 0, -stride(19, thorough=9)):
+    for point in range(count, 0, -stride(13, thorough=9)):
         case = scene.fresh()
         if not killer.kill(case, scene.command, point, None):
             continue

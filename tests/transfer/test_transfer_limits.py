@@ -45,6 +45,7 @@ def numbers(kind: type[BaseModel], *path: str) -> Iterator[tuple[str, ...]]:
 
 
 NUMBERS = tuple(numbers(TransferFile))
+LISTS = {("train", "interpolate")}
 
 
 def read(path: tuple[str, ...], value: object) -> TransferFile:
@@ -52,13 +53,13 @@ def read(path: tuple[str, ...], value: object) -> TransferFile:
     inner = tables
     for name in path[:-1]:
         inner = inner.setdefault(name, {})
-    inner[path[-1]] = value
+    inner[path[-1]] = [value] if path in LISTS else value
     return transfer_of(tables, "transfer.toml")
 
 
 def test_every_number_is_found() -> None:
     assert {path[0] for path in NUMBERS} == {"sample", "select", "train", "evaluate", "budget"}
-    assert len(NUMBERS) == 20
+    assert len(NUMBERS) == 21
 
 
 @pytest.mark.parametrize("path", NUMBERS, ids=".".join)
@@ -68,7 +69,8 @@ def test_number_out_of_bounds_is_refused_with_its_path(
 ) -> None:
     with pytest.raises(SpecError) as caught:
         read(path, value)
-    assert f"{'.'.join(path)}: expected" in caught.value.message
+    place = "[0]" if path in LISTS else ""
+    assert f"{'.'.join(path)}{place}: expected" in caught.value.message
 
 
 def test_temperature_near_zero_is_refused() -> None:

@@ -71,6 +71,7 @@ def test_lost_general_answers_are_an_error_unless_accepted(transfer: "TransferWo
 def test_smaller_change_is_kept_if_the_whole_one_fails_the_bar(transfer: "TransferWorld") -> None:
     transfer.write(keep_share=0)
     transfer.edit("keep_share = 0\n", "keep_share = 0\ninterpolate = [1, 1e-4, 1e-5]\n")
+    transfer.edit("dpo = { epochs = 1,", "dpo = { epochs = 0,")
     report = transfer.run()
     assert report["models"].keys() == {"sft", "sft-0.0001"}
     assert report["kept"] == "sft-0.0001"

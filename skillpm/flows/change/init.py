@@ -29,11 +29,13 @@ class Initialised:
 def init_project(session: Session, base: Path, like: str | None = None) -> Initialised:
     """Write project file, lock and generation 0; in a clone, generation 0 alone.
 
-    `like` is the text of a project file that the new one starts from. Raises `StateError` if there
-    is an environment already, `IntegrityError` in a clone of a project for another base.
+    `like` is the text of a project file that the new one starts from; a project that another
+    command has made meanwhile is kept. Without it, raises `StateError` if there is an environment
+    already. Raises `IntegrityError` in a clone of a project for another base.
     """
     project = ProjectFolder(session.project)
-    if project.has_file and project.has_environment and not project.was_cut_off:
+    is_whole = project.has_file and project.has_environment and not project.was_cut_off
+    if is_whole and like is None:
         raise _exists(project)
     check_output_folder(project.folder / STATE)
     model = open_model(base)
