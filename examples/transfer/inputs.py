@@ -68,13 +68,13 @@ class TransferSettings:
     held_out: int
     keep: int
     general: int
-    keep_share: float = 0.28
+    keep_share: float = 0.3
     epochs: int = 1
     rate: float = 1.5e-4
     tokens: int = 32
 
 
-TEXT_TO_SQL = TransferSettings(prompts=150, held_out=100, keep=400, general=100)
+TEXT_TO_SQL = TransferSettings(prompts=112, held_out=100, keep=400, general=100)
 DATES_TO_JSON = TransferSettings(prompts=64, held_out=24, keep=200, general=50)
 
 
