@@ -47,7 +47,7 @@ keep_share = {keep_share}
 batch = 4
 micro = 4
 max_tokens = 256
-interpolate = [0.75, 0.5]
+interpolate = [0.85, 0.7, 0.5]
 
 [evaluate]
 skill = {held_out}
@@ -74,7 +74,7 @@ class TransferSettings:
     tokens: int = 32
 
 
-TEXT_TO_SQL = TransferSettings(prompts=112, held_out=100, keep=400, general=100)
+TEXT_TO_SQL = TransferSettings(prompts=125, held_out=100, keep=400, general=100)
 DATES_TO_JSON = TransferSettings(prompts=64, held_out=24, keep=200, general=50)
 
 
