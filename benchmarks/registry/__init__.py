@@ -1,1 +1,1 @@
-"""Figures of a registry that is served (registry.md, section 9)."""
+"""Figures of a registry that is served over HTTP."""

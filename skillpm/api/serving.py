@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from skillpm.index.administration import Administration
     from skillpm.index.serving import MovedServer
     from skillpm.parallel import Advance
-    from skillpm.spec.registry_api import NewToken
+    from skillpm.spec.registry_people import NewToken
 
 SERVER_VARIABLES = "SKILLPM_SERVER_"
 """The beginning of the names of variables that configure a service on this machine."""

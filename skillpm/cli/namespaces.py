@@ -11,7 +11,7 @@ from skillpm.cli.state import Command, State, command_client, global_params
 from skillpm.errors import UsageError
 
 if TYPE_CHECKING:
-    from skillpm.spec.registry_api import MemberList, NamespaceList, PublisherList
+    from skillpm.spec.registry_people import MemberList, NamespaceList, PublisherList
 
 _ROLES = ("owner", "maintainer", "publisher", "reader")
 
@@ -42,7 +42,7 @@ def create(
     """
     from skillpm.api.serving import administration
     from skillpm.spec.fields import read_document
-    from skillpm.spec.registry_api import NamespaceRequest
+    from skillpm.spec.registry_people import NamespaceRequest
 
     plain = {"name": name, "owner": owner, "private": private}
     request = read_document(NamespaceRequest, plain, "the namespace")
@@ -73,7 +73,7 @@ def grant(state: State, name: str, principal: str, role: str, config: Path | Non
     """
     from skillpm.api.serving import administration
     from skillpm.spec.fields import read_document
-    from skillpm.spec.registry_api import MemberRequest
+    from skillpm.spec.registry_people import MemberRequest
 
     request = read_document(MemberRequest, {"principal": principal, "role": role}, "the role")
     with administration(command_client(state), config) as registry:
@@ -187,7 +187,7 @@ def trust(
     """
     from skillpm.api.serving import administration
     from skillpm.spec.fields import read_document
-    from skillpm.spec.registry_api import PublisherRequest
+    from skillpm.spec.registry_people import PublisherRequest
 
     plain = {
         "issuer": issuer, "claims": dict(map(_claim, claims)), "new": new,

@@ -11,7 +11,7 @@ from skillpm.cli.state import Command, State, command_client
 from skillpm.cli.types import LocalPath
 
 if TYPE_CHECKING:
-    from skillpm.spec.registry_api import NewToken
+    from skillpm.spec.registry_people import NewToken
 
 CONFIG = click.option(
     "--config",

@@ -49,7 +49,7 @@ def create_token(  # noqa: PLR0917 - a click callback has one parameter for each
     """
     from skillpm.api.serving import administration
     from skillpm.spec.fields import read_document
-    from skillpm.spec.registry_api import TokenRequest
+    from skillpm.spec.registry_people import TokenRequest
 
     plain = {
         "actions": list(dict.fromkeys(actions)) or ["read"], "patterns": list(patterns) or ["*"],

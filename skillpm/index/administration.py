@@ -2,7 +2,8 @@
 
 from typing import Protocol
 
-from skillpm.spec.registry_api import (
+from skillpm.spec.registry_api import SweepDocument
+from skillpm.spec.registry_people import (
     MemberList,
     MemberRequest,
     NamespaceDocument,
@@ -12,7 +13,6 @@ from skillpm.spec.registry_api import (
     PublisherDocument,
     PublisherList,
     PublisherRequest,
-    SweepDocument,
     TokenList,
     TokenRequest,
 )

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from skillpm.spec import json
 from skillpm.spec.fields import Document, read_document
-from skillpm.spec.registry_api import (
+from skillpm.spec.registry_api import SweepDocument
+from skillpm.spec.registry_people import (
     MemberList,
     MemberRequest,
     NamespaceDocument,
@@ -17,7 +18,6 @@ from skillpm.spec.registry_api import (
     PublisherDocument,
     PublisherList,
     PublisherRequest,
-    SweepDocument,
     TokenList,
     TokenRequest,
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from skillpm.errors import UsageError
 from skillpm.index.administration import Administration
-from skillpm.spec.registry_api import NewToken
+from skillpm.spec.registry_people import NewToken
 from skillpm_registry.app.administration import LocalAdministration
 from skillpm_registry.app.run import Address, free_port, serve
 from skillpm_registry.app.service import make_service, now_in_utc, open_people

@@ -208,9 +208,8 @@ class DpoTable(Document):
 class TrainTable(Document):
     """The `[train]` table. `keep_share` is the share of SFT rows that the base answered itself.
 
-    `batch` is the number of rows of a step, `micro` of them run at once, and `max_tokens` limits
-    the tokens of a row. `interpolate` are shares of the change of weights, of which
-    evaluation keeps the first that holds the general bar.
+    A step has `batch` rows of up to `max_tokens` tokens; `micro` of them run at once. `interpolate`
+    are shares of the change of weights; the first that holds the general bar is kept.
     """
 
     sft: SftTable = SftTable.model_construct()

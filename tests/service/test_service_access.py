@@ -9,7 +9,7 @@ from live_server import Api, Server
 from small_packs import SmallPack, small_pack
 
 from skillpm.spec.digests import Digest
-from skillpm.spec.registry_api import ACTIONS, ROLES
+from skillpm.spec.registry_people import ACTIONS, ROLES
 from skillpm.spec.served import blob_path
 
 

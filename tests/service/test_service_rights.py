@@ -3,7 +3,7 @@
 import pytest
 
 from skillpm.spec.names import SkillName
-from skillpm.spec.registry_api import ACTIONS, ROLES, Action, Role
+from skillpm.spec.registry_people import ACTIONS, ROLES, Action, Role
 from skillpm_registry.app.access.rights import (
     ANYBODY,
     LOCAL_CALLER,

@@ -8,7 +8,7 @@ from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.fields import read_document
 from skillpm.spec.names import SkillName
-from skillpm.spec.registry_api import PublisherRequest, TokenRequest
+from skillpm.spec.registry_people import PublisherRequest, TokenRequest
 from skillpm.spec.served import (
     IndexDocument,
     blob_path,

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from skillpm.spec.fields import Document
-from skillpm.spec.registry_api import (
+from skillpm.spec.registry_api import SweepDocument
+from skillpm.spec.registry_people import (
     MemberList,
     MemberRequest,
     NamespaceDocument,
@@ -14,7 +15,6 @@ from skillpm.spec.registry_api import (
     PublisherDocument,
     PublisherList,
     PublisherRequest,
-    SweepDocument,
     TokenList,
     TokenRequest,
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from skillpm.spec.registry_api import ACTIONS, NewToken
+from skillpm.spec.registry_people import ACTIONS, NewToken
 from skillpm_registry.app.access.issue import TokenRights, issue
 from skillpm_registry.app.config import ServerConfig, embedded_config, read_config
 from skillpm_registry.app.endpoints.tokens import new_token

@@ -1,6 +1,7 @@
 """The table of all endpoints."""
 
 from skillpm.spec import registry_api as api
+from skillpm.spec import registry_people as people
 from skillpm.spec.served import AdvisoryList, IndexDocument, RegistryConfig
 from skillpm_registry.app.endpoint import NUMBER, TEXT, ServiceEndpoint
 from skillpm_registry.app.endpoints import (
@@ -85,39 +86,40 @@ RELEASES = (
     ),
 )  # fmt: skip
 PEOPLE = (
-    ServiceEndpoint("GET", "/v1/whoami", tokens.whoami, api.WhoamiDocument),
-    ServiceEndpoint("GET", "/v1/tokens", tokens.listed, api.TokenList),
+    ServiceEndpoint("GET", "/v1/whoami", tokens.whoami, people.WhoamiDocument),
+    ServiceEndpoint("GET", "/v1/tokens", tokens.listed, people.TokenList),
     ServiceEndpoint(
-        "POST", "/v1/tokens", tokens.create, api.NewToken, 201, api.TokenRequest, limit="writes"
+        "POST", "/v1/tokens", tokens.create, people.NewToken, 201, people.TokenRequest,
+        limit="writes",
     ),
     ServiceEndpoint("DELETE", "/v1/tokens/{token}", tokens.revoke, _BYTES, 204, limit="writes"),
     ServiceEndpoint(
-        "POST", "/v1/oidc/exchange", tokens.exchange, api.NewToken, 201, api.ExchangeRequest,
+        "POST", "/v1/oidc/exchange", tokens.exchange, people.NewToken, 201, people.ExchangeRequest,
         limit="exchanges",
     ),
-    ServiceEndpoint("GET", "/v1/namespaces", namespaces.listed, api.NamespaceList),
+    ServiceEndpoint("GET", "/v1/namespaces", namespaces.listed, people.NamespaceList),
     ServiceEndpoint(
-        "POST", "/v1/namespaces", namespaces.create, api.NamespaceDocument, 201,
-        api.NamespaceRequest, limit="writes", errors=(409,),
+        "POST", "/v1/namespaces", namespaces.create, people.NamespaceDocument, 201,
+        people.NamespaceRequest, limit="writes", errors=(409,),
     ),
-    ServiceEndpoint("GET", _SPACE, namespaces.find, api.NamespaceDocument),
+    ServiceEndpoint("GET", _SPACE, namespaces.find, people.NamespaceDocument),
     ServiceEndpoint(
-        "PATCH", _SPACE, namespaces.change, api.NamespaceDocument, body=api.NamespaceChange,
+        "PATCH", _SPACE, namespaces.change, people.NamespaceDocument, body=people.NamespaceChange,
         limit="writes", errors=(409,),
     ),
-    ServiceEndpoint("GET", f"{_SPACE}/members", namespaces.members, api.MemberList),
+    ServiceEndpoint("GET", f"{_SPACE}/members", namespaces.members, people.MemberList),
     ServiceEndpoint(
-        "POST", f"{_SPACE}/members", namespaces.grant, api.MemberList, body=api.MemberRequest,
+        "POST", f"{_SPACE}/members", namespaces.grant, people.MemberList, body=people.MemberRequest,
         limit="writes", errors=(409,),
     ),
     ServiceEndpoint(
         "DELETE", f"{_SPACE}/members/{{principal}}", namespaces.revoke, _BYTES, 204,
         limit="writes", errors=(409,),
     ),
-    ServiceEndpoint("GET", f"{_SPACE}/publishers", namespaces.publishers, api.PublisherList),
+    ServiceEndpoint("GET", f"{_SPACE}/publishers", namespaces.publishers, people.PublisherList),
     ServiceEndpoint(
-        "POST", f"{_SPACE}/publishers", namespaces.trust, api.PublisherDocument, 201,
-        api.PublisherRequest, limit="writes",
+        "POST", f"{_SPACE}/publishers", namespaces.trust, people.PublisherDocument, 201,
+        people.PublisherRequest, limit="writes",
     ),
     ServiceEndpoint(
         "DELETE", f"{_SPACE}/publishers/{{publisher}}", namespaces.distrust, _BYTES, 204,

@@ -23,7 +23,8 @@ from skillpm.spec.names import SkillName
 from skillpm.spec.oci import parse_image
 from skillpm.spec.origin import WebOrigin
 from skillpm.spec.pack import check_pack
-from skillpm.spec.registry_api import ReleaseDocument, WhoamiDocument
+from skillpm.spec.registry_api import ReleaseDocument
+from skillpm.spec.registry_people import WhoamiDocument
 from skillpm.spec.release import Release
 from skillpm.spec.served import (
     CONFIG_LIMIT,

@@ -21,8 +21,8 @@ from skillpm.spec.registry_api import (
     ReasonRequest,
     ReleaseDocument,
     SearchPage,
-    WhoamiDocument,
 )
+from skillpm.spec.registry_people import WhoamiDocument
 from skillpm.spec.versions import Version
 
 PARALLEL_UPLOADS = 4

@@ -4,7 +4,7 @@ from base64 import b64decode
 from datetime import datetime
 
 from skillpm.spec.names import SkillName
-from skillpm.spec.registry_api import Action
+from skillpm.spec.registry_people import Action
 from skillpm_registry.app.access.rights import ANYBODY, Caller, TokenGrant
 from skillpm_registry.app.access.secrets import digest_of, is_secret
 from skillpm_registry.app.problems import ForbiddenError, UnauthorizedError

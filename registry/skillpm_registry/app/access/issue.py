@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from skillpm.spec.registry_api import Action
+from skillpm.spec.registry_people import Action
 from skillpm_registry.app.access.secrets import new_secret
 from skillpm_registry.catalog.actor import Actor
 from skillpm_registry.catalog.people.tokens import TokenGiven, Tokens

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from skillpm.spec.names import SkillName
-from skillpm.spec.registry_api import Action, Role
+from skillpm.spec.registry_people import Action, Role
 
 GRANTS: Mapping[Role, frozenset[Action]] = {
     "reader": frozenset({"read"}),

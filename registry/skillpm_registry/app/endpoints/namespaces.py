@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 from skillpm.errors import NotFoundError
-from skillpm.spec.registry_api import (
+from skillpm.spec.registry_people import (
     MemberDocument,
     MemberList,
     MemberRequest,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from http import HTTPStatus
 
-from skillpm.spec.registry_api import (
+from skillpm.spec.registry_people import (
     ACTIONS,
     Action,
     ExchangeRequest,

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError as DuplicateError
 from skillpm.errors import StateError
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
-from skillpm.spec.registry_api import Role
+from skillpm.spec.registry_people import Role
 from skillpm_registry.catalog.actor import Actor
 from skillpm_registry.catalog.events import EventSubject, record_event
 from skillpm_registry.catalog.people.principals import known_principal, make_principal

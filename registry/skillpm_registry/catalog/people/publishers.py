@@ -9,7 +9,7 @@ from sqlalchemy import Row, Select, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError as DuplicateError
 
 from skillpm.errors import NotFoundError
-from skillpm.spec.registry_api import Role
+from skillpm.spec.registry_people import Role
 from skillpm_registry.catalog.actor import Actor
 from skillpm_registry.catalog.events import EventSubject, record_event
 from skillpm_registry.catalog.people.principals import (

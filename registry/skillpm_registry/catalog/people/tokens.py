@@ -9,7 +9,7 @@ from sqlalchemy import Row, Select, insert, select, update
 
 from skillpm.errors import NotFoundError
 from skillpm.spec.digests import Digest
-from skillpm.spec.registry_api import Action
+from skillpm.spec.registry_people import Action
 from skillpm_registry.catalog.actor import Actor
 from skillpm_registry.catalog.events import EventSubject, record_event
 from skillpm_registry.catalog.people.principals import COLUMNS, make_principal, principal_of

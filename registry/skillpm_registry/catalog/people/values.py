@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from skillpm.spec.registry_api import Action, Role
+from skillpm.spec.registry_people import Action, Role
 
 
 @dataclass(frozen=True, slots=True)
