@@ -157,7 +157,7 @@ def test_without_a_token_only_public_things_are_read(
         status = run(space, anybody)
         if private:
             assert status in ((404,) if name in READS else (401, 404)), name
-            assert status == 404 or name in ("publish", "yank", "quarantine"), name
+            assert status == 404 or name in ("upload", "publish", "yank", "quarantine"), name
         else:
             assert status == (200 if name in READS else 401), name
 
@@ -200,6 +200,16 @@ def test_a_private_namespace_appears_nowhere(spaces: dict[bool, Space], anybody:
         real, absent = (stranger.http.get(path.format(name)) for name in (space.name, fake))
         assert real.status_code == absent.status_code == 404
         assert real.json()["detail"].replace(space.name, fake) == absent.json()["detail"]
+
+
+def test_an_upload_without_a_token_gets_401_for_every_namespace(
+    spaces: dict[bool, Space], anybody: Api
+) -> None:
+    public, private = spaces[False], spaces[True]
+    digest, data = next(iter(public.pack.blobs.items()))
+    for name in (public.name, private.name, f"z{secrets.token_hex(6)}"):
+        plain = {"digest": str(digest), "size": len(data), "namespace": name}
+        anybody.ask("POST", "/v1/uploads", 401, json=plain)
 
 
 def test_a_private_blob_counts_as_present_only_to_those_who_may_read_it(

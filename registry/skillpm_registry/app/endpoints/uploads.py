@@ -16,6 +16,7 @@ _DIGITS = 16
 def begin(call: ServiceCall) -> ServiceReply:
     """Begin an upload, or find the caller's own unfinished one for the same blob."""
     asked = _request(call)
+    need_token(call.caller)
     call.service.people.gate.need_upload(call.caller, asked.namespace)
     session = call.service.backend.uploads.begin(
         asked.digest, asked.size, asked.namespace, actor_of(call.caller), now=call.now
