@@ -120,11 +120,11 @@ class Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.seen = Seen(self.command, self.path, headers)
         fault = self.server.take(self.path)
-        try:
-            (fault or Handler.serve_file)(self)
-        except OSError:
-            self.close_connection = True  # the client hung up
-        self.server.requests.append(self.seen)
+        with self.server.answering(self.seen):
+            try:
+                (fault or Handler.serve_file)(self)
+            except OSError:
+                self.close_connection = True  # the client hung up
 
     def serve_file(self) -> None:
         """Serve the file at the path as a good server does."""
@@ -194,6 +194,26 @@ class _Server(ThreadingHTTPServer):
         self.requests: list[Seen] = []
         self.faults: list[tuple[re.Pattern[str], Fault]] = []
         self.guard = threading.Lock()
+        self.open = 0
+        self.done = threading.Condition()
+
+    @contextmanager
+    def answering(self, seen: Seen) -> Iterator[None]:
+        """Note a request; `wait` waits until its answer is sent."""
+        with self.done:
+            self.requests.append(seen)
+            self.open += 1
+        try:
+            yield
+        finally:
+            with self.done:
+                self.open -= 1
+                self.done.notify_all()
+
+    def wait(self) -> None:
+        """Wait until all answers are sent: the client may have read one before it is noted."""
+        with self.done:
+            self.done.wait_for(lambda: not self.open, timeout=2)
 
     def take(self, path: str) -> Fault | None:
         """The first fault for a path, which is used up."""
@@ -221,6 +241,7 @@ class FaultyServer:
 
     @property
     def requests(self) -> list[Seen]:
+        self.server.wait()
         return self.server.requests
 
     def paths(self, part: str = "") -> list[str]:

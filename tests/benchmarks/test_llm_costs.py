@@ -131,6 +131,7 @@ def test_a_lora_is_grafted_beside_the_merge_of_peft(task: Task, tmp_path: Path) 
     assert min(grafted.size, merged.size) >= size
 
 
+@pytest.mark.slow
 def test_decoders_are_timed_by_their_codec(walk: Walk) -> None:
     base, tuned = open_checkpoint(walk.base), open_checkpoint(walk.tuned)
     found = codecs.decode(base, [walk.lossless()])

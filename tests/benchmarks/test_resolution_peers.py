@@ -39,6 +39,7 @@ def test_peer_over_its_time_limit_is_stopped() -> None:
         threading.Event().wait(60)
 
 
+@pytest.mark.slow
 def test_upgrade_fetches_only_missing_blobs(tmp_path: Path) -> None:
     found = upgrade.measure(tmp_path, 16, ())
     assert found.fetched == found.grown == found.bound

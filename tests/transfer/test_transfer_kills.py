@@ -31,13 +31,10 @@ def has(pattern: str) -> Point:
 
 
 POINTS: dict[str, Point] = {
-    "rehearsed": has_answers(16),
     "half sampled": has_answers(160),
     "filtered": has("verdicts.jsonl"),
-    "first checkpoint": has("sft/checkpoint-*/complete.json"),
     "training": has("sft/rows.sha256"),
     "trained": has("sft/model"),
-    "rounded": has("sft/tuned"),
     "evaluating": has("general/sft.jsonl"),
     "packing": has("router.jsonl"),
 }
