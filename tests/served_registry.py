@@ -258,8 +258,9 @@ def serving(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[FaultyS
     """Serve a folder until the block ends; over HTTPS with a `tls` context."""
     server = _Server(folder)
     if tls is not None:  # each handshake happens in the thread of its connection
-        options = {"server_side": True, "do_handshake_on_connect": False}
-        server.socket = tls.wrap_socket(server.socket, **options)
+        server.socket = tls.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
