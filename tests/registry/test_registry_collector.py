@@ -195,7 +195,7 @@ def publish(backend: Backend, pack: Any, deadline: float) -> bool:
 def test_collector_without_grace_loses_no_blob_of_a_publisher(
     places: BackendPlaces, backend: Backend, make_pack: MakePack
 ) -> None:
-    stop, deadline = threading.Event(), time.monotonic() + 60
+    stop, deadline = threading.Event(), time.monotonic() + 240
     published: list[bool] = []
 
     def work(worker: int) -> None:
