@@ -72,8 +72,8 @@ class ServiceThreads:
             self._attempt("documents", partial(write_documents, self._service))
             if now - self._swept >= SWEEP:
                 self._swept = now
-                self._attempt("sweep", partial(self._service.backend.collector.sweep, now=now))
-            self._attempt("search", partial(rebuild_search, self._service.backend, now))
+                self._attempt("sweep", partial(backend.collector.sweep, now=now))
+            self._attempt("search", partial(rebuild_search, backend, now))
             self._service.stop.wait(MINUTE)
 
     def _attempt(self, what: str, work: Callable[[], object]) -> None:

@@ -1,6 +1,6 @@
 """Refuse locked releases that a registry has quarantined (ADR 55)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from skillpm.environment.project import ProjectFolder
@@ -36,12 +36,8 @@ def refuse_quarantined(registries: Registries, lock: Lockfile) -> None:
     for name, skills in _by_registry(lock.skill).items():
         known = _known(registries, name, skills)
         suspects = [locked for locked in skills if locked.digest in known]
-        now = _asked(registries, name, suspects) if suspects else None
-        reasons = known if now is None else now
-        for locked in suspects:
-            if locked.digest in reasons:
-                registry = str(registries.location(name))
-                raise QuarantinedReleaseError(locked, registry, reasons[locked.digest])
+        if error := next(_errors(registries, name, suspects), None):
+            raise error
 
 
 def refuse_installed(session: Session, project: ProjectFolder, lock: Lockfile) -> None:
@@ -65,12 +61,22 @@ def quarantines_of(registries: Registries, lock: Lockfile) -> list[QuarantinedRe
     Asks every registry; what it said before counts if it does not answer.
     """
     return [
-        QuarantinedReleaseError(locked, str(registries.location(name)), reasons[locked.digest])
+        error
         for name, skills in _by_registry(lock.skill).items()
-        for reasons in [_asked(registries, name, skills) or _known(registries, name, skills)]
-        for locked in skills
-        if locked.digest in reasons
+        for error in _errors(registries, name, skills)
     ]
+
+
+def _errors(
+    registries: Registries, name: str, skills: Sequence[LockedSkill]
+) -> Iterator[QuarantinedReleaseError]:
+    """Ask a registry about these skills; what it said before counts if it does not answer."""
+    asked = _asked(registries, name, skills) if skills else {}
+    reasons = _known(registries, name, skills) if asked is None else asked
+    for locked in skills:
+        if locked.digest in reasons:
+            registry = str(registries.location(name))
+            yield QuarantinedReleaseError(locked, registry, reasons[locked.digest])
 
 
 def _by_registry(locked: Iterable[LockedSkill]) -> dict[str, list[LockedSkill]]:

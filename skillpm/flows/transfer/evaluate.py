@@ -38,54 +38,55 @@ def evaluate(run: TransferRun, trained: Sequence[TrainedStage]) -> Evaluated:
     If none holds it, the next share of the change of weights is tried. Raises `GraftError` if no
     model holds the bar, unless the user accepts the loss.
     """
-    models = list(trained)
-    tried: Sequence[TrainedStage] = trained
-    shares = iter(run.plan.document.train.interpolate[1:])
+    models = list[TrainedStage]()
     with run.judge as judge:
         measuring = _Measuring(run, judge)
         measuring.measure(BASE, None)
-        while True:
+        for place, share in enumerate(run.plan.document.train.interpolate):
+            if place:
+                run.say(f"the general bar is not held; {share:.0%} of the change is tried")
+            tried = [with_share(run, each, share) for each in trained] if place else trained
+            models += tried
             for each in tried:
                 measuring.measure(each.name, each)
-            abilities = measuring.abilities()
-            share = next(shares, None)
-            if share is None or any(abilities[each.name].holds_bar for each in tried):
+            measuring.judge_new()
+            if any(measuring.abilities[each.name].holds_bar for each in tried):
                 break
-            run.say(f"the general bar is not held; {share:.0%} of the change is tried")
-            tried = [with_share(run, each, share) for each in trained]
-            models += tried
+    abilities = measuring.abilities
     run.workspace.write_object(_FILE, {name: each.to_dict() for name, each in abilities.items()})
-    before = abilities.pop(BASE)
     best = _best(models, abilities)
     if not abilities[best.name].holds_bar:
         _refuse_loss(run, abilities[best.name], measuring.lost_answers(best.name))
-    return Evaluated(before, abilities, best)
+    return Evaluated(abilities[BASE], {each.name: abilities[each.name] for each in models}, best)
 
 
 @dataclass
 class _Measuring:
-    """The answers of the base and of tuned models, and which general answers each one keeps."""
+    """What the base and tuned models answer and can do, and which general answers each keeps."""
 
     run: TransferRun
     judge: Judge
     answers: dict[str, "_Answered"] = field(default_factory=dict)
     kept: dict[str, Mapping[str, bool]] = field(default_factory=dict)
+    abilities: dict[str, Ability] = field(default_factory=dict)
 
     def measure(self, name: str, model: TrainedStage | None) -> None:
         """Ask a model; None is the base."""
         self.answers[name] = _Answered.of(self.run, name, model)
 
-    def abilities(self) -> dict[str, Ability]:
-        """The abilities of all models that were asked. Loads the base."""
+    def judge_new(self) -> None:
+        """Find the abilities of the models that were asked since the last call. Loads the base."""
         base, before = _Loaded(self.run).runner, self.answers[BASE].general
+        split = self.run.plan.split
         for name, found in self.answers.items():
-            if name not in self.kept:
-                general = self.run.plan.split.general
-                self.kept[name] = kept_answers(base, general, before, found.general)
-        return {
-            name: _ability(self.run, self.judge, found, self.kept[name])
-            for name, found in self.answers.items()
-        }
+            if name in self.abilities:
+                continue
+            kept = self.kept[name] = kept_answers(base, split.general, before, found.general)
+            self.abilities[name] = Ability(
+                skill=share_right(split.held_out, found.items, self.judge),
+                general=sum(kept.values()) / len(kept),
+                prose=found.prose,
+            )
 
     def lost_answers(self, name: str) -> str:
         """The first of the base's answers that a model lost."""
@@ -140,16 +141,6 @@ class _Loaded:
             self._run.workspace.write_object(file, recorded)
         value = recorded["nats_per_token"]
         return None if value is None else float(value)
-
-
-def _ability(
-    run: TransferRun, judge: Judge, answers: _Answered, kept: Mapping[str, bool]
-) -> Ability:
-    return Ability(
-        skill=share_right(run.plan.split.held_out, answers.items, judge),
-        general=sum(kept.values()) / len(kept),
-        prose=answers.prose,
-    )
 
 
 def _best(trained: Sequence[TrainedStage], abilities: Mapping[str, Ability]) -> TrainedStage:
