@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from remote_values import CONTENT, DIGEST, FAST, INDEX, Open, listing
-from served_registry import FaultyServer, StaticTree, serving
+from served_registry import FaultyServer, serving
+from static_tree import StaticTree
 
 from skillpm.index.credentials import Credentials, StoredTokens
 from skillpm.index.remote.open import RemoteSettings, open_remote

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from remote_values import CONTENT, DIGEST, FAST, Open
-from served_registry import FaultyServer, Handler, StaticTree, cut_after, hang_up, status
+from served_registry import FaultyServer, Handler, cut_after, hang_up, status
+from static_tree import StaticTree
 
 from skillpm.errors import AuthError, IntegrityError, NotFoundError, RegistryError
 from skillpm.index.remote.errors import BadReplyError, UnreachableRegistryError

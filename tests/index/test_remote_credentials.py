@@ -5,13 +5,8 @@ from pathlib import Path
 
 import pytest
 from remote_values import INDEX, MATH, Open, listing
-from served_registry import (
-    FaultyServer,
-    StaticTree,
-    problem,
-    serving,
-    status,
-)
+from served_registry import FaultyServer, problem, serving, status
+from static_tree import StaticTree
 
 from skillpm.errors import AuthError, RegistryError, SpecError, UsageError
 from skillpm.index.credentials import Credentials, StoredTokens

@@ -7,14 +7,8 @@ from pathlib import Path
 
 import pytest
 from remote_values import FAST, IMPATIENT, INDEX, MATH, Open, listing
-from served_registry import (
-    FaultyServer,
-    Handler,
-    StaticTree,
-    hang_up,
-    later,
-    status,
-)
+from served_registry import FaultyServer, Handler, hang_up, later, status
+from static_tree import StaticTree
 
 from skillpm.errors import RegistryError
 from skillpm.index.remote.documents import OfflineError

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from remote_values import MATH, Open
-from served_registry import FaultyServer, StaticTree, serving, status
+from served_registry import FaultyServer, serving, status
+from static_tree import StaticTree
 from tls_authority import Authority, TunnelProxy, tunnelling
 
 from skillpm.errors import UsageError

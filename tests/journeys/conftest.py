@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from plain_models import plain_tensors, write_plain, write_tuned
-from served_registry import FaultyServer, StaticTree, serving
+from served_registry import FaultyServer, serving
 from skillpm_world import World
+from static_tree import StaticTree
 
 if TYPE_CHECKING:
     from tiny_models import Pair

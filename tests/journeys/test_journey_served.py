@@ -1,8 +1,9 @@
 """Commands with registries over HTTP: a tree of files behind a web server."""
 
 import pytest
-from served_registry import FaultyServer, StaticTree, cut_after, problem, serving
+from served_registry import FaultyServer, cut_after, problem, serving
 from skillpm_world import World, snapshot
+from static_tree import StaticTree
 
 from skillpm.spec.versions import Version
 

@@ -6,8 +6,9 @@ import time
 import numpy as np
 import pytest
 from plain_models import nudged, plain_tensors, write_plain
-from served_registry import FaultyServer, Stall, StaticTree, serving
+from served_registry import FaultyServer, Stall, serving
 from skillpm_world import World, snapshot, start_process
+from static_tree import StaticTree
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
 """Servers of the tests: one that most tests share, its administrator, and a user of it."""
 
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from live_server import Api, Server, configured, initialized, running
+from live_server import Api, Server, configured, fresh, initialized, running
 from plain_models import plain_tensors, write_plain
+from services import PostgresServer, postgres
 from skillpm_world import World
+from spaces import Space, make_space
 
 
 @pytest.fixture(scope="session")
@@ -33,12 +34,24 @@ def anybody(server: Server) -> Api:
     return server.client()
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of the module."""
+    with postgres() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def spaces(server: Server) -> dict[bool, Space]:
+    """A public and a private namespace, by whether they are private."""
+    admin = server.client(server.environment["ADMIN"])
+    return {private: make_space(admin, private=private) for private in (False, True)}
+
+
 @pytest.fixture
 def namespace(admin: Api) -> str:
     """A new namespace on the shared server."""
-    name = f"n{secrets.token_hex(6)}"
-    admin.namespace(name)
-    return name
+    return fresh(admin)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -175,3 +176,10 @@ def configured(folder: Path, database: str | None = None, **more: str) -> list[s
     path = folder.parent / f"{folder.name}.toml"
     path.write_text("\n".join(lines))
     return ["--config", str(path)]
+
+
+def fresh(admin: Api, **more: object) -> str:
+    """A namespace that no other test uses."""
+    name = f"t{secrets.token_hex(6)}"
+    admin.namespace(name, **more)
+    return name

@@ -6,12 +6,11 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from live_server import Api, Server, configured, initialized, running
-from services import BUCKET, KEY, PostgresServer, make_bucket, moto, postgres
+from services import BUCKET, KEY, PostgresServer, make_bucket, moto
 from small_packs import SmallPack, small_pack
 
 from skillpm.spec.served import blob_path
@@ -91,12 +90,6 @@ def test_sqlite_and_a_folder_are_restored(tmp_path: Path) -> None:
     with running(tmp_path / "server", *arguments) as server:
         check_restored(server, token, packs, late)
     assert sorted((registry / "public/index").rglob("*.json"))
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[PostgresServer]:
-    with postgres() as started:
-        yield started
 
 
 def test_postgresql_and_a_bucket_are_restored(

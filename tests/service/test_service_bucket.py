@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from live_server import Api, Server, configured, initialized, running
-from services import BUCKET, KEY, PostgresServer, make_bucket, moto, postgres
+from services import BUCKET, KEY, PostgresServer, make_bucket, moto
 from skillpm_world import run_process, start_process
 from small_packs import SmallPack, small_pack
 
@@ -20,12 +20,6 @@ from skillpm_registry.backend import Backend, BackendPlaces, open_backend
 
 pytestmark = pytest.mark.services
 PACKS = 40
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[PostgresServer]:
-    with postgres() as started:
-        yield started
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from served_registry import FaultyServer, Handler, StaticTree, serving
+from served_registry import FaultyServer, Handler, serving
 from small_packs import SmallPack, small_pack
+from static_tree import StaticTree
 
 from skillpm.errors import AuthError, NotFoundError
 from skillpm.index.credentials import Credentials, StoredTokens

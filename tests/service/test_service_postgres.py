@@ -8,16 +8,10 @@ from pathlib import Path
 
 import pytest
 from live_server import Api, Server, configured, initialized, running
-from services import PostgresServer, postgres
+from services import PostgresServer
 from small_packs import small_pack
 
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[PostgresServer]:
-    with postgres() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
