@@ -52,3 +52,19 @@ def test_step_asks_once_for_all_who_wait_for_another_process(
     assert asked == [8]
     assert not backend.sequencer._awaited
     other.close()
+
+
+def test_position_is_shown_only_once_its_document_is_rendered(
+    backend: Backend, make_pack: MakePack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("skillpm_registry.publishing.sequencer._DOCUMENTS", 2)
+    packs = [make_pack(skill=f"acme/skill-{number}") for number in range(3)]
+    leaves = [pack.publish_to(backend).leaf for pack in packs]
+
+    def count_shown() -> int:
+        return sum(backend.sequencer.wait_for(leaf, 0) is not None for leaf in leaves)
+
+    backend.sequencer.step(now=datetime.now(UTC))
+    assert count_shown() == 2
+    backend.sequencer.step(now=datetime.now(UTC))
+    assert count_shown() == 3

@@ -56,7 +56,8 @@ class Sequencer:
         try:
             numbered = number(self.database, now=now)
             rendered = self._render(now)
-            self._announce(numbered.leaves)
+            # After a full batch, the database knows which of the leaves have their documents.
+            self._announce(numbered.leaves if rendered < _DOCUMENTS else {})
         finally:
             with self._stepped:
                 self._running -= 1
