@@ -54,7 +54,10 @@ class Pack:
         for digest, data in self.blobs.items():
             session = backend.uploads.begin(digest, len(data), namespace, actor, now=now)
             if session is not None:
-                backend.uploads.append(session.id, 0, data, actor, now=now)
+                # Another worker with this account may have sent the bytes and not finished.
+                if session.received < len(data):
+                    rest = data[session.received :]
+                    backend.uploads.append(session.id, session.received, rest, actor, now=now)
                 backend.uploads.finish(session.id, actor, now=now)
 
     def publish_to(self, backend: Backend, actor: Actor = LOCAL, now: datetime = NOW) -> Any:

@@ -22,6 +22,7 @@ from skillpm_registry.refusals import (
     BlobsNotLiveError,
     BlobStoreError,
     UnknownUploadError,
+    UploadLostError,
     UploadOffsetError,
 )
 
@@ -29,7 +30,7 @@ MakePack = Callable[..., Any]
 NONE = timedelta(0)
 DAY = timedelta(days=1)
 DATA = b"garbage"
-AGAIN = (BlobsNotLiveError, BlobBusyError, UploadOffsetError, UnknownUploadError)
+AGAIN = (BlobsNotLiveError, BlobBusyError, UploadOffsetError, UnknownUploadError, UploadLostError)
 """Errors after which a client begins again. Workers with the same account share upload sessions."""
 DIGEST = Digest.of(DATA)
 

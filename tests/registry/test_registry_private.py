@@ -1,6 +1,6 @@
 """Documents of private namespaces leave the static tree, whatever is killed or runs meanwhile."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,10 +26,9 @@ def test_document_that_is_written_meanwhile_is_removed(
     make_pack(skill="beta/other").publish_to(backend)
     render = Documents.render
 
-    def slow(documents: Documents, stale: StaleDocument) -> RenderedDocument:
+    def slow(documents: Documents, stale: Sequence[StaleDocument]) -> list[RenderedDocument]:
         rendered = render(documents, stale)
-        if stale.skill.namespace == "acme":
-            make_private(backend, now)
+        make_private(backend, now)
         return rendered
 
     monkeypatch.setattr(Documents, "render", slow)

@@ -24,7 +24,8 @@ def test_documents_of_a_namespace_that_becomes_private_leave_the_tree(
 ) -> None:
     space = f"t{secrets.token_hex(6)}"
     admin.namespace(space, owner="alice")
-    packs = [small_pack(f"{space}/math", version) for version in ("1.0.0", "1.1.0")]
+    data = space.encode()  # Other tests publish the usual bytes in public namespaces.
+    packs = [small_pack(f"{space}/math", version, data=data) for version in ("1.0.0", "1.1.0")]
     for pack in packs:
         admin.publish(pack)
     tree = tree_of(server)

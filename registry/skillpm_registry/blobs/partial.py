@@ -95,7 +95,10 @@ class PartialFiles:
 
     @contextmanager
     def _open(self, session: str, *, create: bool) -> Iterator[int]:
-        """Open a session's file, and lock it against other writers. Raises `UploadLostError`."""
+        """Open a session's file, and lock it against other writers.
+
+        Raises `UploadLostError`, also if another request has finished the session meanwhile.
+        """
         if _NAME.fullmatch(session) is None:
             raise UploadLostError(session)
         with self._uploads() as folder:
@@ -106,11 +109,14 @@ class PartialFiles:
                     folder.sync()
             else:
                 raise UploadLostError(session)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            yield fd
-        finally:
-            os.close(fd)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                now = folder.status(session)
+                if now is None or not os.path.samestat(now, os.fstat(fd)):
+                    raise UploadLostError(session)
+                yield fd
+            finally:
+                os.close(fd)
 
     def _update(self, session: str, offset: int, data: bytes) -> None:
         """Continue the hash of a session, if it ends at the offset."""

@@ -1,10 +1,11 @@
 """Index documents: rendered from releases, and read as they were last rendered."""
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
@@ -26,6 +27,8 @@ from skillpm_registry.tables import (
     skill,
 )
 from skillpm_registry.tables import index_document as table
+
+_BATCH_BYTES = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,55 +137,78 @@ class Documents:
                 for row in connection.execute(query)
             ]
 
-    def render(self, stale: StaleDocument) -> RenderedDocument:
-        """The document of a skill as the catalogue is now: all releases with a position."""
+    def render(self, stale: Sequence[StaleDocument]) -> list[RenderedDocument]:
+        """The documents of skills as the catalogue is now: all releases with a position.
+
+        Stops after 16 MB, so that there may be fewer documents than `stale`, but at least one.
+        """
+        rendered = list[RenderedDocument]()
+        room = _BATCH_BYTES
         with self.database.reading() as connection:
-            body = render_document(connection, stale.key, stale.skill)
-        return RenderedDocument(stale.skill, Digest.of(body), body)
+            for document in stale:
+                if room <= 0:
+                    break
+                body = render_document(connection, document.key, document.skill)
+                rendered.append(RenderedDocument(document.skill, Digest.of(body), body))
+                room -= len(body)
+        return rendered
 
-    def record(self, stale: StaleDocument, rendered: RenderedDocument, *, now: datetime) -> bool:
-        """Record that a document is in the static tree, and when its earlier form can be removed.
+    def record(
+        self, stale: Sequence[StaleDocument], rendered: Sequence[RenderedDocument], *, now: datetime
+    ) -> set[str]:
+        """Record that documents are in the static tree, and when earlier forms can be removed.
 
-        Returns whether its namespace is private when this is recorded.
+        Returns those of their namespaces that are private when this is recorded. Takes at most as
+        many documents as fit into a statement (`catalog.commit.CHUNK`).
 
         A skill that has changed since `stale` was read stays stale. If another sequencer has
         recorded a newer document meanwhile, this one may have replaced it in the tree, so the skill
         becomes stale again.
         """
-        values = {
-            "rendered": stale.wanted,
-            "digest": str(rendered.digest),
-            "body": rendered.body.decode(),
-            "rendered_at": now,
-        }
-        of_skill = update(table).where(table.c.skill_id == stale.key)
+        keys = [document.key for document in stale]
+        locked = select(table.c.skill_id, table.c.rendered).where(table.c.skill_id.in_(keys))
+        spaces = {document.skill.namespace for document in stale}
+        private = select(namespace.c.name).where(
+            namespace.c.name.in_(sorted(spaces)), namespace.c.private.is_(True)
+        )
         with self.database.writing() as connection:
-            newer = of_skill.where(table.c.rendered < stale.wanted).values(values)
-            if not connection.execute(newer).rowcount:
-                connection.execute(of_skill.values(wanted=table.c.wanted + 1))
-            elif not stale.private:
-                _replace(connection, stale, rendered, now)
-            private = select(namespace.c.private).where(namespace.c.name == stale.skill.namespace)
-            return bool(connection.scalar(private))
+            rows = connection.execute(locked.order_by(table.c.skill_id).with_for_update())
+            before = {row.skill_id: row.rendered for row in rows}
+            newer, others = list[tuple[StaleDocument, RenderedDocument]](), list[int]()
+            for pair in zip(stale, rendered, strict=True):
+                key, wanted = pair[0].key, pair[0].wanted
+                if before.get(key, wanted) < wanted:
+                    newer.append(pair)
+                else:
+                    others.append(key)
+            _record_newer(connection, newer, now)
+            if others:
+                of_others = update(table).where(table.c.skill_id.in_(others))
+                connection.execute(of_others.values(wanted=table.c.wanted + 1))
+            return set(connection.scalars(private))
+
+
+_RELEASES = (
+    select(
+        release_entry.c.document, log_leaf.c.position, release.c.published_at,
+        release.c.yanked, release.c.yank_reason, release.c.quarantined,
+        release.c.quarantine_reason,
+    )
+    .join(release_entry, release_entry.c.release_id == release.c.id)
+    .join(log_leaf, log_leaf.c.release_id == release.c.id)
+    .where(
+        release.c.skill_id == bindparam("key"),
+        log_leaf.c.kind == PUBLISH,
+        log_leaf.c.position.is_not(None),
+    )
+)  # fmt: skip
+"""The releases of a skill that have a position. Built once: a step renders many documents."""
 
 
 def render_document(connection: Connection, key: int, name: SkillName) -> bytes:
     """Render the index document of a skill. One query, with a row for each release."""
-    query = (
-        select(
-            release_entry.c.document, log_leaf.c.position, release.c.published_at,
-            release.c.yanked, release.c.yank_reason, release.c.quarantined,
-            release.c.quarantine_reason,
-        )
-        .join(release_entry, release_entry.c.release_id == release.c.id)
-        .join(log_leaf, log_leaf.c.release_id == release.c.id)
-        .where(
-            release.c.skill_id == key,
-            log_leaf.c.kind == PUBLISH,
-            log_leaf.c.position.is_not(None),
-        )
-    )  # fmt: skip
-    entries = [full_entry(row.document, row, row.position) for row in connection.execute(query)]
+    rows = connection.execute(_RELEASES, {"key": key})
+    entries = [full_entry(row.document, row, row.position) for row in rows]
     return index_document(name, entries)
 
 
@@ -196,14 +222,44 @@ def _paths_of(name: SkillName, digest: Digest) -> set[str]:
     return {static_path(name), static_path(name, digest)}
 
 
-def _replace(
-    connection: Connection, stale: StaleDocument, rendered: RenderedDocument, now: datetime
+def _record_newer(
+    connection: Connection, newer: Sequence[tuple[StaleDocument, RenderedDocument]], now: datetime
 ) -> None:
-    """Note that the immutable form of the earlier document was replaced, and this one is used."""
-    paths = [static_path(stale.skill, rendered.digest)]
+    """Record documents that are newer than what the catalogue has."""
+    if not newer:
+        return
+    recorded = update(table).where(table.c.skill_id == bindparam("key"))
+    connection.execute(
+        recorded.values(
+            rendered=bindparam("wanted_then"), digest=bindparam("new_digest"),
+            body=bindparam("new_body"), rendered_at=now,
+        ),
+        [
+            {
+                "key": stale.key,
+                "wanted_then": stale.wanted,
+                "new_digest": str(rendered.digest),
+                "new_body": rendered.body.decode(),
+            }
+            for stale, rendered in newer
+        ],
+    )  # fmt: skip
+    _replace(connection, [pair for pair in newer if not pair[0].private], now)
+
+
+def _replace(
+    connection: Connection, newer: Sequence[tuple[StaleDocument, RenderedDocument]], now: datetime
+) -> None:
+    """Note that the immutable forms of earlier documents were replaced, and these are used."""
+    paths = [static_path(stale.skill, rendered.digest) for stale, rendered in newer]
     connection.execute(delete(replaced_file).where(replaced_file.c.path.in_(paths)))
-    if stale.replaced is not None and stale.replaced != rendered.digest:
-        row = {"path": static_path(stale.skill, stale.replaced), "replaced_at": now}
-        known = select(replaced_file.c.path).where(replaced_file.c.path == row["path"])
-        if connection.scalar(known) is None:
-            insert_new(connection, replaced_file, row)
+    replaced = [
+        static_path(stale.skill, stale.replaced)
+        for stale, rendered in newer
+        if stale.replaced is not None and stale.replaced != rendered.digest
+    ]
+    noted = select(replaced_file.c.path).where(replaced_file.c.path.in_(replaced))
+    known = set(connection.scalars(noted)) if replaced else set()
+    rows = [{"path": path, "replaced_at": now} for path in replaced if path not in known]
+    if rows:
+        insert_new(connection, replaced_file, *rows)

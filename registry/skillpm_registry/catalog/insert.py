@@ -1,5 +1,6 @@
 """Inserting rows that another transaction may insert at the same time."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -19,14 +20,13 @@ def insert_new(connection: Connection, table: Table, *rows: dict[str, Any]) -> N
 
 
 def insert_or_count(
-    connection: Connection, table: Table, row: dict[str, Any], *, key: str, counter: str
+    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *, key: str, counter: str
 ) -> None:
-    """Insert a row, or add 1 to a column of the row with the same key."""
-    statement = _insert(connection, table).values(row)
-    counted = statement.on_conflict_do_update(
+    """Insert each row, or add 1 to a column of the row with the same key. `rows` is not empty."""
+    counted = _insert(connection, table).on_conflict_do_update(
         index_elements=[table.c[key]], set_={counter: table.c[counter] + 1}
     )
-    connection.execute(counted)
+    connection.execute(counted, rows)
 
 
 def _insert(connection: Connection, table: Table) -> Any:

@@ -1,7 +1,7 @@
 """Assigning positions to log leaves and events, without gaps."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -53,8 +53,7 @@ def number(database: Database, *, now: datetime) -> Numbered:
             sizes = {row.log: row.size for row in heads}
             leaves, skills = _number_leaves(connection, sizes, now)
             events = _number_events(connection, sizes, now)
-            for skill_id in sorted(skills):
-                _mark_stale(connection, skill_id)
+            _mark_stale(connection, sorted(skills))
     except _LostError:
         return Numbered()
     return Numbered(leaves, events)
@@ -110,9 +109,10 @@ def _assign(
     return positions
 
 
-def _mark_stale(connection: Connection, skill_id: int) -> None:
-    row = {"skill_id": skill_id, "wanted": 1, "rendered": 0}
-    insert_or_count(connection, index_document, row, key="skill_id", counter="wanted")
+def _mark_stale(connection: Connection, skills: Sequence[int]) -> None:
+    rows = [{"skill_id": skill_id, "wanted": 1, "rendered": 0} for skill_id in skills]
+    if rows:
+        insert_or_count(connection, index_document, rows, key="skill_id", counter="wanted")
 
 
 def position_of(database: Database, leaf: int) -> int | None:

@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Condition, Event
@@ -20,6 +20,8 @@ PERIOD = 0.2
 """Seconds between two steps."""
 _DOCUMENTS = 500
 """The largest number of documents that one step renders."""
+_BATCH = 50
+"""The largest number of documents that one transaction records."""
 _RECENT = 10_000
 """Positions that are kept in memory for those who wait."""
 _ASK = 1.0
@@ -124,17 +126,24 @@ class Sequencer:
     def _render(self, now: datetime) -> int:
         """Render stale documents, and write those of public namespaces into the tree."""
         stale = self._documents.stale(_DOCUMENTS)
-        for document in stale:
-            self._show(document, now)
-        return len(stale)
+        done = 0
+        while done < len(stale):
+            done += self._show(stale[done : done + _BATCH], now)
+        return done
 
-    def _show(self, stale: StaleDocument, now: datetime) -> None:
+    def _show(self, stale: Sequence[StaleDocument], now: datetime) -> int:
+        """Render the first documents of a batch. Returns how many."""
         rendered = self._documents.render(stale)
-        if not stale.private:
-            # The immutable form first: whoever reads the other one may ask for it.
-            immutable = static_path(stale.skill, rendered.digest)
-            self.tree.put(immutable, rendered.body, immutable=True)
-            self.tree.put(static_path(stale.skill), rendered.body)
-        if self._documents.record(stale, rendered, now=now) and not stale.private:
+        shown = stale[: len(rendered)]
+        public = set[str]()
+        for before, document in zip(shown, rendered, strict=True):
+            if not before.private:
+                # The immutable form first: whoever reads the other one may ask for it.
+                immutable = static_path(document.skill, document.digest)
+                self.tree.put(immutable, document.body, immutable=True)
+                self.tree.put(static_path(document.skill), document.body)
+                public.add(document.skill.namespace)
+        for space in public & self._documents.record(shown, rendered, now=now):
             # Whoever makes a namespace private removes its documents; these came later.
-            hide_documents(self.tree, stale.skill.namespace)
+            hide_documents(self.tree, space)
+        return len(shown)
