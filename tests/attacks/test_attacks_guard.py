@@ -118,10 +118,10 @@ WORDS = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "no"}
 @pytest.mark.parametrize(
     "tokenizer_parts",
     [
-        {"post_processor": TEMPLATE},
-        {"model": WORDS},
+        pytest.param({"post_processor": TEMPLATE}, marks=pytest.mark.slow),
+        pytest.param({"model": WORDS}, marks=pytest.mark.slow),
         {"normalizer": growing("=", times=1000, steps=9)},
-        {"normalizer": HUGE},
+        pytest.param({"normalizer": HUGE}, marks=pytest.mark.slow),
         {"model": ABORTS},
         {"layers": 0},
     ],

@@ -90,6 +90,7 @@ def test_no_question_that_measures_is_a_keep_prompt() -> None:
     assert not set(measuring) & set(keep_prompts(80))
 
 
+@pytest.mark.slow
 def test_rows_are_made_measured_and_kept(experiment: Experiment) -> None:
     rows = [
         "base",

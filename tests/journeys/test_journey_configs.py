@@ -186,8 +186,10 @@ def test_pack_refuses_a_config_change_of_an_unknown_architecture(
 
 
 @pytest.mark.parametrize("patch", [
-    {"intermediate_size": 1 << 23}, {"vocab_size": 1 << 23}, {"num_hidden_layers": 10**9},
-    {"vocab_size": 10**12}, {"attention_bias": True},
+    pytest.param({"intermediate_size": 1 << 23}, marks=pytest.mark.slow),
+    {"vocab_size": 1 << 23}, {"num_hidden_layers": 10**9},
+    pytest.param({"vocab_size": 10**12}, marks=pytest.mark.slow),
+    pytest.param({"attention_bias": True}, marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_config_that_requires_too_much_memory_is_refused_before_allocation(
     world: World, learners: Learners, patch: dict[str, Any]

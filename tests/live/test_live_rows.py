@@ -96,6 +96,7 @@ def test_moe_rows_use_their_skills_if_no_expert_is_changed(
         check_rows(model, tokens=tokens)
 
 
+@pytest.mark.slow
 def test_changed_experts_are_refused_in_mixed_batches_only(
     world: World,
 ) -> None:

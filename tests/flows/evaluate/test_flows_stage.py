@@ -44,7 +44,7 @@ def session(world: World) -> Iterator[Session]:
     ("change", "in_place"),
     [
         ({"eos_token_id": 5, "pad_token_id": 1, "use_cache": False, "dtype": "bfloat16"}, True),
-        ({"hidden_act": "relu"}, False),
+        pytest.param({"hidden_act": "relu"}, False, marks=pytest.mark.slow),
         ({"pad_token_id": 1, "rope_parameters": {"rope_theta": 5e5}}, False),
         ({"tie_word_embeddings": True}, False),
     ],
