@@ -21,11 +21,14 @@ COUNT_ONLY = -1
 
 
 def die_at(
-    number: int, counted: int, how: int = signal.SIGKILL, calls: frozenset[str] = DANGEROUS
+    number: int,
+    counted: int | None = None,
+    how: int = signal.SIGKILL,
+    calls: frozenset[str] = DANGEROUS,
 ) -> None:
     """Make this process kill (or stop) itself at its n-th dangerous call or return, in any thread.
 
-    The file `counted` always holds the number of calls so far.
+    With `COUNT_ONLY`, the file `counted` always holds the number of calls so far.
     """
     seen = 0
     write = os.pwrite
@@ -37,7 +40,7 @@ def die_at(
         if isinstance(getattr(function, "__self__", None), str | bytes):
             return
         seen += 1
-        if number == COUNT_ONLY and function is not write:
+        if number == COUNT_ONLY and counted is not None and function is not write:
             write(counted, f"{seen:08}".encode(), 0)
         if seen == number:
             os.kill(os.getpid(), how)

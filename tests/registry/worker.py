@@ -6,14 +6,15 @@ or just after one of them.
 
 import json
 import os
-import signal
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "crash"))
+
+from dying import die_at
 
 from skillpm_registry.backend import BackendPlaces, open_backend
 from skillpm_registry.service import open_registry
@@ -26,22 +27,6 @@ DANGEROUS = frozenset(
 )  # fmt: skip
 
 
-def die_at(number: int) -> None:
-    seen = 0
-
-    def count(_frame: FrameType, event: str, function: Any) -> None:
-        nonlocal seen
-        if event not in ("c_call", "c_return") or function.__name__ not in DANGEROUS:
-            return
-        if isinstance(getattr(function, "__self__", None), str | bytes):
-            return
-        seen += 1
-        if seen == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.setprofile(count)
-
-
 def obey(order: dict[str, Any]) -> str:
     folder, pack = Path(order["folder"]), Path(order["pack"])
     if order["action"] == "create":
@@ -52,7 +37,7 @@ def obey(order: dict[str, Any]) -> str:
     registry = open_registry(folder)
     image = (pack / "image").read_bytes()
     if order["kill"]:
-        die_at(order["kill"])
+        die_at(order["kill"], calls=DANGEROUS)
     published = registry.publish(image, lambda digest: (pack / digest.hex).open("rb"), now=NOW)
     sys.setprofile(None)
     return f"created={published.created}"
@@ -61,7 +46,7 @@ def obey(order: dict[str, Any]) -> str:
 def sweep(folder: Path, kill: int) -> str:
     backend = open_backend(BackendPlaces.in_folder(folder))
     if kill:
-        die_at(kill)
+        die_at(kill, calls=DANGEROUS)
     report = backend.collector.sweep(now=LATER, grace=timedelta(0))
     sys.setprofile(None)
     return f"blobs={report.blobs}"
@@ -69,7 +54,7 @@ def sweep(folder: Path, kill: int) -> str:
 
 def child(order: dict[str, Any]) -> None:
     if order["action"] == "create" and order["kill"]:
-        die_at(order["kill"])
+        die_at(order["kill"], calls=DANGEROUS)
     try:
         answer = obey(order)
     except Exception as problem:  # noqa: BLE001 - the parent test judges it
