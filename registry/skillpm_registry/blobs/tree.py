@@ -10,8 +10,8 @@ from skillpm.files.access import RegistryFolder
 from skillpm.files.errors import MissingFileError
 from skillpm_registry.db.disk import write_errors
 
-_WRITES = Lock()
-"""Threads of one process write files under the same temporary name."""
+_WRITES = tuple(Lock() for _ in range(64))
+"""Threads of one process stage a file under the same name. Others are written at the same time."""
 
 
 class StaticTree(Protocol):
@@ -43,7 +43,8 @@ class FolderTree:
     def put(self, path: str, data: bytes, *, immutable: bool = False) -> None:
         """Write a file. An immutable one that exists is kept."""
         *above, name = path.split("/")
-        with _WRITES, write_errors(self._folder), self._open(above, create=True) as folder:
+        lock = _WRITES[hash(path) % len(_WRITES)]
+        with lock, write_errors(self._folder), self._open(above, create=True) as folder:
             if not (immutable and folder.has(name)):
                 folder.write(name, data)
 

@@ -5,13 +5,19 @@ import math
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Condition, Event
 
 from skillpm.errors import SkillpmError
 from skillpm_registry.blobs.tree import StaticTree
-from skillpm_registry.catalog.documents import Documents, StaleDocument, static_path
+from skillpm_registry.catalog.documents import (
+    Documents,
+    RenderedDocument,
+    StaleDocument,
+    static_path,
+)
 from skillpm_registry.catalog.numbering import number, position_of, shown_positions
 from skillpm_registry.db.engine import Database
 from skillpm_registry.publishing.tree import hide_documents
@@ -22,6 +28,8 @@ _DOCUMENTS = 500
 """The largest number of documents that one step renders."""
 _BATCH = 50
 """The largest number of documents that one transaction records."""
+_WRITERS = 8
+"""Documents that are written at the same time."""
 _RECENT = 10_000
 """Positions that are kept in memory for those who wait."""
 _ASK = 1.0
@@ -135,15 +143,20 @@ class Sequencer:
         """Render the first documents of a batch. Returns how many."""
         rendered = self._documents.render(stale)
         shown = stale[: len(rendered)]
-        public = set[str]()
-        for before, document in zip(shown, rendered, strict=True):
-            if not before.private:
-                # The immutable form first: whoever reads the other one may ask for it.
-                immutable = static_path(document.skill, document.digest)
-                self.tree.put(immutable, document.body, immutable=True)
-                self.tree.put(static_path(document.skill), document.body)
-                public.add(document.skill.namespace)
-        for space in public & self._documents.record(shown, rendered, now=now):
+        public = [
+            document for before, document in zip(shown, rendered, strict=True) if not before.private
+        ]
+        # The time of writing is that of waiting for the disk or the bucket.
+        with ThreadPoolExecutor(min(_WRITERS, len(stale))) as writers:
+            list(writers.map(self._write, public))
+        hidden = self._documents.record(shown, rendered, now=now)
+        for space in hidden & {document.skill.namespace for document in public}:
             # Whoever makes a namespace private removes its documents; these came later.
             hide_documents(self.tree, space)
         return len(shown)
+
+    def _write(self, document: RenderedDocument) -> None:
+        # The immutable form first: whoever reads the other one may ask for it.
+        immutable = static_path(document.skill, document.digest)
+        self.tree.put(immutable, document.body, immutable=True)
+        self.tree.put(static_path(document.skill), document.body)
