@@ -12,11 +12,11 @@ from skillpm.cli.app import app
 REPOSITORY = Path(__file__).parents[2]
 ELISION = "…"
 PAGES = (
-    "README.md", "docs/continual-learning.md", "docs/access.md", "docs/configs.md",
-    "docs/security.md", "docs/verify.md", "docs/live.md", "docs/python.md",
-    "docs/transfer.md",
-    "docs/registry/run.md", "docs/registry/publish-from-ci.md", "docs/registry/backup.md",
-    "docs/registry/upgrade.md",
+    "README.md", "docs/how-to/continual-learning.md", "docs/how-to/access.md", "docs/reference/configs.md",
+    "docs/security.md", "docs/how-to/verify.md", "docs/how-to/live.md", "docs/how-to/python.md",
+    "docs/how-to/transfer.md",
+    "docs/how-to/registry/run.md", "docs/how-to/registry/publish-from-ci.md", "docs/how-to/registry/backup.md",
+    "docs/how-to/registry/upgrade.md",
 )  # fmt: skip
 LINKED = (
     "README.md", *(str(page.relative_to(REPOSITORY)) for page in REPOSITORY.glob("docs/**/*.md")),
