@@ -12,12 +12,13 @@ from skillpm.cli.app import app
 REPOSITORY = Path(__file__).parents[2]
 ELISION = "…"
 PAGES = (
-    "README.md", "docs/how-to/continual-learning.md", "docs/how-to/access.md", "docs/reference/configs.md",
-    "docs/security.md", "docs/how-to/verify.md", "docs/how-to/live.md", "docs/how-to/python.md",
-    "docs/how-to/transfer.md",
-    "docs/how-to/registry/run.md", "docs/how-to/registry/publish-from-ci.md", "docs/how-to/registry/backup.md",
-    "docs/how-to/registry/upgrade.md",
-)  # fmt: skip
+    "README.md",
+    *(
+        str(page.relative_to(REPOSITORY))
+        for page in sorted(REPOSITORY.glob("docs/**/*.md"))
+        if page.parent.name != "adr"
+    ),
+)
 LINKED = (
     "README.md", *(str(page.relative_to(REPOSITORY)) for page in REPOSITORY.glob("docs/**/*.md")),
 )  # fmt: skip
