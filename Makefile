@@ -52,9 +52,9 @@ lint types contracts: $(VENV)/.dev
 	  contracts) $(BIN)/lint-imports ;; \
 	esac
 
-# Every architecture of the list through the whole loop; writes the table of docs/compatibility.md.
+# Every architecture of the list through the whole loop; writes the table of docs/reference/compatibility.md.
 conformance: $(VENV)/.dev
-	$(BIN)/python -m benchmarks.conformance --write docs/compatibility.md
+	$(BIN)/python -m benchmarks.conformance --write docs/reference/compatibility.md
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.commands.startup

@@ -47,7 +47,9 @@ _ELSEWHERE = ("config", "trust")
 """Tables that are read and checked elsewhere."""
 
 
-def _as_table(key: str) -> BeforeValidator:
+def _as_table(key: str, kind: type[Document]) -> BeforeValidator:
+    """Accept text in place of a table that has only this key."""
+
     def read(plain: Any) -> Any:
         if isinstance(plain, str):
             return {key: plain}
@@ -55,7 +57,7 @@ def _as_table(key: str) -> BeforeValidator:
             raise ValueError(f"expected text or a table, found {describe_value(plain)}")  # noqa: TRY004 - pydantic handles only ValueError
         return plain
 
-    return BeforeValidator(read)
+    return BeforeValidator(read, json_schema_input_type=str | kind)
 
 
 def _parseable(parse: Callable[[str], object]) -> AfterValidator:
@@ -162,11 +164,11 @@ class ProjectFile(Document):
     """The whole project file, except for the tables `[config]` and `[trust]`."""
 
     project: ProjectTable
-    skills: dict[SkillKey, Annotated[ProjectRequirement, _as_table("version")]] = Field(
-        default_factory=dict
-    )
+    skills: dict[
+        SkillKey, Annotated[ProjectRequirement, _as_table("version", ProjectRequirement)]
+    ] = Field(default_factory=dict)
     graft: GraftTable = GraftTable.model_construct()
-    registries: dict[str, Annotated[RegistryEntry, _as_table("url")]] = Field(
+    registries: dict[str, Annotated[RegistryEntry, _as_table("url", RegistryEntry)]] = Field(
         default_factory=empty_dict
     )
     audit: AuditTable = AuditTable.model_construct()

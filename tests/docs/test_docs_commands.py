@@ -12,12 +12,13 @@ from skillpm.cli.app import app
 REPOSITORY = Path(__file__).parents[2]
 ELISION = "…"
 PAGES = (
-    "README.md", "docs/continual-learning.md", "docs/access.md", "docs/configs.md",
-    "docs/security.md", "docs/verify.md", "docs/live.md", "docs/python.md",
-    "docs/transfer.md",
-    "docs/registry/run.md", "docs/registry/publish-from-ci.md", "docs/registry/backup.md",
-    "docs/registry/upgrade.md",
-)  # fmt: skip
+    "README.md",
+    *(
+        str(page.relative_to(REPOSITORY))
+        for page in sorted(REPOSITORY.glob("docs/**/*.md"))
+        if page.parent.name != "adr"
+    ),
+)
 LINKED = (
     "README.md", *(str(page.relative_to(REPOSITORY)) for page in REPOSITORY.glob("docs/**/*.md")),
 )  # fmt: skip
