@@ -175,6 +175,15 @@ class SandboxedTokenizer:
         """The token IDs of a chat, as `running.chat.chat_ids`; the sandbox renders the template."""
         return self._ids({"chat": [dict(message) for message in messages]})
 
+    def allow(self, seconds: float) -> None:
+        """Give the requests that follow this time in all."""
+        self.session.left = seconds
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the sandbox has ended the tokenizer; it answers no more requests."""
+        return not self.session.pipes.is_open
+
     def text_of(self, ids: Sequence[int]) -> str:
         """The text of tokens, without special tokens."""
         text = _ask(self.session, {"decode": list(ids)}, "tokenizer").get("text")
