@@ -79,13 +79,17 @@ class ChatEncoder:
                     hint="leave out `--system`",
                 )
             return chat_ids(self._runner.tokenizer, turns[-1:], complete=self._is_pair)
+        sandboxed, self._sandboxed = self._sandboxed, None  # an interrupt leaves no half session
         try:
-            if self._sandboxed is None or self._sandboxed.has_ended:
-                self._sandboxed = self._files.tokenizer(self._folder)
-            self._sandboxed.allow(SECONDS)
-            return self._sandboxed.chat_ids(turns)
+            if sandboxed is None:
+                self._files = UntrustedModelFiles()
+                sandboxed = self._files.tokenizer(self._folder)
+            sandboxed.allow(SECONDS)
+            ids = sandboxed.chat_ids(turns)
         except ForeignWorkError as problem:
             raise _refused(problem, turns) from problem
+        self._sandboxed = sandboxed
+        return ids
 
 
 def _systems(turns: Sequence[Turn]) -> int:

@@ -179,11 +179,6 @@ class SandboxedTokenizer:
         """Give the requests that follow this time in all."""
         self.session.left = seconds
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether the sandbox has ended the tokenizer; it answers no more requests."""
-        return not self.session.pipes.is_open
-
     def text_of(self, ids: Sequence[int]) -> str:
         """The text of tokens, without special tokens."""
         text = _ask(self.session, {"decode": list(ids)}, "tokenizer").get("text")
