@@ -60,7 +60,8 @@ def chat_of(text: "str | Iterable[Turn]", system: str | None = None) -> list[Tur
     Raises `UsageError` unless the last message is the user's, with some text in UTF-8, and only the
     first is a system message.
     """
-    turns = [{"role": "user", "content": text}] if isinstance(text, str) else list(text)
+    turns: list[Turn] = []
+    turns += [{"role": "user", "content": text}] if isinstance(text, str) else text
     if system is not None:
         turns = [{"role": "system", "content": system}, *turns]
     for turn in turns:
@@ -102,19 +103,24 @@ class AnsweringProject:
         model: object = None,
         skills: Iterable[str | None] = (),
     ) -> None:
-        from skillpm.environment.project import PROJECT_FILE, ProjectFolder
+        from skillpm.environment.project import ProjectFolder
 
         named = [skill for skill in skills if skill is not None and skill != AUTO]
         with needs_hf("`run` runs the base"):
             from skillpm.flows.evaluate.ask import open_answering_base, open_answering_model
         session, project = client.session, ProjectFolder(client.folder)
-        if session.base is not None and not named and not (client.folder / PROJECT_FILE).exists():
+        self._model: AnsweringModel
+        if project.file.exists():
+            self._model = open_answering_model(
+                session, project.require(), device=device, model=model, skills=named
+            )
+        elif session.base is not None and not named:
             self._model = open_answering_base(session.base, device=device)
-            return
-        _require(project.file.exists(), client)
-        self._model: AnsweringModel = open_answering_model(
-            session, project.require(), device=device, model=model, skills=named
-        )
+        else:
+            raise NotFoundError(
+                f"`{client.folder}` is not a project: it has no skillpm.toml",
+                hint="`skillpm init --base PATH`, or `skillpm run --base PATH` for a base alone",
+            )
 
     @property
     def skills(self) -> tuple[str, ...]:
@@ -165,11 +171,3 @@ def named_skill(skill: "str | SkillName | None") -> str | None:
 
 def _ignore(_text: str) -> None:
     return None
-
-
-def _require(exists: bool, client: Client) -> None:  # noqa: FBT001 - a condition
-    if not exists:
-        raise NotFoundError(
-            f"`{client.folder}` is not a project: it has no skillpm.toml",
-            hint="`skillpm init --base PATH`, or `skillpm run --base PATH` for a base alone",
-        )

@@ -16,6 +16,6 @@ class AnswerDocument(TypedDict):
 
 
 class RunDocument(AnswerDocument):
-    """The result of `run`; with `--compare`, `answers` has all, and the rest is the router's choice."""
+    """The router's answer, or that of the named skill; with `--compare`, all of them too."""
 
     answers: NotRequired[list[AnswerDocument]]

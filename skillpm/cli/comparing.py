@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from io import StringIO
 from typing import TYPE_CHECKING
 
+from skillpm.cli.answer_documents import RunDocument
 from skillpm.cli.answering import (
     AUTO,
     BASE,
@@ -70,7 +71,8 @@ def _emit(answers: "Sequence[Answer]", routed: "AnsweringChoice") -> None:
     """Print the router's answer, and all answers under `answers`."""
     chosen = next((answer for answer in answers if answer.skill == routed.skill), answers[0])
     documents = [answer_document(answer) for answer in answers]
-    emit_json({**answer_document(chosen), "answers": documents})
+    document: RunDocument = {**answer_document(chosen), "answers": documents}
+    emit_json(document)
 
 
 def _title(choice: "AnsweringChoice") -> str:

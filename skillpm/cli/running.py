@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from skillpm.cli.answer_documents import RunDocument
 from skillpm.cli.answering import (
     AUTO,
     RunOptions,
@@ -168,8 +167,7 @@ def _answer(
     say_choice(state, answering, choice)
     if state.json:
         answer = answering.answer(turns, choice, options.settings)
-        document: RunDocument = {**answer_document(answer)}
-        emit_json(document)
+        emit_json(answer_document(answer))
     else:
         answer = print_answer(options, lambda emit: answering.answer(
             turns, choice, options.settings, emit
