@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from skillpm.flows.change.bundle import Bundled
     from skillpm.flows.change.init import Initialised
     from skillpm.flows.change.lock import LockResult
+    from skillpm.flows.evaluate.ask import AnsweringChoice
     from skillpm.flows.evaluate.carried import ProbeResult
     from skillpm.flows.evaluate.probe_report import Probed
     from skillpm.flows.evaluate.routed_texts import ProjectRouter, RoutedTexts
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccountReport",
     "Advised",
+    "AnsweringChoice",
     "Bundled",
     "CacheInfo",
     "CacheVerified",
@@ -62,6 +64,7 @@ _MODULES = {
     "change.bundle": ("Bundled",),
     "change.init": ("Initialised",),
     "change.lock": ("LockResult",),
+    "evaluate.ask": ("AnsweringChoice",),
     "evaluate.carried": ("ProbeResult",),
     "evaluate.probe_report": ("Probed",),
     "evaluate.routed_texts": ("ProjectRouter", "RoutedTexts"),

@@ -21,6 +21,7 @@ _MODULES = {
     "registries": ("publish", "registry", "search", "show", "unyank", "yank"),
     "relations": ("diff", "outdated", "tree", "why"),
     "routing": ("route",),
+    "running": ("run",),
     "storage": ("cache", "gc"),
     "transferring": ("transfer",),
 }
