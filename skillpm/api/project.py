@@ -16,6 +16,7 @@ from skillpm.spec.words import counted
 if TYPE_CHECKING:
     from skillpm.spec.names import SkillName
     from skillpm.spec.requirements import Requirement
+    from skillpm.spec.weights import WeightsGiven
 
 
 def open_project(
@@ -110,14 +111,15 @@ class Project(RunningProject):
         allow_yanked: bool = False,
         accept_footprint: bool = False,
         lowest: bool = False,
+        weight: "WeightsGiven" = None,
     ) -> Change:
         """Install requirements and pack files; without arguments, the skills in the lock.
 
         A requirement is text such as `acme/math ^1.2`, a pack file a path that ends in
         `.skillpack`. With `guard`, the change is applied only if the probes of all skills pass on
         `device`. With `frozen`, raises `StateError` if the lock would change. `lowest` chooses the
-        lowest allowed versions. Raises `ResolutionError` if no set of releases satisfies all
-        requirements.
+        lowest allowed versions. `weight` is the weight of all these skills, or a mapping from names
+        to weights. Raises `ResolutionError` if no set of releases satisfies all requirements.
         """
         from skillpm.api.requests import install_request
         from skillpm.flows.change.install import install
@@ -130,6 +132,7 @@ class Project(RunningProject):
             allow_yanked=allow_yanked,
             accept_footprint=accept_footprint,
             lowest=lowest,
+            weight=weight,
         )
         return Change.of(install(self._client.session, request))
 

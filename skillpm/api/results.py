@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skillpm.flows.audit.advisories import Advised
     from skillpm.flows.change.bundle import Bundled
+    from skillpm.flows.change.configure import SettingsChange
     from skillpm.flows.change.init import Initialised
     from skillpm.flows.change.lock import LockResult
     from skillpm.flows.evaluate.ask import AnsweringChoice
@@ -55,6 +56,7 @@ __all__ = [
     "PublishedPack",
     "Relations",
     "RoutedTexts",
+    "SettingsChange",
     "Transferred",
     "TunedWeights",
 ]
@@ -62,6 +64,7 @@ __all__ = [
 _MODULES = {
     "audit.advisories": ("Advised",),
     "change.bundle": ("Bundled",),
+    "change.configure": ("SettingsChange",),
     "change.init": ("Initialised",),
     "change.lock": ("LockResult",),
     "evaluate.ask": ("AnsweringChoice",),

@@ -40,9 +40,9 @@ from skillpm.spec.merging import (
 from skillpm.spec.names import SkillName, is_half
 from skillpm.spec.policy import AuditTable
 from skillpm.spec.requirements import Requirement, VersionRange
+from skillpm.spec.weights import check_bounds, check_number
 
 DEFAULT_REGISTRY = "default"
-WEIGHT_LIMIT = 1e6
 _ELSEWHERE = ("config", "trust")
 """Tables that are read and checked elsewhere."""
 
@@ -85,19 +85,6 @@ def _normalized(parse: Callable[[str], str]) -> AfterValidator:
     return AfterValidator(normalize)
 
 
-def _number(weight: object) -> object:
-    if isinstance(weight, bool) or not isinstance(weight, int | float):
-        raise ValueError(f"expected a number, found {describe_value(weight)}")  # noqa: TRY004 - pydantic handles only ValueError
-    return weight
-
-
-def _bounded(weight: float) -> float:
-    if not -WEIGHT_LIMIT < weight < WEIGHT_LIMIT:
-        limits = f"-{WEIGHT_LIMIT:.0f} and {WEIGHT_LIMIT:.0f}"
-        raise ValueError(f"expected a weight between {limits}, found {weight:g}")
-    return weight
-
-
 SkillKey = Annotated[str, _parseable(SkillName.parse)]
 
 
@@ -107,7 +94,7 @@ class ProjectRequirement(Document):
     version: Annotated[str, _parseable(VersionRange.parse)] = "*"
     registry: str | None = None
     weight: Annotated[
-        float, Field(strict=False), BeforeValidator(_number), AfterValidator(_bounded)
+        float, Field(strict=False), BeforeValidator(check_number), AfterValidator(check_bounds)
     ] = 1.0
 
 
