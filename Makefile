@@ -2,11 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SOURCES := skillpm registry migrations tests benchmarks examples hatch_build.py
-TYPED := -p skillpm -p skillpm_registry -p examples -p benchmarks
+SOURCES := skillpm registry migrations tests benchmarks examples scripts hatch_build.py
+TYPED := -p skillpm -p skillpm_registry -p examples -p benchmarks -p scripts
 
 .PHONY: demo demo-llm llm bench-llm bench-registry test test-all test-services check format lint types contracts bench \
-	conformance clean
+	conformance dist clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m examples.demo
@@ -55,6 +55,13 @@ lint types contracts: $(VENV)/.dev
 # Every architecture of the list through the whole loop; writes the table of docs/reference/compatibility.md.
 conformance: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.conformance --write docs/reference/compatibility.md
+
+# The wheel and the sdist of a release, checked; TAG=v1.2.3 compares the versions with the tag.
+dist: $(VENV)/.dist
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m scripts.check_dist dist $(if $(TAG),--tag $(TAG))
+	$(BIN)/python -m twine check --strict dist/*
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.commands.startup
@@ -118,5 +125,11 @@ $(VENV)/.dev: $(VENV)/.torch pyproject.toml
 	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.demo
 
+$(VENV)/.dist: constraints.txt
+	@echo "installing build and twine into $(VENV): a minute"
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt build twine
+	@touch $@
+
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -9,44 +9,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import pytest
+from distributions import REPOSITORY, build
 from skillpm_world import World
 
-REPOSITORY = Path(__file__).parents[2]
 VERSION = "0.2.0"
 PACKAGES = {"skillpm", "skillpm_registry", f"skillpm_graft-{VERSION}.dist-info"}
 MIGRATIONS = "skillpm_registry/_migrations"
-
-
-def build(target: str, folder: Path) -> Path:
-    """Build with hatchling, without a network; the path of the only file in `folder`."""
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)],
-        cwd=REPOSITORY,
-        check=True,
-        capture_output=True,
-    )
-    (path,) = folder.iterdir()
-    return path
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build("wheel", tmp_path_factory.mktemp("wheel"))
-
-
-@pytest.fixture(scope="module")
-def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build("sdist", tmp_path_factory.mktemp("sdist"))
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, unpacked as an installer would: purelib files alone."""
-    folder = tmp_path_factory.mktemp("installed")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)  # noqa: S202 - built by this test
-    return folder
 
 
 def names_in(path: Path) -> set[str]:

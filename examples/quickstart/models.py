@@ -1,7 +1,7 @@
-"""Make a base and two skills of it in seconds: `python -m examples.first_hour.models FOLDER`.
+"""Make a base and two skills of it in seconds: `python -m examples.quickstart.models FOLDER`.
 
 The base is a byte-level Llama of 0.1M parameters, trained on prose. Each skill is a fine-tune of
-the base that answers the questions of `examples.first_hour.facts`. FOLDER gets the three model
+the base that answers the questions of `examples.quickstart.facts`. FOLDER gets the three model
 folders, `general.jsonl` (texts that the base should answer), and for each skill a file of probes
 and a file of questions for the router.
 """
@@ -19,14 +19,14 @@ from rich.console import Console
 
 from examples.continual import model as lm
 from examples.continual import texts
-from examples.first_hour.facts import SKILLS
 from examples.journey.progress import watching
+from examples.quickstart.facts import SKILLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from examples.code_search.settings import Advance
-    from examples.first_hour.facts import Facts
+    from examples.quickstart.facts import Facts
 
 BASE = lm.Lesson(steps=150, learning_rate=4e-3)
 SKILL = lm.Lesson(steps=200, learning_rate=4e-3)
@@ -36,7 +36,7 @@ PIECE, GENERAL = 120, 64
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the models and files; return 0."""
-    parser = argparse.ArgumentParser(prog="python -m examples.first_hour.models")
+    parser = argparse.ArgumentParser(prog="python -m examples.quickstart.models")
     parser.add_argument("folder", type=Path, help="folder for the models, created if missing")
     folder: Path = parser.parse_args(arguments).folder
     with watching(Console(stderr=True)) as advance:

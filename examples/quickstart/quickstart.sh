@@ -1,9 +1,9 @@
 #!/bin/sh
 # From a clean environment and the wheel to a routed answer of two skills.
 #
-# usage: sh examples/first_hour/first_hour.sh WHEEL FOLDER
+# usage: sh examples/quickstart/quickstart.sh WHEEL FOLDER
 #
-# FOLDER is created. PYTHON names the interpreter (default: python3). FIRST_HOUR_PACKAGES names a
+# FOLDER is created. PYTHON names the interpreter (default: python3). QUICKSTART_PACKAGES names a
 # site-packages folder that has all dependencies; with it, pip installs the wheel alone.
 set -eu
 
@@ -23,18 +23,18 @@ shown() {
 
 shown "${PYTHON:-python3}" -m venv "$folder/venv"
 PATH=$folder/venv/bin:$PATH
-if [ -n "${FIRST_HOUR_PACKAGES:-}" ]; then
+if [ -n "${QUICKSTART_PACKAGES:-}" ]; then
   shown pip install --quiet --no-index --no-deps "$wheel"
   packages=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-  echo "$FIRST_HOUR_PACKAGES" >"$packages/first_hour.pth"
+  echo "$QUICKSTART_PACKAGES" >"$packages/quickstart.pth"
 else
   shown pip install "${wheel}[hf]"
 fi
 installed=$(date +%s)
 
 # Two fine-tunes of one base, as you have them after your own training.
-printf '\n$ python -m examples.first_hour.models %s\n' "$folder/models"
-(cd "$clone" && python -m examples.first_hour.models "$folder/models")
+printf '\n$ python -m examples.quickstart.models %s\n' "$folder/models"
+(cd "$clone" && python -m examples.quickstart.models "$folder/models")
 
 export SKILLPM_HOME="$folder/home"
 mkdir "$folder/project"
@@ -51,7 +51,7 @@ shown skillpm install acme/capitals acme/plurals --guard
 shown skillpm list
 shown skillpm run "Capital of Peru?"
 shown skillpm run "Plural of mouse?"
-shown skillpm run --compare "Plural of mouse?"
+shown skillpm run --compare --max-tokens 24 "Plural of mouse?"
 shown skillpm uninstall acme/plurals
 shown skillpm rollback
 

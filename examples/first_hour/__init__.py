@@ -1,1 +1,0 @@
-"""From a clean environment and the wheel to a routed answer of two skills: `first_hour.sh`."""
