@@ -86,6 +86,7 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     save(train(untrained(), GENERAL, 120), folder / "model")
+    write_lines(folder / "general.jsonl", [{"text": line * 2} for line in GENERAL])
     print(f"trained {folder / 'model'}")
     for name, lines in (("sums", SUMS), ("colours", COLOURS)):
         base = LlamaForCausalLM.from_pretrained(folder / "model")

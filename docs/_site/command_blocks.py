@@ -7,6 +7,7 @@ A comment before a block says what is special about it:
 - `<!-- exit: CODE -->`: its last command ends with this exit code
 """
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ _BLOCK = re.compile(
     r"^(?P<indent> *)```(?P<kind>console|sh)\n(?P<body>.*?)^(?P=indent)```$",
     re.DOTALL | re.MULTILINE,
 )
+
+MERMAID = re.compile(r"^```mermaid\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,16 @@ def blocks_of(page: str) -> list[CommandBlock]:
     """The blocks of a page, in order."""
     text = (REPOSITORY / page).read_text(encoding="utf-8")
     return [_block(match) for match in _BLOCK.finditer(text)]
+
+
+def drawings_of(page: str) -> list[str]:
+    """The sources of a page's drawings, in Mermaid."""
+    return MERMAID.findall((REPOSITORY / page).read_text(encoding="utf-8"))
+
+
+def drawing_name(mermaid: str) -> str:
+    """The file of a drawing, named by the digest of its source: a changed drawing has no file."""
+    return f"drawing-{hashlib.sha256(mermaid.encode()).hexdigest()[:16]}.svg"
 
 
 def _block(match: re.Match[str]) -> CommandBlock:

@@ -5,14 +5,13 @@ the site is built. A drawing in Mermaid is shown as the SVG file that was render
 Mermaid itself would be loaded from another host.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from command_blocks import blocks_of, pages
+from command_blocks import MERMAID, blocks_of, drawing_name, pages
 from sphinx.application import Sphinx
 
 from skillpm.cli.described import DescribedCommand, described_commands
@@ -21,7 +20,6 @@ from skillpm.cli.schemas import command_schema
 
 DOCS = Path(__file__).parents[1]
 _MARKER = re.compile(r"^<!-- generated: ([\w-]+) -->$", re.MULTILINE)
-_MERMAID = re.compile(r"^```mermaid\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _EXAMPLES = re.compile(r"^Examples?:\n")
 
 
@@ -34,12 +32,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
 def _fill(_app: Sphinx, page: str, source: list[str]) -> None:
     text = _MARKER.sub(lambda match: _GENERATED[match[1]](), source[0])
     above = "../" * page.count("/")
-    source[0] = _MERMAID.sub(lambda match: _drawing(match[1], above), text)
-
-
-def drawing_name(mermaid: str) -> str:
-    """The file of a drawing, named by the digest of its source: a changed drawing has no file."""
-    return f"drawing-{hashlib.sha256(mermaid.encode()).hexdigest()[:16]}.svg"
+    source[0] = MERMAID.sub(lambda match: _drawing(match[1], above), text)
 
 
 def _drawing(mermaid: str, above: str) -> str:
