@@ -32,8 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.check_dist", description=__doc__)
     parser.add_argument("folder", type=Path, help="folder with one wheel and one sdist")
     parser.add_argument("--tag", help="the release's Git tag, such as v0.2.0")
+    parser.add_argument("--man", action="store_true", help="require the man pages of `make man`")
     options = parser.parse_args(arguments)
-    problems = list(dist_problems(options.folder, options.tag))
+    problems = list(dist_problems(options.folder, options.tag, man=options.man))
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if not problems:
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if problems else 0
 
 
-def dist_problems(folder: Path, tag: str | None = None) -> Iterator[str]:
+def dist_problems(folder: Path, tag: str | None, *, man: bool) -> Iterator[str]:
     """Yield what is wrong with the wheel and the sdist of a folder."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     version = project["version"]
@@ -56,6 +57,8 @@ def dist_problems(folder: Path, tag: str | None = None) -> Iterator[str]:
     with zipfile.ZipFile(folder / f"{stem}-py3-none-any.whl") as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     yield from wheel_problems(files, stem)
+    if man and f"{_man(stem)}skillpm.1" not in files:
+        yield "the wheel has no man pages; `make man` writes them"
     with tarfile.open(folder / f"{stem}.tar.gz") as archive_:
         yield from sdist_problems({name.partition("/")[2] for name in archive_.getnames()})
 
@@ -82,7 +85,8 @@ def wheel_problems(files: Files, stem: str) -> Iterator[str]:
     sources = _wheel_sources()
     for name in sorted(sources - set(files)):
         yield f"the wheel lacks {name}"
-    rest = sorted(name for name in set(files) - sources if not name.startswith(f"{info}/"))
+    known = (f"{info}/", f"{_man(stem)}skillpm")
+    rest = sorted(name for name in set(files) - sources if not name.startswith(known))
     for name in rest:
         yield f"the wheel has {name}, which is not a file of the checkout's packages"
     if files.get(f"{info}/entry_points.txt", b"").decode().strip() != COMMAND:
@@ -104,6 +108,11 @@ def sdist_problems(names: set[str]) -> Iterator[str]:
     }  # fmt: skip
     for name in sorted(needed - names):
         yield f"the sdist lacks {name}"
+
+
+def _man(stem: str) -> str:
+    """The folder of man pages in a wheel."""
+    return f"{stem}.data/data/share/man/man1/"
 
 
 def _wheel_sources() -> set[str]:

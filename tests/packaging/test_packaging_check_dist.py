@@ -54,6 +54,14 @@ def test_sdist_that_cannot_build_the_wheel_is_reported() -> None:
     assert "the sdist lacks README.md" not in problems
 
 
+def test_release_without_man_pages_fails(
+    files: dict[str, bytes], dist: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    man = f"{STEM}.data/data/share/man/man1/skillpm.1"
+    assert (check_dist.main([str(dist), "--man"]) == 0) == (man in files)
+    assert ("no man pages" in capsys.readouterr().err) == (man not in files)
+
+
 def test_folder_with_another_file_fails(
     dist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
