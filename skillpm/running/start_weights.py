@@ -45,11 +45,13 @@ def check_start(model: Any, folder: Path) -> int:
 
 def _stored(model: Any, folder: Path) -> tuple[Any, frozenset[str]]:
     """The model of a folder by the class of another, and the parameters that are not from it."""
+    config = copy.deepcopy(model.config)
+    setattr(config, "dtype" if "dtype" in vars(config) else "torch_dtype", None)  # as stored
     with torch.random.fork_rng():  # the values of a new head are drawn
         try:
             stored, loading = type(model).from_pretrained(
                 folder,
-                config=copy.deepcopy(model.config),
+                config=config,
                 dtype="auto",
                 trust_remote_code=False,
                 use_safetensors=True,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from skillpm_world import World, root_of
-from tiny_learners import LETTERS, Learners, fresh, store
+from tiny_learners import Learners, fresh, store
 from tiny_models import nudge
 from transformers import (
     AutoModelForCausalLM,
@@ -71,6 +71,7 @@ def test_full_fine_tune_is_packed_exactly_and_published(
     assert callback.digest == pack.digest
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # PEFT reads it
 def test_adapter_of_peft_is_packed_with_the_base_below_it(
     world: World, learners: Learners, tmp_path: Path
 ) -> None:
@@ -174,6 +175,7 @@ def test_only_the_main_process_packs(world: World, learners: Learners, tmp_path:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_resumed_training_is_packed_against_the_base_of_its_first_start(
     world: World, learners: Learners, tmp_path: Path
 ) -> None:
@@ -205,5 +207,25 @@ def test_published_release_and_bad_options_are_refused_before_training(
     assert Version.parse("1.0.0") == callback._options.version
 
 
-def test_letters_of_the_rows_are_tokens_of_the_base() -> None:
-    assert max(ROWS[0]["input_ids"]) < len(LETTERS)
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_trainer_of_trl_makes_the_adapter_that_is_packed(
+    world: World, learners: Learners, tmp_path: Path
+) -> None:
+    datasets, peft, trl = map(pytest.importorskip, ("datasets", "peft", "trl"))
+    callback = PackCallback("acme/lora", "1.0.0", license="MIT")
+    arguments = trl.SFTConfig(
+        output_dir=str(tmp_path / "out"), max_steps=2, learning_rate=1e-2, report_to="none",
+        use_cpu=True, bf16=False, save_strategy="no", dataset_num_proc=1,
+        gradient_checkpointing=False, eos_token=".",
+    )  # fmt: skip
+    trl.SFTTrainer(
+        model=str(learners.base),
+        args=arguments,
+        train_dataset=datasets.Dataset.from_list([{"text": "1+2=3. 3+4=7."}] * 4),
+        peft_config=peft.LoraConfig(target_modules=["q_proj"], r=2, task_type="CAUSAL_LM"),
+        callbacks=[callback],
+    ).train()
+    assert callback.pack is not None
+    assert callback.pack.base_root == root_of(learners.base)
+    assert callback.pack.manifest["license"] == "MIT"
