@@ -38,12 +38,15 @@ class RunOptions:
 def print_answer(
     options: RunOptions, generate: "Callable[[Callable[[str], None] | None], Answer]"
 ) -> "Answer":
-    """Print an answer while it is generated, or at its end. It ends with a line end in any case."""
+    """Print an answer while it is generated, or at its end.
+
+    The last line ends with a line end, also if the generation is interrupted.
+    """
     if not options.stream:
         answer = generate(None)
-        emit_part(answer.text.rstrip("\n") + "\n")
+        emit_part(answer.text if answer.text.endswith("\n") else f"{answer.text}\n")
         return answer
-    last = ""
+    last: str | None = None
 
     def emit(part: str) -> None:
         nonlocal last
@@ -51,10 +54,14 @@ def print_answer(
         last = part
 
     try:
-        return generate(emit)
-    finally:
-        if not last.endswith("\n"):
+        answer = generate(emit)
+    except BaseException:
+        if last is not None and not last.endswith("\n"):
             emit_line()
+        raise
+    if last is None or not last.endswith("\n"):
+        emit_line()
+    return answer
 
 
 def say_choice(state: State, answering: "AnsweringProject", choice: "AnsweringChoice") -> None:

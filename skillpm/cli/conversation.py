@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from skillpm.api.answers import Answer, AnsweringProject, Turn
 
 _PROMPT, _MORE, _QUOTES = ">>> ", "... ", '"""'
+_ENDS = frozenset({"/bye", "/exit", "/quit"})
 _HISTORY = "run-history"
 _REMEMBERED = 1000
 _HELP = """\
@@ -67,19 +68,32 @@ class Conversation:
         with _line_history(self._state.options.home_folder / _HISTORY):
             while True:
                 try:
-                    text = _read_text()
-                    if text in ("/bye", "/exit", "/quit"):
-                        return
-                    self._handle(text)
+                    text = self._ask()
                 except EOFError:
                     emit_line()
                     return
-                except KeyboardInterrupt:
-                    if self._state.terminated:
-                        raise
-                    self._state.interrupted = False
-                    emit_line()
-                    self._state.say("Ctrl-D or /bye ends")
+                if text in _ENDS:
+                    return
+                with self._interruptible("stopped"):
+                    self._handle(text)
+
+    def _ask(self) -> str:
+        """The next text; empty after Ctrl-C. Raises `EOFError` at Ctrl-D."""
+        with self._interruptible("Ctrl-D or /bye ends"):
+            return _read_text()
+        return ""
+
+    @contextmanager
+    def _interruptible(self, note: str) -> Iterator[None]:
+        """End the block at Ctrl-C, with a note. SIGTERM ends the command as always."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            if self._state.terminated:
+                raise
+            self._state.interrupted = False
+            emit_line()
+            self._state.say(note)
 
     def _greet(self) -> None:
         if not self._answering.has_template:
