@@ -39,7 +39,7 @@ SETUP: dict[str, tuple[str, ...]] = {
     "docs/reference/configs.md": ("rm acme-math-1.0.0.skillpack",),
 }
 """Commands before those of a page; without an entry, those of `INSTALLED`."""
-WITH_ADAPTER = ("README.md", "docs/how-to/adapters.md")
+WITH_ADAPTER = ("README.md", "docs/coming-from.md", "docs/how-to/adapters.md")
 SERVER = """\
 database = "sqlite:///{root}/srv/skillpm/registry.db"
 blobs = "{root}/srv/skillpm/blobs"
