@@ -2,11 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SOURCES := skillpm registry migrations tests benchmarks examples hatch_build.py
-TYPED := -p skillpm -p skillpm_registry -p examples -p benchmarks
+SOURCES := skillpm registry migrations tests benchmarks examples docs scripts hatch_build.py
+TYPED := -p skillpm -p skillpm_registry -p examples -p benchmarks -p scripts
 
 .PHONY: demo demo-llm llm bench-llm bench-registry test test-all test-services check format lint types contracts bench \
-	conformance clean
+	conformance docs docs-serve docs-check drawings man dist clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m examples.demo
@@ -52,9 +52,41 @@ lint types contracts: $(VENV)/.dev
 	  contracts) $(BIN)/lint-imports ;; \
 	esac
 
-# Every architecture of the list through the whole loop; writes the table of docs/compatibility.md.
+# Every architecture of the list through the whole loop; writes the table of docs/reference/compatibility.md.
 conformance: $(VENV)/.dev
-	$(BIN)/python -m benchmarks.conformance --write docs/compatibility.md
+	$(BIN)/python -m benchmarks.conformance --write docs/reference/compatibility.md
+
+# The documentation as a site, in build/docs; a warning, such as a broken link, is an error.
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -q -W --keep-going -j auto -b html docs build/docs
+	@echo "the pages are in build/docs/index.html; they need no network"
+
+docs-serve: docs
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs 8000
+
+# Accessibility by axe, no request to another host, and the search; needs node and chromium.
+docs-check: docs build/axe/node_modules
+	node docs/_site/check_pages.mjs build/axe build/docs
+
+# The drawings of the pages, from their sources in Mermaid.
+drawings: build/axe/node_modules
+	node docs/_site/draw.mjs build/axe
+
+build/axe/node_modules: docs/_site/package.json
+	mkdir -p build/axe && cp docs/_site/package.json build/axe
+	cd build/axe && npm install --no-audit --no-fund
+	@touch $@
+
+# Man pages of all commands; a wheel that is built afterwards installs them.
+man: $(VENV)/.dev
+	$(BIN)/python -m skillpm.cli.manual build/man
+
+# The wheel and the sdist of a release, checked; TAG=v1.2.3 compares the versions with the tag.
+dist: $(VENV)/.dist man
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m scripts.check_dist dist --man $(if $(TAG),--tag $(TAG))
+	$(BIN)/python -m twine check --strict dist/*
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.commands.startup
@@ -118,5 +150,16 @@ $(VENV)/.dev: $(VENV)/.torch pyproject.toml
 	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.demo
 
+$(VENV)/.docs: $(VENV)/.torch pyproject.toml
+	@echo "installing skillpm and Sphinx into $(VENV): a minute"
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+$(VENV)/.dist: constraints.txt
+	@echo "installing build and twine into $(VENV): a minute"
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt build twine
+	@touch $@
+
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

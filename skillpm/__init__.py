@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from skillpm.version import __version__
 
 if TYPE_CHECKING:
+    from skillpm.api.answers import Answer
     from skillpm.api.audit_values import AuditFinding, AuditReport
     from skillpm.api.deprecated import Workspace, open  # noqa: A004 - the name of version 0.1
     from skillpm.api.model_values import ModelIdentity, Pack, VerifiedPack
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Answer",
     "AuditFinding",
     "AuditReport",
     "AuthError",
@@ -63,6 +65,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "skillpm.api.answers": ("Answer",),
     "skillpm.api.audit_values": ("AuditFinding", "AuditReport"),
     "skillpm.api.deprecated": ("Workspace", "open"),
     "skillpm.api.model_values": ("ModelIdentity", "Pack", "VerifiedPack"),

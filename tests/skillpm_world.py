@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cut_packs import CutPacks
+from documented import check_document
 
 from skillpm.cli import main
 
@@ -113,16 +114,18 @@ class World:
         return run_here(*arguments)
 
     def ask(self, *arguments: object, code: int = 0) -> dict[str, Any]:
-        """Run with `--json` and check the exit code; return the document."""
+        """Run with `--json`, check the exit code, and the document against its schema."""
         outcome = run_here(*arguments, "--json")
         assert outcome.code == code, outcome
         assert outcome.json["schema_version"] == 1
+        check_document(arguments, outcome.json)
         return outcome.json
 
     def fail(self, *arguments: object, code: int, kind: str) -> str:
         """Run a command that must fail with this code and kind; return its message and hint."""
         outcome = run_here(*arguments, "--json")
         assert (outcome.code, outcome.error["kind"]) == (code, kind), outcome
+        check_document(arguments, outcome.json)
         return f"{outcome.error['message']}\n{outcome.error['hint'] or ''}"
 
     def init(self, base: Path) -> str:

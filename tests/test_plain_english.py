@@ -18,6 +18,10 @@ REPOSITORY = Path(__file__).parents[1]
 DOCUMENTS = (
     "README.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CODE_OF_CONDUCT.md",
+    ".github/PULL_REQUEST_TEMPLATE.md",
     "docs",
 )
 """Markdown files, and folders of them, that are checked whole."""
@@ -28,6 +32,7 @@ CODE: tuple[str, ...] = (
     "migrations",
     "benchmarks",
     "examples",
+    "scripts",
     "tests",
 )
 """Folders of Python files whose docstrings, comments and strings are checked."""

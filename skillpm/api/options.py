@@ -15,7 +15,7 @@ from skillpm.spec.config import Chosen
 from skillpm.spec.location import RegistryLocation
 
 _LEAST_WORKERS = 2
-_LOCK_TIMEOUT = 600.0
+DEFAULT_LOCK_TIMEOUT = 600.0
 _COLOR = "auto"
 
 
@@ -76,7 +76,7 @@ def resolve(options: Options) -> dict[str, Chosen]:
         "offline": False,
         "color": _COLOR,
         "workers": max(_LEAST_WORKERS, min(cores(), config.WORKER_LIMIT)),
-        "lock-timeout": _LOCK_TIMEOUT,
+        "lock-timeout": DEFAULT_LOCK_TIMEOUT,
     }
     for key, value in defaults.items():
         if chosen[key].value is None:

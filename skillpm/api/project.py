@@ -1,25 +1,22 @@
 """The class `Project`: installed skills, changes of the environment, and the live model."""
 
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from skillpm.api.audit_values import AuditReport
-from skillpm.api.client import Client, Closing
-from skillpm.api.extras import needs_hf
+from skillpm.api.client import Client
 from skillpm.api.guarding import probe_guard
 from skillpm.api.options import Options
-from skillpm.api.values import Change, GraftResult, InstalledSkill, RouteDecision
+from skillpm.api.running import RunningProject
+from skillpm.api.values import Change, GraftResult, InstalledSkill
 from skillpm.errors import SkillpmError
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
-    from skillpm.environment.project import ProjectFolder
-    from skillpm.flows.evaluate.live import LiveRouter
-    from skillpm.live.model import LiveModel
     from skillpm.spec.names import SkillName
     from skillpm.spec.requirements import Requirement
+    from skillpm.spec.weights import WeightsGiven
 
 
 def open_project(
@@ -56,17 +53,12 @@ def init_project(
     return Project(client)
 
 
-class Project(Closing):
+class Project(RunningProject):
     """An open project. Each change makes a new generation; a failed change changes nothing.
 
     `gc` in other processes waits until the project is closed. Methods raise `SkillpmError`, and
     `NotFoundError` if the folder is not a project.
     """
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._model: LiveModel | None = None
-        self._router: LiveRouter | None = None
 
     @classmethod
     def open(
@@ -98,17 +90,6 @@ class Project(Closing):
             installed = "unreadable"
         return f"<skillpm.Project {str(self.folder)!r}, {installed}>"
 
-    @cached_property
-    def _folder(self) -> "ProjectFolder":
-        from skillpm.environment.project import ProjectFolder
-
-        return ProjectFolder(self.folder)
-
-    @property
-    def folder(self) -> Path:
-        """The project's folder, absolute."""
-        return self._client.folder
-
     @property
     def generation(self) -> int:
         """The number of the current generation."""
@@ -130,14 +111,15 @@ class Project(Closing):
         allow_yanked: bool = False,
         accept_footprint: bool = False,
         lowest: bool = False,
+        weight: "WeightsGiven" = None,
     ) -> Change:
         """Install requirements and pack files; without arguments, the skills in the lock.
 
         A requirement is text such as `acme/math ^1.2`, a pack file a path that ends in
         `.skillpack`. With `guard`, the change is applied only if the probes of all skills pass on
         `device`. With `frozen`, raises `StateError` if the lock would change. `lowest` chooses the
-        lowest allowed versions. Raises `ResolutionError` if no set of releases satisfies all
-        requirements.
+        lowest allowed versions. `weight` is the weight of all these skills, or a mapping from names
+        to weights. Raises `ResolutionError` if no set of releases satisfies all requirements.
         """
         from skillpm.api.requests import install_request
         from skillpm.flows.change.install import install
@@ -150,6 +132,7 @@ class Project(Closing):
             allow_yanked=allow_yanked,
             accept_footprint=accept_footprint,
             lowest=lowest,
+            weight=weight,
         )
         return Change.of(install(self._client.session, request))
 
@@ -241,47 +224,3 @@ class Project(Closing):
         path = None if target is None else Path(target)
         names, session = skill_names(only), self._client.session
         return GraftResult.of(graft(session, path, names, link=link, fresh=fresh, verify=verify))
-
-    def load_model(
-        self, *, device: str = "cpu", dtype: str = "auto", cache_bytes: int | None = None
-    ) -> "LiveModel":
-        """Load the base as a transformers model, with all installed skills attached, not merged.
-
-        `with model.use_skill("acme/math"):` activates a skill. Decoded skills take at most
-        `cache_bytes` of memory, by default the size of the base, but at least 256 MiB. Raises
-        `IntegrityError` for another base or a damaged blob, `GraftError` for a base that
-        transformers cannot run. Needs the extra `hf`.
-        """
-        with needs_hf("`load_model` runs the base"):
-            from skillpm.flows.evaluate.live import load_live_model
-        self._model = self._router = None
-        model: LiveModel = load_live_model(
-            self._client.session, self._folder, device=device, dtype=dtype, cache_bytes=cache_bytes
-        )
-        self._model = model
-        return model
-
-    def load_tokenizer(self) -> object:
-        """Load the base's tokenizer with transformers. Needs the extra `hf`."""
-        with needs_hf("`load_tokenizer` uses transformers"):
-            from skillpm.flows.evaluate.live import base_tokenizer
-        return base_tokenizer(self._client.session, self._folder)
-
-    def route(self, texts: Sequence[str]) -> list[RouteDecision]:
-        """Choose an installed skill for each text: `model.use_skill(decision.skill)`.
-
-        Runs the base once over all texts. Uses the model from `load_model`, or loads one. Raises
-        `UsageError` for a blank text. Needs the extra `hf`.
-        """
-        if isinstance(texts, str):
-            texts = [texts]
-        if self._router is None:
-            with needs_hf("`route` runs the base"):
-                from skillpm.flows.evaluate.live import LiveRouter
-            self._router = LiveRouter(self._client.session, self._folder, self._model)
-        return [RouteDecision.of(decision) for decision in self._router.route(texts)]
-
-    def close(self) -> None:
-        """Release the store and the model from `load_model`."""
-        self._model = self._router = None
-        self._client.close()

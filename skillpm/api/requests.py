@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from skillpm.errors import SpecError, UsageError
 from skillpm.spec.location import is_url
+from skillpm.spec.weights import weights_of
 
 if TYPE_CHECKING:
     from skillpm.archive.reader import PackFile
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from skillpm.flows.change.request import InstallRequest
     from skillpm.spec.names import SkillName
     from skillpm.spec.requirements import Requirement
+    from skillpm.spec.weights import WeightsGiven
 
 
 def skill_names(skills: "Iterable[str | SkillName]") -> "tuple[SkillName, ...]":
@@ -38,25 +40,30 @@ def install_request(  # noqa: PLR0913 - the options of `install`
     allow_yanked: bool = False,
     accept_footprint: bool = False,
     lowest: bool = False,
+    weight: "WeightsGiven" = None,
 ) -> "InstallRequest":
     """Divide the arguments into requirements and pack files, and open the packs.
 
     A pack file is a `Path`, an existing file, or text that ends in `.skillpack`. Raises
-    `UsageError` for a URL and for text that is not a requirement, and the errors of `open_pack`.
+    `UsageError` for a URL, for text that is not a requirement and for a wrong `weight`, and the
+    errors of `open_pack`.
     """
     from skillpm.flows.change.request import InstallRequest
 
     files = [Path(item) for item in wanted if _is_file(item)]
     requirements = [_requirement(str(item)) for item in wanted if not _is_file(item)]
+    packs = _open_packs(files)
+    named = [need.skill for need in requirements] + [pack.manifest.skill for pack in packs]
     return InstallRequest(
         tuple(requirements),
-        _open_packs(files),
+        packs,
         dry_run=dry_run,
         frozen=frozen,
         guard=guard,
         allow_yanked=allow_yanked,
         accept_footprint=accept_footprint,
         lowest=lowest,
+        weights=weights_of(weight, named),
     )
 
 

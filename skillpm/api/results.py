@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skillpm.flows.audit.advisories import Advised
     from skillpm.flows.change.bundle import Bundled
+    from skillpm.flows.change.configure import SettingsChange
     from skillpm.flows.change.init import Initialised
     from skillpm.flows.change.lock import LockResult
+    from skillpm.flows.evaluate.ask import AnsweringChoice
     from skillpm.flows.evaluate.carried import ProbeResult
     from skillpm.flows.evaluate.probe_report import Probed
     from skillpm.flows.evaluate.routed_texts import ProjectRouter, RoutedTexts
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccountReport",
     "Advised",
+    "AnsweringChoice",
     "Bundled",
     "CacheInfo",
     "CacheVerified",
@@ -53,6 +56,7 @@ __all__ = [
     "PublishedPack",
     "Relations",
     "RoutedTexts",
+    "SettingsChange",
     "Transferred",
     "TunedWeights",
 ]
@@ -60,8 +64,10 @@ __all__ = [
 _MODULES = {
     "audit.advisories": ("Advised",),
     "change.bundle": ("Bundled",),
+    "change.configure": ("SettingsChange",),
     "change.init": ("Initialised",),
     "change.lock": ("LockResult",),
+    "evaluate.ask": ("AnsweringChoice",),
     "evaluate.carried": ("ProbeResult",),
     "evaluate.probe_report": ("Probed",),
     "evaluate.routed_texts": ("ProjectRouter", "RoutedTexts"),

@@ -68,7 +68,8 @@ def _terminated_as_interrupted(state: State) -> Iterator[None]:
     """Handle SIGTERM like Ctrl-C, so that the command cleans up.
 
     `state.interrupted` records the signal, because a library that is interrupted while it is
-    imported may raise a different error. If the parent process ignores Ctrl-C, skillpm does too.
+    imported may raise a different error. `state.terminated` is SIGTERM, which ends a conversation
+    too. If the parent process ignores Ctrl-C, skillpm does too.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -76,6 +77,7 @@ def _terminated_as_interrupted(state: State) -> Iterator[None]:
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         state.interrupted = True
+        state.terminated = number == signal.SIGTERM
         signal.default_int_handler(number, frame)
 
     before = {

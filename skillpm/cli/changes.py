@@ -25,7 +25,8 @@ def show_change(state: State, change: "Change", *, explain: bool = False) -> Non
         return
     for sign, skills in (("+", change.added), ("-", change.removed)):
         for skill in skills:
-            emit_line(f" {sign} {skill.name} {skill.version}")
+            weight = f" (weight {skill.weight})" if skill.weight != 1.0 else ""
+            emit_line(f" {sign} {skill.name} {skill.version}{weight}")
     for new in change.changed:
         emit_line(f" ~ {new.name} {moves(change.before[new.name], new)}")
     changes = len(change.added) + len(change.removed) + len(change.changed)

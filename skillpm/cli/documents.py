@@ -243,15 +243,6 @@ class ForecastDocument(TypedDict):
     forecast_method: NotRequired[str | None]
 
 
-class RouteDocument(TypedDict):
-    """A decision of `route`. `skill` is null if the base should answer; scores are in nats."""
-
-    skill: str | None
-    score: float | None
-    scores: dict[str, float | None]
-    explain: NotRequired["RouteExplanation"]
-
-
 class FitDocument(TypedDict):
     """How well a text fits one skill, in nats; `distance` is in standard deviations."""
 
@@ -279,6 +270,15 @@ class RouteExplanation(TypedDict):
     fits: dict[str, FitDocument]
     left_out: dict[str, str]
     near: list[NearDocument]
+
+
+class RouteDocument(TypedDict):
+    """A decision of `route`. `skill` is null if the base should answer; scores are in nats."""
+
+    skill: str | None
+    score: float | None
+    scores: dict[str, float | None]
+    explain: NotRequired[RouteExplanation]
 
 
 class RouteTimes(TypedDict):

@@ -1,11 +1,11 @@
-"""`completion`, `config` and `doctor`: skillpm in a shell and on a machine."""
+"""`completion` and `doctor`: skillpm in a shell and on a machine."""
 
 from typing import TYPE_CHECKING
 
 import click
 
-from skillpm.cli.output import clean, emit_json, emit_line, emit_script, emit_table, say
-from skillpm.cli.state import Command, State, command_client, global_params
+from skillpm.cli.output import clean, emit_json, emit_line, emit_script, say
+from skillpm.cli.state import Command, State, command_client
 
 if TYPE_CHECKING:
     from click.shell_completion import ShellComplete
@@ -56,57 +56,6 @@ def _completer(app: click.Command, shell: str) -> "ShellComplete":
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 - click supports all of `_SHELLS`
     return kind(app, {"obj": State()}, "skillpm", COMPLETE)
-
-
-@click.group(params=global_params())
-def config() -> None:
-    """Show the configuration."""
-
-
-@config.command("show", cls=Command)
-@click.pass_obj
-def config_show(state: State) -> None:
-    r"""List each setting with its value and its source.
-
-    The settings are registry, base, offline, color, workers, lock-timeout and allow-keys. skillpm
-    uses the first value that it finds:
-
-    \b
-    1. option        --workers 4
-    2. variable      SKILLPM_WORKERS=4
-    3. skillpm.toml  workers = 4 in [config]; a project's base is in [project]
-                     and its registry in [registries]
-    4. config.toml   workers = 4 in the user's configuration file
-
-    \b
-    Examples:
-      skillpm config show
-      skillpm config show --json
-    """
-    from skillpm.api.options import resolve, user_file
-
-    chosen = resolve(state.options)
-    if state.json:
-        rows = [
-            {"key": key, "value": _json_value(setting.value), "source": setting.source}
-            for key, setting in chosen.items()
-        ]
-        emit_json({"values": rows, "user_file": str(user_file())})
-        return
-    table = [(key, _cell(setting.value), setting.source) for key, setting in chosen.items()]
-    emit_table(table, ("key", "value", "source"))
-    state.say("")
-    state.say(f"user configuration: {user_file()}")
-
-
-def _json_value(value: object) -> str | bool | float | None:
-    return value if isinstance(value, str | bool | int | float | None) else str(value)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @click.command(cls=Command)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -42,16 +43,46 @@ def emit_lines(text: str, *, err: bool = False) -> None:
     _write(clean_lines(text), err=err)
 
 
+_JOINERS = "\u200c\u200d"
+"""Format characters that scripts and emoji need. Others, such as directional marks, are escaped."""
+
+
+def clean_answer(text: str) -> str:
+    r"""A model's text, escaped as by `clean`; line ends, tabs and every kind of space stay."""
+    kept = "\n\t" + _JOINERS
+    escaped = (
+        c
+        if c in kept or c.isprintable() or unicodedata.category(c) == "Zs"
+        else c.encode("unicode_escape").decode()
+        for c in text
+    )
+    return "".join(escaped)
+
+
+def emit_part(text: str) -> None:
+    """Print a part of a model's answer at once, without a line end."""
+    _write(clean_answer(text), end=False)
+
+
+def ask_line(prompt: str) -> str:
+    """Ask for one line on the terminal, with line editing if Python has `readline`.
+
+    Raises `EOFError` at Ctrl-D.
+    """
+    sys.stderr.flush()
+    return input(clean(prompt))
+
+
 def emit_script(text: str) -> None:
     """Print a shell script; line ends and tabs stay."""
     _write("\n".join("\t".join(map(clean, row.split("\t"))) for row in text.split("\n")))
 
 
-def _write(text: str, *, err: bool = False, color: bool | None = None) -> None:
+def _write(text: str, *, err: bool = False, color: bool | None = None, end: bool = True) -> None:
     stream = sys.stderr if err else sys.stdout
     encoding = getattr(stream, "encoding", None) or "utf-8"
     printable = text.encode(encoding, "backslashreplace").decode(encoding)
-    click.echo(printable, err=err, color=color)
+    click.echo(printable, err=err, color=color, nl=end)
 
 
 def emit_json(document: Mapping[str, object]) -> None:

@@ -11,6 +11,7 @@ from skillpm.spec.budget import Budget
 from skillpm.spec.names import SkillName
 from skillpm.spec.requirements import Requirement
 from skillpm.spec.versions import Version
+from skillpm.spec.weights import WeightArgument
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -78,6 +79,7 @@ REQUIREMENT = ParsedParam("REQ", Requirement.parse)
 MOVED = SkillParam("REQ", Requirement.parse)
 BUDGET = ParsedParam("SIZE", Budget.parse)
 WANTED = RequirementOrFileParam()
+WEIGHT = ParsedParam("WEIGHT", WeightArgument.parse)
 
 SOLVE_TIMEOUT = 60.0
 TIMEOUT = click.option(

@@ -159,6 +159,8 @@ class Bars:
         return advance
 
     def close(self) -> None:
-        """Remove the bars from the terminal."""
+        """Remove the bars from the terminal. A stage that starts later shows new ones."""
         if self._progress is not None:
             self._progress.stop()
+        self._progress = self._staged = None
+        self._tasks.clear()

@@ -17,6 +17,7 @@ from skillpm.cli.params import (
     TIMEOUT,
     VERSION,
     WANTED,
+    WEIGHT,
     ResolvingFlags,
     refuse_together,
 )
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from skillpm.spec.names import SkillName
     from skillpm.spec.requirements import Requirement
     from skillpm.spec.versions import Version
+    from skillpm.spec.weights import WeightArgument
 
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Show the plan without applying it.")
 
@@ -69,6 +71,14 @@ def init(state: State) -> None:
 @EXPLAIN
 @click.option("--frozen", is_flag=True, help="Fail if skillpm.lock would change.")
 @click.option(
+    "--weight",
+    "weights",
+    metavar="[SKILL=]W",
+    type=WEIGHT,
+    multiple=True,
+    help="Weight in the graft, of all REQ and FILE or of SKILL; repeatable (default: 1).",
+)
+@click.option(
     "--from",
     "bundle",
     metavar="FILE",
@@ -89,6 +99,7 @@ def install(
     dry_run: bool,
     explain: bool,
     frozen: bool,
+    weights: "tuple[WeightArgument, ...]",
     bundle: Path | None,
     guard: bool,
     device: str | None,
@@ -98,7 +109,8 @@ def install(
     r"""Install skills, or everything in the lock.
 
     Adds the skills to skillpm.toml, resolves their requirements, and updates skillpm.lock. A new
-    pack is verified on the base before it is installed.
+    pack is verified on the base before it is installed. --weight scales what a skill changes; for a
+    skill that is installed, it changes the weight alone.
 
     \b
     Examples:
@@ -106,6 +118,7 @@ def install(
       skillpm install "acme/math ^1.2" ./acme-sql-1.0.0.skillpack
       skillpm install acme/sql --dry-run
       skillpm install acme/sql --guard
+      skillpm install acme/sql --weight 0.5
       skillpm install --frozen
       skillpm install --from team.skillbundle --base ./model
     """
@@ -114,9 +127,11 @@ def install(
     guarding = guard_options(guard=guard, device=device)
     if bundle is None:
         project = command_project(state, timeout=timeout)
-        change = project.install(*wanted, dry_run=dry_run, frozen=frozen, **guarding, **resolving)
+        change = project.install(
+            *wanted, dry_run=dry_run, frozen=frozen, weight=weights, **guarding, **resolving
+        )
     else:
-        refuse_together("from", bundle, **resolving)
+        refuse_together("from", bundle, weight=weights, **resolving)
         change = _install_bundle(
             state, bundle, wanted, frozen=frozen, dry_run=dry_run, guarding=guarding
         )

@@ -24,9 +24,16 @@ if TYPE_CHECKING:
     from skillpm.store.verified_packs import VerifiedPacks
 
 
+def _nothing() -> None:
+    """Close no bars: none are shown yet."""
+
+
 @dataclass
 class State:
-    """The values of the global options. An option given twice has the last value."""
+    """The values of the global options. An option given twice has the last value.
+
+    `close_bars` removes progress bars from the terminal, before text is printed part by part.
+    """
 
     json: bool = False
     quiet: bool = False
@@ -39,6 +46,8 @@ class State:
     workers: int | None = None
     lock_timeout: float | None = None
     interrupted: bool = False
+    terminated: bool = False
+    close_bars: Callable[[], None] = _nothing
 
     @property
     def folder(self) -> Path:
@@ -163,6 +172,7 @@ def command_client(state: State, *, timeout: float = inf) -> Client:
     shows_bars = on_terminal and not (state.quiet or state.json)
     bars = Bars(shown=shows_bars, color=color_of(state.options))
     on_close = click.get_current_context().call_on_close
+    state.close_bars = bars.close
     on_close(bars.close)
     notify_by(state.say_delay)
     callbacks = Callbacks(

@@ -1,11 +1,11 @@
 """Edits of `skillpm.toml` that keep its comments, order and spacing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, cast
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import Table
+from tomlkit.items import Item, Table
 
 from skillpm.errors import SpecError
 from skillpm.spec import toml
@@ -28,9 +28,9 @@ def new_project_file(base: str, root: Digest) -> str:
 
 def set_base(text: str, base: str) -> str:
     """Replace the path of the base."""
-    document = _parse(text)
+    document = parse_document(text)
     cast("Table", document["project"])["base"] = base
-    return _dump(document, text)
+    return dump_document(document, text)
 
 
 def without_credentials(text: str) -> str:
@@ -41,21 +41,21 @@ def without_credentials(text: str) -> str:
     secret = {n: e for n, e in parse_project(text).registries.items() if e.url.has_credentials}
     if not secret:
         return text
-    document = _parse(text)
+    document = parse_document(text)
     table = cast("Table", document["registries"])
     for name, entry in secret.items():
         if isinstance(table[name].unwrap(), str):
-            _put(table, name, entry.url.public())
+            put_value(table, name, entry.url.public())
         else:
             table[name]["url"] = entry.url.public()
-    return _dump(document, text)
+    return dump_document(document, text)
 
 
 def set_skills(text: str, skills: Mapping[str, Any]) -> str:
     """The text with `[skills]` holding exactly these; what is the same is not touched."""
-    document = _parse(text)
+    document = parse_document(text)
     _edit_skills(document, skills)
-    return _dump(document, text)
+    return dump_document(document, text)
 
 
 def edit_project(
@@ -65,10 +65,10 @@ def edit_project(
 
     `before` is `[graft]` as the text has it. Costs one parse; what is the same is not touched.
     """
-    document = _parse(text)
+    document = parse_document(text)
     _edit_skills(document, skills)
     _edit_graft(document, before, after)
-    return _dump(document, text)
+    return dump_document(document, text)
 
 
 def _edit_skills(document: tomlkit.TOMLDocument, skills: Mapping[str, Any]) -> None:
@@ -93,47 +93,48 @@ def _edit_graft(document: tomlkit.TOMLDocument, before: GraftTable, after: Graft
         document["graft"] = tomlkit.table()
     table = cast("Table", document["graft"])
     if before.mode != after.mode:
-        _put(table, "mode", after.mode)
+        put_value(table, "mode", after.mode)
     if before.method != after.method:
-        _put(table, "method", after.method)
+        put_value(table, "method", after.method)
     if (
         before.merging.changed_settings != after.merging.changed_settings
         or not after.merging.changed_settings
     ):
         _put_settings(table, after.merging.changed_settings)
     if before.precedence != after.precedence:
-        _put(table, "precedence", list(map(str, after.precedence)))
+        put_value(table, "precedence", list(map(str, after.precedence)))
 
 
 def _put_settings(table: Table, settings: Mapping[str, Any]) -> None:
     if settings:
         inline = tomlkit.inline_table()
         inline.update(settings)
-        _put(table, "settings", inline)
+        put_value(table, "settings", inline)
     elif "settings" in table:
         del table["settings"]
 
 
-def _put(table: Table, key: str, value: Any) -> None:
+def put_value(table: MutableMapping[str, Any], key: str, value: Any) -> None:
     """Set a value and keep the comment at the end of its line."""
     item = tomlkit.item(value)
     if key in table:
-        item.trivia.comment_ws = table[key].trivia.comment_ws
-        item.trivia.comment = table[key].trivia.comment
+        trivia = cast("Item", table[key]).trivia
+        item.trivia.comment_ws, item.trivia.comment = trivia.comment_ws, trivia.comment
     table[key] = item
 
 
-def _dump(document: tomlkit.TOMLDocument, before: str) -> str:
+def dump_document(document: tomlkit.TOMLDocument, before: str) -> str:
     """The document as text, with a byte order mark if the text `before` has one."""
     mark = toml.BYTE_ORDER_MARK if before.startswith(toml.BYTE_ORDER_MARK) else ""
     return mark + tomlkit.dumps(document)
 
 
-def _parse(text: str) -> tomlkit.TOMLDocument:
+def parse_document(text: str, what: str = "skillpm.toml") -> tomlkit.TOMLDocument:
+    """The text as a document that can be edited. Raises `SpecError` if it is not TOML."""
     try:
         return tomlkit.parse(text.removeprefix(toml.BYTE_ORDER_MARK))
     except (TOMLKitError, ValueError, RecursionError) as problem:
-        raise SpecError(f"skillpm.toml is not TOML: {problem}") from problem
+        raise SpecError(f"{what} is not TOML: {problem}") from problem
 
 
 def _normalized(requirement: Any) -> dict[str, Any]:
@@ -161,4 +162,4 @@ def _update(table: Table, name: str, fields: dict[str, Any]) -> None:
             del item[key]
         item.update(fields)
     else:
-        _put(table, name, _item(fields))
+        put_value(table, name, _item(fields))

@@ -6,7 +6,7 @@ from typing import Any
 import transformers
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from skillpm.errors import GraftError
+from skillpm.errors import GraftError, capped
 from skillpm.running.folder import (
     UNRUNNABLE,
     checked_config,
@@ -16,6 +16,9 @@ from skillpm.running.folder import (
     not_runnable,
     refuse_adapter,
 )
+
+_SHOWN = 100
+"""Characters of a class name that an error shows."""
 
 
 def load_base(folder: Path, device: str, dtype: str) -> Any:
@@ -34,6 +37,27 @@ def load_base(folder: Path, device: str, dtype: str) -> Any:
         hint = "a live model needs a `config.json` beside the weights"
         raise not_runnable(folder, problem, hint) from problem
     return move_to_device(model.eval().requires_grad_(False), device)
+
+
+def check_generates(folder: Path) -> None:
+    """Raise `GraftError` if the class of a model generates no text, as an encoder's.
+
+    Reads the config only, so that the error comes before the weights are read.
+    """
+    refuse_adapter(folder)
+    try:
+        config = checked_config(folder)
+        kind = _class_of(config)
+    except UNRUNNABLE as problem:
+        hint = "a model that answers needs a `config.json` beside the weights"
+        raise not_runnable(folder, problem, hint) from problem
+    if kind is not AutoModelForCausalLM and not (kind is not AutoModel and kind.can_generate()):
+        names = ", ".join(config.architectures or [config.model_type])
+        raise GraftError(
+            f"`{folder}` is a model of the class `{capped(names, _SHOWN)}`, which generates no "
+            "text; expected a causal language model, or an encoder-decoder",
+            hint='`skillpm route "what is 2 + 2?"` chooses a skill for a text',
+        )
 
 
 def _class_of(config: Any) -> Any:

@@ -177,6 +177,16 @@ class LiveModel(nn.Module):
         }
 
     @property
+    def notes(self) -> dict[str, str]:
+        """The files that skills have and a live model ignores, as text, by skill."""
+        layers = self._switch.cache.layers
+        return {
+            skill: skill_layers.note
+            for skill, skill_layers in layers.items()
+            if skill_layers.refusal is None and skill_layers.note is not None
+        }
+
+    @property
     def active(self) -> str | list[str | None] | None:
         """The active choice in this thread or task; None is the base."""
         selection = self._switch.active.get()

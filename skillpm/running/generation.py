@@ -1,16 +1,19 @@
-"""Greedy answers of a causal LM to chats, under its chat template."""
+"""Answers of a causal LM to chats, under its chat template: in batches, or as a stream."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers.generation.streamers import BaseStreamer
 
 from skillpm.errors import GraftError
 from skillpm.running.chat import chat_ids, template_errors, text_of
 from skillpm.running.runner import Runner
+from skillpm.running.streamed_text import StreamedText
 from skillpm.running.untrusted_files import SandboxedTokenizer
 from skillpm.spec.chat import ChatMessage, to_plain
 
@@ -101,6 +104,49 @@ def answer_batch(
     ]
 
 
+@torch.no_grad()
+def stream_answer(
+    runner: Runner,
+    prompt: Sequence[int],
+    most: int,
+    draw: Draw | None,
+    on_text: Callable[[str], None],
+) -> DrawnAnswer:
+    """Answer the tokens of one prompt with at most `most` tokens; greedily without `draw`.
+
+    `on_text` gets each part of the text as soon as later tokens cannot change it; the text of the
+    answer is all parts together. An error of `on_text`, or Ctrl-C, ends the generation. torch's
+    random numbers are as before afterwards.
+    """
+    text = StreamedText(partial(_text_of, runner), _end_tokens(runner), on_text)
+    devices = [runner.device] if runner.device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=devices):
+        if draw is not None:
+            torch.manual_seed(draw.seed)
+        deadline = _Deadline(float("inf"))
+        (row,) = _generate(runner, [prompt], most, deadline, draw, _TokenStream(text))
+    text.end()
+    return DrawnAnswer(text.text, len(row), len(row) >= most)
+
+
+class _TokenStream(BaseStreamer):
+    """Passes each new token to a text. The first call of `generate` has the prompt."""
+
+    def __init__(self, text: StreamedText) -> None:
+        self._text = text
+        self._is_prompt = True
+
+    def put(self, value: torch.Tensor) -> None:
+        """Take the tokens of a step."""
+        if not self._is_prompt:
+            for token in value.flatten().tolist():
+                self._text.add(token)
+        self._is_prompt = False
+
+    def end(self) -> None:
+        """Take the end of the generation."""
+
+
 class _Deadline(StoppingCriteria):
     """Stops a generation at a time of the monotonic clock."""
 
@@ -119,6 +165,7 @@ def _generate(
     most: int,
     deadline: _Deadline,
     draw: Draw | None = None,
+    streamer: BaseStreamer | None = None,
 ) -> list[list[int]]:
     """The new tokens of each prompt, without its end token and what follows it.
 
@@ -145,6 +192,7 @@ def _generate(
             pad_token_id=pad,
             eos_token_id=sorted(ends) or None,
             stopping_criteria=StoppingCriteriaList([deadline]),
+            streamer=streamer,
         )
     finally:
         model.generation_config = kept
@@ -176,14 +224,14 @@ def _lengths(runner: Runner, most: int) -> tuple[int, int]:
     Both share the window of a causal LM, and an answer gets at most half of it. An encoder-decoder
     has a window for each.
     """
-    longest = _longest(runner)
+    longest = longest_input(runner)
     if _is_encoder_decoder(runner):
         return min(PROMPT_TOKENS, longest), most
     answer = min(most, max(1, longest // 2))
     return max(1, min(PROMPT_TOKENS, longest - answer)), answer
 
 
-def _longest(runner: Runner) -> int:
+def longest_input(runner: Runner) -> int:
     """The most tokens that the model takes, prompt and answer together."""
     limits = (
         getattr(runner.model.config, "max_position_embeddings", None),

@@ -175,6 +175,10 @@ class SandboxedTokenizer:
         """The token IDs of a chat, as `running.chat.chat_ids`; the sandbox renders the template."""
         return self._ids({"chat": [dict(message) for message in messages]})
 
+    def allow(self, seconds: float) -> None:
+        """Give the requests that follow this time in all."""
+        self.session.left = seconds
+
     def text_of(self, ids: Sequence[int]) -> str:
         """The text of tokens, without special tokens."""
         text = _ask(self.session, {"decode": list(ids)}, "tokenizer").get("text")

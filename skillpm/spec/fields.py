@@ -105,7 +105,10 @@ RequirementField = Annotated[
     _text_schema(f"^{HALF_PATTERN}/{HALF_PATTERN}([ @].*)?$", _REQUIREMENT_LIMIT),
 ]
 LocationField = Annotated[
-    RegistryLocation, _parsed(RegistryLocation, RegistryLocation.parse), _TEXT
+    RegistryLocation,
+    _parsed(RegistryLocation, RegistryLocation.parse),
+    _TEXT,
+    WithJsonSchema({"type": "string"}),
 ]
 DigestField = Annotated[
     Digest,

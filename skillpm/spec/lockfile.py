@@ -1,6 +1,6 @@
 """The lockfile `skillpm.lock`: the exact releases of an environment, in TOML, sorted by skill."""
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
@@ -143,6 +143,14 @@ class Lockfile(Document):
     def with_root(self, root: Digest | None) -> "Lockfile":
         """A copy with another root of the graft; None removes it."""
         return self.model_copy(update={"graft": self.graft.model_copy(update={"root": root})})
+
+    def with_weights(self, weights: Mapping[SkillName, float]) -> "Lockfile":
+        """A copy with these weights. It has no root of a graft."""
+        skills = [
+            locked.model_copy(update={"weight": weights.get(locked.skill, locked.weight)})
+            for locked in self.skill
+        ]
+        return self.model_copy(update={"skill": skills}).with_root(None)
 
     def same_set(self, other: "Lockfile") -> bool:
         """Whether both locks are equal, apart from the root of the graft."""

@@ -82,7 +82,7 @@ class SavedPlan(Document):
         return {name: entry.model_dump(exclude_none=True) for name, entry in self.wishes.items()}
 
 
-class _PlanDocument(Document):
+class PlanDocument(Document):
     """The output of `--dry-run --json`. Other keys are ignored."""
 
     schema_version: Annotated[Literal[1], WHOLE]
@@ -91,6 +91,6 @@ class _PlanDocument(Document):
 
 def parse_plan(data: bytes, what: str) -> SavedPlan:
     """Read the output of `--dry-run --json`. Raises `SpecError` with every problem."""
-    document = read_document(_PlanDocument, json.parse_object(data, what), what)
+    document = read_document(PlanDocument, json.parse_object(data, what), what)
     check_lockfile(document.plan.lock, f"the lock of {what}")
     return document.plan

@@ -40,14 +40,16 @@ from skillpm.spec.merging import (
 from skillpm.spec.names import SkillName, is_half
 from skillpm.spec.policy import AuditTable
 from skillpm.spec.requirements import Requirement, VersionRange
+from skillpm.spec.weights import check_bounds, check_number
 
 DEFAULT_REGISTRY = "default"
-WEIGHT_LIMIT = 1e6
 _ELSEWHERE = ("config", "trust")
 """Tables that are read and checked elsewhere."""
 
 
-def _as_table(key: str) -> BeforeValidator:
+def _as_table(key: str, kind: type[Document]) -> BeforeValidator:
+    """Accept text in place of a table that has only this key."""
+
     def read(plain: Any) -> Any:
         if isinstance(plain, str):
             return {key: plain}
@@ -55,7 +57,7 @@ def _as_table(key: str) -> BeforeValidator:
             raise ValueError(f"expected text or a table, found {describe_value(plain)}")  # noqa: TRY004 - pydantic handles only ValueError
         return plain
 
-    return BeforeValidator(read)
+    return BeforeValidator(read, json_schema_input_type=str | kind)
 
 
 def _parseable(parse: Callable[[str], object]) -> AfterValidator:
@@ -83,19 +85,6 @@ def _normalized(parse: Callable[[str], str]) -> AfterValidator:
     return AfterValidator(normalize)
 
 
-def _number(weight: object) -> object:
-    if isinstance(weight, bool) or not isinstance(weight, int | float):
-        raise ValueError(f"expected a number, found {describe_value(weight)}")  # noqa: TRY004 - pydantic handles only ValueError
-    return weight
-
-
-def _bounded(weight: float) -> float:
-    if not -WEIGHT_LIMIT < weight < WEIGHT_LIMIT:
-        limits = f"-{WEIGHT_LIMIT:.0f} and {WEIGHT_LIMIT:.0f}"
-        raise ValueError(f"expected a weight between {limits}, found {weight:g}")
-    return weight
-
-
 SkillKey = Annotated[str, _parseable(SkillName.parse)]
 
 
@@ -105,7 +94,7 @@ class ProjectRequirement(Document):
     version: Annotated[str, _parseable(VersionRange.parse)] = "*"
     registry: str | None = None
     weight: Annotated[
-        float, Field(strict=False), BeforeValidator(_number), AfterValidator(_bounded)
+        float, Field(strict=False), BeforeValidator(check_number), AfterValidator(check_bounds)
     ] = 1.0
 
 
@@ -162,11 +151,11 @@ class ProjectFile(Document):
     """The whole project file, except for the tables `[config]` and `[trust]`."""
 
     project: ProjectTable
-    skills: dict[SkillKey, Annotated[ProjectRequirement, _as_table("version")]] = Field(
-        default_factory=dict
-    )
+    skills: dict[
+        SkillKey, Annotated[ProjectRequirement, _as_table("version", ProjectRequirement)]
+    ] = Field(default_factory=dict)
     graft: GraftTable = GraftTable.model_construct()
-    registries: dict[str, Annotated[RegistryEntry, _as_table("url")]] = Field(
+    registries: dict[str, Annotated[RegistryEntry, _as_table("url", RegistryEntry)]] = Field(
         default_factory=empty_dict
     )
     audit: AuditTable = AuditTable.model_construct()

@@ -44,7 +44,9 @@ class SavedRelease(Document):
         )
 
 
-class _File(Document):
+class SavedIndexFile(Document):
+    """The whole file: releases by skill and version."""
+
     skills: dict[SkillNameField, dict[VersionField, SavedRelease]]
 
 
@@ -62,7 +64,7 @@ class SavedIndex:
 def parse_index(data: bytes, what: str = WHAT) -> SavedIndex:
     """Read a saved index. Raises `SpecError` with every problem and its path."""
     plain = json.parse_object(data, what)
-    file = read_document(_File, plain, what)
+    file = read_document(SavedIndexFile, plain, what)
     problems = Problems(what)
     problems.extend(_duplicate_versions(plain["skills"]))
     problems.raise_if_any()

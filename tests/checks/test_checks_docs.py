@@ -1,4 +1,4 @@
-"""The examples in docs/checks.md are read by the parsers that they document."""
+"""The examples in docs/reference/checks.md are read by the parsers that they document."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from skillpm.spec import json
 from skillpm.transfer.answers import parse_answers
 from skillpm.transfer.prompts import parse_prompts
 
-PAGE = (Path(__file__).parents[2] / "docs" / "checks.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "checks.md").read_text(encoding="utf-8")
 CHECKS = re.findall(r"^\| `(\{.*?\})` \|", PAGE, re.MULTILINE)
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 

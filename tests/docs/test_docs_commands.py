@@ -1,4 +1,4 @@
-"""The command line accepts every command in the documentation, and links lead to files."""
+"""The command line accepts every command in the documentation, also in sentences and tables."""
 
 import re
 import shlex
@@ -12,15 +12,13 @@ from skillpm.cli.app import app
 REPOSITORY = Path(__file__).parents[2]
 ELISION = "…"
 PAGES = (
-    "README.md", "docs/continual-learning.md", "docs/access.md", "docs/configs.md",
-    "docs/security.md", "docs/verify.md", "docs/live.md", "docs/python.md",
-    "docs/transfer.md",
-    "docs/registry/run.md", "docs/registry/publish-from-ci.md", "docs/registry/backup.md",
-    "docs/registry/upgrade.md",
-)  # fmt: skip
-LINKED = (
-    "README.md", *(str(page.relative_to(REPOSITORY)) for page in REPOSITORY.glob("docs/**/*.md")),
-)  # fmt: skip
+    "README.md",
+    *(
+        str(page.relative_to(REPOSITORY))
+        for page in sorted(REPOSITORY.glob("docs/**/*.md"))
+        if page.parent.name != "adr"
+    ),
+)
 
 
 def commands(text: str) -> list[str]:
@@ -61,7 +59,6 @@ def parse(line: str) -> click.Command:
 @pytest.mark.parametrize("page", PAGES)
 def test_command_line_accepts_every_command_of_a_page(page: str) -> None:
     lines = commands((REPOSITORY / page).read_text(encoding="utf-8"))
-    assert lines
     for line in lines:
         parse(line)
 
@@ -73,10 +70,3 @@ def test_command_line_accepts_every_command_of_a_page(page: str) -> None:
 def test_command_that_does_not_exist_is_detected(line: str) -> None:
     with pytest.raises((click.ClickException, AssertionError)):
         parse(line)
-
-
-def test_links_between_pages_lead_to_files() -> None:
-    for page in LINKED:
-        text = (REPOSITORY / page).read_text(encoding="utf-8")
-        for target in re.findall(r"\]\(([^)#:]+)\)", text):
-            assert (REPOSITORY / page).parent.joinpath(target).exists(), target

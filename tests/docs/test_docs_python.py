@@ -1,4 +1,4 @@
-"""`docs/python.md` is true: its code runs, and its tables have the names of the API."""
+"""`docs/how-to/python.md` is true: its code runs, and its tables have the names of the API."""
 
 import inspect
 import re
@@ -9,7 +9,7 @@ from tiny_models import Models
 
 import skillpm
 
-PAGE = (REPOSITORY / "docs" / "python.md").read_text(encoding="utf-8")
+PAGE = (REPOSITORY / "docs" / "how-to" / "python.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
 ROWS = re.findall(r"^\| `(\w+)\(([^)]*)\)` \|", PAGE, flags=re.MULTILINE)
 
@@ -40,7 +40,7 @@ def test_the_code_of_the_page_runs(
     (world.project / "base").symlink_to(base)
     (world.project / "tuned").symlink_to(tuned)
     monkeypatch.chdir(world.project)
-    exec(compile("\n".join(BLOCKS), "docs/python.md", "exec"), {})  # noqa: S102 - it is ours
+    exec(compile("\n".join(BLOCKS), "docs/how-to/python.md", "exec"), {})  # noqa: S102 - it is ours
     assert (world.project / "acme-math-1.0.0.skillpack").is_file()
 
 

@@ -9,44 +9,14 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import pytest
+from distributions import REPOSITORY, build
 from skillpm_world import World
 
-REPOSITORY = Path(__file__).parents[2]
 VERSION = "0.2.0"
 PACKAGES = {"skillpm", "skillpm_registry", f"skillpm_graft-{VERSION}.dist-info"}
 MIGRATIONS = "skillpm_registry/_migrations"
-
-
-def build(target: str, folder: Path) -> Path:
-    """Build with hatchling, without a network; the path of the only file in `folder`."""
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)],
-        cwd=REPOSITORY,
-        check=True,
-        capture_output=True,
-    )
-    (path,) = folder.iterdir()
-    return path
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build("wheel", tmp_path_factory.mktemp("wheel"))
-
-
-@pytest.fixture(scope="module")
-def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build("sdist", tmp_path_factory.mktemp("sdist"))
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, unpacked as an installer would: purelib files alone."""
-    folder = tmp_path_factory.mktemp("installed")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)  # noqa: S202 - built by this test
-    return folder
+MAN_PAGES = f"skillpm_graft-{VERSION}.data/data/share/man/man1/"
+"""`make man` writes them; a wheel that is built without has none."""
 
 
 def names_in(path: Path) -> set[str]:
@@ -84,7 +54,7 @@ def run(installed: Path, folder: Path, home: Path, *words: Any) -> str:
 
 
 def test_wheel_contains_the_two_packages_and_the_migrations(wheel: Path) -> None:
-    names = names_in(wheel)
+    names = {name for name in names_in(wheel) if not name.startswith(MAN_PAGES)}
     assert {name.partition("/")[0] for name in names} == PACKAGES
     assert source_files("skillpm") <= names
     assert source_files("registry/skillpm_registry") <= names
@@ -95,7 +65,8 @@ def test_wheel_contains_the_two_packages_and_the_migrations(wheel: Path) -> None
 
 def test_wheel_contains_no_file_that_the_checkout_lacks(wheel: Path) -> None:
     known = source_files("skillpm") | source_files("registry/skillpm_registry")
-    rest = {name for name in names_in(wheel) - known if MIGRATIONS not in name}
+    placed = (MIGRATIONS, MAN_PAGES)
+    rest = {name for name in names_in(wheel) - known if not name.startswith(placed)}
     assert {name.partition("/")[0] for name in rest} == {f"skillpm_graft-{VERSION}.dist-info"}
 
 

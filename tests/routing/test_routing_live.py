@@ -104,7 +104,7 @@ def test_route_without_a_loaded_model_loads_the_base_once(
 
 
 def test_routing_example_of_the_documentation_runs(routed: World) -> None:
-    page = (REPOSITORY / "docs" / "live.md").read_text(encoding="utf-8")
+    page = (REPOSITORY / "docs" / "how-to" / "live.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     (shown,) = (one for one in blocks if "route(" in one)
     assert routed.project == Path.cwd()

@@ -1,4 +1,4 @@
-"""Backup and restore by the very commands of docs/registry/backup.md."""
+"""Backup and restore by the very commands of docs/how-to/registry/backup.md."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from small_packs import SmallPack, small_pack
 from skillpm.spec.served import blob_path
 
 pytestmark = pytest.mark.services
-DOCUMENT = Path(__file__).parents[2] / "docs/registry/backup.md"
+DOCUMENT = Path(__file__).parents[2] / "docs/how-to/registry/backup.md"
 
 
 def commands(title: str) -> list[str]:

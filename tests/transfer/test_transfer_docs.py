@@ -1,4 +1,4 @@
-"""The page docs/transfer.md names every key of a transfer file, with its default."""
+"""The page docs/how-to/transfer.md names every key of a transfer file, with its default."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from skillpm.spec import toml
 from skillpm.transfer import config
 from skillpm.transfer.config import TransferFile, parse_transfer
 
-PAGE = (Path(__file__).parents[2] / "docs" / "transfer.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "transfer.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| (?:`\[+(\w+)\]+`)? *\| (`\w+`[^|]*) \| ([^|]*)\|", re.MULTILINE)
 WORDS = {"none": None, "lossless": None}
 """How the page writes a default of None."""

@@ -40,7 +40,7 @@ def init_project(session: Session, base: Path, like: str | None = None) -> Initi
     check_output_folder(project.folder / STATE)
     model = open_model(base)
     root = session.identify(model, "hashing base", cached=False).root
-    shown = _relative(base, project.folder)
+    shown = relative_base(base, project.folder)
     with project_transaction(session, project, "init") as completed:
         exists = project.has_file and project.has_environment and completed is None
         if exists and like is None:
@@ -71,7 +71,7 @@ def _commit_first(session: Session, project: ProjectFolder, text: str, root: Dig
     commit(project, first, {project.file: text, project.lock_file: lock.dumps()})
 
 
-def _relative(base: Path, folder: Path) -> str:
+def relative_base(base: Path, folder: Path) -> str:
     """The base's path for the project file: relative if it is up to three folders away."""
     absolute = base.expanduser().resolve()
     shown = os.path.relpath(absolute, folder.resolve())

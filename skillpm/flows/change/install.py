@@ -15,7 +15,7 @@ from skillpm.flows.change.request import (
 from skillpm.flows.change.run import ChangeCommand, run_change
 from skillpm.flows.locking.held_back import held_notes
 from skillpm.flows.locking.lock_check import stale_reason
-from skillpm.flows.locking.solve import check_together, solve_project
+from skillpm.flows.locking.solve import check_together, known_root, solve_project
 from skillpm.flows.packs.open_project import OpenProject
 from skillpm.flows.packs.restore import stored_packs
 from skillpm.flows.session.session import Session
@@ -39,6 +39,8 @@ def _plan(project: OpenProject, request: InstallRequest) -> Plan:
     project.registries.check_files()
     lock = project.folder.read_lock()
     reason = stale_reason(project.file, lock)
+    if lock is not None and reason is None and request.only_weighs(project.file):
+        return _reweighted(project, request, lock)
     if not request.resolves:
         if lock is not None and reason is None:
             packs = stored_packs(project.session, project.registries, lock)
@@ -66,6 +68,18 @@ def _resolved(
         notes += held_notes(edited, solved.lock.base.root, locked, known)
     final = settled_skills(requirements, solved.lock, request, file)
     return Plan(request.action, solved.lock, solved.packs, final, notes, request.frozen)
+
+
+def _reweighted(project: OpenProject, request: InstallRequest, lock: Lockfile) -> Plan:
+    """The lock with other weights. Needs no registry."""
+    weighed = lock.with_weights(request.weights)
+    if request.frozen and not weighed.same_set(lock):
+        raise _frozen("the weights differ")
+    packs = stored_packs(project.session, project.registries, lock)
+    check_together(weighed, packs)
+    root = known_root(weighed, {skill: pack.manifest for skill, pack in packs.items()})
+    requirements = requested_skills(project.file, request, ())
+    return Plan(request.action, weighed.with_root(root), packs, requirements, frozen=request.frozen)
 
 
 def _frozen(reason: str | None) -> StateError:

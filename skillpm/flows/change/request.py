@@ -1,7 +1,7 @@
 """What `install` asks the resolver for, and what it then writes into `[skills]`."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ class InstallRequest:
 
     `upgrade` lists the skills to upgrade, each with a limit on its version; an empty tuple means
     all, None means that this is no upgrade. `lowest` prefers the lowest versions to locked ones.
+    `weights` are the new weights of requested skills.
     """
 
     requirements: tuple[Requirement, ...] = ()
@@ -38,6 +39,7 @@ class InstallRequest:
     frozen: bool = False
     accept_footprint: bool = False
     guard: Guard | None = None
+    weights: Mapping[SkillName, float] = field(default_factory=dict)
 
     @property
     def resolves(self) -> bool:
@@ -51,7 +53,16 @@ class InstallRequest:
         if self.upgrade is not None:
             return " ".join(["upgrade", *map(str, self.upgrade)])
         asked = [*map(str, self.requirements), *(pack.path.name for pack in self.files)]
-        return " ".join(["install", *asked])
+        weights = [f"--weight {skill}={weight}" for skill, weight in self.weights.items()]
+        return " ".join(["install", *asked, *weights])
+
+    def only_weighs(self, file: ProjectFile) -> bool:
+        """Whether the request only gives other weights to skills that skillpm.toml requires."""
+        moves = self.files or self.upgrade is not None or self.lowest or self.allow_yanked
+        skills = [need.skill for need in self.requirements if need.range == ANY]
+        is_named = len(skills) == len(self.requirements) and all(s in self.weights for s in skills)
+        known = all(str(skill) in file.skills for skill in skills)
+        return bool(skills) and is_named and known and not (moves or self.accept_footprint)
 
 
 def requested_skills(
@@ -71,6 +82,8 @@ def requested_skills(
         if pinned.setdefault(skill, version) != version:
             raise UsageError(f"two pack files contain `{skill}`: {pinned[skill]} and {version}")
         requirements[str(skill)] = {**_plain(file, skill), "version": f"={version}"}
+    for skill, weight in request.weights.items():
+        requirements[str(skill)]["weight"] = weight
     return requirements
 
 

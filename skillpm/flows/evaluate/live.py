@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from skillpm.checkpoint.model import CONFIG, Checkpoint, VerifiedCheckpoint
@@ -45,12 +46,14 @@ def load_live_model(
     device: str = "cpu",
     dtype: str = "auto",
     cache_bytes: int | None = None,
+    warn: bool = True,
 ) -> Any:
     """Load the base with transformers and attach every installed skill, without merging.
 
     Verifies base, packs and payloads first (law 5). Decoded skills use at most `cache_bytes` of
     memory: by default the size of the base, at least 256 MiB. Raises `IntegrityError` for another
-    base or a damaged blob, `GraftError` for a base that transformers cannot run.
+    base or a damaged blob, `GraftError` for a base that transformers cannot run. With `warn`, emits
+    a Python warning for each skill that cannot run live, or whose files are ignored.
     """
     current = project.generation()
     refuse_installed(session, project, current.lockfile)
@@ -70,9 +73,18 @@ def load_live_model(
     parameters = ParameterMap(model, base.specs)
     limit = max(CACHE_FLOOR, sum(spec.nbytes for spec in base.specs.values()))
     checked = {name: _check_parameters(layers, parameters) for name, layers in skills.items()}
-    for layers in checked.values():
+    for layers in checked.values() if warn else ():
         _warn(layers)
     return attach(model, checked, parameters, limit if cache_bytes is None else cache_bytes)
+
+
+def load_bare_model(base: Checkpoint, folder: Path, device: str, dtype: str = "auto") -> Any:
+    """Load a model without a project, as a live model without skills.
+
+    Raises `GraftError` if transformers cannot run the model.
+    """
+    model = load_base(folder, device, dtype)
+    return attach(model, {}, ParameterMap(model, base.specs), 0)
 
 
 def base_tokenizer(session: Session, project: ProjectFolder) -> Any:
@@ -83,13 +95,17 @@ def base_tokenizer(session: Session, project: ProjectFolder) -> Any:
 class LiveRouter:
     """Routes texts with a live model, or with a base that it loads itself.
 
-    Builds the router once for each generation of the project.
+    Builds the router once for each generation of the project. `tokenizer` is the base's, if it is
+    loaded already.
     """
 
-    def __init__(self, session: Session, project: ProjectFolder, model: Any = None) -> None:
+    def __init__(
+        self, session: Session, project: ProjectFolder, model: Any = None, tokenizer: Any = None
+    ) -> None:
         self._session = session
         self._project = project
         self._model = model
+        self._tokenizer = tokenizer
         self._routes: tuple[int, ProjectRouter] | None = None
 
     def route(self, texts: Sequence[str]) -> list[Decision]:
@@ -112,7 +128,8 @@ class LiveRouter:
             return list(routes.route(texts).decisions)
 
     def _runner(self) -> Runner:
-        model, tokenizer = self._model, base_tokenizer(self._session, self._project)
+        model = self._model
+        tokenizer = self._tokenizer or base_tokenizer(self._session, self._project)
         return Runner(model, tokenizer, is_causal(model.config), str(model.device))
 
 

@@ -15,15 +15,6 @@ from skillpm.spec.names import SkillName
 Weights = Mapping[SkillName, float]
 
 
-def with_weights(lock: Lockfile, weights: Weights) -> Lockfile:
-    """Return the lock with these weights."""
-    skills = [
-        locked.model_copy(update={"weight": weights.get(locked.skill, locked.weight)})
-        for locked in lock.skill
-    ]
-    return lock.model_copy(update={"skill": skills}).with_root(None)
-
-
 def remaining(lock: Lockfile, left_out: Iterable[SkillName]) -> frozenset[SkillName]:
     """Return the skills of a lock that neither are left out nor require a skill that is."""
     removed = set(left_out)
@@ -96,7 +87,7 @@ class Trials:
 
     def _subset(self, skills: Iterable[SkillName], weights: Weights | None) -> Lockfile:
         subset = prune(self.lock, skills)
-        return with_weights(subset, weights) if weights else subset
+        return subset.with_weights(weights) if weights else subset
 
     def _results_of(self, subset: Lockfile, skill: SkillName) -> list[ProbeResult]:
         key = subset.dumps()

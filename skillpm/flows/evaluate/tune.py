@@ -13,7 +13,7 @@ from skillpm.flows.change.plan import ChangeResult, Plan, apply_plan, check_unch
 from skillpm.flows.evaluate.carried import ProbeResult, carried_by
 from skillpm.flows.evaluate.measured import with_measurements
 from skillpm.flows.evaluate.stage import open_candidate
-from skillpm.flows.evaluate.trials import Trials, with_weights
+from skillpm.flows.evaluate.trials import Trials
 from skillpm.flows.locking.lock_check import stale_reason
 from skillpm.flows.locking.solve import check_together
 from skillpm.flows.packs.open_project import OpenProject
@@ -156,7 +156,7 @@ def _installed(project: ProjectFolder) -> Lockfile:
 
 
 def _plan(session: Session, project: ProjectFolder, weights: Mapping[SkillName, float]) -> Plan:
-    file, lock = project.read_file(), with_weights(_installed(project), weights)
+    file, lock = project.read_file(), _installed(project).with_weights(weights)
     requirements: dict[str, object] = {}
     for skill, requirement in file.project_requirements.items():
         weight = weights.get(skill, requirement.weight)

@@ -1,0 +1,1 @@
+"""Hooks for other libraries: each module imports the library that it is named after."""

@@ -1,0 +1,83 @@
+"""Runs the commands of a documentation page in this process, in a scratch folder.
+
+Paths of servers, `/srv` and `/etc/skillpm`, are below the scratch folder.
+"""
+
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from skillpm_world import Outcome, run_here
+
+PLACES = re.compile(r"(?<![\w.])(/srv|/etc/skillpm)(?=/)")
+PROGRAMS = frozenset({"mkdir", "cp", "cat", "ls", "rm", "git"})
+"""Programs of the system that pages may call."""
+_OPERATORS = frozenset({"&&", ";", ">"})
+
+
+@dataclass
+class PageShell:
+    """The working folder, and the variables that the page exported."""
+
+    root: Path
+    patch: pytest.MonkeyPatch
+    outcomes: list[tuple[str, Outcome]] = field(default_factory=list)
+
+    def run(self, line: str) -> int:
+        """Run a line: commands with `&&` or `;`, and `> FILE`. Returns the last exit code."""
+        code = 0
+        for words, operator, target in _steps(PLACES.sub(rf"{self.root}\1", line)):
+            outcome = self._command(words)
+            self.outcomes.append((line, outcome))
+            if target is not None:
+                Path(target).write_text(outcome.out, encoding="utf-8")
+            code = outcome.code
+            if code and operator == "&&":
+                break
+        return code
+
+    def _command(self, words: list[str]) -> Outcome:
+        match words:
+            case ["skillpm", *arguments]:
+                return run_here(*arguments)
+            case ["cd", folder]:
+                self.patch.chdir(folder)
+            case ["export", *settings]:
+                for setting in settings:
+                    self.patch.setenv(*setting.split("=", 1))
+            case ["python", "-m", module, *arguments]:
+                self.patch.setattr(sys, "argv", [module, *arguments])
+                runpy.run_module(module, run_name="__main__")
+            case ["python", script]:
+                runpy.run_path(script, run_name="__main__")
+            case [program, *_] if program in PROGRAMS:
+                done = subprocess.run(words, capture_output=True, text=True, check=False)
+                return Outcome(done.returncode, done.stdout, done.stderr)
+            case _:
+                pytest.fail(f"cannot run `{shlex.join(words)}` here; mark the block `not run`")
+        return Outcome(0, "", "")
+
+
+def _steps(line: str) -> Iterator[tuple[list[str], str, str | None]]:
+    """Each command of a line, the operator after it, and the file that gets its output."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="&;>|")
+    lexer.whitespace_split = True
+    words: list[str] = []
+    target: str | None = None
+    tokens = iter(lexer)
+    for token in tokens:
+        if token == ">":
+            target = next(tokens)
+        elif token in _OPERATORS:
+            yield words, token, target
+            words, target = [], None
+        else:
+            words.append(token)
+    if words:
+        yield words, "", target
