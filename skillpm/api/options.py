@@ -84,6 +84,21 @@ def resolve(options: Options) -> dict[str, Chosen]:
     return chosen
 
 
+def chosen_base(options: Options) -> Path | None:
+    """The base that options, environment or config files name; None if none of them does.
+
+    A path in skillpm.toml is relative to the project. Raises the errors of `resolve`.
+    """
+    from skillpm.checkpoint.find_model import named_model
+
+    base = resolve(options)["base"]
+    if base.value is None:
+        return None
+    in_project = base.source.endswith("[project]")
+    text = str(base.value)
+    return named_model(text, options.project_folder) if in_project else Path(text)
+
+
 def _without_defaults(options: Options) -> dict[str, Chosen]:
     """Each setting as arguments, environment and config files choose it; None where none does."""
     try:

@@ -52,7 +52,7 @@ def init_project(
     options = Options(folder=Path(folder), home=None if home is None else Path(home))
     options.project_folder.mkdir(parents=True, exist_ok=True)
     client = Client(options)
-    create_project(client, Path(base).expanduser().absolute())
+    create_project(client, Path(base))
     return Project(client)
 
 
