@@ -57,7 +57,7 @@ def complete_snapshot(place: Path) -> Iterator[None]:
         snapshot = HubSnapshot.at(place)
         if snapshot is None or not place.is_dir():
             raise
-        reason = problem.message.replace(f"{place}/", "")
+        reason = problem.message.replace(f"{place}/", "").replace(f" in `{place}`", "")
         raise snapshot.incomplete(reason) from problem
 
 
