@@ -50,6 +50,7 @@ def init(state: State) -> None:
     from skillpm.api.changes import create_project
     from skillpm.api.options import chosen_base
 
+    state.project = state.project or Path()  # a new project, also below another one
     base = chosen_base(state.options)
     if base is None:
         raise UsageError("`init` needs a base model", hint="`skillpm init --base PATH`")

@@ -30,7 +30,7 @@ class State:
 
     json: bool = False
     quiet: bool = False
-    project: Path = Path()
+    project: Path | None = None
     registry: str | None = None
     base: Path | None = None
     offline: bool = False
@@ -39,11 +39,6 @@ class State:
     workers: int | None = None
     lock_timeout: float | None = None
     interrupted: bool = False
-
-    @property
-    def folder(self) -> Path:
-        """The project's folder."""
-        return self.project.expanduser().absolute()
 
     @property
     def options(self) -> Options:
@@ -94,7 +89,7 @@ def global_params(*, rare: bool = False) -> list[click.Parameter]:
     """
     value = partial(click.Option, expose_value=False, callback=_keep)
     flag = partial(value, is_flag=True)
-    project = "Project folder (default: the current folder)."
+    project = "Project folder (default: the current folder, or the nearest project above)."
     registry = "Registry, a path or URL (default: the project's, else the embedded one)."
     base = "Base: a model folder, or a cached Hugging Face id (default: the project's)."
     return [

@@ -10,6 +10,7 @@ from typing import Self
 
 from skillpm.environment.generation import LAST_NUMBER, Generation, parse_generation
 from skillpm.environment.project_links import real_file
+from skillpm.environment.search import LOCK_FILE, PROJECT_FILE, STATE
 from skillpm.errors import IntegrityError, NotFoundError, SkillpmError, SpecError
 from skillpm.files.errors import MissingFileError
 from skillpm.files.folder import READ_LIMIT, Folder
@@ -21,9 +22,6 @@ from skillpm.spec.lockfile import LockedBase, LockedGraft, Lockfile, parse_lockf
 from skillpm.spec.plan import Basis
 from skillpm.spec.project import ProjectFile, parse_project
 
-PROJECT_FILE = "skillpm.toml"
-LOCK_FILE = "skillpm.lock"
-STATE = ".skillpm"
 POINTER = "current"
 JOURNAL = "journal.json"
 GENERATIONS = "generations"

@@ -8,6 +8,7 @@ from skillpm.checkpoint.hub_cache import HubSnapshot
 from skillpm.environment.edit import new_project_file, set_base
 from skillpm.environment.known_projects import KnownProjects
 from skillpm.environment.project import STATE, ProjectFolder, first_generation
+from skillpm.environment.search import project_above
 from skillpm.environment.transaction import commit
 from skillpm.errors import StateError
 from skillpm.files.output import check_output_folder
@@ -45,6 +46,7 @@ def init_project(session: Session, base: Path, like: str | None = None) -> Initi
     if is_whole and like is None:
         raise _exists(project)
     check_output_folder(project.folder / STATE)
+    _report_outer(session, project)
     model = open_model(base, session.say)
     root = session.identify(model, "hashing base", cached=False).root
     shown = _named(model.path, project.folder)
@@ -56,6 +58,15 @@ def init_project(session: Session, base: Path, like: str | None = None) -> Initi
         text = new_project_file(shown, root) if like is None else set_base(like, shown)
         _commit_first(session, project, text, root)
     return Initialised(project.folder, shown, root)
+
+
+def _report_outer(session: Session, project: ProjectFolder) -> None:
+    """Say that the new project is inside another one, which its folder belonged to before."""
+    outer = project_above(project.folder.parent)
+    if outer is not None and not project.has_file:
+        session.say(
+            f"note: `{outer}` is a project too; commands in `{project.folder}` use the new one"
+        )
 
 
 def _exists(project: ProjectFolder) -> StateError:
