@@ -7,8 +7,8 @@ from pathlib import Path
 from skillpm.checkpoint.hub_cache import HubSnapshot
 from skillpm.environment.edit import new_project_file, set_base
 from skillpm.environment.known_projects import KnownProjects
-from skillpm.environment.project import STATE, ProjectFolder, first_generation
-from skillpm.environment.search import project_above
+from skillpm.environment.project import ProjectFolder, first_generation
+from skillpm.environment.search import STATE, project_above
 from skillpm.environment.transaction import commit
 from skillpm.errors import StateError
 from skillpm.files.output import check_output_folder

@@ -2,7 +2,8 @@
 
 from contextlib import suppress
 
-from skillpm.environment.project import LOCK_FILE, ProjectFolder, base_name
+from skillpm.environment.project import ProjectFolder, base_name
+from skillpm.environment.search import LOCK_FILE
 from skillpm.errors import SpecError
 from skillpm.flows.locking.lock_check import stale_reason
 from skillpm.spec import toml
