@@ -31,8 +31,8 @@ def open_project(
 ) -> "Project":
     """Open the project in a folder. Use it as a context manager, or call `close`.
 
-    `home` is the folder of store, caches and embedded registry, `base` the path of the base model
-    if it moved, `workers` the number of threads. A value of None is taken from environment
+    `home` is the folder of store, caches and embedded registry, `base` another place of the base
+    model, a path or a Hugging Face name, `workers` the number of threads. A value of None is taken from environment
     variables and config files, as by the command line. Raises `NotFoundError` if the folder is not
     a project.
     """
