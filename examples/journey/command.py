@@ -77,6 +77,14 @@ def scripts() -> Path:
     return Path(sysconfig.get_path("scripts"))
 
 
+def path_line() -> str:
+    """Return the shell line that puts this environment's commands on the PATH."""
+    activate = scripts() / "activate"
+    if activate.is_file():
+        return f"source {shlex.quote(os.path.relpath(activate))}"
+    return f'export PATH={shlex.quote(str(scripts()))}:"$PATH"'
+
+
 def script() -> Path:
     """Return this environment's `skillpm`; raise `DemoError` if it is not installed."""
     for name in ("skillpm", "skillpm.exe"):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from examples.journey.command import scripts
+from examples.journey.command import path_line, scripts
 from examples.journey.steps import GRAFTLLM, LOSSLESS, SKILL
 
 if TYPE_CHECKING:
@@ -76,21 +77,20 @@ def _verdict(check: Check, what: str) -> str:
 
 
 def farewell(console: Console, skillpm: Skillpm) -> None:
-    """Print commands to continue with in the project."""
-    lines = [f"cd {os.path.relpath(skillpm.project)}", 'export SKILLPM_HOME="$PWD/../home"']
-    if shutil.which("skillpm") != str(scripts() / "skillpm"):
-        lines.append(f'export PATH="{scripts()}:$PATH"')
-    lines += [
-        "skillpm list",
-        "skillpm history",
-        "skillpm diff 1 2                      # what changed between two generations",
-        "skillpm inspect acme-code-search-1.1.0.skillpack",
-        "skillpm verify acme-code-search-1.0.0.skillpack --base ../base",
-        "skillpm rollback 1                    # back to the lossless version",
-        "skillpm graft                         # writes graft/, which transformers loads",
-        f"skillpm uninstall {SKILL} && skillpm graft",
-        "skillpm audit",
+    """Print how to go on in the project: the line for the PATH, the folder, and commands to try."""
+    place = os.path.relpath(skillpm.project)
+    lines = [
+        f"cd {shlex.quote(place)}",
+        'export SKILLPM_HOME="$PWD/../home"    # the packs of this demo, apart from your own',
+        "skillpm list                          # what is installed",
+        "skillpm rollback 1 && skillpm graft   # the lossless version again, bit for bit",
+        f"skillpm uninstall {SKILL} && skillpm graft   # the base itself",
     ]
-    console.print("\nThe project is yours. Go on with:\n", highlight=False)
+    if shutil.which("skillpm") != str(scripts() / "skillpm"):
+        lines.insert(0, f"{path_line()}   # puts skillpm on the PATH of this shell")
+    console.out(f"\nThe folder {place} is a project to play in:\n", highlight=False)
     for line in lines:
         console.out(f"  {line}", highlight=False)
+    more = ("history", "audit", "doctor", "inspect acme-code-search-1.1.0.skillpack")
+    listed = ", ".join(f"`skillpm {command}`" for command in more)
+    console.out(f"\nMore: {listed}. `skillpm --help` lists all commands.", highlight=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from examples.journey.command import scripts
+from examples.journey.command import path_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,9 +54,9 @@ def farewell(console: Console, skillpm: Skillpm) -> None:
     """Print commands to continue with in the project."""
     console.print("\nThe project is yours. Go on with:\n", highlight=False)
     for line in (
+        f"{path_line()}   # puts skillpm on the PATH of this shell",
         f"cd {os.path.relpath(skillpm.project)}",
         'export SKILLPM_HOME="$PWD/../home"',
-        f'export PATH="{scripts()}:$PATH"',
         'skillpm route "Table ships (name, kind, age, speed).\\nCount the ships."',
         "skillpm transfer ../text-to-sql/transfer.toml --dry-run   # nothing is left to pay for",
         "skillpm inspect acme-text-to-sql-1.0.0.skillpack",

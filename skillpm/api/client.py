@@ -81,5 +81,5 @@ def client_or_default(client: Client | None) -> Iterator[Client]:
     if client is not None:
         yield client
         return
-    with Client(Options(folder=Path.cwd())) as own:
+    with Client(Options(folder=None)) as own:
         yield own

@@ -57,7 +57,8 @@ def pack(  # noqa: PLR0913 - keyword options, as the command's
 ) -> Pack:
     """Write the difference between a tuned model and its base as a SkillPack file.
 
-    `base` and `tuned` are model folders; `tuned` may be a PEFT adapter. Without `budget` and `keep`
+    `base` and `tuned` are model folders, or names of models in the Hugging Face cache, such as
+    `org/model`; `tuned` may be a PEFT adapter. Without `budget` and `keep`
     the pack is lossless: base + pack has the tuned model's root, which is checked before the file
     is written. `budget` limits the file size: `"5%"` of the dense delta, `"80MB"`, or a number of
     bytes. `keep` is the share of the delta to keep, such as `0.99`. `calibration` is a file of text
@@ -135,7 +136,7 @@ def identify(
 ) -> ModelIdentity:
     """Compute the root of a model, and count its tensors and parameters.
 
-    Reads every byte. With `against`, compares the model with another one tensor by tensor. Options
+    `path` may be the name of a model in the Hugging Face cache, `org/model`. Reads every byte. With `against`, compares the model with another one tensor by tensor. Options
     and callbacks come from `client`, by default from environment variables and config files. Raises
     `NotFoundError` if there is no model, `IntegrityError` for a damaged one.
     """

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from skillpm.environment.project_links import real_file
+from skillpm.environment.search import find_project
 from skillpm.errors import NotFoundError, SpecError, StateError, UsageError
 from skillpm.files.folder import Folder
 from skillpm.spec import config, toml
@@ -23,11 +24,12 @@ _COLOR = "auto"
 class Options:
     """The caller's options. `None` leaves a value to environment variables and config files.
 
+    `folder` is the project's folder; None is the nearest project from the working folder upward.
     `home` is the folder of store, caches and embedded registry; `color` is `auto`, `always` or
     `never`; `lock_timeout` is in seconds.
     """
 
-    folder: Path
+    folder: Path | None
     home: Path | None = None
     registry: str | None = None
     base: Path | None = None
@@ -38,8 +40,13 @@ class Options:
 
     @property
     def project_folder(self) -> Path:
-        """The project's absolute folder. Raises `OSError` if the working folder was deleted."""
-        return self.folder.expanduser().absolute()
+        """The project's absolute folder; the working folder if no project is found.
+
+        Raises `OSError` if the working folder was deleted, and the errors of `find_project`.
+        """
+        if self.folder is not None:
+            return self.folder.expanduser().absolute()
+        return find_project(Path.cwd()) or Path.cwd()
 
     @property
     def home_folder(self) -> Path:
@@ -82,6 +89,21 @@ def resolve(options: Options) -> dict[str, Chosen]:
         if chosen[key].value is None:
             chosen[key] = Chosen(value, "default")
     return chosen
+
+
+def chosen_base(options: Options) -> Path | None:
+    """The base that options, environment or config files name; None if none of them does.
+
+    A path in skillpm.toml is relative to the project. Raises the errors of `resolve`.
+    """
+    from skillpm.checkpoint.find_model import named_model
+
+    base = resolve(options)["base"]
+    if base.value is None:
+        return None
+    in_project = base.source.endswith("[project]")
+    text = str(base.value)
+    return named_model(text, options.project_folder) if in_project else Path(text)
 
 
 def _without_defaults(options: Options) -> dict[str, Chosen]:

@@ -28,8 +28,8 @@ def open_project(
 ) -> "Project":
     """Open the project in a folder. Use it as a context manager, or call `close`.
 
-    `home` is the folder of store, caches and embedded registry, `base` the path of the base model
-    if it moved, `workers` the number of threads. A value of None is taken from environment
+    `home` is the folder of store, caches and embedded registry, `base` another place of the base
+    model, a path or a Hugging Face name, `workers` the number of threads. A value of None is taken from environment
     variables and config files, as by the command line. Raises `NotFoundError` if the folder is not
     a project.
     """
@@ -49,7 +49,7 @@ def init_project(
     options = Options(folder=Path(folder), home=None if home is None else Path(home))
     options.project_folder.mkdir(parents=True, exist_ok=True)
     client = Client(options)
-    create_project(client, Path(base).expanduser().absolute())
+    create_project(client, Path(base))
     return Project(client)
 
 

@@ -80,10 +80,11 @@ class Diagnosis:
 
 
 def diagnose(client: Client) -> Diagnosis:
-    """Check Python and its libraries, disk, project, lock, base, registries, store and sandbox."""
+    """Check installation, libraries, disk, project, lock, base, registries, store and sandbox."""
     from skillpm.flows.upkeep.doctor import examine
+    from skillpm.flows.upkeep.doctor_installation import examine_command, examine_installation
     from skillpm.flows.upkeep.doctor_sandbox import examine_sandbox
 
     sandbox, report = examine_sandbox()
-    checks = (*examine(client.session), sandbox)
+    checks = (*examine_installation(), *examine_command(), *examine(client.session), sandbox)
     return Diagnosis(checks, report.to_dict() if report else None)

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from skillpm.checkpoint.damage import POINTER_BYTES, check_no_broken_links, check_no_pointer
 from skillpm.checkpoint.files import OpenFile, ShardFile
+from skillpm.checkpoint.hub_cache import HubSnapshot
 from skillpm.checkpoint.parts import check_one_model, no_model_at
 from skillpm.delta.tensors.ports import CHUNK
 from skillpm.errors import IntegrityError, NotFoundError, SpecError
@@ -110,8 +111,16 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """The name of the model's folder or file, for messages."""
-        return self.path.resolve().name
+        """`org/model` for a model of a Hugging Face cache, else the name of the folder or file."""
+        snapshot = HubSnapshot.at(self.path)
+        return self.path.resolve().name if snapshot is None else snapshot.model.name
+
+    @property
+    def label(self) -> str:
+        """The model in messages and hints: `org/model@commit`, or the path."""
+        snapshot = HubSnapshot.at(self.path)
+        found = snapshot is not None and snapshot.is_in_cache
+        return snapshot.model.label if snapshot and found else str(self.path)
 
     def shard_of(self, tensor: str) -> Shard:
         """The file that contains a tensor."""

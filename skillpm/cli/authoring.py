@@ -12,7 +12,7 @@ from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_tab
 from skillpm.cli.packed import pack_document, show_packed
 from skillpm.cli.params import BUDGET, REQUIREMENT, SKILL, VERSION
 from skillpm.cli.state import Command, State, command_client
-from skillpm.cli.types import FiniteRange, LocalPath
+from skillpm.cli.types import FiniteRange, LocalPath, ModelPath
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from skillpm.spec.requirements import Requirement
     from skillpm.spec.versions import Version
 
-_PATH = LocalPath()
+_PATH, _MODEL = LocalPath(), ModelPath()
 _FILE = LocalPath(exists=True, dir_okay=False)
 
 
 @click.command(cls=Command)
-@click.argument("path", type=_PATH)
+@click.argument("path", metavar="MODEL", type=_MODEL)
 @click.option(
-    "--against", metavar="PATH", type=_PATH, help="List the tensors that differ from this model."
+    "--against", metavar="MODEL", type=_MODEL, help="List the tensors that differ from this model."
 )
 @click.pass_obj
 def identify(state: State, path: Path, against: Path | None) -> None:
@@ -151,8 +151,8 @@ class PackFlags(TypedDict):
 
 
 @click.command(cls=Command)
-@click.argument("base_path", metavar="BASE", type=_PATH)
-@click.argument("tuned", metavar="TUNED", type=_PATH)
+@click.argument("base_path", metavar="BASE", type=_MODEL)
+@click.argument("tuned", metavar="TUNED", type=_MODEL)
 @click.option(
     "--name", "skill", type=SKILL, required=True, metavar="N", help="Skill name, `acme/math`."
 )

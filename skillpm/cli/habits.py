@@ -63,9 +63,9 @@ def _completer(app: click.Command, shell: str) -> "ShellComplete":
 def doctor(state: State) -> None:
     r"""Check that skillpm works on this machine.
 
-    Checks Python and its libraries, disk, project, lock, base, registries, store and sandbox, and
-    prints a hint for each problem. Exit code 1 if a check fails. Files that doctor writes as a test
-    are removed at once.
+    Checks the installation, Python and its libraries, disk, project, lock, base, registries, store
+    and sandbox, and prints a hint for each problem. Exit code 1 if a check fails. Files that doctor
+    writes as a test are removed at once.
 
     \b
     Examples:

@@ -50,19 +50,18 @@ def init(state: State) -> None:
       skillpm init --base ./model
     """
     from skillpm.api.changes import create_project
-    from skillpm.api.options import resolve
+    from skillpm.api.options import chosen_base
 
-    base = resolve(state.options)["base"]
-    if base.value is None:
+    state.project = state.project or Path()  # a new project, also below another one
+    base = chosen_base(state.options)
+    if base is None:
         raise UsageError("`init` needs a base model", hint="`skillpm init --base PATH`")
-    # In a clone, skillpm.toml names the base; its path is relative to the project.
-    here = state.folder if base.source.endswith("[project]") else Path()
-    done = create_project(command_client(state), here / str(base.value))
+    done = create_project(command_client(state), base)
     if state.json:
         facts = {"project": str(done.folder), "base": done.base, "root": str(done.root)}
         emit_json({**facts, "generation": 0})
     else:
-        emit_lines(f"created a project for base {clean(done.base)}\n  {done.root}")
+        emit_lines(f"created a project for base {clean(done.label)}\n  {done.root}")
 
 
 @click.command(cls=Command)

@@ -15,7 +15,7 @@ from skillpm.api.callbacks import Callbacks
 from skillpm.api.client import Client
 from skillpm.api.options import Options, color_of
 from skillpm.cli.output import can_ask, confirm, say
-from skillpm.cli.types import FiniteRange, LocalPath
+from skillpm.cli.types import FiniteRange, LocalPath, ModelPath
 from skillpm.spec.config import COLORS, WORKER_LIMIT
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class State:
 
     json: bool = False
     quiet: bool = False
-    project: Path = Path()
+    project: Path | None = None
     registry: str | None = None
     base: Path | None = None
     offline: bool = False
@@ -48,11 +48,6 @@ class State:
     interrupted: bool = False
     terminated: bool = False
     close_bars: Callable[[], None] = _nothing
-
-    @property
-    def folder(self) -> Path:
-        """The project's folder."""
-        return self.project.expanduser().absolute()
 
     @property
     def options(self) -> Options:
@@ -103,16 +98,16 @@ def global_params(*, rare: bool = False) -> list[click.Parameter]:
     """
     value = partial(click.Option, expose_value=False, callback=_keep)
     flag = partial(value, is_flag=True)
-    project = "Project folder (default: the current folder)."
+    project = "Project folder (default: the current folder, or the nearest project above)."
     registry = "Registry, a path or URL (default: the project's, else the embedded one)."
-    base = "Base model (default: the project's)."
+    base = "Base: a model folder, or a cached Hugging Face id (default: the project's)."
     return [
         flag(["--json"], help="Print one JSON document on stdout."),
         flag(["-q", "--quiet"], help="Print only results and errors."),
         flag(["--no-color"], help="Print without colours."),
         value(["-C", "project"], metavar="DIR", type=_PATH, help=project),
         value(["--registry"], metavar="URL", help=registry),
-        value(["--base"], metavar="PATH", type=_PATH, help=base),
+        value(["--base"], metavar="MODEL", type=ModelPath(), help=base),
         flag(["--offline"], help="Do not use the network."),
         flag(["-y", "--yes"], help="Confirm without asking."),
         *_rare(partial(value, hidden=not rare)),

@@ -9,7 +9,7 @@ from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_tab
 from skillpm.cli.packed import show_packed
 from skillpm.cli.params import SKILL, VERSION
 from skillpm.cli.state import Command, State, command_client
-from skillpm.cli.types import LocalPath
+from skillpm.cli.types import LocalPath, ModelPath
 from skillpm.errors import UsageError
 from skillpm.files.output import check_output
 from skillpm.spec.words import counted
@@ -52,7 +52,7 @@ class TransferFlags(TypedDict):
 @click.option(
     "--source",
     "sources",
-    type=LocalPath(),
+    type=ModelPath(),
     multiple=True,
     metavar="PATH",
     help="Model folder or file of answers to learn from; repeatable.",

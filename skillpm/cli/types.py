@@ -52,6 +52,26 @@ class LocalPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class ModelPath(LocalPath):
+    """A model: a path on this machine, or `org/model[@revision]` of the Hugging Face cache."""
+
+    def convert(
+        self,
+        value: "str | os.PathLike[str]",
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> "str | bytes | os.PathLike[str]":
+        """Convert like `LocalPath`. A missing path that starts with `./` becomes absolute.
+
+        `Path` removes the `./`, and the rest could be taken for the name of another model.
+        """
+        path = super().convert(value, param, ctx)
+        is_dotted = os.fspath(value).startswith("./")
+        return (
+            Path(os.fspath(value)).absolute() if is_dotted and not os.path.lexists(path) else path
+        )
+
+
 class FiniteRange(click.FloatRange):
     """A range of finite numbers. `click.FloatRange` accepts NaN and infinities."""
 

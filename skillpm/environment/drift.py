@@ -1,6 +1,7 @@
 """Differences between a project's files and its environment."""
 
-from skillpm.environment.project import LOCK_FILE, PROJECT_FILE, ProjectFolder, requirements_table
+from skillpm.environment.project import ProjectFolder, requirements_table
+from skillpm.environment.search import LOCK_FILE, PROJECT_FILE
 from skillpm.errors import NotFoundError, SpecError, StateError
 
 

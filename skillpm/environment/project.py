@@ -10,19 +10,18 @@ from typing import Self
 
 from skillpm.environment.generation import LAST_NUMBER, Generation, parse_generation
 from skillpm.environment.project_links import real_file
+from skillpm.environment.search import LOCK_FILE, PROJECT_FILE, STATE
 from skillpm.errors import IntegrityError, NotFoundError, SkillpmError, SpecError
 from skillpm.files.errors import MissingFileError
 from skillpm.files.folder import READ_LIMIT, Folder
 from skillpm.journal.owner import HOLDER, Owner, read_owner
 from skillpm.spec.conflict import ConflictMarkerError
 from skillpm.spec.digests import Digest
+from skillpm.spec.hub import PREFIX, HubModel
 from skillpm.spec.lockfile import LockedBase, LockedGraft, Lockfile, parse_lockfile
 from skillpm.spec.plan import Basis
 from skillpm.spec.project import ProjectFile, parse_project
 
-PROJECT_FILE = "skillpm.toml"
-LOCK_FILE = "skillpm.lock"
-STATE = ".skillpm"
 POINTER = "current"
 JOURNAL = "journal.json"
 GENERATIONS = "generations"
@@ -266,9 +265,15 @@ class ProjectFolder:
         return [self.generation(number) for number in self.numbers() if number <= current]
 
 
+def base_name(file: ProjectFile) -> str:
+    """The name of the base for the lock: `org/model` of the hub, or the last part of its path."""
+    named = file.project.base
+    return HubModel.parse(named).name if named.startswith(PREFIX) else Path(named).name
+
+
 def first_generation(file: ProjectFile, created: str) -> Generation:
     """Generation 0, in which no skill is installed."""
-    base = LockedBase(name=Path(file.project.base).name, root=file.root)
+    base = LockedBase(name=base_name(file), root=file.root)
     lock = Lockfile(base=base, graft=LockedGraft.of(file.graft))
     return Generation(
         number=0,

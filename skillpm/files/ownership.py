@@ -61,6 +61,15 @@ def is_owner_only(path: Path) -> bool:
     return exposure(path) is None
 
 
+def foreign_owner(path: Path) -> Exposure | None:
+    """The exposure of a path that neither this user nor root owns, without following links.
+
+    None for a path that does not exist, and for one that others may only write.
+    """
+    found = _examine(path, is_parent=False, shared=True)
+    return found if found is not None and found.is_foreign else None
+
+
 def _examine(path: Path, *, is_parent: bool, shared: bool) -> Exposure | None:
     try:
         status = path.lstat()

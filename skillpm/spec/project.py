@@ -27,6 +27,7 @@ from skillpm.spec.fields import (
     unknown_keys,
     unknown_names,
 )
+from skillpm.spec.hub import PREFIX, HubModel
 from skillpm.spec.memo import parse_once
 from skillpm.spec.merging import (
     MERGED,
@@ -105,10 +106,21 @@ class RegistryEntry(Document):
     namespaces: list[str] = Field(default_factory=empty_list)
 
 
-class ProjectTable(Document):
-    """The `[project]` table: the path of the base (relative to the file), and its root."""
+def _base(text: str) -> str:
+    """The base as written. Raises `SpecError` for a bad name of a Hugging Face model."""
+    if text.startswith(PREFIX):
+        HubModel.parse(text)
+    return text
 
-    base: str
+
+class ProjectTable(Document):
+    """The `[project]` table: the base and its root.
+
+    The base is a path relative to the file, or `hf:org/model@commit`, a model of the Hugging Face
+    cache.
+    """
+
+    base: Annotated[str, _parseable(_base)]
     root: DigestField
 
 

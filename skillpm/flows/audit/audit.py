@@ -122,7 +122,7 @@ def _base(session: Session, project: ProjectFolder) -> tuple[AuditedBase | None,
     try:
         base = open_base(session, project)
         identity = session.identify(base, "hashing base", cached=False)
-        check_base(identity.root, project.generation().base_root, base.path)
+        check_base(identity.root, project.generation().base_root, base.label)
     except IntegrityError as problem:
         return None, [Finding("critical", "base-mismatch", None, _with_hint(problem))]
     except SkillpmError as problem:

@@ -2,19 +2,22 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from skillpm.checkpoint.find_model import find_model
 from skillpm.environment.edit_settings import edit_values
 from skillpm.environment.project import PROJECT_FILE, ProjectFolder
 from skillpm.environment.transaction import update_file, writing
 from skillpm.errors import SkillpmError, SpecError, StateError, UsageError
-from skillpm.flows.change.init import relative_base
+from skillpm.flows.change.init import recorded_base
 from skillpm.flows.locking.lock_check import stale_reason
 from skillpm.journal.atomic import write_atomic
 from skillpm.journal.lock import Say
 from skillpm.spec import toml
+from skillpm.spec.hub import PREFIX
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.merging import SUM
 from skillpm.spec.project import parse_project
@@ -158,9 +161,8 @@ def _portable(key: str, value: Any, project: Path | None) -> Any:
 
     A value that is no path of this machine stays as it was given.
     """
-    if key == "base" and Path(value).expanduser().is_dir():
-        base = Path(value).expanduser()
-        return str(base.resolve()) if project is None else relative_base(base, project)
+    if key == "base":
+        return _portable_base(value, project)
     if key == "registry":
         location = RegistryLocation.parse(value)
         is_own = location.is_path and not value.startswith(("/", "~"))
@@ -170,9 +172,21 @@ def _portable(key: str, value: Any, project: Path | None) -> Any:
     return value
 
 
+def _portable_base(value: str, project: Path | None) -> str:
+    """A base that holds in the file; `hf:org/model@commit` for a model of the Hugging Face cache."""
+    found = Path(value)
+    with suppress(SkillpmError):
+        found = find_model(found)
+    found = found.expanduser()
+    if not found.is_dir():
+        return value
+    recorded = recorded_base(found, project or Path.cwd())
+    return recorded if project is not None or recorded.startswith(PREFIX) else str(found.resolve())
+
+
 def _notes(values: Mapping[str, Any]) -> Iterator[str]:
     base = values.get("base")
-    if base is not None and not Path(base).expanduser().exists():
+    if base is not None and not base.startswith(PREFIX) and not Path(base).expanduser().exists():
         yield f"note: there is no folder `{base}` here"
 
 

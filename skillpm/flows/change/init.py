@@ -4,9 +4,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from skillpm.checkpoint.hub_cache import HubSnapshot
 from skillpm.environment.edit import new_project_file, set_base
 from skillpm.environment.known_projects import KnownProjects
-from skillpm.environment.project import STATE, ProjectFolder, first_generation
+from skillpm.environment.project import ProjectFolder, first_generation
+from skillpm.environment.search import STATE, project_above
 from skillpm.environment.transaction import commit
 from skillpm.errors import StateError
 from skillpm.files.output import check_output_folder
@@ -14,6 +16,7 @@ from skillpm.flows.session.base_model import check_base
 from skillpm.flows.session.cleanup import project_transaction
 from skillpm.flows.session.session import Session, open_model
 from skillpm.spec.digests import Digest
+from skillpm.spec.hub import PREFIX, HubModel
 from skillpm.spec.project import parse_project
 
 
@@ -24,6 +27,11 @@ class Initialised:
     folder: Path
     base: str
     root: Digest
+
+    @property
+    def label(self) -> str:
+        """The base in messages: `org/model@commit` with a short commit, or its path."""
+        return HubModel.parse(self.base).label if self.base.startswith(PREFIX) else self.base
 
 
 def init_project(session: Session, base: Path, like: str | None = None) -> Initialised:
@@ -38,9 +46,10 @@ def init_project(session: Session, base: Path, like: str | None = None) -> Initi
     if is_whole and like is None:
         raise _exists(project)
     check_output_folder(project.folder / STATE)
-    model = open_model(base)
+    _report_outer(session, project)
+    model = open_model(base, session.say)
     root = session.identify(model, "hashing base", cached=False).root
-    shown = relative_base(base, project.folder)
+    shown = recorded_base(model.path, project.folder)
     with project_transaction(session, project, "init") as completed:
         exists = project.has_file and project.has_environment and completed is None
         if exists and like is None:
@@ -49,6 +58,15 @@ def init_project(session: Session, base: Path, like: str | None = None) -> Initi
         text = new_project_file(shown, root) if like is None else set_base(like, shown)
         _commit_first(session, project, text, root)
     return Initialised(project.folder, shown, root)
+
+
+def _report_outer(session: Session, project: ProjectFolder) -> None:
+    """Say that the new project is inside another one, which its folder belonged to before."""
+    outer = project_above(project.folder.parent)
+    if outer is not None and not project.has_file:
+        session.say(
+            f"note: `{outer}` is a project too; commands in `{project.folder}` use the new one"
+        )
 
 
 def _exists(project: ProjectFolder) -> StateError:
@@ -71,8 +89,14 @@ def _commit_first(session: Session, project: ProjectFolder, text: str, root: Dig
     commit(project, first, {project.file: text, project.lock_file: lock.dumps()})
 
 
-def relative_base(base: Path, folder: Path) -> str:
-    """The base's path for the project file: relative if it is up to three folders away."""
-    absolute = base.expanduser().resolve()
+def recorded_base(base: Path, folder: Path) -> str:
+    """The base for the project file: a snapshot of the Hugging Face cache by name, or a path.
+
+    A path is relative if it is up to three folders away.
+    """
+    snapshot = HubSnapshot.at(base)
+    if snapshot is not None and snapshot.is_in_cache:
+        return snapshot.model.reference
+    absolute = base.resolve()
     shown = os.path.relpath(absolute, folder.resolve())
     return str(absolute) if shown.count("..") > 3 else shown  # noqa: PLR2004 - near is up to three

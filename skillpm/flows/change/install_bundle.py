@@ -64,7 +64,7 @@ def _make_project(session: Session, bundle: BundleFile) -> str:
             hint=f"`skillpm install --from {bundle.path} --base PATH`, where PATH is "
             f"{bundle.base.name}, {bundle.base.root}",
         )
-    found = session.identify(open_model(session.base), "hashing base").root
+    found = session.identify(open_model(session.base, session.say), "hashing base").root
     check_base(found, bundle.base.root, session.base)
     made = init_project(session, session.base, set_skills(bundle.project_text, {}))
     return set_base(bundle.project_text, made.base)

@@ -31,7 +31,7 @@ def attach_signature(
     base = models.reference.base
     if base.folder is None:
         raise GraftError(
-            f"`--router` runs the base; expected a model folder, found the file `{base.path}`",
+            f"`--router` runs the base; expected a model folder, found the file `{base.label}`",
             hint="name the folder of the base, or pack without `--router`",
         )
     runner = Runner.load(base.folder, device)

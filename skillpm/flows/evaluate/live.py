@@ -60,7 +60,7 @@ def load_live_model(
     base = open_base(session, project)
     if base.folder is None:
         raise GraftError(
-            f"`{base.path}` is a file; a live model needs a model folder",
+            f"`{base.label}` is a file; a live model needs a model folder",
             hint="set `base` in skillpm.toml to the folder of the model",
         )
     keys = file_keys(base)

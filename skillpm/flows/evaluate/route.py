@@ -48,7 +48,7 @@ def open_routes(
 def _base_runner(session: Session, project: ProjectFolder, root: Digest, device: str) -> Runner:
     base = open_base(session, project)
     keys = file_keys(base)
-    check_base(session.identify(base, "hashing base").root, root, base.path)
+    check_base(session.identify(base, "hashing base").root, root, base.label)
     runner = Runner.load(folder_of(base), device)
     check_unmoved(base, keys)
     return runner
@@ -58,7 +58,7 @@ def folder_of(base: Checkpoint) -> Path:
     """Return the folder of a base. Raises `GraftError` if the base is a file."""
     if base.folder is None:
         raise GraftError(
-            f"the router runs the base; expected a model folder, found the file `{base.path}`",
+            f"the router runs the base; expected a model folder, found the file `{base.label}`",
             hint="name the folder with config.json and the tokenizer with `--base PATH`",
         )
     return base.folder

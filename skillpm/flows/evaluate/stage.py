@@ -137,7 +137,7 @@ def open_candidate(session: Session, project: ProjectFolder, device: str) -> Can
     base = open_base(session, project)
     keys = file_keys(base)
     identity = session.identify(base, "hashing base")
-    check_base(identity.root, project.read_file().root, base.path)
+    check_base(identity.root, project.read_file().root, base.label)
     return CandidateEnvironment(session, VerifiedCheckpoint.of(base, identity), device, keys)
 
 

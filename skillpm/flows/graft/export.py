@@ -101,7 +101,7 @@ def _find(session: Session, ref: str) -> AnyPack:
 
 def _base(session: Session, pack: AnyPack) -> Checkpoint:
     if session.base is not None:
-        return open_model(session.base)
+        return open_model(session.base, session.say)
     project = ProjectFolder(session.project)
     if not project.has_file:
         raise NotFoundError(
@@ -118,7 +118,7 @@ def _check_base(pack: AnyPack, base: Checkpoint, identity: Identity) -> None:
     if identity.root != manifest.base.root and not footprint_fits(manifest, identity.leaves):
         raise IntegrityError(
             f"{manifest.ref} was built for the base `{manifest.base.root}`, "
-            f"but `{base.path}` is `{identity.root}`",
+            f"but `{base.label}` is `{identity.root}`",
             hint="name the pack's own base with `--base PATH`",
         )
     check_footprint(manifest, identity.leaves)

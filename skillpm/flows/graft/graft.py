@@ -108,13 +108,13 @@ def check_project_base(
 ) -> None:
     """Check the base's root, and report a base of which only the footprint matches (law 8)."""
     try:
-        check_base(identity.root, current.base_root, base.path)
+        check_base(identity.root, current.base_root, base.label)
     except IntegrityError as problem:
         packs = [load_pack(session.store, entry.digest) for entry in current.skills]
         if packs and all(footprint_fits(pack.manifest, identity.leaves) for pack in packs):
             raise IntegrityError(
                 f"{problem.message}; all tensors that the installed packs change are equal",
-                hint=f"to use that base, make a project of it: `skillpm init --base {base.path}`, "
+                hint=f"to use that base, make a project of it: `skillpm init --base {base.label}`, "
                 "then `skillpm install --accept-footprint …`",
             ) from problem
         raise
@@ -180,7 +180,7 @@ def compose(
         if pack.manifest.base.root != identity.root and not locked.accept_footprint:
             raise IntegrityError(
                 f"`{locked.ref}` was built for the base `{pack.manifest.base.root}`, but "
-                f"`{base.path}` is `{identity.root}`",
+                f"`{base.label}` is `{identity.root}`",
                 hint=f"`skillpm install {locked.skill} --accept-footprint` accepts this base",
             )
     check_facts_of(lock, dict(zip(lock.skills, packs, strict=True)))

@@ -8,6 +8,7 @@ from typing import Any
 from skillpm.adapters.config import CONFIG, WEIGHTS
 from skillpm.adapters.expert_forms import ExpertForms
 from skillpm.adapters.keys import PREFIX
+from skillpm.checkpoint.hub_cache import HubSnapshot
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.checkpoint.write import write_shard
 from skillpm.delta.encoding.low_rank_form import LowForm, pad_bytes
@@ -80,6 +81,15 @@ def _of_expert(forms: ExpertForms, rank: int, index: int) -> bytes:
     return forms.factors(rank)[index].astype("<f4").tobytes()
 
 
+def _base_of(base: Checkpoint) -> dict[str, Any]:
+    """The base as PEFT loads it: by name and revision from the hub's cache, or by path."""
+    snapshot = HubSnapshot.at(base.path)
+    if snapshot is None or not snapshot.is_in_cache:
+        return {"base_model_name_or_path": str(base.path.resolve())}
+    model = snapshot.model
+    return {"base_model_name_or_path": model.name, "revision": model.revision}
+
+
 def _config(base: Checkpoint, low_rank: LowRankResult) -> dict[str, Any]:
     """Return the adapter config as PEFT writes it, limited to what vLLM serves.
 
@@ -90,7 +100,7 @@ def _config(base: Checkpoint, low_rank: LowRankResult) -> dict[str, Any]:
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM" if causal else None,
-        "base_model_name_or_path": str(base.path.resolve()),
+        **_base_of(base),
         "r": low_rank.rank,
         "lora_alpha": low_rank.rank,
         "target_modules": [low_rank.targets.modules[name] for name in low_rank.forms],

@@ -28,12 +28,12 @@ class Identified:
 
 def identify_model(session: Session, path: Path, against: Path | None) -> Identified:
     """Hash the model at `path`, and compare it tensor by tensor with the model at `against`."""
-    model = open_model(path)
+    model = open_model(path, session.say)
     identity = session.identify(model, "hashing", cached=False)
     parts = module_folders(model.folder) if model.folder is not None else ()
     if against is None:
         return Identified(identity, model.architecture, parts=parts)
-    other_model = open_model(against)
+    other_model = open_model(against, session.say)
     other_identity = session.identify(other_model, "hashing the other model", cached=False)
     leaves, other_leaves = identity.leaves, other_identity.leaves
     names = sorted(leaves.keys() | other_leaves.keys())

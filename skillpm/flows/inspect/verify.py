@@ -48,7 +48,7 @@ def verify_pack(
     if base is None:
         check_documents(documents_of(pack), shown=True)
         return Verified(pack, None, claims)
-    model = open_model(base)
+    model = open_model(base, session.say)
     identity = session.identify(model, "hashing base", cached=False)
     hashed = HashedBase(VerifiedCheckpoint.of(model, identity))
     root = verify_on_base(

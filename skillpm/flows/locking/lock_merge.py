@@ -1,9 +1,9 @@
 """Read the lock that the next lock starts from, also if it has Git conflict markers."""
 
 from contextlib import suppress
-from pathlib import Path
 
-from skillpm.environment.project import LOCK_FILE, ProjectFolder
+from skillpm.environment.project import ProjectFolder, base_name
+from skillpm.environment.search import LOCK_FILE
 from skillpm.errors import SpecError
 from skillpm.flows.locking.lock_check import stale_reason
 from skillpm.spec import toml
@@ -42,7 +42,7 @@ def merge_sides(text: str, file: ProjectFile) -> Lockfile | None:
             known = chosen.get(entry.skill)
             if known is None or _rank(entry, file) > _rank(known, file):
                 chosen[entry.skill] = entry
-    base = LockedBase(name=Path(file.project.base).name, root=file.root)
+    base = LockedBase(name=base_name(file), root=file.root)
     return Lockfile(base=base, skill=list(chosen.values())) if chosen else None
 
 

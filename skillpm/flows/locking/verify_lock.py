@@ -86,7 +86,7 @@ def _check_bases(
     if not refused:
         base = open_base(session, project)
         identity = session.identify(base, "hashing base")
-        check_base(identity.root, lock.base.root, base.path)
+        check_base(identity.root, lock.base.root, base.label)
         refused = [s for s in foreign if not footprint_fits(manifests[s], identity.leaves)]
     if refused:
         manifest = manifests[refused[0]]

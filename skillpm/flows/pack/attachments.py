@@ -169,8 +169,8 @@ def _omitted_files(models: ModelPair, side: tuple[SidePart, ...]) -> tuple[Omitt
 
     Reads both folders once.
     """
-    folder = models.request.tuned.expanduser()
-    if not folder.is_dir():
+    folder = models.folder
+    if folder is None:
         return ()
     facts = models.facts
     parsed = ((f, None if data is None else read_side_file(f, data, facts)) for f, data in side)

@@ -85,7 +85,7 @@ def pair_models(session: Session, request: PackRequest) -> ModelPair:
     Costs one read and SHA-256 of both. Raises `GraftError` if no tensor differs or a model cannot
     be packed, `IntegrityError` if a pack of `--over` or an adapter belongs to another base.
     """
-    base, found = open_model(request.base), find_tuned(request.tuned, request.tuned_is)
+    base, found = open_models(session, request)
     plan_hashing(session, base, found, layered=bool(request.over))
     layered_on = find_layers(session, base, request.base, request.over)
     is_adapter = isinstance(found, Adapter)  # it is applied by one read of the base
@@ -108,6 +108,12 @@ def pair_models(session: Session, request: PackRequest) -> ModelPair:
         tuned.folder,
         tuned.adapter,
     )
+
+
+def open_models(session: Session, request: PackRequest) -> tuple[Checkpoint, Checkpoint | Adapter]:
+    """Open the base and the tuned model of a request, which may be an adapter; hashes nothing."""
+    base = open_model(request.base, session.say)
+    return base, find_tuned(request.tuned, request.tuned_is, session.say)
 
 
 def _differs(pair: Pair, reference: Identity, tuned: TunedModel) -> bool:

@@ -4,12 +4,13 @@ from pathlib import Path
 
 from skillpm.adapters.adapter import Adapter
 from skillpm.checkpoint.files import FileKey
-from skillpm.checkpoint.hub_cache import cached_snapshot
+from skillpm.checkpoint.hub_cache import find_snapshot
 from skillpm.checkpoint.model import Checkpoint, open_checkpoint
 from skillpm.delta.encoding.lora_source import Adapted
-from skillpm.errors import IntegrityError, NotFoundError, SpecError
+from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
 from skillpm.flows.pack.reference import Reference
 from skillpm.flows.session.session import Session
+from skillpm.spec.hub import PREFIX, HubModel
 
 
 def check_named_base(
@@ -46,7 +47,7 @@ def find_named_base(
     if model is None:
         session.say(
             f"note: the adapter names the base `{name}`, which is not on this machine, so skillpm "
-            f"cannot check that `{reference.base.path}` is the same model"
+            f"cannot check that `{reference.base.label}` is the same model"
         )
         is_path = path.is_absolute() or name.startswith((".", "~"))
         return path.name if is_path else name, None
@@ -68,10 +69,10 @@ def _check_same(
     changed = [name for name in adapted.touched if name in reference.identity.leaves]
     near = all(named.leaves.get(t) == reference.identity.leaves[t] for t in changed)
     raise IntegrityError(
-        f"`{adapter.path}` was trained on `{model.path}`, which is `{named.root}`, but "
-        f"`{reference.base.path}` is `{reference.identity.root}`"
+        f"`{adapter.path}` was trained on `{model.label}`, which is `{named.root}`, but "
+        f"`{reference.base.label}` is `{reference.identity.root}`"
         + ("; all tensors that the adapter changes are the same in both" if near else ""),
-        hint=f"use the base that the adapter names: `skillpm pack {model.path} {adapter.path} …`",
+        hint=f"use the base that the adapter names: `skillpm pack {model.label} {adapter.path} …`",
     )
 
 
@@ -86,8 +87,14 @@ def _files(model: Checkpoint) -> list[FileKey]:
 
 
 def _cached(name: str, revision: str | None) -> Checkpoint | None:
-    folder = cached_snapshot(name, revision)
-    return None if folder is None else _model_at(folder)
+    """The base of an adapter in the Hugging Face cache; None if it is not there whole."""
+    try:
+        wanted = HubModel.parse(f"{PREFIX}{name}@{revision}" if revision else f"{PREFIX}{name}")
+        snapshot = find_snapshot(wanted)
+        snapshot.check_links()
+    except (NotFoundError, SpecError, StateError):
+        return None
+    return _model_at(snapshot.folder)
 
 
 def _model_at(path: Path) -> Checkpoint | None:

@@ -75,7 +75,7 @@ def open_reference(
         if pack.manifest.base.root != identity.root:
             raise IntegrityError(
                 f"`--over` {pack.manifest.ref} was built for base `{pack.manifest.base.root}`, "
-                f"but `{base.path}` is `{identity.root}`"
+                f"but `{base.label}` is `{identity.root}`"
             )
 
     def identify(composition: Composition) -> Identity:

@@ -11,7 +11,8 @@ from skillpm.adapters.experts import ExpertSum
 from skillpm.adapters.fit import FittedAdapter, KnownNames, fit, merge_keys
 from skillpm.architecture.ask import ask_facts
 from skillpm.architecture.entries import TIE
-from skillpm.checkpoint.model import CONFIG, Checkpoint
+from skillpm.checkpoint.find_model import complete_snapshot, find_model
+from skillpm.checkpoint.model import CONFIG, Checkpoint, open_checkpoint
 from skillpm.delta.encoding.lora_source import Adapted
 from skillpm.delta.tensors.ports import Source
 from skillpm.errors import GraftError, SpecError
@@ -19,7 +20,7 @@ from skillpm.flows.pack.named_base import check_named_base
 from skillpm.flows.pack.reference import Reference
 from skillpm.flows.packs.module_layout import ask_layout
 from skillpm.flows.packs.side_files import files_in, files_of
-from skillpm.flows.session.session import Session, open_model
+from skillpm.flows.session.session import Session
 from skillpm.parallel import parallel_map
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
@@ -54,17 +55,25 @@ class TunedModel:
     adapter: AppliedAdapter | None = None
 
 
-def find_tuned(path: Path, tuned_is: str | None = None) -> Checkpoint | Adapter:
-    """Open the model or the adapter at a path that the user gave.
+def find_tuned(
+    path: Path, tuned_is: str | None = None, say: Callable[[str], None] = lambda _text: None
+) -> Checkpoint | Adapter:
+    """Open the model or the adapter that the user named: a path, or one of the Hugging Face cache.
 
     `tuned_is` is `model` or `adapter`, for a folder with both. Raises `SpecError` if the folder has
-    both and `tuned_is` is None, or if it does not have the one that `tuned_is` names.
+    both and `tuned_is` is None, or if it does not have the one that `tuned_is` names; and the
+    errors of `find_model`.
     """
-    path = path.expanduser()
+    place = find_model(path, say)
+    with complete_snapshot(place):
+        return _open_tuned(place, tuned_is)
+
+
+def _open_tuned(path: Path, tuned_is: str | None) -> Checkpoint | Adapter:
     if not holds_adapter(path):
         if tuned_is == "adapter":
             raise SpecError(f"`{path}` is not an adapter: it has no `{ADAPTER}`")
-        return open_model(path)
+        return open_checkpoint(path)
     if holds_model(path):
         if tuned_is is None:
             raise SpecError(
@@ -73,7 +82,7 @@ def find_tuned(path: Path, tuned_is: str | None = None) -> Checkpoint | Adapter:
                 hint="to pack the model's own weights: `--tuned-is model`; to pack the adapter: "
                 "`--tuned-is adapter`",
             )
-        return open_model(path) if tuned_is == "model" else open_adapter(path)
+        return open_checkpoint(path) if tuned_is == "model" else open_adapter(path)
     if tuned_is == "model":
         raise SpecError(f"`{path}` contains only an adapter, but no model")
     return open_adapter(path)
@@ -114,7 +123,7 @@ def fit_adapter(
     config = json.parse_object(text, f"the base's `{CONFIG}`", foreign=True) if text else {}
     if config.get("quantization_config"):
         raise GraftError(
-            f"`{reference.base.path}` is quantised, and the error of an adapter on quantised "
+            f"`{reference.base.label}` is quantised, and the error of an adapter on quantised "
             "weights is unknown",
             hint="use the base in full precision",
         )

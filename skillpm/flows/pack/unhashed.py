@@ -15,19 +15,18 @@ from skillpm.delta.decoding.compose import Composition
 from skillpm.delta.tensors.pairing import Pair, pair_up
 from skillpm.delta.tensors.ports import Source
 from skillpm.errors import IntegrityError
-from skillpm.flows.pack.model_pair import ModelPair, PackRequest, nothing_to_pack
+from skillpm.flows.pack.model_pair import ModelPair, PackRequest, nothing_to_pack, open_models
 from skillpm.flows.pack.named_base import find_named_base, has_same_files
 from skillpm.flows.pack.reference import Reference, compose_reference, find_layers
 from skillpm.flows.pack.tuned_model import (
     TunedModel,
     adapted_model,
-    find_tuned,
     fit_adapter,
     unchanged_error,
 )
 from skillpm.flows.packs.protocol import AnyPack
 from skillpm.flows.packs.side_files import files_of
-from skillpm.flows.session.session import Session, open_model
+from skillpm.flows.session.session import Session
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import Identity, leaf_of_chunks
 
@@ -50,7 +49,7 @@ def pair_unhashed(session: Session, request: PackRequest) -> UnhashedModels:
 
     An adapter's base is compared with the base by samples.
     """
-    base, found = open_model(request.base), find_tuned(request.tuned, request.tuned_is)
+    base, found = open_models(session, request)
     reference = _open_reference(base, find_layers(session, base, request.base, request.over))
     hashed = {"hashing base": _size(base)}
     if isinstance(found, Adapter):
@@ -110,7 +109,7 @@ def _check_fits(pack: AnyPack, base: Checkpoint) -> None:
             return
     raise IntegrityError(
         f"`--over` {pack.manifest.ref} was built for base `{pack.manifest.base.root}`, "
-        f"but `{base.path}` is another model"
+        f"but `{base.label}` is another model"
     )
 
 
@@ -127,10 +126,10 @@ def _apply(
         named = None
     if named is not None and _differ(reference.base, named):
         raise IntegrityError(
-            f"`{adapter.path}` was trained on `{named.path}`, but `{reference.base.path}` is "
+            f"`{adapter.path}` was trained on `{named.label}`, but `{reference.base.label}` is "
             "another model",
             hint="use the base that the adapter names: "
-            f"`skillpm pack {named.path} {adapter.path} …`",
+            f"`skillpm pack {named.label} {adapter.path} …`",
         )
     adapted = fitted.adapted
     if not any(_changes(adapted, reference.source, tensor) for tensor in adapted.touched):

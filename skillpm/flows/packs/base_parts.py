@@ -77,7 +77,7 @@ def part_warnings(
     for ref, paths in by_pack.items():
         verb = "differs" if len(paths) == 1 else "differ"
         yield (
-            f"{', '.join(paths)} of `{base.path}` {verb} from the base that {ref} was built for: "
+            f"{', '.join(paths)} of `{base.label}` {verb} from the base that {ref} was built for: "
             "the results of the model will differ"
         )
 

@@ -5,11 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from skillpm.checkpoint.files import FileKey
+from skillpm.checkpoint.find_model import named_model
+from skillpm.checkpoint.hub_cache import MissingRevisionError
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import IntegrityError, NotFoundError, SpecError
 from skillpm.flows.session.session import Session, open_model
 from skillpm.spec.digests import Digest
+from skillpm.spec.hub import PREFIX
 from skillpm.spec.manifest import Manifest
 
 
@@ -27,13 +30,23 @@ def open_named_base(session: Session, named: str) -> Checkpoint:
     Raises `NotFoundError` if there is no base, and `SpecError` if the base is inside the project
     and contains a link to a file outside the project: a graft would copy that file.
     """
-    path = session.base or session.project / named
-    if session.base is None and not path.exists():
+    if session.base is not None:
+        return open_model(session.base, session.say)
+    path = named_model(named, session.project)
+    if not str(path).startswith(PREFIX) and not path.exists():
         raise NotFoundError(
             f"there is no model at `{path}`", hint="if the base was moved: `--base PATH`"
         )
-    base = open_model(path)
-    if session.base is None and base.folder is not None:
+    try:
+        base = open_model(path, session.say)
+    except MissingRevisionError as problem:
+        if problem.newest is not None:
+            problem.hint = (
+                f"{problem.hint}; if {problem.newest.label} has the same weights: "
+                f"`--base {problem.newest.label}`"
+            )
+        raise
+    if base.folder is not None:
         _check_links(base.folder.resolve(), session.project.resolve())
     return base
 
@@ -51,11 +64,11 @@ def _check_links(base: Path, project: Path) -> None:
                 )
 
 
-def check_base(found: Digest, expected: Digest, path: Path) -> None:
-    """Raise `IntegrityError` unless this is the project's base."""
+def check_base(found: Digest, expected: Digest, label: str | Path) -> None:
+    """Raise `IntegrityError` unless this is the project's base; `label` names it in the message."""
     if found != expected:
         raise IntegrityError(
-            f"the project's base should be `{expected}`, but `{path}` is `{found}`",
+            f"the project's base should be `{expected}`, but `{label}` is `{found}`",
             hint="name the right base: `--base PATH`",
         )
 
@@ -69,7 +82,7 @@ def check_unmoved(base: Checkpoint, keys: Mapping[str, FileKey]) -> None:
     """Raise `IntegrityError` if a file was replaced between being hashed and being loaded."""
     if file_keys(open_model(base.path)) != keys:
         raise IntegrityError(
-            f"`{base.path}` changed while it was loaded", hint="run the same command again"
+            f"`{base.label}` changed while it was loaded", hint="run the same command again"
         )
 
 

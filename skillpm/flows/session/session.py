@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+from skillpm.checkpoint.find_model import complete_snapshot, find_model
 from skillpm.checkpoint.leaves import LeafCache, identify
 from skillpm.checkpoint.model import Checkpoint, VerifiedCheckpoint, open_checkpoint
 from skillpm.environment.project import ProjectFolder
@@ -154,6 +155,12 @@ class Session:
         return VerifiedCheckpoint.first_read(model, identify)
 
 
-def open_model(path: Path) -> Checkpoint:
-    """Open the model at a path that the user gave; `~` is expanded."""
-    return open_checkpoint(path.expanduser())
+def open_model(path: Path, say: Callable[[str], None] = lambda _text: None) -> Checkpoint:
+    """Open the model that the user named: a path, or a model of the Hugging Face cache.
+
+    `say` reports which snapshot of a cache folder is used. Raises the errors of `find_model` and
+    `open_checkpoint`.
+    """
+    place = find_model(path, say)
+    with complete_snapshot(place):
+        return open_checkpoint(place)

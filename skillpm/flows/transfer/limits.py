@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from skillpm.checkpoint.model import Checkpoint, open_checkpoint
+from skillpm.checkpoint.find_model import named_model
+from skillpm.checkpoint.model import Checkpoint
 from skillpm.errors import StateError, UsageError
+from skillpm.flows.session.session import open_model
 from skillpm.flows.transfer.plan import TransferPlan
 from skillpm.running.folder import checked_config, device_memory, dtype_for, is_foreign, memory
 from skillpm.running.generation import PROMPT_TOKENS
-from skillpm.transfer.config import resolved
 from skillpm.transfer.estimates import TransferEstimate
 from skillpm.transfer.memory import (
     BYTES_PER_TOKEN,
@@ -57,7 +58,7 @@ def model_needs(plan: TransferPlan) -> Iterator[MemoryNeed]:
     yield generation_need("the base", base, table.batch, min(prompt, PROMPT_TOKENS), longest)
     for source in plan.document.source:
         if source.model is not None:
-            model = _size_of(open_checkpoint(resolved(source.model, plan.request.folder)))
+            model = _size_of(open_model(named_model(source.model, plan.request.folder)))
             yield generation_need(
                 f"`{source.name}`", model, table.batch, min(prompt, PROMPT_TOKENS), longest
             )

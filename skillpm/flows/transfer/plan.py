@@ -6,6 +6,7 @@ from functools import cached_property
 from importlib.metadata import version as version_of
 from pathlib import Path
 
+from skillpm.checkpoint.find_model import named_model
 from skillpm.checkpoint.model import VerifiedCheckpoint
 from skillpm.checks.judge import Judge
 from skillpm.errors import GraftError, SpecError, UsageError
@@ -14,7 +15,7 @@ from skillpm.flows.session.session import Session, open_model
 from skillpm.flows.transfer.sources import SourceFacts, open_sources
 from skillpm.spec.digests import Digest
 from skillpm.spec.probe_items import ANSWER_TOKENS
-from skillpm.transfer.config import TransferFile, resolved
+from skillpm.transfer.config import TransferFile
 from skillpm.transfer.generated import SamplingSettings
 from skillpm.transfer.inputs import TransferInputs, read_inputs
 from skillpm.transfer.memory import BYTES_PER_PARAMETER
@@ -146,11 +147,12 @@ def plan_transfer(session: Session, request: TransferRequest) -> TransferPlan:
     prompts = (*split.learnt, *split.held_out)
     Judge(allow_exec=request.allow_exec).refuse([p.check for p in prompts if p.check is not None])
     base = session.hash_model(
-        open_model(request.base or resolved(document.target.base, request.folder)), "hashing base"
+        open_model(request.base or named_model(document.target.base, request.folder), session.say),
+        "hashing base",
     )
     if base.folder is None:
         raise GraftError(
-            f"`{base.path}` is a file; a transfer trains a model folder",
+            f"`{base.label}` is a file; a transfer trains a model folder",
             hint="name the folder with config.json and the tokenizer",
         )
     sources = open_sources(session, request, inputs)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from skillpm.checkpoint.find_model import find_model, named_model
 from skillpm.errors import NotFoundError, SpecError, UsageError
 from skillpm.flows.session.session import Session, open_model
 from skillpm.spec.digests import Digest
 from skillpm.spec.transfer_sources import describe_source
-from skillpm.transfer.config import LOCAL_HOSTS, SourceTable, resolved
+from skillpm.transfer.config import LOCAL_HOSTS, SourceTable
 from skillpm.transfer.inputs import TransferInputs
 from skillpm.transfer.sampling import AnswerSource
 from skillpm.transfer.sources.endpoint import Endpoint
@@ -88,7 +89,7 @@ def _facts(
     session: Session, request: "TransferRequest", inputs: TransferInputs, table: SourceTable
 ) -> SourceFacts:
     if table.model is not None:
-        return _folder(session, request, table, resolved(table.model, request.folder))
+        return _folder(session, request, table, named_model(table.model, request.folder))
     if table.endpoint is not None:
         key = _allowed_key(table, request)
         endpoint = Endpoint(table.endpoint, table.served or "", key)
@@ -103,8 +104,9 @@ def _facts(
 
 
 def _folder(
-    session: Session, request: "TransferRequest", table: SourceTable, folder: Path
+    session: Session, request: "TransferRequest", table: SourceTable, path: Path
 ) -> SourceFacts:
+    folder = find_model(path, session.say)
     _refuse_pickles(table.name, folder)
     model = session.hash_model(open_model(folder), f"hashing {table.name}")
 

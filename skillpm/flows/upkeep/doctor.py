@@ -232,8 +232,8 @@ def _leftovers(_session: Session, project: ProjectFolder) -> Iterator[DoctorChec
 def _base(session: Session, project: ProjectFolder) -> Iterator[DoctorCheck]:
     base = open_base(session, project)
     found = session.identify(base, "hashing base").root
-    check_base(found, project.read_file().root, base.path)
-    yield DoctorCheck("base", OK, f"`{base.path}` is {found.short}")
+    check_base(found, project.read_file().root, base.label)
+    yield DoctorCheck("base", OK, f"`{base.label}` is {found.short}")
 
 
 def _registries(session: Session, project: ProjectFolder) -> Iterator[DoctorCheck]:
