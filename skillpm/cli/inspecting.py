@@ -18,10 +18,11 @@ from skillpm.cli.output import (
     emit_table,
     error_text,
 )
+from skillpm.cli.params import plot_option
 from skillpm.cli.probing import show_capabilities
 from skillpm.cli.state import Command, State, command_client, verified_packs
 from skillpm.cli.types import LocalPath
-from skillpm.pictures.formats import METAVAR, check_picture
+from skillpm.pictures.formats import check_picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,12 +39,7 @@ _SHOWN = 48
 
 @click.command(cls=Command)
 @click.argument("path", metavar="PACK", type=_PATH)
-@click.option(
-    "--plot",
-    type=_PATH,
-    metavar=METAVAR,
-    help="Draw sizes and errors by module kind and layer.",
-)
+@plot_option("Draw sizes and errors by module kind and layer.")
 @click.pass_obj
 def inspect(state: State, path: Path, plot: Path | None) -> None:
     r"""Show what is in a pack file.

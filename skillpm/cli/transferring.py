@@ -7,11 +7,11 @@ import click
 
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table, size_text
 from skillpm.cli.packed import show_packed
-from skillpm.cli.params import SKILL, VERSION
+from skillpm.cli.params import SKILL, VERSION, plot_option
 from skillpm.cli.state import Command, State, command_client
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
-from skillpm.pictures.formats import METAVAR, check_picture
+from skillpm.pictures.formats import check_picture
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class TransferFlags(TypedDict):
     show_default=True,
     help="Device for models: `cpu`, `cuda` or `cuda:N`.",
 )
-@click.option("--plot", type=LocalPath(), metavar=METAVAR, help="Draw what the models can do.")
+@plot_option("Draw what the models can do.")
 @click.option(
     "--dry-run", is_flag=True, help="Estimate time, memory and requests from a few answers."
 )

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from skillpm.pictures.formats import Format
+from skillpm.pictures.text import printable
 from skillpm.spec.manifest import Kind
 
 WIDTH = 6.4
@@ -102,20 +103,8 @@ def _metadata(kind: Format) -> dict[str, None]:
 
 
 def safe(text: str, limit: int = _TEXT) -> str:
-    """Make untrusted text printable, at most `limit` characters long, and free of TeX formulas.
-
-    The middle of a long text is left out.
-    """
-    short = _cut(text, limit)
-    plain = _cut(short if short.isprintable() else ascii(short)[1:-1], limit)
-    return plain.replace("$", r"\$")
-
-
-def _cut(text: str, limit: int) -> str:
-    if len(text) <= limit:
-        return text
-    tail = (limit - 1) // 2
-    return f"{text[: limit - 1 - tail]}…{text[len(text) - tail :]}"
+    """Make untrusted text printable, at most `limit` characters long, and free of TeX formulas."""
+    return printable(text, limit).replace("$", r"\$")
 
 
 def is_wide(values: Iterable[float]) -> bool:
