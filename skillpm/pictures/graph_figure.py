@@ -48,8 +48,8 @@ def draw_graph(drawing: Drawing) -> Figure:
     shapes = len(drawing.boxes) + sum(len(line.points) - 1 for line in drawing.lines)
     if max(drawing.width, drawing.height) > _SIDE or shapes > _SHAPES:
         raise StateError(
-            f"a tree of {len(drawing.boxes)} boxes and {len(drawing.lines)} lines is too large for a "
-            "PNG or PDF file; expected the name of an SVG file",
+            f"a tree of {len(drawing.boxes)} boxes and {len(drawing.lines)} lines is too large "
+            "for a PNG or PDF file; expected the name of an SVG file",
             hint="--plot tree.svg",
         )
     figure = Figure(figsize=(drawing.width / _POINTS, drawing.height / _POINTS))
