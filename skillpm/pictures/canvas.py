@@ -4,6 +4,7 @@ import io
 import warnings
 from collections.abc import Iterable
 from math import isfinite
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -34,7 +35,7 @@ _PIXELS = 16_000
 _TEXT = 80
 _DECADES = 30.0
 """Values whose largest is at least this many times the smallest use a logarithmic scale."""
-_STYLE = {"svg.fonttype": "none", "svg.hashsalt": "skillpm", "pdf.fonttype": 42}
+_STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "skillpm", "pdf.fonttype": 42}
 
 
 class Sheet:
@@ -79,9 +80,9 @@ class Sheet:
         )
         return self.figure.add_axes(box)
 
-    def _write(self, text: str, **style: object) -> None:
+    def _write(self, text: str, **style: Any) -> None:
         place = 0.15 / self._width, self._top / self._height
-        self.figure.text(*place, text, ha="left", va="top", **style)  # type: ignore[arg-type]
+        self.figure.text(*place, text, ha="left", va="top", **style)
 
 
 def figure_file(figure: Figure, kind: Format) -> bytes:
@@ -123,10 +124,11 @@ def size_unit(largest: float) -> tuple[float, str]:
 
 def head(axes: Axes, title: str, subtitle: str, *, left: float) -> None:
     """Write the title of a panel, and a line below it that explains it, `left` inches outside."""
-    for text, lift, style in (
+    styles: tuple[tuple[str, int, dict[str, Any]], ...] = (
         (title, 21, {"fontsize": BODY, "fontweight": "bold", "color": INK}),
         (subtitle, 7, {"fontsize": SMALL, "color": QUIET}),
-    ):
+    )
+    for text, lift, style in styles:
         if not text:
             continue
         axes.annotate(
@@ -142,15 +144,19 @@ def head(axes: Axes, title: str, subtitle: str, *, left: float) -> None:
 
 def legend(axes: Axes, *, left: float) -> None:
     """Explain the colours in the line below the panel's title, `left` inches outside."""
-    box = axes.get_position()
-    figure = axes.figure
-    assert figure is not None  # noqa: S101 - for the type checker
-    shift = left / (box.width * figure.get_size_inches()[0])
+    shift = left / inches_wide(axes)
     axes.legend(
         loc="lower left", bbox_to_anchor=(-shift, 1.0), ncols=len(KIND_COLOURS), frameon=False,
         fontsize=SMALL, labelcolor=QUIET, handlelength=1.2, columnspacing=1.2, borderpad=0,
         borderaxespad=0.35, handletextpad=0.4,
     )  # fmt: skip
+
+
+def inches_wide(axes: Axes) -> float:
+    """Return the width of a panel in inches."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # noqa: S101 - a sheet made the panel
+    return float(axes.get_position().width * figure.get_size_inches()[0])
 
 
 def bare(axes: Axes, *, grid: bool = True) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import chain
 from math import nan
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -77,7 +78,7 @@ def _kinds(axes: Axes, kinds: Sequence[KindSummary], *, lossy: bool) -> None:
     axes.barh(range(len(kinds)), [kind.bytes / largest for kind in kinds], 0.7, color=colours)
     columns = _NUMBERS if lossy else _NUMBERS[:2]
     axes.set(xlim=(0, columns[-1][0]), ylim=(len(kinds) - 0.5, -0.5), xticks=[], yticks=[])
-    style = {"fontsize": SMALL, "ha": "right", "va": "center"}
+    style: dict[str, Any] = {"fontsize": SMALL, "ha": "right", "va": "center"}
     for place, text in columns:
         axes.text(place, -0.85, text, color=QUIET, **style)
     for row, kind in enumerate(kinds):

@@ -1,7 +1,7 @@
 """The formats of pictures, by the ending of the file's name. Imports no drawing library."""
 
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from skillpm.errors import UsageError
 from skillpm.files.output import check_output
@@ -24,7 +24,7 @@ def picture_format(path: Path) -> Format:
             f"`--plot` expects a file name that ends in one of {endings}, found `{path}`",
             hint=f"--plot {path.with_suffix('.png') if named else 'picture.png'}",
         )
-    return cast("Format", ending)
+    return ending
 
 
 def check_picture(path: Path) -> None:

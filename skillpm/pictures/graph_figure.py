@@ -1,6 +1,7 @@
 """Draws a laid out graph by matplotlib, for PNG and PDF, as `graph_svg` writes it."""
 
 from itertools import pairwise
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -22,14 +23,14 @@ from skillpm.pictures.layout import (
 )
 
 _FONT = "DejaVu Sans Mono"
-_BOXES = {
+_BOXES: dict[str, dict[str, Any]] = {
     "base": {"facecolor": "#dbeafe", "edgecolor": "#0072b2", "linewidth": 1.0},
     "named": {"facecolor": "#f6f8fa", "edgecolor": "#0072b2", "linewidth": 2.0},
     "required": {"facecolor": "#f6f8fa", "edgecolor": "#8c959f", "linewidth": 1.0},
     "ancestor": {"facecolor": "white", "edgecolor": "#8c959f", "linestyle": (0, (4, 3))},
 }
 _ARROW = "#b35900"
-_LINES = {
+_LINES: dict[str, dict[str, Any]] = {
     "built on": {"edgecolor": "#0072b2", "linewidth": 2.0},
     "requires": {"edgecolor": _ARROW, "linewidth": 1.5, "linestyle": (0, (4, 2.7))},
     "derived from": {"edgecolor": "#8250df", "linewidth": 1.5, "linestyle": (0, (1.3, 2))},

@@ -75,7 +75,8 @@ def svg_of(drawing: Drawing) -> bytes:
         _draw_box(root, box)
     _legend(root, drawing)
     ET.indent(root, " ")
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "utf-8") + b"\n"
+    text: str = ET.tostring(root, "unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'.encode()
 
 
 def _draw_box(root: ET.Element, box: Box) -> None:

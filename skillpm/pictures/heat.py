@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from skillpm.pictures.canvas import INK, QUIET, SMALL, Sheet, safe
+from skillpm.pictures.canvas import INK, QUIET, SMALL, Sheet, inches_wide, safe
 from skillpm.spec.forecast import Forecast, Level, level_of
 
 LIMIT = 40
@@ -81,7 +82,7 @@ def draw_heat(heat: HeatMap) -> Figure:
             if (loser, other) in heat.lost:
                 _cell(axes, column, row, heat.lost[loser, other], written=count <= _WRITTEN)
         _cell(axes, count - 1 + _EXTRA, row, heat.total[loser], written=count <= _WRITTEN)
-    _legend(axes)
+    _legend(axes, left - 0.15)
     return sheet.figure
 
 
@@ -95,19 +96,17 @@ def _cell(axes: Axes, column: float, row: int, share: float | None, *, written: 
         axes.text(column, row, text, fontsize=SMALL, color=color, ha="center", va="center")
 
 
-def _style(level: Level) -> dict[str, str]:
+def _style(level: Level) -> dict[str, Any]:
     edge = "#b0b7bf" if level == "unknown" else "white"
     return {"facecolor": _FILLS[level], "edgecolor": edge}
 
 
-def _legend(axes: Axes) -> None:
+def _legend(axes: Axes, left: float) -> None:
     """Explain the colours below the matrix, from its left edge to that of the names."""
     marks = [Patch(**_style(level), label=_label(level)) for level in _FILLS]
-    figure = axes.figure
-    assert figure is not None  # noqa: S101 - for the type checker
-    figure.legend(
-        handles=marks, loc="lower left", bbox_to_anchor=(0.15 / figure.get_size_inches()[0], 0.0),
-        ncols=3, frameon=False, fontsize=SMALL, labelcolor=QUIET, borderpad=0.3,
+    axes.legend(
+        handles=marks, loc="upper left", bbox_to_anchor=(-left / inches_wide(axes), 0), ncols=3,
+        frameon=False, fontsize=SMALL, labelcolor=QUIET, borderpad=0, borderaxespad=1.2,
     )  # fmt: skip
 
 

@@ -76,8 +76,8 @@ def columns_of(ranks: Mapping[str, int], paths: Sequence[Sequence[Key]]) -> list
     Sorts each column by the mean position of its neighbours, from left to right and back.
     """
     columns: list[list[Key]] = [[] for _ in range(max(ranks.values(), default=-1) + 1)]
-    for key, rank in ranks.items():
-        columns[rank].append(key)
+    for name, rank in ranks.items():
+        columns[rank].append(name)
     neighbours: dict[Key, list[Key]] = defaultdict(list)
     for path in paths:
         for key in path[1:-1]:
