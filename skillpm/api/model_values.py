@@ -109,9 +109,10 @@ class Pack:
         )
 
     def plot(self, target: str | Path) -> None:
-        """Write a plot of bytes and relative errors by layer and module kind, as a PNG file.
+        """Draw bytes by module kind and layer, and the errors of a lossy pack, as PNG, SVG or PDF.
 
-        Raises `UsageError` if matplotlib is not installed.
+        The ending of `target` chooses the format. Raises `UsageError` for another ending, and if
+        matplotlib is not installed.
         """
         with needs_matplotlib("`--plot` draws"):
             from skillpm.flows.inspect.picture import write_picture

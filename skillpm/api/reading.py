@@ -1,15 +1,17 @@
 """What a project contains: its skills, generations, requirements and newer releases.
 
-These functions write nothing. All but `outdated` read only the project's own files.
+These functions write nothing but pictures. All but `list_outdated` and `plot_relations` read only
+the project's own files.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillpm.api.client import Client
+from skillpm.api.extras import needs_matplotlib
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from skillpm.api.results import ComparedSet, Diff, History, Listing, OutdatedReport, Relations
     from skillpm.spec.digests import Digest
@@ -76,6 +78,32 @@ def read_relations(client: Client, skills: "Iterable[SkillName]" = ()) -> "Relat
         if skill not in relations.skills:
             raise not_installed(skill, relations.skills)
     return relations
+
+
+def plot_relations(
+    client: Client, relations: "Relations", skills: "Collection[SkillName]", target: Path
+) -> None:
+    """Draw what skills of the installed set are built on, require and are derived from.
+
+    Reads manifests from the store. The ending of `target` chooses PNG, SVG or PDF; PNG and PDF need
+    the extra `plot`. Raises `UsageError` for another ending or without matplotlib, `StateError` if
+    the picture would be too large.
+    """
+    from skillpm.flows.inspect.lineage import lineage_of
+    from skillpm.journal.atomic import write_atomic
+    from skillpm.pictures.formats import picture_format
+    from skillpm.pictures.graph_svg import svg_of
+    from skillpm.pictures.layout import arrange
+
+    kind = picture_format(target)
+    drawing = arrange(lineage_of(client.session, relations, skills))
+    if kind == "svg":
+        write_atomic(target, svg_of(drawing))
+        return
+    with needs_matplotlib(f"`--plot` draws a {kind.upper()} file"):
+        from skillpm.pictures.canvas import figure_file
+        from skillpm.pictures.graph_figure import draw_graph
+    write_atomic(target, figure_file(draw_graph(drawing), kind))
 
 
 def list_outdated(client: Client) -> "OutdatedReport":

@@ -100,16 +100,19 @@ def transfer(client: Client, options: TransferOptions) -> "Transferred":
 
 
 def plot_transfer(result: "Transferred", target: Path) -> None:
-    """Write a plot of what base, sources and trained models can do, as a PNG file.
+    """Write a plot of what base, sources and trained models can do, as PNG, SVG or PDF.
 
-    Needs the extra `plot`. Raises `StateError` if nothing was evaluated.
+    The ending of `target` chooses the format. Needs the extra `plot`. Raises `StateError` if
+    nothing was evaluated.
     """
     evaluated = result.evaluated
     if evaluated is None:
         raise StateError("the transfer ended before the models were evaluated")
     with needs_matplotlib("`--plot` draws"):
-        from skillpm.pictures.abilities import AbilityBar, abilities_png
+        from skillpm.pictures.abilities import AbilityBar, draw_abilities
+        from skillpm.pictures.canvas import figure_file
     from skillpm.journal.atomic import write_atomic
+    from skillpm.pictures.formats import picture_format
     from skillpm.transfer.evaluation import TOLERATED
 
     report = result.report()
@@ -119,7 +122,8 @@ def plot_transfer(result: "Transferred", target: Path) -> None:
         *(AbilityBar(str(name), m.skill, m.general) for name, m in evaluated.trained.items()),
     ]
     title = f"transfer of {result.plan.document.target.skill}"
-    write_atomic(target, abilities_png(title, bars, 1 - TOLERATED))
+    figure = draw_abilities(title, bars, 1 - TOLERATED)
+    write_atomic(target, figure_file(figure, picture_format(target)))
 
 
 def _document(client: Client, options: TransferOptions) -> tuple[TransferFile, Path]:

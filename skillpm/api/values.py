@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from skillpm.api.extras import needs_matplotlib
+from skillpm.errors import StateError
+
 if TYPE_CHECKING:
     from skillpm.environment.generation import Installed
     from skillpm.flows.change.plan import ChangeResult
@@ -101,6 +104,34 @@ class Change:
 
         new = [SkillName.parse(skill.name) for skill in (*self.added, *self.changed)]
         return self._forecast(None if all_pairs else new)
+
+    def plot_forecast(self, target: str | Path) -> None:
+        """Draw the forecast of all pairs as a heat map; the ending chooses PNG, SVG or PDF.
+
+        Raises `StateError` if the plan merges no two skills, `UsageError` for another ending, and
+        if matplotlib is not installed.
+        """
+        from skillpm.journal.atomic import write_atomic
+        from skillpm.pictures.formats import picture_format
+
+        kind = picture_format(Path(target))
+        forecast = _forecast_of(self)
+        with needs_matplotlib("`--plot` draws"):
+            from skillpm.pictures.canvas import figure_file
+            from skillpm.pictures.heat import HeatMap, draw_heat
+        write_atomic(Path(target), figure_file(draw_heat(HeatMap.of(forecast)), kind))
+
+
+def _forecast_of(change: Change) -> "Forecast":
+    forecast = change.forecast(all_pairs=True)
+    if forecast is None:
+        raise StateError("the change was carried out; only a plan of a dry run has a forecast")
+    if not forecast.pairs:
+        raise StateError(
+            "there is no forecast to draw: the plan merges no two skills",
+            hint="leave out `--plot`, or plan another skill",
+        )
+    return forecast
 
 
 def _installed(entries: "Collection[Installed]") -> tuple[InstalledSkill, ...]:

@@ -1,6 +1,7 @@
 """Output of a dry run's forecast: what a merge would cost each skill."""
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,9 +11,11 @@ from skillpm.cli.documents import (
     PairForecastDocument,
     SkillForecastDocument,
 )
-from skillpm.cli.output import emit_line, emit_lines, emit_table
+from skillpm.cli.output import clean, emit_line, emit_lines, emit_table
+from skillpm.cli.params import plot_option
 from skillpm.cli.state import State
 from skillpm.errors import UsageError
+from skillpm.pictures.formats import check_picture
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
@@ -22,16 +25,27 @@ if TYPE_CHECKING:
 EXPLAIN = click.option(
     "--explain", is_flag=True, help="With --dry-run: show the forecast for every pair of skills."
 )
+PLOT = plot_option("With --dry-run: draw the forecast as a heat map.")
 ROWS = 10
 """Pairs that are listed without `--explain`."""
 STANDARD_ERRORS = 2.0
 """A cosine within this many standard errors of 0 is marked `(0?)`."""
 
 
-def check_explain(*, explain: bool, dry_run: bool) -> None:
-    """Raise `UsageError` for `--explain` without `--dry-run`."""
-    if explain and not dry_run:
-        raise UsageError("`--explain` needs `--dry-run`", hint="add `--dry-run`")
+def check_forecast(*, explain: bool, plot: Path | None, dry_run: bool) -> None:
+    """Raise `UsageError` for `--explain` or `--plot` without `--dry-run`, or another ending."""
+    for name, given in (("explain", explain), ("plot", plot is not None)):
+        if given and not dry_run:
+            raise UsageError(f"`--{name}` needs `--dry-run`", hint="add `--dry-run`")
+    if plot is not None:
+        check_picture(plot)
+
+
+def plot_forecast(state: State, change: "Change", plot: Path | None) -> None:
+    """Draw the forecast of a plan, if a file is asked for."""
+    if plot is not None:
+        change.plot_forecast(plot)
+        state.say(f"wrote {clean(plot)}")
 
 
 def forecast_document(change: "Change", *, explain: bool) -> ForecastDocument:

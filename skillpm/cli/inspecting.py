@@ -2,10 +2,13 @@
 
 from collections import Counter
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 import click
 
+from skillpm.api.options import color_of
+from skillpm.cli.charts import has_room, show_module_chart
 from skillpm.cli.output import (
     clean,
     compression_text,
@@ -15,16 +18,18 @@ from skillpm.cli.output import (
     emit_table,
     error_text,
 )
+from skillpm.cli.params import plot_option
 from skillpm.cli.probing import show_capabilities
 from skillpm.cli.state import Command, State, command_client, verified_packs
 from skillpm.cli.types import LocalPath
-from skillpm.errors import UsageError
+from skillpm.pictures.formats import check_picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from skillpm.archive.reader import PackFile
     from skillpm.spec.digests import Digest
+    from skillpm.spec.manifest_parts import Compression
     from skillpm.verification.claims import Claim
 
 _PATH = LocalPath()
@@ -34,15 +39,14 @@ _SHOWN = 48
 
 @click.command(cls=Command)
 @click.argument("path", metavar="PACK", type=_PATH)
-@click.option(
-    "--plot", type=_PATH, metavar="FILE.png", help="Write a plot of bytes and errors by layer."
-)
+@plot_option("Draw sizes and errors by module kind and layer.")
 @click.pass_obj
 def inspect(state: State, path: Path, plot: Path | None) -> None:
     r"""Show what is in a pack file.
 
-    Verifies every digest, then shows the manifest, and sizes and errors by module kind. --plot
-    draws bytes and relative errors by layer and module kind, and the rate-distortion curve.
+    Verifies every digest, then shows the manifest, and sizes and errors by module kind: as bars on
+    a terminal, as a table elsewhere. --plot draws bytes by module kind and layer, bits for each
+    weight, and the errors of a lossy pack; the ending of FILE chooses the format.
 
     \b
     Examples:
@@ -50,16 +54,10 @@ def inspect(state: State, path: Path, plot: Path | None) -> None:
       skillpm inspect acme-math-1.0.0.skillpack --plot math.png
     """
     from skillpm.api.models import inspect as inspect_pack
-    from skillpm.files.output import check_output
     from skillpm.verification.claims import claims_of
 
-    if plot is not None and plot.suffix.lower() != ".png":
-        raise UsageError(
-            f"`--plot` expects a file name that ends in `.png`, found `{plot}`",
-            hint=f"--plot {plot.with_suffix('.png') if plot.name else 'pack.png'}",
-        )
     if plot is not None:
-        check_output(plot)
+        check_picture(plot)
     pack = inspect_pack(path)
     file = pack.file
     bases = verified_packs(state).bases(file.digest)
@@ -71,10 +69,10 @@ def inspect(state: State, path: Path, plot: Path | None) -> None:
         claims = [claim.to_dict() for claim in claims_of(file.manifest)]
         emit_json({**head, "claims": claims, "verified_on": [str(base) for base in bases]})
         return
-    _show_pack(file, bases)
+    _show_pack(state, file, bases)
 
 
-def _show_pack(pack: "PackFile", bases: "Sequence[Digest]") -> None:
+def _show_pack(state: State, pack: "PackFile", bases: "Sequence[Digest]") -> None:
     from skillpm.verification.claims import claims_of
 
     manifest = pack.manifest
@@ -102,6 +100,18 @@ def _show_pack(pack: "PackFile", bases: "Sequence[Digest]") -> None:
     changes = Counter(entry.change for entry in manifest.footprint)
     counts = ", ".join(f"{count} {change}" for change, count in sorted(changes.items()))
     emit_lines(f"{'tensors':10} {counts}\n")
+    _show_modules(state, compression)
+    show_capabilities(manifest)
+    _show_claims(claims_of(manifest))
+
+
+def _show_modules(state: State, compression: "Compression") -> None:
+    """Print sizes and errors by module kind: bars on a terminal, a table of numbers elsewhere."""
+    columns = get_terminal_size().columns
+    if has_room(columns):
+        color = color_of(state.options)
+        show_module_chart(compression.modules, columns=columns, color=color)
+        return
     rows = [
         (
             kind,
@@ -112,8 +122,6 @@ def _show_pack(pack: "PackFile", bases: "Sequence[Digest]") -> None:
         for kind, module in compression.modules.items()
     ]
     emit_table(rows, ("module", "codec", "bytes", "relative error"))
-    show_capabilities(manifest)
-    _show_claims(claims_of(manifest))
 
 
 def _show_claims(claims: "Sequence[Claim]") -> None:

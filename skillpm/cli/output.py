@@ -11,6 +11,7 @@ import click
 
 from skillpm.errors import SkillpmError
 from skillpm.spec.location import redact_urls
+from skillpm.spec.words import size_text as size_text  # noqa: PLC0414 - shared with pictures
 
 if TYPE_CHECKING:
     from skillpm.spec.manifest_parts import Compression
@@ -78,6 +79,11 @@ def emit_script(text: str) -> None:
     _write("\n".join("\t".join(map(clean, row.split("\t"))) for row in text.split("\n")))
 
 
+def emit_terminal(text: str, *, color: bool | None) -> None:
+    """Print text with the escape sequences of colours; its author escaped all untrusted parts."""
+    _write(text, color=color)
+
+
 def _write(text: str, *, err: bool = False, color: bool | None = None, end: bool = True) -> None:
     stream = sys.stderr if err else sys.stdout
     encoding = getattr(stream, "encoding", None) or "utf-8"
@@ -124,15 +130,6 @@ def emit_table(rows: Iterable[Sequence[object]], head: Sequence[str]) -> None:
 
 def _all_numbers(cells: Iterable[str]) -> bool:
     return all(cell[:1].isdigit() or cell in ("", "-") for cell in cells)
-
-
-def size_text(count: float) -> str:
-    """A number of bytes with a unit, in powers of 1000: `1.5 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":  # noqa: PLR2004 - the factor between units
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    raise AssertionError
 
 
 def compression_text(compression: "Compression", *, size: int) -> str:

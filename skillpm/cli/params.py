@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
-from skillpm.cli.types import FiniteRange, ParameterError
+from skillpm.cli.types import FiniteRange, LocalPath, ParameterError
 from skillpm.errors import SpecError, UsageError
+from skillpm.pictures.formats import METAVAR
 from skillpm.spec.budget import Budget
 from skillpm.spec.names import SkillName
 from skillpm.spec.requirements import Requirement
@@ -91,6 +92,13 @@ TIMEOUT = click.option(
     envvar="SKILLPM_SOLVE_TIMEOUT",
     help="Stop the dependency search after this time.",
 )
+
+
+def plot_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option `--plot`, with this help; the ending of its file chooses the format."""
+    return click.option("--plot", metavar=METAVAR, type=LocalPath(), help=text)
+
+
 LOWEST = click.option(
     "--lowest", is_flag=True, help="Choose the lowest allowed versions, to test them."
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from skillpm.cli.changes import show_change
-from skillpm.cli.forecast import EXPLAIN, check_explain
+from skillpm.cli.forecast import EXPLAIN, PLOT, check_forecast, plot_forecast
 from skillpm.cli.output import clean, emit_json, emit_lines
 from skillpm.cli.params import (
     ACCEPT_FOOTPRINT,
@@ -68,6 +68,7 @@ def init(state: State) -> None:
 @click.argument("wanted", metavar="[REQ|FILE.skillpack]...", type=WANTED, nargs=-1)
 @DRY_RUN
 @EXPLAIN
+@PLOT
 @click.option("--frozen", is_flag=True, help="Fail if skillpm.lock would change.")
 @click.option(
     "--weight",
@@ -97,6 +98,7 @@ def install(
     wanted: tuple[str, ...],
     dry_run: bool,
     explain: bool,
+    plot: Path | None,
     frozen: bool,
     weights: "tuple[WeightArgument, ...]",
     bundle: Path | None,
@@ -116,12 +118,13 @@ def install(
       skillpm install acme/math
       skillpm install "acme/math ^1.2" ./acme-sql-1.0.0.skillpack
       skillpm install acme/sql --dry-run
+      skillpm install acme/sql --dry-run --plot forecast.png
       skillpm install acme/sql --guard
       skillpm install acme/sql --weight 0.5
       skillpm install --frozen
       skillpm install --from team.skillbundle --base ./model
     """
-    check_explain(explain=explain, dry_run=dry_run)
+    check_forecast(explain=explain, plot=plot, dry_run=dry_run)
     refuse_together("frozen", frozen, **resolving)
     guarding = guard_options(guard=guard, device=device)
     if bundle is None:
@@ -134,6 +137,7 @@ def install(
         change = _install_bundle(
             state, bundle, wanted, frozen=frozen, dry_run=dry_run, guarding=guarding
         )
+    plot_forecast(state, change, plot)
     show_change(state, change, explain=explain)
 
 
@@ -162,6 +166,7 @@ def _install_bundle(
 @click.option("--to", metavar="VERSION", type=VERSION, help="Move the given SKILL to this version.")
 @DRY_RUN
 @EXPLAIN
+@PLOT
 @GUARD
 @GUARD_DEVICE
 @ACCEPT_FOOTPRINT
@@ -178,6 +183,7 @@ def upgrade(
     to: "Version | None",
     dry_run: bool,
     explain: bool,
+    plot: Path | None,
     guard: bool,
     device: str | None,
     timeout: float,
@@ -196,11 +202,12 @@ def upgrade(
       skillpm upgrade acme/math@~1.2
       skillpm upgrade acme/math --to 1.2.0
     """
-    check_explain(explain=explain, dry_run=dry_run)
+    check_forecast(explain=explain, plot=plot, dry_run=dry_run)
     moving = _upgrade_requirements(skills, everything=everything, to=to)
     guarding = guard_options(guard=guard, device=device)
     project = command_project(state, timeout=timeout)
     change = project.upgrade(*moving, dry_run=dry_run, **guarding, **resolving)
+    plot_forecast(state, change, plot)
     show_change(state, change, explain=explain)
 
 

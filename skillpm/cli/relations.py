@@ -11,11 +11,12 @@ import click
 from skillpm.cli.changes import moves, skill_document
 from skillpm.cli.documents import EdgeDocument, NodeDocument, StepDocument
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
-from skillpm.cli.params import SKILL, TIMEOUT
+from skillpm.cli.params import SKILL, TIMEOUT, plot_option
 from skillpm.cli.state import Command, State, command_client
 from skillpm.errors import NotFoundError, UsageError
 from skillpm.files.errors import MissingFileError, WrongKindError
 from skillpm.files.named import read_named_file
+from skillpm.pictures.formats import check_picture
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
@@ -33,23 +34,40 @@ _BRANCHES = {True: ("├── ", "└── ", "│   "), False: ("|-- ", "`-- 
 @click.option(
     "--depth", metavar="N", type=click.IntRange(min=0), help="Levels to show (default: all)."
 )
+@plot_option("Draw the tree: base, layers, requirements, lineage.")
 @click.pass_obj
-def tree(state: State, skills: "tuple[SkillName, ...]", *, invert: bool, depth: int | None) -> None:
+def tree(
+    state: State,
+    skills: "tuple[SkillName, ...]",
+    *,
+    invert: bool,
+    depth: int | None,
+    plot: Path | None,
+) -> None:
     r"""Show the dependency tree of the installed skills.
 
     The roots are the skills in skillpm.toml, or the given SKILLs. The requirements of a skill are
-    shown once; where the skill appears again, it is marked (*).
+    shown once; where the skill appears again, it is marked (*). --plot draws the same skills, with
+    the base, the packs that each pack is built on, and the releases that it is derived from.
 
     \b
     Examples:
       skillpm tree
       skillpm tree acme/math --depth 1
       skillpm tree --invert acme/numbers
+      skillpm tree --plot tree.svg
     """
-    from skillpm.api.reading import read_relations
+    from skillpm.api.reading import plot_relations, read_relations
 
-    relations = read_relations(command_client(state), skills)
+    if plot is not None:
+        check_picture(plot)
+    client = command_client(state)
+    relations = read_relations(client, skills)
     roots = list(skills) or (relations.lowest if invert else list(relations.requirements))
+    if plot is not None:
+        shown = relations.reached(roots, invert=invert, depth=depth)
+        plot_relations(client, relations, shown, plot)
+        state.say(f"wrote {clean(plot)}")
     if state.json:
         head = {"roots": [str(root) for root in roots], "generation": relations.generation}
         emit_json({**head, "skills": _nodes(relations), "notes": list(relations.notes)})

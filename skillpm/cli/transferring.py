@@ -7,11 +7,11 @@ import click
 
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table, size_text
 from skillpm.cli.packed import show_packed
-from skillpm.cli.params import SKILL, VERSION
+from skillpm.cli.params import SKILL, VERSION, plot_option
 from skillpm.cli.state import Command, State, command_client
 from skillpm.cli.types import LocalPath, ModelPath
 from skillpm.errors import UsageError
-from skillpm.files.output import check_output
+from skillpm.pictures.formats import check_picture
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class TransferFlags(TypedDict):
     show_default=True,
     help="Device for models: `cpu`, `cuda` or `cuda:N`.",
 )
-@click.option("--plot", type=LocalPath(), metavar="FILE.png", help="Write a plot of the models.")
+@plot_option("Draw what the models can do.")
 @click.option(
     "--dry-run", is_flag=True, help="Estimate time, memory and requests from a few answers."
 )
@@ -157,12 +157,7 @@ def _check_plot(plot: Path, *, evaluates: bool) -> None:
             "`--plot` shows what the models can do, but the transfer would end before that",
             hint="leave out `--plot`, or `--until` and `--dry-run`",
         )
-    if plot.suffix.lower() != ".png":
-        raise UsageError(
-            f"`--plot` expects a file name that ends in `.png`, found `{plot}`",
-            hint=f"--plot {plot.with_suffix('.png') if plot.name else 'transfer.png'}",
-        )
-    check_output(plot)
+    check_picture(plot)
 
 
 def _show(result: "Transferred", document: "TransferDocument") -> None:

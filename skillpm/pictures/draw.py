@@ -1,172 +1,185 @@
-"""Draws pictures by matplotlib's Agg backend: no display, no global state, reproducible bytes."""
+"""Draws what a pack stores: by kind of module, by layer, and what other sizes would cost."""
 
-import io
-from collections.abc import Iterable
-from math import ceil, nan
+from collections.abc import Sequence
+from itertools import chain
+from math import nan
+from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter
 
-from skillpm.pictures.parts import Cells, Column, Curve, Picture
+from skillpm.pictures.canvas import (
+    ACCENT,
+    BODY,
+    INK,
+    KIND_COLOURS,
+    QUIET,
+    SMALL,
+    Sheet,
+    bare,
+    head,
+    is_wide,
+    legend,
+    size_unit,
+)
+from skillpm.pictures.parts import Curve, KindSummary, Layers, Picture
+from skillpm.pictures.places import Places
+from skillpm.spec.words import counted, size_text
 
-_DECADES = 30.0
-"""Values whose largest is at least this many times the smallest use a logarithmic scale."""
-_LABELLED = 26
-"""The most layers that have a number under them."""
-_WRITTEN = 14
-"""The most columns for which every cell shows its value."""
-_TITLE = 110
-"""The most characters of a text."""
-_DARK = 0.55
-"""The luminance below which text is white."""
-_WHOLE = 100
-"""Values from this on are written without decimals."""
-_MEGA = 10_000_000
-"""Bytes from this on are shown in MB."""
-_ABSENT = "#d8d8d8"
+_ROW, _PANEL = 0.27, 1.45
+_TITLE, _TOP, _BELOW = 1.0, 0.55, 0.5
+"""Inches of the sheet's title, and above and below a panel."""
+_MARKED = 48
+"""The most layers whose values get a marker."""
+_KINDS = tuple(KIND_COLOURS)
+_MARKERS = dict(zip(_KINDS, "DPosv^", strict=True))
+_LEFT = 0.9
+"""Inches from the left edge of a panel to that of its titles."""
+_NUMBERS = ((1.3, "bytes"), (1.52, "share"), (1.98, "relative error"))
+"""The right edge of each column of numbers, in lengths of the longest bar, and its head."""
 
 
-def png(picture: Picture) -> bytes:
-    """Return the picture as a PNG file."""
-    buffer = io.BytesIO()
-    figure = draw(picture)
-    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
-    return buffer.getvalue()
+def kind_name(kind: str) -> str:
+    """Return the name of a kind of module in a picture."""
+    return "MLP" if kind == "mlp" else kind
 
 
 def draw(picture: Picture) -> Figure:
-    """Draw three panels, one above the other: bytes, relative error, rate-distortion curve."""
-    width = min(20.0, max(9.0, 5.0 + 0.14 * len(picture.columns)))
-    figure = Figure(figsize=(width, 10.0), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(safe(picture.title), fontsize=12)
-    rows = len(picture.kinds)
-    heights = [rows + 2, rows + 2, 8]
-    above, middle, below = figure.subplots(3, 1, height_ratios=heights)
-    largest = max((cell or 0.0 for row in picture.bytes for cell in row), default=0.0)
-    scale, unit = _unit(largest)
-    sizes = _divided(picture.bytes, scale)
-    _heat(above, picture, sizes, unit, "0 bytes")
-    above.set_title(safe(picture.bytes_title), fontsize=10, loc="left")
-    _heat(middle, picture, picture.errors, "‖Δ-Δ̂‖/‖Δ‖", "exact")
-    middle.set_title(safe(picture.errors_title), fontsize=10, loc="left")
-    middle.set_xlabel(safe(_stacks(picture.columns)))
-    _curve(below, picture.curve)
-    return figure
+    """Draw panels one above the other: kinds, layers, bits per weight, and the curve of `auto`.
+
+    A panel without content is left out: a pack without layers has two panels less.
+    """
+    rows = _ROW * len(picture.kinds)
+    panels = 2 * bool(picture.layers.columns) + (picture.curve is not None)
+    sheet = Sheet(_TITLE + max(rows + _TOP + 0.25, 0.5) + panels * (_PANEL + _TOP + _BELOW))
+    sheet.title(picture.title, picture.facts)
+    if picture.kinds:
+        _kinds(sheet.add(rows, above=_TOP, below=0.25), picture.kinds, lossy=picture.lossy)
+    else:
+        sheet.note("The pack stores no tensor.")
+    if picture.layers.columns:
+        places = Places.arrange(picture.layers.columns)
+        _bytes(sheet.add(_PANEL, above=_TOP, below=_BELOW), picture.layers, places)
+        _bits(sheet.add(_PANEL, above=_TOP, below=_BELOW), picture.layers, places)
+    if picture.curve is not None:
+        _curve(sheet.add(_PANEL, above=_TOP, below=_BELOW), picture.curve)
+    return sheet.figure
 
 
-def safe(text: str) -> str:
-    """Make untrusted text printable, short, and free of TeX formulas."""
-    plain = ascii(text)[1:-1] if not text.isprintable() else text
-    plain = plain if len(plain) <= _TITLE else plain[: _TITLE - 1] + "…"
-    return plain.replace("$", r"\$")
+def _kinds(axes: Axes, kinds: Sequence[KindSummary], *, lossy: bool) -> None:
+    """Draw a bar of bytes for each kind, with its numbers in columns beside it."""
+    largest = max(kind.bytes for kind in kinds) or 1
+    total = sum(kind.bytes for kind in kinds) or 1
+    head(axes, "By kind of module", "", left=_LEFT)
+    bare(axes, grid=False)
+    axes.spines["bottom"].set_visible(False)
+    colours = [KIND_COLOURS[kind.kind] for kind in kinds]
+    axes.barh(range(len(kinds)), [kind.bytes / largest for kind in kinds], 0.7, color=colours)
+    columns = _NUMBERS if lossy else _NUMBERS[:2]
+    axes.set(xlim=(0, columns[-1][0]), ylim=(len(kinds) - 0.5, -0.5), xticks=[], yticks=[])
+    style: dict[str, Any] = {"fontsize": SMALL, "ha": "right", "va": "center"}
+    for place, text in columns:
+        axes.text(place, -0.85, text, color=QUIET, **style)
+    for row, kind in enumerate(kinds):
+        axes.annotate(
+            kind_name(kind.kind), (0, row), (-72 * _LEFT, 0), textcoords="offset points",
+            fontsize=BODY, color=INK, va="center", annotation_clip=False,
+        )  # fmt: skip
+        numbers = (size_text(kind.bytes), _percent(kind.bytes / total), _error(kind.error))
+        for (place, _), text in zip(columns, numbers, strict=False):
+            axes.text(place, row, text, color=INK, **style)
 
 
-def is_wide(values: Iterable[float]) -> bool:
-    """Whether positive values span more than a decade."""
-    spread = list(values)
-    return bool(spread) and min(spread) > 0 and max(spread) / min(spread) >= _DECADES
+def _percent(share: float) -> str:
+    return "<1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"  # noqa: PLR2004 - rounds to 0
 
 
-def _unit(largest: float) -> tuple[float, str]:
-    return (1e6, "MB") if largest >= _MEGA else (1e3, "kB")
+def _error(error: float | None) -> str:
+    if error is None:
+        return "unknown"
+    return f"{error:.3g}" if error else "exact"
 
 
-def _divided(cells: Cells, by: float) -> Cells:
-    return tuple(tuple(None if cell is None else cell / by for cell in row) for row in cells)
+def _bytes(axes: Axes, layers: Layers, places: Places) -> None:
+    """Draw a bar for each layer, whose segments are the kinds."""
+    totals = [sum(cell or 0.0 for cell in column) for column in zip(*layers.bytes, strict=True)]
+    scale, unit = size_unit(max(totals))
+    counts = f"{size_text(layers.total)} in {counted(len(totals), 'layer')}"
+    rest = f"{counts}; {size_text(layers.outside)} in no layer" if layers.outside else counts
+    if layers.hidden:
+        rest += f"; {size_text(layers.hidden_bytes)} in {counted(layers.hidden, 'smaller stack')}"
+    head(axes, f"By layer, {unit}", rest, left=_LEFT)
+    bare(axes)
+    edges = places.edges()
+    base = [0.0] * len(totals)
+    for kind, row in zip(_KINDS, layers.bytes, strict=True):
+        if any(row):
+            top = [low + (cell or 0.0) / scale for low, cell in zip(base, row, strict=True)]
+            axes.stairs(
+                _apart(top), edges, baseline=_apart(base), fill=True,
+                color=KIND_COLOURS[kind], label=kind_name(kind), linewidth=0,
+            )  # fmt: skip
+            base = top
+    axes.set_ylim(0, 1.05 * max(base) or 1)
+    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+    places.label(axes)
 
 
-def _heat(axes: Axes, picture: Picture, cells: Cells, unit: str, nothing: str) -> None:
-    """Draw a heat map [kinds, columns]; no tensor is grey, and a cell of zero is white."""
-    known = [cell for row in cells for cell in row if cell]
-    norm = (
-        LogNorm(min(known), max(known)) if is_wide(known) else Normalize(0, max(known, default=1))
-    )
-    values = [[cell or nan for cell in row] for row in cells]
-    axes.set_facecolor(_ABSENT)
-    image = axes.imshow(values, cmap="viridis", norm=norm, aspect="auto", interpolation="nearest")
-    empty = [[1.0 if cell == 0 else nan for cell in row] for row in cells]
-    axes.imshow(empty, cmap=ListedColormap(["white"]), aspect="auto", interpolation="nearest")
-    assert axes.figure is not None  # noqa: S101 - for the type checker
-    axes.figure.colorbar(image, ax=axes, pad=0.01, label=unit)
-    axes.set_yticks(range(len(picture.kinds)), picture.kinds)
-    ticks = _ticks(picture.columns)
-    axes.set_xticks([place for place, _ in ticks], [label for _, label in ticks], fontsize=8)
-    for label, (_, text) in zip(axes.get_xticklabels(), ticks, strict=True):
-        label.set_rotation(90 if len(text) > 3 else 0)  # noqa: PLR2004 - as wide as a column
-    for place in _borders(picture.columns):
-        axes.axvline(place, color="black", linewidth=0.8)
-    marks = [Patch(facecolor="white", edgecolor="grey", label=nothing)]
-    marks.append(Patch(facecolor=_ABSENT, edgecolor="grey", label="no tensor"))
-    axes.legend(handles=marks, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, fontsize=7)
-    if len(picture.columns) <= _WRITTEN:
-        _write_cells(axes, cells, norm, image.get_cmap())
+def _apart(values: Sequence[float]) -> list[float]:
+    """Return the values of the bars with a zero between each two, for the gaps."""
+    return list(chain.from_iterable((value, 0.0) for value in values))[:-1]
 
 
-def _write_cells(axes: Axes, cells: Cells, norm: Normalize, colours: Colormap) -> None:
-    for row, cells_of_row in enumerate(cells):
-        for column, cell in enumerate(cells_of_row):
-            if cell is None:
-                continue
-            red, green, blue, _ = colours(float(norm(cell))) if cell else (1.0, 1.0, 1.0, 1.0)
-            dark = 0.3 * red + 0.6 * green + 0.1 * blue < _DARK
-            colour = "white" if dark else "black"
-            text = f"{cell:,.0f}" if cell >= _WHOLE else f"{cell:.3g}"
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+def _bits(axes: Axes, layers: Layers, places: Places) -> None:
+    """Draw a line for each kind: the stored bits for each weight that changes."""
+    head(axes, "Bits stored for each weight", "", left=_LEFT)
+    bare(axes)
+    known = [cell for row in layers.bits for cell in row if cell is not None]
+    axes.set_yscale("log" if is_wide(known) else "linear")
+    for kind, row in zip(_KINDS, layers.bits, strict=True):
+        if any(cell is not None for cell in row):
+            few = len(row) <= _MARKED
+            values = [nan if cell is None else cell for cell in row]
+            axes.plot(
+                *places.broken(values), color=KIND_COLOURS[kind], label=kind_name(kind),
+                linewidth=1.6, marker=_MARKERS[kind] if few else "", markersize=3.5,
+            )  # fmt: skip
+    if axes.get_yscale() == "linear":
+        axes.set_ylim(0, 1.08 * max(known, default=0) or 1)
+    legend(axes, left=_LEFT)
+    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+    places.label(axes)
 
 
-def _ticks(columns: tuple[Column, ...]) -> list[tuple[int, str]]:
-    """Return the positions and numbers of some layers, few enough that labels do not overlap."""
-    step = ceil(len(columns) / _LABELLED)
-    ticks: list[tuple[int, str]] = []
-    within = 0
-    for place, column in enumerate(columns):
-        first_of_stack = place == 0 or columns[place - 1].stack != column.stack
-        within = 0 if first_of_stack else within + 1
-        if column.stack is None:
-            ticks.append((place, "no layer"))
-        elif within % step == 0 and (not ticks or first_of_stack or place - ticks[-1][0] >= step):
-            ticks.append((place, safe(column.number)[:6]))
-    return _apart(ticks, step)
-
-
-def _apart(ticks: list[tuple[int, str]], step: int) -> list[tuple[int, str]]:
-    """Remove ticks that are too close to the one before."""
-    least = max(1, step // 2)
-    kept: list[tuple[int, str]] = []
-    for tick in ticks:
-        if len(kept) < 2 or tick[0] - kept[-1][0] >= least:  # noqa: PLR2004 - the first is upright
-            kept.append(tick)
-    return kept
-
-
-def _borders(columns: tuple[Column, ...]) -> list[float]:
-    """Return the positions between stacks of layers."""
-    places = range(1, len(columns))
-    return [place - 0.5 for place in places if columns[place].stack != columns[place - 1].stack]
-
-
-def _stacks(columns: tuple[Column, ...]) -> str:
-    names = dict.fromkeys(column.stack for column in columns if column.stack is not None)
-    return f"layer of {' | '.join(name or 'the model' for name in names)}" if names else ""
+def _plain(value: float, _: object) -> str:
+    return f"{value:g}"
 
 
 def _curve(axes: Axes, curve: Curve) -> None:
-    scale, unit = _unit(max(size for size, _ in (*curve.points, curve.own)))
+    """Draw the error that remains at other sizes, and a line at the size of this pack."""
+    scale, unit = size_unit(max(*(size for size, _ in curve.points), curve.payload))
     sizes = [size / scale for size, _ in curve.points]
-    lost = [loss_at for _, loss_at in curve.points]
-    few = len(sizes) <= 2 * _LABELLED
-    axes.plot(sizes, lost, color="#31688e", marker="o" if few else "", markersize=3)
-    size, loss = curve.own
-    label = f"this pack: {size / scale:,.4g} {unit}, {loss:.3g}"
-    axes.plot([size / scale], [loss], "*", color="#d1495b", markersize=13, label=label)
-    axes.set_xscale("log" if is_wide(sizes) else "linear")
-    axes.set_yscale("log" if is_wide(lost) else "linear")
-    axes.set_xlabel(f"{curve.spent}, {unit}")
-    axes.set_ylabel(safe(curve.lost))
-    axes.set_title(safe(curve.title), fontsize=10, loc="left")
-    axes.grid(visible=True, which="major", alpha=0.3)
-    axes.legend(loc="upper right", fontsize=9)
+    lost = [100 * share for _, share in curve.points]
+    head(
+        axes,
+        "What other sizes would lose",
+        "weighted squared error that remains, % of an empty pack's, as auto estimated it",
+        left=_LEFT,
+    )
+    bare(axes)
+    axes.plot(sizes, lost, color=KIND_COLOURS["embedding"], marker="o", markersize=3.5)
+    own = curve.payload / scale
+    axes.axvline(own, color=ACCENT, linewidth=1.2, linestyle="--")
+    axes.set_xscale("log" if is_wide([*sizes, own]) else "linear")
+    axes.set_yticks(range(0, 101, 25))
+    axes.set_ylim(0, 1.25 * max(lost) or 1)
+    axes.xaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.set_xlabel(f"payload, {unit}", fontsize=SMALL, color=QUIET)
+    leftmost = axes.transAxes.inverted().transform(axes.transData.transform((own, 0)))[0]
+    late = leftmost > 0.5  # noqa: PLR2004 - the label is on the wider side of the line
+    axes.annotate(
+        f"this pack: {size_text(curve.payload)}", (own, 1), (-4 if late else 4, -2),
+        xycoords=("data", "axes fraction"), textcoords="offset points",
+        fontsize=SMALL, color=ACCENT, va="top", ha="right" if late else "left",
+    )  # fmt: skip

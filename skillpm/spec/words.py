@@ -17,3 +17,12 @@ def distinct(*values: float) -> list[str]:
         if len(set(texts)) == len(set(map(repr, map(float, values)))):
             break
     return texts
+
+
+def size_text(count: float) -> str:
+    """A number of bytes with a unit, in powers of 1000: `1.5 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":  # noqa: PLR2004 - the factor between units
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError

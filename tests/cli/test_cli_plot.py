@@ -1,48 +1,41 @@
-"""`inspect --plot`: contents of the picture, and refusals."""
+"""`inspect --plot` and the chart on a terminal: their contents, and refusals."""
 
+import io
+import os
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from itertools import pairwise
-from math import isnan, sqrt
+from math import isnan
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
-from safetensors.numpy import load_file
+from matplotlib.figure import Figure
 from skillpm_world import PACKAGES, World
 from tiny_models import Models, Pair
 
 from skillpm.archive.reader import PackFile, open_pack
 from skillpm.archive.writer import write_archive
-from skillpm.delta.decoding.open_pack import OpenPack
+from skillpm.cli import charts, inspecting
+from skillpm.delta.tensors.module_kinds import KINDS
 from skillpm.errors import SpecError
-from skillpm.flows.inspect.picture import _column, _columns, picture_of
-from skillpm.pictures.draw import draw, png
-from skillpm.pictures.parts import Column, Curve, Picture
+from skillpm.flows.inspect.picture import _column, _columns, _layers, picture_of
+from skillpm.pictures.canvas import figure_file
+from skillpm.pictures.draw import draw
+from skillpm.pictures.formats import Format
+from skillpm.pictures.parts import Column, Curve, KindSummary, Layers, Picture
 from skillpm.spec.digests import Digest
-from skillpm.spec.manifest import Manifest
+from skillpm.spec.manifest import FootprintEntry, Manifest
 
-LAYERS = (Column(None, ""), Column("model.layers", "0"), Column("model.layers", "1"))
+LAYERS = (Column("model.layers", "0"), Column("model.layers", "1"))
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture
 def pair(models: Models) -> Pair:
     return models.pair("fp32")
-
-
-def _image(axes: Axes) -> list[list[float | None]]:
-    values = axes.images[0].get_array()
-    assert values is not None
-    filled = np.ma.filled(values.astype(float), np.nan)
-    return [[None if isnan(one) else one for one in row] for row in filled.tolist()]
-
-
-def _line(axes: Axes, number: int) -> list[tuple[float, float]]:
-    points = np.asarray(axes.lines[number].get_xydata())
-    return [(float(x), float(y)) for x, y in points]
 
 
 def _with_settings(pack: PackFile, path: Path, **more: Any) -> PackFile:
@@ -62,116 +55,116 @@ def _with_settings(pack: PackFile, path: Path, **more: Any) -> PackFile:
     return open_pack(path)
 
 
-def test_plot_shows_every_byte_by_layer_and_kind(world: World, pair: Pair) -> None:
-    path = world.pack(pair, "acme/math", "1.0.0", "--scheme", "graftllm")
-    found = open_pack(path)
-    picture = picture_of(found)
-    assert picture.columns == LAYERS
-    assert picture.kinds == ("embedding", "head", "attention", "mlp", "norm")
-    by_kind = {
-        kind: sum(cell or 0 for cell in row)
-        for kind, row in zip(picture.kinds, picture.bytes, strict=True)
+def texts(figure: Figure) -> list[str]:
+    """Every text of a figure, in the order of its panels."""
+    inside = [text.get_text() for axes in figure.axes for text in axes.texts]
+    return [text.get_text() for text in figure.texts] + inside
+
+
+def bars(axes: Axes) -> dict[str, list[float]]:
+    """The height of each kind's segment of the bar of each layer."""
+    found: dict[str, list[float]] = {}
+    for patch in axes.patches:
+        tops, _, floors = patch.get_data()  # type: ignore[attr-defined]
+        found[str(patch.get_label())] = (tops - floors)[::2].tolist()
+    return found
+
+
+def test_plot_shows_every_byte_by_kind_and_layer(world: World, pair: Pair) -> None:
+    pack = open_pack(world.pack(pair, "acme/math", "1.0.0", "--scheme", "graftllm"))
+    picture = picture_of(pack)
+    modules = pack.manifest.compression.modules
+    assert {one.kind: one.bytes for one in picture.kinds} == {
+        k: m.bytes for k, m in modules.items()
     }
-    assert by_kind == {k: one.bytes for k, one in found.manifest.compression.modules.items()}
-    shown = _image(draw(picture).axes[0])
-    wanted = [[None if not one else one / 1000 for one in row] for row in picture.bytes]
-    assert shown == [[None if one is None else pytest.approx(one) for one in r] for r in wanted]
-    assert shown[0][1] is shown[1][2] is shown[2][0] is None
-    assert shown[4][0] is not None  # the last norm is in no layer
+    assert picture.layers.columns == LAYERS
+    stored = sum(module.bytes for module in modules.values())
+    assert picture.layers.total + picture.layers.outside == stored
+    figure = draw(picture)
+    assert len(figure.axes) == 3
+    heights = bars(figure.axes[1])
+    assert heights.keys() == {"attention", "MLP", "norm"}
+    attention = picture.layers.bytes[KINDS.index("attention")]
+    assert heights["attention"] == pytest.approx([(cell or 0) / 1000 for cell in attention])
 
 
-def test_plot_shows_the_error_of_each_kind_and_marks_exact_ones(world: World, pair: Pair) -> None:
-    found = open_pack(world.pack(pair, "acme/math", "1.0.0", "--scheme", "graftllm"))
-    picture = picture_of(found)
-    modules = found.manifest.compression.modules
-    assert picture.errors[2] == (None, *[pytest.approx(modules["attention"].relative_error)] * 2)
-    assert picture.errors[4] == (0.0, 0.0, 0.0)
-    axes = draw(picture).axes[1]
-    assert _image(axes)[4] == [None, None, None]
-    marked = axes.images[1].get_array()
-    assert marked is not None
-    assert (marked[4] == 1.0).all()  # white: exact
-    assert np.ma.getmaskarray(marked)[:4].all() or np.isnan(np.ma.filled(marked[:4], np.nan)).all()
+def test_sizes_and_errors_are_those_that_inspect_prints(world: World, pair: Pair) -> None:
+    path = world.pack(pair, "acme/math", "1.0.0", "--scheme", "graftllm")
+    shown = world.run("inspect", path).out
+    pack = open_pack(path)
+    written = texts(draw(picture_of(pack)))
+    assert written[0] == "acme/math 1.0.0"
+    size = next(line for line in shown.splitlines() if line.startswith("size "))
+    payload, _, _ = size.removeprefix("size").strip().partition(", graftllm")
+    assert written[1] == f"{payload})"
+    assert size.rpartition("; ")[2] in written[2]
+    error = next(line for line in shown.splitlines() if line.startswith("error "))
+    assert error.removeprefix("error").strip() in written[2]
+    for module in pack.manifest.compression.modules.values():
+        error_text = f"{module.relative_error:.3g}" if module.relative_error else "exact"
+        assert error_text in written
 
 
-def test_plot_shows_recorded_errors_of_tensors(world: World, pair: Pair, tmp_path: Path) -> None:
-    plain = open_pack(world.pack(pair, "acme/math", "1.0.0", "--scheme", "graftllm"))
-    table = {f"model.layers.0.mlp.{name}_proj.weight": 0.1 for name in ("gate", "up")}
-    found = _with_settings(plain, tmp_path / "more.skillpack", errors=table)
-    row = picture_of(found).errors[3]
-    kind = plain.manifest.compression.modules["mlp"].relative_error
-    assert kind is not None
-    assert row[1] == pytest.approx(sqrt((2 * 0.1**2 + kind**2) / 3))
-    assert row[2] == pytest.approx(kind)
+def test_lossless_pack_has_no_error_and_no_curve(world: World, pair: Pair) -> None:
+    picture = picture_of(open_pack(world.pack(pair, "acme/math", "1.0.0")))
+    figure = draw(picture)
+    assert not picture.lossy
+    assert picture.curve is None
+    assert [len(figure.axes), "relative error" in texts(figure)] == [3, False]
+    assert texts(figure)[2].endswith("exact")
 
 
-def test_plot_shows_the_recorded_curve(world: World, pair: Pair, tmp_path: Path) -> None:
+def test_bits_are_those_stored_for_each_weight(world: World, pair: Pair) -> None:
+    pack = open_pack(world.pack(pair, "acme/math", "1.0.0"))
+    layers = picture_of(pack).layers
+    weights = sum(
+        entry.spec.elements
+        for entry in pack.manifest.footprint
+        if entry.tensor.startswith("model.layers.1.mlp")
+    )
+    mlp = KINDS.index("mlp")
+    stored, bits = layers.bytes[mlp][1], layers.bits[mlp][1]
+    assert stored
+    assert bits == pytest.approx(8 * stored / weights)
+    axes = draw(picture_of(pack)).axes[2]
+    lines = {line.get_label(): line.get_ydata() for line in axes.lines}
+    assert list(lines["MLP"]) == list(layers.bits[mlp])
+
+
+def test_plot_shows_the_recorded_curve_and_the_payload(
+    world: World, pair: Pair, tmp_path: Path
+) -> None:
     plain = open_pack(world.pack(pair, "acme/math", "1.0.0"))
     own = plain.manifest.compression.payload_bytes
     curve = [[own * 100, 0.0001], [own / 4, 0.4], [own * 4, 0.1]]
-    found = _with_settings(plain, tmp_path / "curve.skillpack", curve=curve)
-    axes = draw(picture_of(found)).axes[2]
-    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
-    wanted = [(own / 4000, 0.4), (own / 250, 0.1), (own / 10, 0.0001)]
-    assert _line(axes, 0) == [pytest.approx(point) for point in wanted]
-    assert _line(axes, 1) == [pytest.approx((own / 1000, 0.2))]
-    flat = [[own, 0.5], [2 * own, 0.0]]
-    found = _with_settings(plain, tmp_path / "flat.skillpack", curve=flat)
-    axes = draw(picture_of(found)).axes[2]
-    assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "linear")
-    assert _line(axes, 1) == [pytest.approx((own / 1000, 0.5))]
+    pack = _with_settings(plain, tmp_path / "curve.skillpack", curve=curve)
+    axes = draw(picture_of(pack)).axes[3]
+    assert axes.get_xscale() == "log"
+    assert list(axes.lines[0].get_ydata()) == pytest.approx([40.0, 10.0, 0.01])
+    drawn = list(axes.lines[0].get_xdata())
+    assert drawn == pytest.approx([drawn[0], 16 * drawn[0], 400 * drawn[0]])
+    assert list(axes.lines[1].get_xdata()) == pytest.approx([4 * drawn[0]] * 2)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{"curve": [[1, 2], [3]]}, {"curve": []}, {"curve": [[1, -1]]}, {"curve": [[True, 0.5]]},
-     {"errors": [0.5]}, {"errors": {"a": "b"}}],
-)  # fmt: skip
-def test_invalid_tables_are_refused_by_name(
-    world: World, pair: Pair, tmp_path: Path, settings: dict[str, Any]
+def test_curve_of_an_auto_pack_is_drawn(world: World, pair: Pair) -> None:
+    pack = open_pack(world.pack(pair, "acme/math", "1.0.0", "--keep", "0.9"))
+    picture = picture_of(pack)
+    assert picture.lossy
+    assert picture.curve is not None
+    recorded = pack.manifest.compression.settings["curve"]
+    assert list(picture.curve.points) == sorted((size, lost) for size, lost in recorded)
+    assert picture.curve.payload == pack.manifest.compression.payload_bytes
+    assert len(draw(picture).axes) == 4
+
+
+@pytest.mark.parametrize("curve", [[[1, 2], [3]], [], [[1, -1]], [[True, 0.5]]])
+def test_invalid_curve_is_refused_by_name(
+    world: World, pair: Pair, tmp_path: Path, curve: Any
 ) -> None:
     plain = open_pack(world.pack(pair, "acme/math", "1.0.0"))
-    found = _with_settings(plain, tmp_path / "odd.skillpack", **settings)
-    with pytest.raises(SpecError, match=rf"compression\.settings\.{min(settings)}"):
-        picture_of(found)
-
-
-def test_pack_without_a_curve_gets_one_from_its_layers(world: World, pair: Pair) -> None:
-    found = open_pack(world.pack(pair, "acme/math", "1.0.0", "--scheme", "graftllm"))
-    curve = picture_of(found).curve
-    sizes, lost = zip(*curve.points, strict=True)
-    assert list(sizes) == sorted(sizes)
-    assert list(lost) == sorted(lost, reverse=True)
-    assert curve.points[0] == (0.0, 1.0)
-    error = found.manifest.compression.relative_error
-    assert curve.points[-1] == curve.own
-    assert curve.own == pytest.approx((sizes[-1], error))
-    # The sort order is that of the decoded deltas' energies.
-    base = load_file(pair[0] / "model.safetensors")
-    opened = OpenPack.of(found.manifest, found.open_layer)
-    deltas = {name: opened.decoder(name, found_spec(found, name)).delta_of(0) for name in base}
-    energy = {name: float((d**2).sum()) for name, d in deltas.items() if d is not None}
-    first = max(energy, key=lambda name: energy[name] / stored(opened, name))
-    assert sizes[1] == stored(opened, first)
-
-
-def found_spec(pack: PackFile, tensor: str) -> Any:
-    return next(one.spec for one in pack.manifest.footprint if one.tensor == tensor)
-
-
-def stored(opened: OpenPack, tensor: str) -> int:
-    layer = opened.entries[tensor].layer
-    assert layer is not None
-    return opened.reader(layer).stored_bytes(tensor)
-
-
-def test_curve_of_a_lossless_pack_counts_weights_equally(world: World, pair: Pair) -> None:
-    found = open_pack(world.pack(pair, "acme/math", "1.0.0"))
-    curve = picture_of(found).curve
-    assert curve.own[1] == curve.points[-1][1] == pytest.approx(0.0, abs=1e-7)
-    assert "all changed weights count the same" in curve.title
-    assert len(curve.points) == len(found.manifest.footprint) + 1
-    assert draw(picture_of(found)).axes[2].get_yscale() == "linear"
+    pack = _with_settings(plain, tmp_path / "odd.skillpack", curve=curve)
+    with pytest.raises(SpecError, match=r"compression\.settings\.curve"):
+        picture_of(pack)
 
 
 def test_plot_is_written_and_overwritten_atomically(world: World, pair: Pair) -> None:
@@ -181,20 +174,36 @@ def test_plot_is_written_and_overwritten_atomically(world: World, pair: Pair) ->
     assert (outcome.code, outcome.err) == (0, f"wrote {plot}\n")
     first = plot.read_bytes()
     assert first.startswith(b"\x89PNG\r\n\x1a\n")
-    assert b"IEND" in first[-12:]
     plot.write_bytes(b"another picture")
     assert world.ask("inspect", path, "--plot", plot)["manifest"]["version"] == "1.0.0"
     assert plot.read_bytes() == first
     assert list(world.project.glob(".*")) == []
 
 
+def test_ending_chooses_the_format_and_the_bytes_are_reproducible(world: World, pair: Pair) -> None:
+    path = world.pack(pair, "acme/math", "1.0.0")
+    first = {}
+    for ending, magic in (("svg", b"<?xml"), ("pdf", b"%PDF")):
+        plot = world.project / f"math.{ending}"
+        world.ask("inspect", path, "--plot", plot)
+        first[ending] = plot.read_bytes()
+        assert first[ending].startswith(magic)
+    written = [text.text for text in ET.fromstring(first["svg"]).iter(f"{SVG}text")]  # noqa: S314
+    assert {"acme/math 1.0.0", "By kind of module", "MLP"} <= set(written)
+    formats: tuple[Format, ...] = ("svg", "pdf")
+    picture = picture_of(open_pack(path))
+    assert {kind: figure_file(draw(picture), kind) for kind in formats} == first
+
+
 def test_plot_refuses_other_names_damaged_packs_and_missing_folders(
     world: World, pair: Pair, tmp_path: Path
 ) -> None:
     path = world.pack(pair, "acme/math", "1.0.0")
-    said = world.fail("inspect", path, "--plot", "math.pdf", code=2, kind="usage")
-    assert ".png" in said
-    assert "--plot math.png" in said
+    message = world.fail("inspect", path, "--plot", "math.gif", code=2, kind="usage")
+    assert "`.png`, `.svg`, `.pdf`, found `math.gif`" in message
+    assert "--plot math.png" in message
+    for name in ("-", ".png", "math"):
+        world.fail("inspect", path, "--plot", name, code=2, kind="usage")
     world.fail("inspect", path, "--plot", tmp_path / "no" / "a.png", code=1, kind="state")
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -224,33 +233,130 @@ def test_plot_without_matplotlib_suggests_the_install_command(world: World, pair
 def test_layers_are_in_order_with_short_gaps_filled() -> None:
     digits = "9" * 5000
     names = ("embed", "a.10.x", "a.2.x", f"b.{digits}.x", "b.007.x", "c.5000.x", "9.x")
-    columns = _columns({_column(f"{name}.weight") for name in names})
+    placed = [_column(f"{name}.weight") for name in names]
+    assert placed[0] is None
+    columns = _columns({column for column in placed if column is not None})
     stacks = {stack: [one.number for one in columns if one.stack == stack] for stack in "abc"}
-    assert columns[0] == Column(None, "")
     assert stacks == {"a": [str(n) for n in range(11)], "b": ["7", digits], "c": ["5000"]}
 
 
-def test_curve_of_an_auto_pack_contains_its_own_point(world: World, pair: Pair) -> None:
-    found = open_pack(world.pack(pair, "acme/math", "1.0.0", "--keep", "0.9"))
-    curve = picture_of(found).curve
-    recorded = found.manifest.compression.settings["curve"]
-    assert list(curve.points) == sorted((size, lost) for size, lost in recorded)
-    assert curve.own[0] == found.manifest.compression.payload_bytes
-    assert curve.points[0][1] >= curve.own[1] >= curve.points[-1][1]
+def _entry(tensor: str) -> FootprintEntry:
+    digest = "sha256:" + "0" * 64
+    return FootprintEntry.model_validate(
+        {"tensor": tensor, "change": "changed", "shape": (2, 2), "dtype": "F32", "leaf": digest,
+         "result": digest, "codec": "lossless", "layer": digest}
+    )  # fmt: skip
 
 
-def test_labels_of_eighty_layers_do_not_overlap() -> None:
-    columns = (Column(None, ""), *(Column("model.layers", str(n)) for n in range(80)),
-               *(Column("vision.$\n", str(n)) for n in range(40)))  # fmt: skip
-    row = tuple(float(1 + place) ** 3 for place in range(len(columns)))
-    curve = Curve(((1.0, 1.0), (9e7, 0.5)), (5.0, 0.9), "spent", "lost", "curve")
-    picture = Picture("a" * 300, ("mlp",), columns, (row,), "bytes", (row,), "errors", curve)
-    figure = draw(picture)
-    assert isinstance(figure.axes[0].images[0].norm, LogNorm)
+def test_only_the_largest_stacks_are_drawn_and_the_others_are_counted() -> None:
+    footprint = [_entry(f"s{number}.0.mlp.weight") for number in range(3000)]
+    layers = _layers(footprint, {e.tensor: n for n, e in enumerate(footprint)})
+    assert len(layers.columns) == 6
+    assert {column.stack for column in layers.columns} == {f"s{n}" for n in range(2994, 3000)}
+    assert layers.hidden == 2994
+    assert layers.hidden_bytes + layers.total == sum(range(3000))
+    figure = draw(Picture("a", ("b", "c"), (), layers, lossy=False, curve=None))
+    assert any("2994 smaller stacks" in text for text in texts(figure))
+
+
+def _many(stacks: dict[str, int]) -> Picture:
+    """A picture of all kinds in stacks of layers, with texts as long as they may be."""
+    columns = tuple(Column(name, str(n)) for name, count in stacks.items() for n in range(count))
+    row = tuple(float(10 + place % 7) ** 3 for place in range(len(columns)))
+    cells = tuple(row for _ in KINDS)
+    kinds = tuple(KindSummary(kind, 123_456_789, 0.123456) for kind in KINDS)
+    curve = Curve(((1.0, 1.0), (9e7, 0.5)), 5)
+    layers = Layers(columns, cells, cells, 10**9, 12345, 10**9)
+    title = f"{'a' * 64}/{'b' * 64} 10.20.30-alpha.1"
+    return Picture(title, ("f" * 300, "$x^2$ \x1b\n" * 40), kinds, layers, lossy=True, curve=curve)
+
+
+@pytest.mark.parametrize(
+    "stacks",
+    [
+        {"model.layers": 2},
+        {"": 200},
+        {"encoder.block": 12, "decoder.block": 12},
+        {
+            "vision.$\n<&>\x1b" * 9: 40,
+            "model.language_model.layers": 80,
+            "a": 1,
+            "b": 1,
+            "c" * 80: 3,
+        },
+    ],
+)
+def test_no_label_overlaps_another_or_leaves_the_picture(stacks: dict[str, int]) -> None:
+    figure = draw(_many(stacks))
     figure.canvas.draw()
-    for axes in figure.axes[:2]:
-        boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
-        assert len(boxes) > 20
-        assert all(one.x1 < two.x0 for one, two in pairwise(boxes))
-        assert [label.get_text() for label in axes.get_xticklabels()][:2] == ["no layer", "0"]
-    assert png(picture).startswith(b"\x89PNG")
+    frame = figure.bbox
+    for axes in figure.axes:
+        ticks = [label.get_window_extent() for label in axes.get_xticklabels()]
+        assert all(one.x1 < two.x0 for one, two in pairwise(ticks))
+    everything = [*figure.texts, *(text for axes in figure.axes for text in axes.texts)]
+    boxes = [text.get_window_extent() for text in everything]
+    for number, box in enumerate(boxes):
+        assert frame.x0 <= box.x0 < box.x1 <= frame.x1, everything[number].get_text()
+        assert frame.y0 <= box.y0 < box.y1 <= frame.y1, everything[number].get_text()
+        assert not any(box.overlaps(other) for other in boxes[:number]), everything[number]
+    for text in everything:
+        assert text.get_text().isprintable()
+
+
+def test_lines_are_broken_between_stacks() -> None:
+    axes = draw(_many({"encoder": 3, "decoder": 2})).axes[2]
+    heights = axes.lines[0].get_ydata()
+    assert [isnan(height) for height in heights] == [False] * 3 + [True] + [False] * 2
+
+
+def test_pack_without_tensors_says_so() -> None:
+    layers = Layers((), (), (), 0)
+    figure = draw(Picture("a/b 1.0.0", ("x", "y"), (), layers, lossy=False, curve=None))
+    assert "The pack stores no tensor." in texts(figure)
+    assert figure.axes == []
+
+
+class Terminal(io.StringIO):
+    """A stdout that is a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+def _on_terminal(world: World, path: Path, monkeypatch: pytest.MonkeyPatch, columns: int) -> str:
+    screen = Terminal()
+    size = os.terminal_size((columns, 24))
+    monkeypatch.setattr(inspecting, "get_terminal_size", lambda: size)
+    monkeypatch.setattr(charts.sys, "stdout", screen)
+    from skillpm.cli.app import app
+    from skillpm.cli.state import State
+
+    app.main(["--no-color", "inspect", str(path)], standalone_mode=False, obj=State())
+    return screen.getvalue()
+
+
+def test_terminal_shows_bars_of_bytes_and_errors(
+    world: World, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = world.pack(pair, "acme/math", "1.0.0", "--scheme", "graftllm")
+    screen = _on_terminal(world, path, monkeypatch, 100)
+    rows = {line.split()[0]: line for line in screen.splitlines() if "█" in line}
+    modules = open_pack(path).manifest.compression.modules
+    largest = max(modules, key=lambda kind: modules[kind].bytes)
+    assert max(rows, key=lambda kind: rows[kind].count("█")) in modules
+    assert "█" * 10 in rows[largest]
+    assert rows[largest].rstrip().endswith(f"{modules[largest].relative_error:.4f}")
+    assert max(map(len, rows.values())) <= 100
+    assert "\x1b" not in screen
+
+
+def test_lossless_pack_has_no_error_bars_and_a_narrow_terminal_has_none(
+    world: World, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = world.pack(pair, "acme/math", "1.0.0")
+    assert "relative error" not in _on_terminal(world, path, monkeypatch, 100)
+    narrow = _on_terminal(world, path, monkeypatch, 60)
+    assert "█" not in narrow
+    assert "relative error" in narrow

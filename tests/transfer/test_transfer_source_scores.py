@@ -67,10 +67,12 @@ def test_file_is_measured_on_the_held_out_items_that_it_answers(transfer: "Trans
 def test_plot_has_a_place_for_a_source_that_was_not_measured() -> None:
     pictures = pytest.importorskip("skillpm.pictures.abilities", reason="needs the extra `plot`")
     bars = [pictures.AbilityBar("base", 0.0, 1.0), pictures.AbilityBar("file", None)]
-    without = pictures.abilities_png("t", bars, 0.98)
-    measured = pictures.abilities_png("t", [bars[0], pictures.AbilityBar("file", 0.0)], 0.98)
-    assert without.startswith(b"\x89PNG")
-    assert without != measured
+    (axes,) = pictures.draw_abilities("t", bars, 0.98).axes
+    assert [text.get_text() for text in axes.texts] == ["0", "–", "100", "–"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["base", "file"]
+    measured = [bars[0], pictures.AbilityBar("file", 0.0)]
+    (axes,) = pictures.draw_abilities("t", measured, 0.98).axes
+    assert [text.get_text() for text in axes.texts] == ["0", "0", "100", "–"]
 
 
 def test_id_of_a_prompt_and_of_a_held_out_prompt_makes_an_answer_ambiguous(tmp_path: Path) -> None:

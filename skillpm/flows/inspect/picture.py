@@ -1,38 +1,38 @@
-"""`inspect --plot`: plot the bytes and errors of a pack by layer, from the pack alone."""
+"""`inspect --plot`: what a pack stores, by kind of module and by layer, from the pack alone."""
 
-from collections.abc import Mapping
-from functools import partial
-from itertools import accumulate
-from math import exp, isfinite, log, sqrt
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from skillpm.archive.reader import PackFile
-from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.delta.tensors.module_kinds import KINDS, block_of, kind_of
-from skillpm.delta.tensors.ports import CHUNK
 from skillpm.errors import SpecError
 from skillpm.journal.atomic import write_atomic
-from skillpm.pictures.draw import png
-from skillpm.pictures.parts import Cells, Column, Curve, Picture
+from skillpm.pictures.canvas import figure_file
+from skillpm.pictures.draw import draw
+from skillpm.pictures.formats import picture_format
+from skillpm.pictures.parts import Column, Curve, KindSummary, Layers, Picture
 from skillpm.spec.manifest import Compression, FootprintEntry, Kind
+from skillpm.spec.words import size_text
 from skillpm.verification.evidence import shown
 
-_SAMPLES = 4
-"""Chunks of a tensor that are decoded to estimate ‖Δ̂‖²."""
 _GAP = 64
+_STACKS = 6
+"""The most stacks of layers that are drawn; the largest ones are."""
 Sizes = Mapping[str, int]
-Energies = Mapping[str, float]
 
 
 def write_picture(pack: PackFile, path: Path) -> None:
-    """Draw a pack and write the PNG to `path` atomically.
+    """Draw a pack and write the file atomically; the ending of `path` chooses the format.
 
-    Decodes a few chunks of each tensor if the manifest records no curve. Raises `IntegrityError`
-    for a damaged layer, `SpecError` for an invalid table in the manifest.
+    Reads the header of each payload layer, and no payload. Raises `UsageError` for another ending,
+    `IntegrityError` for a damaged layer, `SpecError` for an invalid curve in the manifest.
     """
-    write_atomic(path, png(picture_of(pack)))
+    kind = picture_format(path)
+    write_atomic(path, figure_file(draw(picture_of(pack)), kind))
 
 
 def picture_of(pack: PackFile) -> Picture:
@@ -41,47 +41,84 @@ def picture_of(pack: PackFile) -> Picture:
     compression = manifest.compression
     opened = OpenPack.of(manifest, pack.open_layer)
     sizes = {entry.tensor: _stored(opened, entry) for entry in manifest.footprint}
-    errors = _errors(manifest.footprint, compression)
-    columns = _columns({_column(entry.tensor) for entry in manifest.footprint})
-    kinds = [kind for kind in KINDS if any(kind_of(name) == kind for name in sizes)]
-    cells = partial(_cells, manifest.footprint, kinds, columns)
-    parts = sum(sizes.values())
-    unit = "tensors" if "errors" in compression.settings else "kinds of module"
+    error = compression.relative_error
     return Picture(
-        title=f"{manifest.ref}: {compression.scheme}, {_kilo(pack.size)} for a delta of "
-        f"{_kilo(compression.delta_bytes)}",
-        kinds=tuple(kinds),
-        columns=columns,
-        bytes=cells(lambda entries: float(sum(sizes[entry.tensor] for entry in entries))),
-        bytes_title=f"Bytes: {_kilo(parts)} of tensors, and {_kilo(pack.size - parts)} of headers, "
-        "manifest and files",
-        errors=cells(lambda entries: _combined(entries, errors)),
-        errors_title=f"Relative error, as recorded for {unit}",
-        curve=_curve(pack, opened, sizes),
+        title=manifest.ref,
+        facts=_facts(compression, pack.path.stat().st_size),
+        kinds=tuple(_summary(kind, compression) for kind in KINDS if kind in compression.modules),
+        layers=_layers(manifest.footprint, sizes),
+        lossy=bool(error) or any(module.relative_error for module in compression.modules.values()),
+        curve=_curve(compression),
     )
 
 
-def _kilo(count: float) -> str:
-    return f"{count / 1000:,.1f} kB"
+def _facts(compression: Compression, file_size: int) -> tuple[str, ...]:
+    """Return the sizes and the error in the words of `inspect`."""
+    payload, delta = size_text(compression.payload_bytes), size_text(compression.delta_bytes)
+    error = compression.relative_error
+    fidelity = f"relative error {error:.3g}" if error else "exact"
+    return (
+        f"payload {payload} for a delta of {delta} ({compression.ratio:.2f} to 1)",
+        f"scheme {compression.scheme} · file {size_text(file_size)} · {fidelity}",
+    )
+
+
+def _summary(kind: Kind, compression: Compression) -> KindSummary:
+    module = compression.modules[kind]
+    return KindSummary(kind, module.bytes, module.relative_error)
 
 
 def _stored(opened: OpenPack, entry: FootprintEntry) -> int:
     return opened.reader(entry.layer).stored_bytes(entry.tensor) if entry.layer else 0
 
 
-def _column(tensor: str) -> Column:
-    """Return the column of a tensor's layer; the unnumbered column if its block has no number."""
-    block = block_of(tensor)
-    stack, _, number = block.rpartition(".")
+def _column(tensor: str) -> Column | None:
+    """Return the column of a tensor's layer; None if its block has no number."""
+    stack, _, number = block_of(tensor).rpartition(".")
     numbered = number.isascii() and number.isdigit()
-    return Column(stack, number.lstrip("0") or "0") if numbered else Column(None, "")
+    return Column(stack, number.lstrip("0") or "0") if numbered else None
+
+
+def _layers(footprint: Iterable[FootprintEntry], sizes: Sizes) -> Layers:
+    """Sum bytes and weights by kind and layer. Keeps the largest stacks of layers."""
+    cells: dict[tuple[Kind, Column], tuple[int, int]] = {}
+    of_stack: dict[str, int] = {}
+    outside = 0
+    for entry in footprint:
+        column, size = _column(entry.tensor), sizes[entry.tensor]
+        if column is None:
+            outside += size
+            continue
+        place = kind_of(entry.tensor), column
+        stored, weights = cells.get(place, (0, 0))
+        cells[place] = stored + size, weights + (entry.spec.elements if entry.layer else 0)
+        of_stack[column.stack] = of_stack.get(column.stack, 0) + size
+    largest = sorted(of_stack, key=lambda stack: (-of_stack[stack], stack))
+    drawn, hidden = set(largest[:_STACKS]), largest[_STACKS:]
+    columns = _columns({column for _, column in cells if column.stack in drawn})
+    return Layers(
+        columns,
+        tuple(tuple(_bytes_in(cells.get((kind, c))) for c in columns) for kind in KINDS),
+        tuple(tuple(_bits_in(cells.get((kind, c))) for c in columns) for kind in KINDS),
+        outside,
+        len(hidden),
+        sum(of_stack[stack] for stack in hidden),
+    )
+
+
+def _bytes_in(cell: tuple[int, int] | None) -> float | None:
+    return None if cell is None else float(cell[0])
+
+
+def _bits_in(cell: tuple[int, int] | None) -> float | None:
+    return 8 * cell[0] / cell[1] if cell is not None and cell[1] else None
 
 
 def _columns(present: set[Column]) -> tuple[Column, ...]:
-    """Order the columns: first the unnumbered one, then each stack; short gaps are filled."""
-    columns = [Column(None, "")] if Column(None, "") in present else []
-    for stack in sorted({column.stack for column in present if column.stack is not None}):
-        numbers = {column.number for column in present if column.stack == stack}
+    """Order the columns by stack and number; short gaps in a stack are filled."""
+    columns: list[Column] = []
+    for stack, layers in groupby(sorted(present), key=lambda column: column.stack):
+        numbers = {column.number for column in layers}
         last = max(numbers, key=_in_order)
         short = len(last) <= len(str(_GAP * len(numbers)))
         if short and int(last) < _GAP + 4 * len(numbers):
@@ -95,75 +132,18 @@ def _in_order(number: str) -> tuple[int, str]:
     return len(number), number
 
 
-def _cells(
-    footprint: list[FootprintEntry], kinds: list[Kind], columns: tuple[Column, ...], value: Any
-) -> Cells:
-    """Return a value for the entries of each kind and layer; None if there are no entries."""
-    places: dict[tuple[Kind, Column], list[FootprintEntry]] = {}
-    for entry in footprint:
-        places.setdefault((kind_of(entry.tensor), _column(entry.tensor)), []).append(entry)
-    return tuple(
-        tuple(
-            value(places[kind, column]) if (kind, column) in places else None for column in columns
-        )
-        for kind in kinds
-    )
-
-
-def _errors(footprint: list[FootprintEntry], compression: Compression) -> dict[str, float | None]:
-    """Return the relative error of each tensor, or None if it is unknown.
-
-    Uses the tensor's entry in `settings["errors"]`, else the fixed error of its codec, else the
-    error of its module kind.
-    """
-    table = compression.settings.get("errors", {})
-    if not (isinstance(table, dict) and all(_is_number(value) for value in table.values())):
-        raise SpecError(
-            "compression.settings.errors of the manifest: expected a map from tensors to numbers, "
-            f"found {shown(table)}"
-        )
-    known = {kind: module.relative_error for kind, module in compression.modules.items()}
-    errors: dict[str, float | None] = {}
-    for entry in footprint:
-        codec = CODECS.get(entry.codec)
-        default = known.get(kind_of(entry.tensor))
-        if entry.change == "removed":
-            default = 0.0
-        elif codec is not None and codec.known_error is not None:
-            default = codec.known_error
-        errors[entry.tensor] = table.get(entry.tensor, default)
-    return errors
-
-
-def _combined(entries: list[FootprintEntry], errors: Mapping[str, float | None]) -> float | None:
-    """Return the root mean square of the errors, weighted by the number of elements."""
-    known = [(entry.spec.elements, errors[entry.tensor]) for entry in entries]
-    parts = [(count, error) for count, error in known if error is not None and count]
-    total = sum(count for count, _ in parts)
-    return sqrt(sum(count * error**2 for count, error in parts) / total) if total else None
-
-
-def _curve(pack: PackFile, opened: OpenPack, sizes: Sizes) -> Curve:
-    """Return the recorded rate-distortion curve, or else one computed from the pack."""
-    compression = pack.manifest.compression
+def _curve(compression: Compression) -> Curve | None:
+    """Return the curve that `auto` recorded; None if the manifest has none."""
     recorded = compression.settings.get("curve")
     if recorded is None:
-        return _own_curve(pack, opened, sizes)
-    fits = isinstance(recorded, list) and recorded and all(map(_is_point, recorded))
-    if not fits:
+        return None
+    if not (isinstance(recorded, list) and recorded and all(map(_is_point, recorded))):
         raise SpecError(
             "compression.settings.curve of the manifest: expected pairs of bytes and distortion, "
             f"found {shown(recorded)}"
         )
     points = tuple(sorted((float(size), float(lost)) for size, lost in recorded))
-    own = float(compression.payload_bytes)
-    return Curve(
-        points,
-        (own, _between(points, own)),
-        "bytes of payload",
-        "distortion, as a share of an empty pack's",
-        "Rate and distortion: the curve that `auto` recorded",
-    )
+    return Curve(points, compression.payload_bytes)
 
 
 def _is_number(value: Any) -> bool:
@@ -173,70 +153,3 @@ def _is_number(value: Any) -> bool:
 
 def _is_point(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))  # noqa: PLR2004
-
-
-def _between(points: tuple[tuple[float, float], ...], size: float) -> float:
-    """Interpolate the distortion at a size: log-log if both ends are positive, else linearly."""
-    below = max((point for point in points if point[0] <= size), default=points[0])
-    above = min((point for point in points if point[0] >= size), default=points[-1])
-    if below[0] >= above[0] or size <= 0:
-        return below[1]
-    if not (below[0] and below[1] and above[1]):
-        share = (size - below[0]) / (above[0] - below[0])
-        return below[1] + share * (above[1] - below[1])
-    share = log(size / below[0]) / log(above[0] / below[0])
-    return below[1] * exp(share * log(above[1] / below[1]))
-
-
-def _own_curve(pack: PackFile, opened: OpenPack, sizes: Sizes) -> Curve:
-    """Return the curve of adding tensors in order of bytes per energy, up to the recorded error."""
-    estimated = _energies(pack, opened)
-    kept = {name: energy for name, energy in estimated.items() if energy is not None}
-    even = not kept
-    counts = {e.tensor: e.spec.elements for e in pack.manifest.footprint if e.layer}
-    density = sum(kept.values()) / sum(counts[name] for name in kept) if any(kept.values()) else 1.0
-    energies = {name: kept.get(name, density * count) for name, count in counts.items()}
-    order = sorted(energies, key=lambda name: (_price(sizes[name], energies[name]), name))
-    error = min(1.0, pack.manifest.compression.relative_error or 0.0)
-    whole_energy = sum(energies.values()) or 1.0
-    spent = accumulate((sizes[name] for name in order), initial=0)
-    reached = accumulate((energies[name] for name in order), initial=0.0)
-    points = tuple(
-        (float(size), sqrt(max(0.0, 1 - (1 - error**2) * min(1.0, energy / whole_energy))))
-        for size, energy in zip(spent, reached, strict=True)
-    )
-    return Curve(
-        points,
-        (points[-1][0], error),
-        "bytes of encoded parts",
-        "remaining ‖Δ-Δ̂‖/‖Δ‖",
-        "Rate and distortion, tensor by tensor"
-        + (": all changed weights count the same" if even else ", by bytes per energy"),
-    )
-
-
-def _price(size: int, energy: float) -> float:
-    return size / energy if energy else float("inf")
-
-
-def _energies(pack: PackFile, opened: OpenPack) -> dict[str, float | None]:
-    """Estimate ‖Δ̂‖² of each tensor from a few chunks; None if Δ̂ depends on the base."""
-    return {
-        entry.tensor: _energy(opened, entry) for entry in pack.manifest.footprint if entry.layer
-    }
-
-
-def _energy(opened: OpenPack, entry: FootprintEntry) -> float | None:
-    codec = CODECS.get(entry.codec)
-    if entry.change != "changed" or (codec is not None and not codec.lossy):
-        return None
-    decoder = opened.decoder(entry.tensor, entry.spec)
-    chunks = -(-entry.spec.elements // CHUNK)
-    picked = sorted({number * chunks // _SAMPLES for number in range(_SAMPLES)})
-    deltas = [decoder.delta_of(number) for number in picked]
-    parts = [delta for delta in deltas if delta is not None]
-    if len(parts) < len(deltas):  # the codec needs the base
-        return None
-    seen = sum(part.size for part in parts)
-    squares = sum(float((part * part).sum()) for part in parts)
-    return squares / seen * entry.spec.elements if seen else 0.0

@@ -1,7 +1,7 @@
 """The requirements between installed skills, which `tree` and `why` show."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ from skillpm.environment.drift import drift
 from skillpm.environment.project import ProjectFolder
 from skillpm.flows.locking.lock_check import not_installed
 from skillpm.spec.closure import closure
-from skillpm.spec.lockfile import LockedSkill
+from skillpm.spec.lockfile import LockedBase, LockedSkill
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import ProjectFile
 
@@ -26,6 +26,7 @@ class Relations:
     skills: Mapping[SkillName, LockedSkill]
     requirements: Edges
     notes: tuple[str, ...]
+    base: LockedBase
 
     @cached_property
     def requires(self) -> Mapping[SkillName, Edges]:
@@ -52,6 +53,25 @@ class Relations:
                 reached |= closure([skill], self.required_by.__getitem__)
         return skills
 
+    def reached(
+        self, roots: Iterable[SkillName], *, invert: bool, depth: int | None
+    ) -> list[SkillName]:
+        """Return the skills that `tree` shows: the roots, and `depth` levels of what they require.
+
+        With `invert`, what requires them.
+        """
+        edges = self.required_by if invert else self.requires
+        levels = dict.fromkeys(roots, 0)
+        queue = deque(levels)
+        while queue:
+            skill = queue.popleft()
+            if depth is None or levels[skill] < depth:
+                for neighbour in edges[skill]:
+                    if neighbour not in levels:
+                        levels[neighbour] = levels[skill] + 1
+                        queue.append(neighbour)
+        return list(levels)
+
     def chains(self, skill: SkillName) -> list[tuple[SkillName, ...]]:
         """Return the shortest path to `skill` from each requirement of the project that needs it.
 
@@ -77,7 +97,8 @@ def relations_of(folder: Path) -> Relations:
     requirements = {
         skill: r.version for skill, r in file.project_requirements.items() if skill in skills
     }
-    return Relations(generation.number, skills, requirements, tuple(drift(project)))
+    base = generation.lockfile.base
+    return Relations(generation.number, skills, requirements, tuple(drift(project)), base)
 
 
 def _required(locked: LockedSkill, skills: Mapping[SkillName, LockedSkill]) -> dict[SkillName, str]:
