@@ -6,9 +6,11 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from skillpm.archive.reader import open_pack
+from skillpm.archive.reader import PackFile, open_pack
+from skillpm.archive.writer import write_archive
 from skillpm.spec import oci
 from skillpm.spec.digests import Digest
+from skillpm.spec.manifest import Manifest
 
 
 def with_facts(pack: Path, path: Path, **facts: Any) -> Path:
@@ -46,3 +48,20 @@ def written(
             info.size = len(files[name])
             tar.addfile(info, io.BytesIO(files[name]))
     return path
+
+
+def with_settings(pack: PackFile, path: Path, **more: Any) -> PackFile:
+    """The same pack, whose manifest records more settings."""
+    plain = pack.manifest.to_dict()
+    plain["compression"]["settings"] |= more
+    config = Manifest.model_validate(plain).canonical()
+    digest = Digest.of(config)
+    described = pack.image.config.model_copy(update={"digest": digest, "size": len(config)})
+    image = pack.image.model_copy(update={"config": described})
+    blobs: dict[Digest, Path | bytes] = {
+        layer: pack.blobs[layer].read(0, size)
+        for layer, size in pack.image.blobs.items()
+        if layer != pack.image.config.digest
+    }
+    write_archive(path, image.canonical(), str(pack.manifest.version), {**blobs, digest: config})
+    return open_pack(path)

@@ -1,9 +1,10 @@
 """Output of commands that change the environment: what was added, removed and changed."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillpm.cli.documents import SkillDocument
-from skillpm.cli.forecast import forecast_document, show_forecast
+from skillpm.cli.forecast import forecast_document, plot_forecast, show_forecast
 from skillpm.cli.output import emit_json, emit_line, size_text
 from skillpm.cli.state import State
 from skillpm.spec.digests import Digest
@@ -13,11 +14,15 @@ if TYPE_CHECKING:
     from skillpm.environment.generation import Entry
 
 
-def show_change(state: State, change: "Change", *, explain: bool = False) -> None:
+def show_change(
+    state: State, change: "Change", *, explain: bool = False, plot: Path | None = None
+) -> None:
     """Print a change or a plan: one JSON document, or a line with `+`, `-` or `~` for each skill.
 
-    A plan comes with a forecast. With `explain`, it covers every pair of skills.
+    A plan comes with a forecast. With `explain`, it covers every pair of skills; with `plot`, it is
+    drawn to that file first.
     """
+    plot_forecast(state, change, plot)
     for note in change.notes:
         state.say(note)
     if state.json:

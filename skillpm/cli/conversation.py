@@ -15,7 +15,7 @@ from skillpm.cli.answering import (
     say_choice,
     say_limits,
 )
-from skillpm.cli.comparing import show_comparison
+from skillpm.cli.answer_comparison import show_comparison
 from skillpm.cli.output import ask_line, clean, emit_line, emit_lines, report
 from skillpm.cli.state import State
 from skillpm.errors import SkillpmError, UnknownSkillError, UsageError

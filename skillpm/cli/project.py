@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from skillpm.cli.changes import show_change
-from skillpm.cli.forecast import EXPLAIN, PLOT, check_forecast, plot_forecast
+from skillpm.cli.forecast import EXPLAIN, PLOT, check_forecast
 from skillpm.cli.output import clean, emit_json, emit_lines
 from skillpm.cli.params import (
     ACCEPT_FOOTPRINT,
@@ -118,7 +118,6 @@ def install(
       skillpm install acme/math
       skillpm install "acme/math ^1.2" ./acme-sql-1.0.0.skillpack
       skillpm install acme/sql --dry-run
-      skillpm install acme/sql --dry-run --plot forecast.png
       skillpm install acme/sql --guard
       skillpm install acme/sql --weight 0.5
       skillpm install --frozen
@@ -137,8 +136,7 @@ def install(
         change = _install_bundle(
             state, bundle, wanted, frozen=frozen, dry_run=dry_run, guarding=guarding
         )
-    plot_forecast(state, change, plot)
-    show_change(state, change, explain=explain)
+    show_change(state, change, explain=explain, plot=plot)
 
 
 def _install_bundle(
@@ -207,8 +205,7 @@ def upgrade(
     guarding = guard_options(guard=guard, device=device)
     project = command_project(state, timeout=timeout)
     change = project.upgrade(*moving, dry_run=dry_run, **guarding, **resolving)
-    plot_forecast(state, change, plot)
-    show_change(state, change, explain=explain)
+    show_change(state, change, explain=explain, plot=plot)
 
 
 def _upgrade_requirements(

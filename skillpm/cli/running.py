@@ -116,7 +116,7 @@ def run(
 
         Conversation(state, answering, options).hold()
     elif compare:
-        from skillpm.cli.comparing import show_comparison
+        from skillpm.cli.answer_comparison import show_comparison
 
         show_comparison(state, answering, options, turns)
     else:

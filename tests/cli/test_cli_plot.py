@@ -1,7 +1,5 @@
-"""`inspect --plot` and the chart on a terminal: their contents, and refusals."""
+"""`inspect --plot`: contents of the picture, and refusals."""
 
-import io
-import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -11,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from changed_packs import with_settings
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from skillpm_world import PACKAGES, World
 from tiny_models import Models, Pair
 
-from skillpm.archive.reader import PackFile, open_pack
-from skillpm.archive.writer import write_archive
-from skillpm.cli import charts, inspecting
+from skillpm.archive.reader import open_pack
 from skillpm.delta.tensors.module_kinds import KINDS
 from skillpm.errors import SpecError
 from skillpm.flows.inspect.picture import _column, _columns, _layers, picture_of
@@ -26,8 +23,7 @@ from skillpm.pictures.canvas import figure_file
 from skillpm.pictures.draw import draw
 from skillpm.pictures.formats import Format
 from skillpm.pictures.parts import Column, Curve, KindSummary, Layers, Picture
-from skillpm.spec.digests import Digest
-from skillpm.spec.manifest import FootprintEntry, Manifest
+from skillpm.spec.manifest import FootprintEntry
 
 LAYERS = (Column("model.layers", "0"), Column("model.layers", "1"))
 SVG = "{http://www.w3.org/2000/svg}"
@@ -36,23 +32,6 @@ SVG = "{http://www.w3.org/2000/svg}"
 @pytest.fixture
 def pair(models: Models) -> Pair:
     return models.pair("fp32")
-
-
-def _with_settings(pack: PackFile, path: Path, **more: Any) -> PackFile:
-    """The same pack, whose manifest records more settings."""
-    plain = pack.manifest.to_dict()
-    plain["compression"]["settings"] |= more
-    config = Manifest.model_validate(plain).canonical()
-    digest = Digest.of(config)
-    described = pack.image.config.model_copy(update={"digest": digest, "size": len(config)})
-    image = pack.image.model_copy(update={"config": described})
-    blobs: dict[Digest, Path | bytes] = {
-        layer: pack.blobs[layer].read(0, size)
-        for layer, size in pack.image.blobs.items()
-        if layer != pack.image.config.digest
-    }
-    write_archive(path, image.canonical(), str(pack.manifest.version), {**blobs, digest: config})
-    return open_pack(path)
 
 
 def texts(figure: Figure) -> list[str]:
@@ -137,7 +116,7 @@ def test_plot_shows_the_recorded_curve_and_the_payload(
     plain = open_pack(world.pack(pair, "acme/math", "1.0.0"))
     own = plain.manifest.compression.payload_bytes
     curve = [[own * 100, 0.0001], [own / 4, 0.4], [own * 4, 0.1]]
-    pack = _with_settings(plain, tmp_path / "curve.skillpack", curve=curve)
+    pack = with_settings(plain, tmp_path / "curve.skillpack", curve=curve)
     axes = draw(picture_of(pack)).axes[3]
     assert axes.get_xscale() == "log"
     assert list(axes.lines[0].get_ydata()) == pytest.approx([40.0, 10.0, 0.01])
@@ -162,7 +141,7 @@ def test_invalid_curve_is_refused_by_name(
     world: World, pair: Pair, tmp_path: Path, curve: Any
 ) -> None:
     plain = open_pack(world.pack(pair, "acme/math", "1.0.0"))
-    pack = _with_settings(plain, tmp_path / "odd.skillpack", curve=curve)
+    pack = with_settings(plain, tmp_path / "odd.skillpack", curve=curve)
     with pytest.raises(SpecError, match=r"compression\.settings\.curve"):
         picture_of(pack)
 
@@ -314,49 +293,3 @@ def test_pack_without_tensors_says_so() -> None:
     figure = draw(Picture("a/b 1.0.0", ("x", "y"), (), layers, lossy=False, curve=None))
     assert "The pack stores no tensor." in texts(figure)
     assert figure.axes == []
-
-
-class Terminal(io.StringIO):
-    """A stdout that is a terminal."""
-
-    encoding = "utf-8"
-
-    def isatty(self) -> bool:
-        return True
-
-
-def _on_terminal(world: World, path: Path, monkeypatch: pytest.MonkeyPatch, columns: int) -> str:
-    screen = Terminal()
-    size = os.terminal_size((columns, 24))
-    monkeypatch.setattr(inspecting, "get_terminal_size", lambda: size)
-    monkeypatch.setattr(charts.sys, "stdout", screen)
-    from skillpm.cli.app import app
-    from skillpm.cli.state import State
-
-    app.main(["--no-color", "inspect", str(path)], standalone_mode=False, obj=State())
-    return screen.getvalue()
-
-
-def test_terminal_shows_bars_of_bytes_and_errors(
-    world: World, pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = world.pack(pair, "acme/math", "1.0.0", "--scheme", "graftllm")
-    screen = _on_terminal(world, path, monkeypatch, 100)
-    rows = {line.split()[0]: line for line in screen.splitlines() if "█" in line}
-    modules = open_pack(path).manifest.compression.modules
-    largest = max(modules, key=lambda kind: modules[kind].bytes)
-    assert max(rows, key=lambda kind: rows[kind].count("█")) in modules
-    assert "█" * 10 in rows[largest]
-    assert rows[largest].rstrip().endswith(f"{modules[largest].relative_error:.4f}")
-    assert max(map(len, rows.values())) <= 100
-    assert "\x1b" not in screen
-
-
-def test_lossless_pack_has_no_error_bars_and_a_narrow_terminal_has_none(
-    world: World, pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = world.pack(pair, "acme/math", "1.0.0")
-    assert "relative error" not in _on_terminal(world, path, monkeypatch, 100)
-    narrow = _on_terminal(world, path, monkeypatch, 60)
-    assert "█" not in narrow
-    assert "relative error" in narrow

@@ -54,7 +54,10 @@ class Relations:
         return skills
 
     def reached(
-        self, roots: Iterable[SkillName], *, invert: bool, depth: int | None
+        self,
+        roots: Iterable[SkillName],
+        invert: bool,  # noqa: FBT001 - named by the command's options
+        depth: int | None,
     ) -> list[SkillName]:
         """Return the skills that `tree` shows: the roots, and `depth` levels of what they require.
 
