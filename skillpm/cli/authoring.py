@@ -29,7 +29,7 @@ _FILE = LocalPath(exists=True, dir_okay=False)
 
 
 @click.command(cls=Command)
-@click.argument("path", type=_PATH)
+@click.argument("path", type=_PATH, help="Model folder.")
 @click.option(
     "--against", metavar="PATH", type=_PATH, help="List the tensors that differ from this model."
 )
@@ -151,8 +151,12 @@ class PackFlags(TypedDict):
 
 
 @click.command(cls=Command)
-@click.argument("base_path", metavar="BASE", type=_PATH)
-@click.argument("tuned", metavar="TUNED", type=_PATH)
+@click.argument(
+    "base_path", metavar="BASE", type=_PATH, help="Model folder that TUNED was trained from."
+)
+@click.argument(
+    "tuned", metavar="TUNED", type=_PATH, help="Model folder, or folder of a PEFT adapter."
+)
 @click.option(
     "--name", "skill", type=SKILL, required=True, metavar="N", help="Skill name, `acme/math`."
 )

@@ -23,8 +23,10 @@ _SHOWN = 20
 
 
 @click.command(cls=Command)
-@click.argument("skill", metavar="SKILL")
-@click.argument("target", metavar="DIR", type=LocalPath())
+@click.argument(
+    "skill", metavar="SKILL", help="Installed skill, release (`acme/math@1.0.0`) or pack file."
+)
+@click.argument("target", metavar="DIR", type=LocalPath(), help="Folder to write; absent or empty.")
 @click.option(
     "--format",
     "format_",
@@ -56,9 +58,8 @@ def export(
 ) -> None:
     r"""Export a skill as a PEFT adapter or a merged model.
 
-    SKILL is an installed skill, a release (`acme/math@1.0.0`) or a pack file. DIR must be absent or
-    empty. A skill that was packed from a LoRA is exported with the same factors. Any other delta
-    is approximated at a rank, and the loss is printed.
+    A skill that was packed from a LoRA is exported with the same factors, ranks and alpha, unless
+    --rank is given. Any other delta is approximated at a rank, and the loss is printed.
 
     \b
     Examples:
@@ -152,7 +153,9 @@ def _show(state: State, lowered: "LowRankResult") -> None:
 
 
 @click.command(cls=Command)
-@click.argument("target", metavar="FILE", type=LocalPath())
+@click.argument(
+    "target", metavar="FILE", type=LocalPath(), help="File to write: `team.skillbundle`."
+)
 @click.option(
     "--generation",
     metavar="N",

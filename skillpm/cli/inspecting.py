@@ -33,7 +33,7 @@ _SHOWN = 48
 
 
 @click.command(cls=Command)
-@click.argument("path", metavar="PACK", type=_PATH)
+@click.argument("path", metavar="PACK", type=_PATH, help="Pack file: `acme-math-1.0.0.skillpack`.")
 @click.option(
     "--plot", type=_PATH, metavar="FILE.png", help="Write a plot of bytes and errors by layer."
 )
@@ -131,7 +131,7 @@ def _shortened(text: str) -> str:
 
 
 @click.command(cls=Command)
-@click.argument("path", metavar="PACK", type=_PATH)
+@click.argument("path", metavar="PACK", type=_PATH, help="Pack file: `acme-math-1.0.0.skillpack`.")
 @click.option(
     "--accept-footprint",
     is_flag=True,

@@ -25,7 +25,7 @@ def namespace() -> None:
 
 
 @namespace.command("create", cls=Command)
-@click.argument("name", metavar="NS")
+@click.argument("name", metavar="NS", help="Namespace: `acme`.")
 @click.option("--owner", metavar="PRINCIPAL", help="Owner (default: you).")
 @click.option("--private", is_flag=True, help="Hide it from everybody without a role in it.")
 @CONFIG
@@ -55,8 +55,10 @@ def create(
 
 
 @namespace.command("grant", cls=Command)
-@click.argument("name", metavar="NS")
-@click.argument("principal", metavar="PRINCIPAL")
+@click.argument("name", metavar="NS", help="Namespace: `acme`.")
+@click.argument(
+    "principal", metavar="PRINCIPAL", help="User or service, as the registry knows it: `bob`."
+)
 @click.option("--role", type=click.Choice(_ROLES), default="publisher", show_default=True,
               help="Role in the namespace.")  # fmt: skip
 @CONFIG
@@ -85,8 +87,10 @@ def grant(state: State, name: str, principal: str, role: str, config: Path | Non
 
 
 @namespace.command("revoke", cls=Command)
-@click.argument("name", metavar="NS")
-@click.argument("principal", metavar="PRINCIPAL")
+@click.argument("name", metavar="NS", help="Namespace: `acme`.")
+@click.argument(
+    "principal", metavar="PRINCIPAL", help="User or service, as the registry knows it: `bob`."
+)
 @CONFIG
 @click.pass_obj
 def revoke(state: State, name: str, principal: str, config: Path | None) -> None:
@@ -107,7 +111,12 @@ def revoke(state: State, name: str, principal: str, config: Path | None) -> None
 
 
 @namespace.command("list", cls=Command)
-@click.argument("name", metavar="[NS]", default="")
+@click.argument(
+    "name",
+    metavar="[NS]",
+    default="",
+    help="Namespace whose members to list (default: list namespaces).",
+)
 @CONFIG
 @click.pass_obj
 def list_(state: State, name: str, config: Path | None) -> None:
@@ -162,7 +171,7 @@ def _show_members(state: State, members: "MemberList", rules: "PublisherList") -
 
 
 @namespace.command("trust", cls=Command)
-@click.argument("name", metavar="NS")
+@click.argument("name", metavar="NS", help="Namespace: `acme`.")
 @click.option("--issuer", required=True, metavar="URL", help="OIDC issuer of the CI service.")
 @click.option("--claim", "claims", metavar="NAME=VALUE", multiple=True, required=True,
               help="Claim that a token must have. Repeatable.")  # fmt: skip
@@ -203,8 +212,8 @@ def trust(
 
 
 @namespace.command("distrust", cls=Command)
-@click.argument("name", metavar="NS")
-@click.argument("rule", metavar="RULE")
+@click.argument("name", metavar="NS", help="Namespace: `acme`.")
+@click.argument("rule", metavar="RULE", help="Number of the rule, as `namespace list` shows it.")
 @CONFIG
 @click.pass_obj
 def distrust(state: State, name: str, rule: str, config: Path | None) -> None:

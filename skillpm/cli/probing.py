@@ -50,7 +50,13 @@ def guard_options(*, guard: bool, device: str | None) -> GuardOptions:
 
 
 @click.command(cls=Command)
-@click.argument("skills", metavar="[SKILL]...", type=SKILL, nargs=-1)
+@click.argument(
+    "skills",
+    metavar="[SKILL]...",
+    type=SKILL,
+    nargs=-1,
+    help="Skills to probe (default: all installed).",
+)
 @click.option(
     "--graft",
     metavar="DIR",

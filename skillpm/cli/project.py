@@ -64,7 +64,13 @@ def init(state: State) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("wanted", metavar="[REQ|FILE.skillpack]...", type=WANTED, nargs=-1)
+@click.argument(
+    "wanted",
+    metavar="[REQ|FILE.skillpack]...",
+    type=WANTED,
+    nargs=-1,
+    help="Skills, with an optional range (`acme/math ^1.2`), or pack files (default: the lock).",
+)
 @DRY_RUN
 @EXPLAIN
 @click.option("--frozen", is_flag=True, help="Fail if skillpm.lock would change.")
@@ -143,7 +149,13 @@ def _install_bundle(
 
 
 @click.command(cls=Command)
-@click.argument("skills", metavar="[SKILL[@REQ]]...", type=MOVED, nargs=-1)
+@click.argument(
+    "skills",
+    metavar="[SKILL[@REQ]]...",
+    type=MOVED,
+    nargs=-1,
+    help="Skills to upgrade, each with an optional range (default: all).",
+)
 @click.option("--all", "everything", is_flag=True, help="Upgrade all skills (the default).")
 @click.option("--to", metavar="VERSION", type=VERSION, help="Move the given SKILL to this version.")
 @DRY_RUN
@@ -211,7 +223,9 @@ def _upgrade_requirements(
 
 
 @click.command(cls=Command)
-@click.argument("skills", metavar="SKILL...", type=SKILL, nargs=-1, required=True)
+@click.argument(
+    "skills", metavar="SKILL...", type=SKILL, nargs=-1, required=True, help="Installed skills."
+)
 @DRY_RUN
 @click.pass_obj
 def uninstall(state: State, skills: "tuple[SkillName, ...]", *, dry_run: bool) -> None:

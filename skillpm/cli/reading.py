@@ -144,7 +144,14 @@ def _weighted(skill: "Installed") -> str:
 @click.option("--allow-yanked", is_flag=True, help="Allow yanked releases.")
 @LOWEST
 @TIMEOUT
-@click.argument("requirements", metavar="REQ...", type=REQUIREMENT, nargs=-1, required=True)
+@click.argument(
+    "requirements",
+    metavar="REQ...",
+    type=REQUIREMENT,
+    nargs=-1,
+    required=True,
+    help="Skills, each with an optional range: `acme/math ^1`.",
+)
 @click.pass_obj
 def resolve(
     state: State,

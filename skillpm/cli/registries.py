@@ -32,7 +32,7 @@ _PATH = LocalPath()
 
 
 @click.command(cls=Command)
-@click.argument("path", metavar="PACK", type=_PATH)
+@click.argument("path", metavar="PACK", type=_PATH, help="Pack file: `acme-math-1.0.0.skillpack`.")
 @click.pass_obj
 def publish(state: State, path: Path) -> None:
     r"""Publish a pack file to a registry.
@@ -65,14 +65,13 @@ def _skill_document(release: "Release") -> SkillDocument:
 
 
 @click.command(cls=Command)
-@click.argument("ref", metavar="REF")
+@click.argument("ref", metavar="REF", help="Release: `acme/math@1.0.0`.")
 @click.option("--reason", default="", help="Reason, shown to users who have the release locked.")
 @click.pass_obj
 def yank(state: State, ref: str, reason: str) -> None:
     r"""Hide a release from new resolutions.
 
-    Locks that contain the release can still install it. REF is a skill and a version,
-    `acme/math@1.0.0`.
+    Locks that contain the release can still install it.
 
     \b
     Example:
@@ -84,12 +83,12 @@ def yank(state: State, ref: str, reason: str) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("ref", metavar="REF")
+@click.argument("ref", metavar="REF", help="Release: `acme/math@1.0.0`.")
 @click.pass_obj
 def unyank(state: State, ref: str) -> None:
     r"""Undo a yank.
 
-    REF is a skill and a version, `acme/math@1.0.0`.
+    New resolutions may choose the release again.
 
     \b
     Example:
@@ -108,13 +107,12 @@ def _show_yank(state: State, release: "Release") -> None:
 
 
 @click.command(cls=Command)
-@click.argument("text", default="")
+@click.argument("text", default="", help="Words to find (default: list all skills).")
 @click.pass_obj
 def search(state: State, text: str) -> None:
     r"""Search a registry for skills.
 
-    Lists skills whose name, summary or capabilities contain all words of TEXT (default: all
-    skills).
+    Lists skills whose name, summary or capabilities contain all words of TEXT.
 
     \b
     Example:
@@ -150,7 +148,7 @@ def search(state: State, text: str) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("skill", type=SKILL)
+@click.argument("skill", type=SKILL, help="Skill: `acme/math`.")
 @click.pass_obj
 def show(state: State, skill: "SkillName") -> None:
     r"""List the releases of a skill.
@@ -218,7 +216,7 @@ def registry() -> None:
 
 
 @registry.command("init", cls=Command)
-@click.argument("path", type=_PATH, required=False)
+@click.argument("path", type=_PATH, required=False, help="Folder of a new embedded registry.")
 @click.option("--shared", is_flag=True, help="Allow the folder's group to read and write.")
 @click.option("--admin", metavar="NAME", default="admin", help="Administrator of a server.")
 @CONFIG

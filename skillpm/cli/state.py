@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -39,6 +39,7 @@ class State:
     workers: int | None = None
     lock_timeout: float | None = None
     interrupted: bool = False
+    alias: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -87,12 +88,16 @@ def _keep(context: click.Context, option: click.Parameter, value: Any) -> Any:
 _PATH = LocalPath()
 
 
+class GlobalOption(click.Option):
+    """An option that every command has."""
+
+
 def global_params(*, rare: bool = False) -> list[click.Parameter]:
     """The global options as parameters that store their values in the shared `State`.
 
     The `rare` ones work with every command, but only `skillpm --help` shows them.
     """
-    value = partial(click.Option, expose_value=False, callback=_keep)
+    value = partial(GlobalOption, expose_value=False, callback=_keep)
     flag = partial(value, is_flag=True)
     project = "Project folder (default: the current folder)."
     registry = "Registry, a path or URL (default: the project's, else the embedded one)."
@@ -145,6 +150,47 @@ class Command(click.Command):
         self.params.extend(global_params())
         # In a raw docstring, click's mark for text that is not wrapped is `\` and `b`.
         self.help = (self.help or "").replace("\\b\n", "\b\n")
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Print the hint of an alias, then run the command."""
+        state: State = ctx.find_object(State) or State()
+        if state.alias is not None:
+            state.say(f"hint: {state.alias}")
+        return super().invoke(ctx)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """The usage line, with the required options before the arguments."""
+        head, *arguments = super().collect_usage_pieces(ctx)
+        required = [
+            f"{max(option.opts, key=len)} {option.make_metavar(ctx)}"
+            for option in self.params
+            if isinstance(option, click.Option) and option.required
+        ]
+        return [head, *required, *arguments]
+
+    def format_arguments(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the arguments, each with its description."""
+        arguments = [param for param in self.get_params(ctx) if isinstance(param, click.Argument)]
+        _write_section(ctx, formatter, "Arguments", arguments)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command's own options, then those that every command has."""
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        for title, shared in (("Options", False), ("Global options", True)):
+            chosen = [option for option in options if isinstance(option, GlobalOption) == shared]
+            _write_section(ctx, formatter, title, chosen)
+
+
+def _write_section(
+    ctx: click.Context,
+    formatter: click.HelpFormatter,
+    title: str,
+    params: Sequence[click.Parameter],
+) -> None:
+    records = [record for param in params if (record := param.get_help_record(ctx)) is not None]
+    if records:
+        with formatter.section(title):
+            formatter.write_dl(records)
 
 
 def verified_packs(state: State) -> "VerifiedPacks":
