@@ -194,6 +194,7 @@ class ExportDocument(TypedDict):
     seconds: float
     total_residual: NotRequired[float | None]
     kinds: NotRequired[list[KindDocument]]
+    alpha: NotRequired[float]
     side_files: NotRequired[list[str]]
 
 

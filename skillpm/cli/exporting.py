@@ -35,7 +35,10 @@ _SHOWN = 20
     help="Output format.",
 )
 @click.option(
-    "--rank", type=click.Choice(_RANKS), help="peft: rank of all modules (default: best)."
+    "--rank",
+    type=click.Choice(_RANKS),
+    help="peft: one rank for all modules, with alpha = rank (default: those of the packed LoRA, "
+    "else best).",
 )
 @click.option(
     "--residual",
@@ -104,7 +107,8 @@ def _lora_options(
             hint="`--residual` lets skillpm choose the best rank; give only one of them",
         )
     fixed = None if rank is None or rank == "best" else int(rank)
-    return LoraOptions(fixed, _RESIDUAL if residual is None else residual, partial)
+    keep = rank is None and residual is None
+    return LoraOptions(fixed, _RESIDUAL if residual is None else residual, partial, keep)
 
 
 def _export_document(exported: "Exported", format_: str) -> ExportDocument:
@@ -130,12 +134,26 @@ def _export_document(exported: "Exported", format_: str) -> ExportDocument:
             {"kind": entry.kind, "tensors": entry.tensors, "residual": entry.residual}
             for entry in lowered.kinds
         ]
+        document["alpha"] = lowered.scaling.alpha if lowered.scaling else float(lowered.rank)
         document["side_files"] = list(exported.side_files)
     return document
 
 
+def _rank_text(lowered: "LowRankResult") -> str:
+    """The rank, and what it loses; α if it is that of the LoRA that was packed."""
+    if lowered.scaling is None:
+        return f"rank {lowered.rank}, residual {lowered.residual:.3g} of the delta it carries"
+    scaling = lowered.scaling
+    patterns = ", with patterns" if scaling.rank_pattern or scaling.alpha_pattern else ""
+    kind = " (rsLoRA)" if scaling.rslora else ""
+    return (
+        f"the packed LoRA's own factors: rank {scaling.rank}, alpha {scaling.alpha:g}"
+        f"{kind}{patterns}"
+    )
+
+
 def _show(state: State, lowered: "LowRankResult") -> None:
-    emit_lines(f"  rank {lowered.rank}, residual {lowered.residual:.3g} of the delta it carries\n")
+    emit_lines(f"  {_rank_text(lowered)}\n")
     rows = [(entry.kind, entry.tensors, f"{entry.residual:.3g}") for entry in lowered.kinds]
     emit_table(rows, ("module", "tensors", "residual"))
     if not lowered.left_out:

@@ -69,7 +69,7 @@ def export(session: Session, ref: str, target: Path, request: LoraRequest | None
     composition = Composition(verified, [WeightedPack(decoder) for decoder in decoders])
     lowered, root = None, None
     if request is not None:
-        layered = LayeredDelta(verified, decoders, composition)
+        layered = LayeredDelta(verified, decoders, composition, [p.manifest for p in packs])
         lowered = to_low_rank(session, layered, request)
         with _staged(session, target) as staged:
             write_peft(staged, layered, lowered, session.workers)
