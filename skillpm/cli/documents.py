@@ -25,6 +25,9 @@ class InstalledDocument(SkillDocument):
     payload_bytes: int
     weight: float
     verified: bool
+    yanked: bool
+    quarantined: bool
+    yank_reason: str
 
 
 class ShownRelease(SkillDocument):

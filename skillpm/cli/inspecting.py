@@ -1,4 +1,4 @@
-"""`inspect` and `verify`: show the manifest of a pack file, and check it."""
+"""`inspect` and `verify`: show the manifest of a pack, and check it."""
 
 from collections import Counter
 from pathlib import Path
@@ -15,15 +15,16 @@ from skillpm.cli.output import (
     emit_table,
     error_text,
 )
+from skillpm.cli.params import PACK
 from skillpm.cli.probing import show_capabilities
 from skillpm.cli.state import Command, State, command_client, verified_packs
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from skillpm.archive.reader import PackFile
+    from skillpm.api.results import AnyPack
     from skillpm.spec.digests import Digest
     from skillpm.verification.claims import Claim
 
@@ -33,23 +34,31 @@ _SHOWN = 48
 
 
 @click.command(cls=Command)
-@click.argument("path", metavar="PACK", type=_PATH, help="Pack file: `acme-math-1.0.0.skillpack`.")
+@click.argument(
+    "ref",
+    metavar="PACK",
+    type=PACK,
+    help="Pack file, installed skill (`acme/math`) or release (`acme/math@1.0.0`).",
+)
 @click.option(
     "--plot", type=_PATH, metavar="FILE.png", help="Write a plot of bytes and errors by layer."
 )
 @click.pass_obj
-def inspect(state: State, path: Path, plot: Path | None) -> None:
-    r"""Show what is in a pack file.
+def inspect(state: State, ref: str, plot: Path | None) -> None:
+    r"""Show what is in a pack.
 
-    Verifies every digest, then shows the manifest, and sizes and errors by module kind. --plot
-    draws bytes and relative errors by layer and module kind, and the rate-distortion curve.
+    Verifies every digest, then shows the manifest, and sizes and errors by module kind. A release
+    that is not in the store is fetched; `skillpm show` shows it without that. --plot draws bytes
+    and relative errors by layer and module kind, and the rate-distortion curve.
 
     \b
     Examples:
       skillpm inspect acme-math-1.0.0.skillpack
       skillpm inspect acme-math-1.0.0.skillpack --plot math.png
+      skillpm inspect acme/math
+      skillpm inspect acme/math@1.0.0
     """
-    from skillpm.api.models import inspect as inspect_pack
+    from skillpm.api.releases import inspect_release, plot_pack
     from skillpm.files.output import check_output
     from skillpm.verification.claims import claims_of
 
@@ -60,32 +69,43 @@ def inspect(state: State, path: Path, plot: Path | None) -> None:
         )
     if plot is not None:
         check_output(plot)
-    pack = inspect_pack(path)
-    file = pack.file
-    bases = verified_packs(state).bases(file.digest)
+    pack = inspect_release(command_client(state), ref)
+    bases = verified_packs(state).bases(pack.digest)
     if plot is not None:
-        pack.plot(plot)
+        plot_pack(pack, plot)
         state.say(f"wrote {clean(plot)}")
     if state.json:
-        head = {"digest": pack.digest, "size": file.size, "manifest": pack.manifest}
-        claims = [claim.to_dict() for claim in claims_of(file.manifest)]
+        head = {"digest": str(pack.digest), "size": pack.size}
+        head |= {"manifest": pack.manifest.to_dict()}
+        claims = [claim.to_dict() for claim in claims_of(pack.manifest)]
         emit_json({**head, "claims": claims, "verified_on": [str(base) for base in bases]})
         return
-    _show_pack(file, bases)
+    show_pack(state, pack, bases)
 
 
-def _show_pack(pack: "PackFile", bases: "Sequence[Digest]") -> None:
+def show_pack(
+    state: State,
+    pack: "AnyPack",
+    bases: "Sequence[Digest]",
+    facts: "Mapping[str, str] | None" = None,
+) -> None:
+    """Print a manifest: facts, module kinds, capabilities and claims.
+
+    `bases` are the roots on which the pack was verified; `facts` are printed after the digest.
+    """
     from skillpm.verification.claims import claims_of
 
+    del state
     manifest = pack.manifest
     compression = manifest.compression
-    facts = {
+    rows = {
         "skill": f"{manifest.skill} {manifest.version}",
         "summary": manifest.summary or "-",
         "license": manifest.license or "-",
         "authors": ", ".join(manifest.authors) or "-",
         "created": manifest.created,
         "digest": pack.digest,
+        **(facts or {}),
         "verified": ", ".join(f"on base {base}" for base in bases)
         or "never here; the facts below are the author's (`skillpm verify PACK --base PATH`)",
         "base": f"{manifest.base.name} ({manifest.base.architecture}) {manifest.base.root}",
@@ -94,15 +114,15 @@ def _show_pack(pack: "PackFile", bases: "Sequence[Digest]") -> None:
         "requires": ", ".join(map(str, manifest.requires)) or "-",
         "conflicts": ", ".join(map(str, manifest.conflicts)) or "-",
         "files": ", ".join(f"{f.path} ({f.kind})" for f in manifest.files) or "-",
-        "size": compression_text(compression, size=pack.path.stat().st_size),
+        "size": compression_text(compression, size=pack.size),
         "error": error_text(compression.relative_error),
     }
-    for key, value in facts.items():
+    for key, value in rows.items():
         emit_line(f"{key:10} {clean(value)}")
     changes = Counter(entry.change for entry in manifest.footprint)
     counts = ", ".join(f"{count} {change}" for change, count in sorted(changes.items()))
     emit_lines(f"{'tensors':10} {counts}\n")
-    rows = [
+    modules = [
         (
             kind,
             module.codec,
@@ -111,7 +131,7 @@ def _show_pack(pack: "PackFile", bases: "Sequence[Digest]") -> None:
         )
         for kind, module in compression.modules.items()
     ]
-    emit_table(rows, ("module", "codec", "bytes", "relative error"))
+    emit_table(modules, ("module", "codec", "bytes", "relative error"))
     show_capabilities(manifest)
     _show_claims(claims_of(manifest))
 

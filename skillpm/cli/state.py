@@ -21,6 +21,7 @@ from skillpm.spec.config import COLORS, WORKER_LIMIT
 if TYPE_CHECKING:
     from skillpm.api.project import Project
     from skillpm.cli.progress import Bars
+    from skillpm.store.release_states import ReleaseStates
     from skillpm.store.verified_packs import VerifiedPacks
 
 
@@ -198,6 +199,13 @@ def verified_packs(state: State) -> "VerifiedPacks":
     from skillpm.store.verified_packs import VerifiedPacks
 
     return VerifiedPacks(state.options.home_folder)
+
+
+def release_states(state: State) -> "ReleaseStates":
+    """The yanked and quarantined releases that registries last listed, without a session."""
+    from skillpm.store.release_states import ReleaseStates
+
+    return ReleaseStates(state.options.home_folder)
 
 
 def command_client(state: State, *, timeout: float = inf) -> Client:

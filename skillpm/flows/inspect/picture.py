@@ -7,12 +7,12 @@ from math import exp, isfinite, log, sqrt
 from pathlib import Path
 from typing import Any
 
-from skillpm.archive.reader import PackFile
 from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.delta.tensors.module_kinds import KINDS, block_of, kind_of
 from skillpm.delta.tensors.ports import CHUNK
 from skillpm.errors import SpecError
+from skillpm.flows.packs.protocol import AnyPack
 from skillpm.journal.atomic import write_atomic
 from skillpm.pictures.draw import png
 from skillpm.pictures.parts import Cells, Column, Curve, Picture
@@ -26,7 +26,7 @@ Sizes = Mapping[str, int]
 Energies = Mapping[str, float]
 
 
-def write_picture(pack: PackFile, path: Path) -> None:
+def write_picture(pack: AnyPack, path: Path) -> None:
     """Draw a pack and write the PNG to `path` atomically.
 
     Decodes a few chunks of each tensor if the manifest records no curve. Raises `IntegrityError`
@@ -35,7 +35,7 @@ def write_picture(pack: PackFile, path: Path) -> None:
     write_atomic(path, png(picture_of(pack)))
 
 
-def picture_of(pack: PackFile) -> Picture:
+def picture_of(pack: AnyPack) -> Picture:
     """Return the data of the plot."""
     manifest = pack.manifest
     compression = manifest.compression
@@ -143,7 +143,7 @@ def _combined(entries: list[FootprintEntry], errors: Mapping[str, float | None])
     return sqrt(sum(count * error**2 for count, error in parts) / total) if total else None
 
 
-def _curve(pack: PackFile, opened: OpenPack, sizes: Sizes) -> Curve:
+def _curve(pack: AnyPack, opened: OpenPack, sizes: Sizes) -> Curve:
     """Return the recorded rate-distortion curve, or else one computed from the pack."""
     compression = pack.manifest.compression
     recorded = compression.settings.get("curve")
@@ -188,7 +188,7 @@ def _between(points: tuple[tuple[float, float], ...], size: float) -> float:
     return below[1] * exp(share * log(above[1] / below[1]))
 
 
-def _own_curve(pack: PackFile, opened: OpenPack, sizes: Sizes) -> Curve:
+def _own_curve(pack: AnyPack, opened: OpenPack, sizes: Sizes) -> Curve:
     """Return the curve of adding tensors in order of bytes per energy, up to the recorded error."""
     estimated = _energies(pack, opened)
     kept = {name: energy for name, energy in estimated.items() if energy is not None}
@@ -219,7 +219,7 @@ def _price(size: int, energy: float) -> float:
     return size / energy if energy else float("inf")
 
 
-def _energies(pack: PackFile, opened: OpenPack) -> dict[str, float | None]:
+def _energies(pack: AnyPack, opened: OpenPack) -> dict[str, float | None]:
     """Estimate ‖Δ̂‖² of each tensor from a few chunks; None if Δ̂ depends on the base."""
     return {
         entry.tensor: _energy(opened, entry) for entry in pack.manifest.footprint if entry.layer
