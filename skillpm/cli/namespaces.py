@@ -7,7 +7,7 @@ import click
 
 from skillpm.cli.output import emit_json, emit_line, emit_table
 from skillpm.cli.serving import CONFIG
-from skillpm.cli.state import Command, State, command_client, global_params
+from skillpm.cli.state import Command, State, ask_on_terminal, command_client, global_params
 from skillpm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,6 +52,40 @@ def create(
         emit_json(created.to_dict())
     else:
         emit_line(f"created the namespace {created.name}")
+
+
+@namespace.command("set", cls=Command)
+@click.argument("name", metavar="NS", help="Namespace: `acme`.")
+@click.option("--private", is_flag=True, help="Hide it from everybody without a role in it.")
+@CONFIG
+@click.pass_obj
+def set_(state: State, name: str, config: Path | None, *, private: bool) -> None:
+    r"""Update the visibility of a namespace.
+
+    With --private, the releases of the namespace leave all public documents at once. A private
+    namespace cannot become public again, so the command asks first if it runs on a terminal.
+
+    \b
+    Example:
+      skillpm registry namespace set acme --private
+    """
+    from skillpm.api.serving import administration
+    from skillpm.spec.registry_people import NamespaceChange
+
+    if not private:
+        raise UsageError(
+            "`namespace set` needs what to change",
+            hint=f"`skillpm registry namespace set {name} --private`",
+        )
+    question = f"make {name} private? It cannot become public again."
+    if ask_on_terminal(state, question) is False:
+        raise UsageError("the namespace was not changed", hint="add `-y` to change it")
+    with administration(command_client(state), config) as registry:
+        changed = registry.change_namespace(_checked(name), NamespaceChange(private=True))
+    if state.json:
+        emit_json(changed.to_dict())
+    else:
+        emit_line(f"{changed.name} is private")
 
 
 @namespace.command("grant", cls=Command)

@@ -220,7 +220,7 @@ def command_client(state: State, *, timeout: float = inf) -> Client:
     on_close(bars.close)
     notify_by(state.say_delay)
     callbacks = Callbacks(
-        state.say, partial(_start_stage, bars), partial(_confirm, state), bars.plan
+        state.say, partial(_start_stage, bars), partial(ask_on_terminal, state), bars.plan
     )
     client = Client(state.options, callbacks, timeout=timeout)
     on_close(client.close)
@@ -242,7 +242,7 @@ def command_project(state: State, *, timeout: float = inf) -> "Project":
     return Project(command_client(state, timeout=timeout))
 
 
-def _confirm(state: State, question: str) -> bool | None:
+def ask_on_terminal(state: State, question: str) -> bool | None:
     """Ask on the terminal; None with `--yes` or `--json`, or without a terminal."""
     if state.yes or state.json or not can_ask():
         return None
