@@ -158,9 +158,10 @@ def _show(report: "AuditReport", level: str) -> None:
         rows = [(found.level, found.code, found.skill or "-", found.message) for found in listed]
         emit_table(rows, ("level", "code", "skill", "finding"))
     hidden = len(report.findings) - len(listed)
-    parts = [f"{counted(report.checked, 'check')}, {counted(len(listed), 'finding')}"]
+    found = counted(len(listed), "finding") if listed else "no findings"
+    parts = [f"{found} of level {level} or higher in {counted(report.checked, 'check')}"]
     if hidden:
-        parts.append(f"{hidden} below `{level}` hidden (`--fail-on low` shows them)")
+        parts.append(f"{hidden} of lower levels (`skillpm audit --fail-on low` lists them)")
     if report.ignored:
         soonest = min(ignored.until for ignored in report.ignored)
         parts.append(f"{len(report.ignored)} ignored (the first until {soonest})")

@@ -11,6 +11,7 @@ from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_tab
 from skillpm.cli.state import Command, State, command_client
 from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.errors import UsageError
+from skillpm.files.shown import shown
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def export(
     if state.json:
         emit_json(_export_document(exported, format_))
         return
-    emit_line(f"exported {exported.pack.manifest.ref} into {clean(exported.path)}")
+    emit_line(f"exported {exported.pack.manifest.ref} into {clean(shown(exported.path))}")
     if exported.root is not None:
         emit_line(f"  {exported.root}")
     if exported.lowered is not None:
@@ -202,5 +203,5 @@ def bundle(state: State, target: Path, *, generation: int | None) -> None:
         emit_json({**facts, "base_root": str(written.base.root), "skills": skills})
         return
     count = counted(len(written.skills), "skill")
-    emit_line(f"bundled {count} into {clean(written.path)}, {size_text(written.size)}")
+    emit_line(f"bundled {count} into {clean(shown(written.path))}, {size_text(written.size)}")
     emit_line(f"  for base {clean(written.base.name)} {written.base.root}")

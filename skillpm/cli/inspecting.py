@@ -13,7 +13,6 @@ from skillpm.cli.output import (
     emit_line,
     emit_lines,
     emit_table,
-    error_text,
 )
 from skillpm.cli.params import PACK
 from skillpm.cli.probing import show_capabilities
@@ -107,15 +106,15 @@ def show_pack(
         "digest": pack.digest,
         **(facts or {}),
         "verified": ", ".join(f"on base {base}" for base in bases)
-        or "never here; the facts below are the author's (`skillpm verify PACK --base PATH`)",
+        or "not on this machine: the facts below are the author's",
         "base": f"{manifest.base.name} ({manifest.base.architecture}) {manifest.base.root}",
         "result": manifest.result_root,
         "over": ", ".join(f"{o.skill} {o.version}" for o in manifest.over) or "-",
         "requires": ", ".join(map(str, manifest.requires)) or "-",
         "conflicts": ", ".join(map(str, manifest.conflicts)) or "-",
         "files": ", ".join(f"{f.path} ({f.kind})" for f in manifest.files) or "-",
-        "size": compression_text(compression, size=pack.size),
-        "error": error_text(compression.relative_error),
+        "size": compression_text(compression, size=_size(pack)),
+        "error": _error_text(compression.relative_error),
     }
     for key, value in rows.items():
         emit_line(f"{key:10} {clean(value)}")
@@ -134,6 +133,16 @@ def show_pack(
     emit_table(modules, ("module", "codec", "bytes", "relative error"))
     show_capabilities(manifest)
     _show_claims(claims_of(manifest))
+
+
+def _size(pack: "AnyPack") -> int:
+    """The bytes of a pack's file; of a pack that is no file, the bytes of its blobs."""
+    path: Path | None = getattr(pack, "path", None)
+    return pack.size if path is None else path.stat().st_size
+
+
+def _error_text(relative: float | None) -> str:
+    return f"{relative:.3g} of the changed weights" if relative else "none: exact"
 
 
 def _show_claims(claims: "Sequence[Claim]") -> None:

@@ -160,7 +160,8 @@ def _show(state: State, report: "Probed") -> None:
     elif not report.without:
         state.say("no skills are installed")
     if report.without:
-        state.say(f"without probes: {clean(', '.join(map(str, report.without)))}")
+        names = clean(", ".join(map(str, report.without)))
+        state.say(f"no probes in the packs of {names} (`skillpm pack --probes FILE` adds them)")
 
 
 def show_capabilities(manifest: "Manifest") -> None:

@@ -15,6 +15,7 @@ from skillpm.cli.state import Command, State, command_client, global_params
 from skillpm.cli.tokens import token
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
+from skillpm.files.shown import shown
 
 if TYPE_CHECKING:
     from skillpm.spec.release import Release
@@ -44,7 +45,7 @@ def publish(state: State, path: Path) -> None:
         return
     verb = "published" if published.created else "already published:"
     emit_line(f"{verb} {published.release.ref} {published.release.digest}")
-    state.say(f"in {published.registry}")
+    state.say(f"in the registry {published.registry}")
 
 
 def release_document(release: "Release") -> SkillDocument:
@@ -133,7 +134,7 @@ def registry_init(
     if state.json:
         emit_json({"registry": str(path)})
     else:
-        emit_line(f"created a registry in {clean(path)}")
+        emit_line(f"created a registry in {clean(shown(path))}")
 
 
 def _init_server(state: State, config: Path | None, admin: str) -> None:
