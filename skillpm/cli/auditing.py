@@ -93,7 +93,7 @@ def _check_format(state: State, format_: str | None, output: Path | None) -> Non
     if state.json and format_ not in (None, "json") and output is None:
         raise UsageError(
             f"`--json` and `--format {format_}` would both print to stdout",
-            hint=f"`skillpm audit --json --format {format_} --output FILE`",
+            hint=f"`skillpm audit --json --format {format_} --output audit.{format_}.json`",
         )
 
 

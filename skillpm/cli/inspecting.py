@@ -1,5 +1,6 @@
 """`inspect` and `verify`: show the manifest of a pack, and check it."""
 
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -199,5 +200,7 @@ def verify(state: State, path: Path, *, accept_footprint: bool) -> None:
         emit_line("every statement of the manifest that can be recomputed is correct")
     else:
         emit_line("all digests and documents are correct; nothing was recomputed on a base")
-        state.say(f"hint: `skillpm verify {path} --base PATH` recomputes the manifest")
+        place = clean(shlex.quote(f"./{verified.pack.file.manifest.base.name}"))
+        command = f"skillpm verify {shlex.quote(str(path))} --base {place}"
+        state.say(f"hint: `{command}` recomputes the manifest")
     _show_claims(verified.unchecked)

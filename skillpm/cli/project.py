@@ -52,7 +52,7 @@ def init(state: State) -> None:
 
     base = resolve(state.options)["base"]
     if base.value is None:
-        raise UsageError("`init` needs a base model", hint="`skillpm init --base PATH`")
+        raise UsageError("`init` needs a base model", hint="`skillpm init --base ./model`")
     # In a clone, skillpm.toml names the base; its path is relative to the project.
     here = state.folder if base.source.endswith("[project]") else Path()
     done = create_project(command_client(state), here / str(base.value))
@@ -217,7 +217,7 @@ def _upgrade_requirements(
     if len(skills) != 1 or skills[0].range != ANY:
         raise UsageError(
             "`--to` needs exactly one skill without a version range",
-            hint="`skillpm upgrade SKILL --to VERSION`",
+            hint=f"`skillpm upgrade {skills[0].skill if skills else 'acme/math'} --to {to}`",
         )
     return (Requirement.exact(skills[0].skill, to),)
 

@@ -235,5 +235,5 @@ def _root(state: State) -> "Digest | None":
     except SpecError as problem:
         raise UsageError(
             f"`resolve --base` expects a root such as `sha256:…`, found {text!r}",
-            hint="`skillpm identify PATH` shows the root of a model",
+            hint="`skillpm identify ./model` shows the root of a model",
         ) from problem

@@ -1,4 +1,6 @@
-"""Counts with nouns, and distinct numbers, for messages."""
+"""Counts with nouns, distinct numbers, and options to paste, for messages."""
+
+import shlex
 
 _LEAST_DIGITS = 4
 _ALL_DIGITS = 17
@@ -17,3 +19,8 @@ def distinct(*values: float) -> list[str]:
         if len(set(texts)) == len(set(map(repr, map(float, values)))):
             break
     return texts
+
+
+def base_option(name: str) -> str:
+    """The option that names a base by its folder, for a hint. `name` may come from a stranger."""
+    return f"`--base {shlex.quote(f'./{name}')}`"

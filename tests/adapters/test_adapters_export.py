@@ -274,7 +274,7 @@ def test_pack_file_or_release_is_exported_without_installation(
     world.ask("publish", path)
     world.ask("export", "acme/skill@1.0.0", *peft, tmp_path / "release")
     assert snapshot(tmp_path / "file") == snapshot(tmp_path / "release")
-    assert "--base PATH" in world.fail(
+    assert "--base ./base" in world.fail(
         "export", path, "--format", "peft", tmp_path / "x", code=1, kind="not_found"
     )
 

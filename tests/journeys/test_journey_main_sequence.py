@@ -52,7 +52,10 @@ def test_main_commands_print_readable_text(world: World, models: Models) -> None
         (("show", "acme/math"), "lossless"),
         (("inspect", path), "attention"),
         (("verify", path), "acme/math 1.0.0"),
-        (("install", "acme/math"), " + acme/math 1.0.0\ngeneration 1 is current: 1 skill; fetched "),
+        (
+            ("install", "acme/math"),
+            " + acme/math 1.0.0\ngeneration 1 is current: 1 skill; fetched ",
+        ),
         (("install", "acme/math"), "nothing to change; generation 1 current\n"),
         (("list",), "acme/math    1.0.0  lossless"),
         (("history",), "install acme/math"),

@@ -30,6 +30,7 @@ from skillpm.flows.session.session import Session, open_model
 from skillpm.journal.atomic import sync_folder
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import Identity
+from skillpm.spec.words import base_option
 from skillpm.store.scratch import staged_beside
 
 
@@ -91,7 +92,7 @@ def _base(session: Session, pack: AnyPack) -> Checkpoint:
         raise NotFoundError(
             f"{pack.manifest.ref} is exported from its base, but `{session.project}` has no "
             "skillpm.toml that names it",
-            hint="name the base with `--base PATH`",
+            hint=f"name the base: {base_option(pack.manifest.base.name)}",
         )
     return open_base(session, project)
 
@@ -103,7 +104,7 @@ def _check_base(pack: AnyPack, base: Checkpoint, identity: Identity) -> None:
         raise IntegrityError(
             f"{manifest.ref} was built for the base `{manifest.base.root}`, "
             f"but `{base.path}` is `{identity.root}`",
-            hint="name the pack's own base with `--base PATH`",
+            hint=f"name the pack's own base: {base_option(manifest.base.name)}",
         )
     check_footprint(manifest, identity.leaves)
 

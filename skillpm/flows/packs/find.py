@@ -8,6 +8,7 @@ from skillpm.environment.project import ProjectFolder
 from skillpm.errors import NotFoundError, SpecError, UnknownSkillError
 from skillpm.flows.packs.protocol import AnyPack
 from skillpm.flows.packs.quarantine import QuarantinedReleaseError, refuse_listed
+from skillpm.flows.packs.registries import nearest_skill
 from skillpm.flows.session.bindings import registry_for
 from skillpm.flows.session.cleanup import clean_up
 from skillpm.flows.session.session import Session
@@ -76,8 +77,7 @@ def find_pack(session: Session, ref: str) -> AnyPack:
     if not releases:
         raise UnknownSkillError(
             f"there is no skill `{need.skill}` in the registry",
-            hint=f"to search for it: `skillpm search {need.skill.name}`; to use a pack file, give "
-            "its path: `./NAME.skillpack`",
+            hint=nearest_skill(need.skill, index.skills()),
         )
     if not matching:
         raise UnknownSkillError(
