@@ -116,7 +116,7 @@ def global_params(*, rare: bool = False) -> list[click.Parameter]:
     ]
 
 
-def _rare(value: "partial[click.Option]") -> list[click.Parameter]:
+def _rare(value: "partial[GlobalOption]") -> list[click.Parameter]:
     return [
         value(
             ["--no-wait"],
