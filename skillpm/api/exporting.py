@@ -8,6 +8,7 @@ from skillpm.api.client import Client
 
 if TYPE_CHECKING:
     from skillpm.api.results import Exported
+    from skillpm.flows.graft.peft import LoraRequest
 
 
 @dataclass(frozen=True)
@@ -15,11 +16,14 @@ class LoraOptions:
     """How a delta becomes a LoRA: at a rank, or at the least one that reaches `residual`.
 
     `residual` is the largest ‖Δ - Δ̂‖/‖Δ‖. `partial` leaves out tensors that a LoRA cannot carry.
+    `keep` keeps factors, ranks and α of a skill that was packed from a LoRA; without it, and for
+    any other skill, all modules get the same rank r, and α = r. `keep` has no effect with `rank`.
     """
 
     rank: int | None = None
     residual: float = 0.01
     partial: bool = False
+    keep: bool = True
 
 
 def export_skill(
@@ -31,7 +35,13 @@ def export_skill(
     the skill.
     """
     from skillpm.flows.graft.export import export
+
+    request = None if lora is None else _request(lora)
+    return export(client.session, ref, target, request)
+
+
+def _request(lora: LoraOptions) -> "LoraRequest":
     from skillpm.flows.graft.peft import LoraRequest
 
-    request = None if lora is None else LoraRequest(lora.rank, lora.residual, lora.partial)
-    return export(client.session, ref, target, request)
+    keep = lora.keep and lora.rank is None
+    return LoraRequest(lora.rank, lora.residual, lora.partial, keep)

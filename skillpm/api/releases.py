@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillpm.api.client import Client
+from skillpm.api.extras import needs_matplotlib
 
 if TYPE_CHECKING:
-    from skillpm.api.results import Advised, PublishedPack
+    from skillpm.api.results import Advised, AnyPack, PublishedPack, ReleaseDetails
     from skillpm.spec.advisory import Advisory
     from skillpm.spec.names import SkillName
     from skillpm.spec.release import Release
@@ -46,6 +47,43 @@ def list_releases(client: Client, skill: "SkillName") -> "list[Release]":
     from skillpm.flows.packs.publish import show
 
     return show(client.session, skill)
+
+
+def show_release(client: Client, ref: str) -> "ReleaseDetails":
+    """A release with its manifest, from the registry, without its payload.
+
+    `ref` is a release or a range, which names the newest release in it. Raises `UnknownSkillError`.
+    """
+    from skillpm.flows.packs.publish import show_release as flow
+
+    return flow(client.session, ref)
+
+
+def inspect_release(client: Client, ref: str) -> "AnyPack":
+    """A pack with all digests verified: a file, an installed skill, or a release of a registry.
+
+    A release that the store lacks is fetched. Raises `IntegrityError` for a damaged pack.
+    """
+    from skillpm.archive.reader import open_pack
+    from skillpm.flows.packs.find import find_intact, names_a_file
+
+    return (
+        open_pack(Path(ref).expanduser()) if names_a_file(ref) else find_intact(client.session, ref)
+    )
+
+
+def pack_size(pack: "AnyPack") -> int:
+    """The bytes of a pack's file; for a pack in the store, the bytes of its blobs."""
+    from skillpm.flows.packs.protocol import pack_size as size_of
+
+    return size_of(pack)
+
+
+def plot_pack(pack: "AnyPack", target: str | Path) -> None:
+    """Write a plot of a pack. Raises `UsageError` if matplotlib is not installed."""
+    with needs_matplotlib("`--plot` draws"):
+        from skillpm.flows.inspect.picture import write_picture
+    write_picture(pack, Path(target))
 
 
 def create_registry(client: Client, path: Path, *, shared: bool = False) -> None:

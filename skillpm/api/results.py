@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from skillpm.flows.inspect.relations import Edges, Relations
     from skillpm.flows.pack.estimate_values import PackEstimate
     from skillpm.flows.pack.pack import Packed
-    from skillpm.flows.packs.publish import PublishedPack
+    from skillpm.flows.packs.protocol import AnyPack
+    from skillpm.flows.packs.publish import PublishedPack, ReleaseDetails
     from skillpm.flows.session.accounts import AccountReport
     from skillpm.flows.transfer.reporting import Transferred
     from skillpm.flows.upkeep.cache import CacheInfo, CacheVerified
@@ -32,6 +33,7 @@ __all__ = [
     "AccountReport",
     "Advised",
     "AnsweringChoice",
+    "AnyPack",
     "Bundled",
     "CacheInfo",
     "CacheVerified",
@@ -55,6 +57,7 @@ __all__ = [
     "ProjectRouter",
     "PublishedPack",
     "Relations",
+    "ReleaseDetails",
     "RoutedTexts",
     "SettingsChange",
     "Transferred",
@@ -79,7 +82,8 @@ _MODULES = {
     "inspect.relations": ("Edges", "Relations"),
     "pack.estimate_values": ("PackEstimate",),
     "pack.pack": ("Packed",),
-    "packs.publish": ("PublishedPack",),
+    "packs.protocol": ("AnyPack",),
+    "packs.publish": ("PublishedPack", "ReleaseDetails"),
     "session.accounts": ("AccountReport",),
     "transfer.reporting": ("Transferred",),
     "upkeep.cache": ("CacheInfo", "CacheVerified"),

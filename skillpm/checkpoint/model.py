@@ -228,7 +228,7 @@ def _open_folder(path: Path) -> Checkpoint:
     if (path / ADAPTER).exists() and not (path / CONFIG).exists():
         raise SpecError(
             f"`{path}` is a PEFT adapter, not a model",
-            hint=f"to pack it: `skillpm pack BASE {path} --name N --version V`",
+            hint=f"to pack it: `skillpm pack ./base {path} --name acme/math --version 1.0.0`",
         )
     check_one_model(path)
     for stem in (_MODEL, _DIFFUSERS):

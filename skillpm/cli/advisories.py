@@ -23,7 +23,14 @@ def advisory() -> None:
 
 
 @advisory.command("add", cls=Command)
-@click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=LocalPath())
+@click.argument(
+    "paths",
+    metavar="FILE...",
+    nargs=-1,
+    required=True,
+    type=LocalPath(),
+    help="OSV documents (JSON), or folders of them.",
+)
 @click.pass_obj
 def add(state: State, paths: tuple[Path, ...]) -> None:
     r"""Publish advisories from OSV files.
@@ -69,7 +76,11 @@ def list_(state: State) -> None:
 
 
 @advisory.command("withdraw", cls=Command)
-@click.argument("identifier", metavar="ID")
+@click.argument(
+    "identifier",
+    metavar="ID",
+    help="Advisory, as `registry advisory list` shows it: `ACME-2026-1`.",
+)
 @click.pass_obj
 def withdraw(state: State, identifier: str) -> None:
     r"""Withdraw an advisory.

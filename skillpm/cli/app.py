@@ -13,6 +13,7 @@ import click
 
 from skillpm.api.options import color_of
 from skillpm.cli import habits, streams
+from skillpm.cli.aliases import CommandGroup
 from skillpm.cli.commands import Commands
 from skillpm.cli.interrupts import INTERRUPTED, SENTENCE
 from skillpm.cli.output import emit_lines, report
@@ -30,6 +31,7 @@ class InterruptedCommandError(SkillpmError):
 
 
 @click.group(
+    cls=CommandGroup,
     commands=Commands(),
     params=global_params(rare=True),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

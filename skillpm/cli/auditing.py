@@ -93,7 +93,7 @@ def _check_format(state: State, format_: str | None, output: Path | None) -> Non
     if state.json and format_ not in (None, "json") and output is None:
         raise UsageError(
             f"`--json` and `--format {format_}` would both print to stdout",
-            hint=f"`skillpm audit --json --format {format_} --output FILE`",
+            hint=f"`skillpm audit --json --format {format_} --output audit.{format_}.json`",
         )
 
 
@@ -158,9 +158,10 @@ def _show(report: "AuditReport", level: str) -> None:
         rows = [(found.level, found.code, found.skill or "-", found.message) for found in listed]
         emit_table(rows, ("level", "code", "skill", "finding"))
     hidden = len(report.findings) - len(listed)
-    parts = [f"{counted(report.checked, 'check')}, {counted(len(listed), 'finding')}"]
+    found = counted(len(listed), "finding") if listed else "no findings"
+    parts = [f"{found} of level {level} or higher in {counted(report.checked, 'check')}"]
     if hidden:
-        parts.append(f"{hidden} below `{level}` hidden (`--fail-on low` shows them)")
+        parts.append(f"{hidden} of lower levels (`skillpm audit --fail-on low` lists them)")
     if report.ignored:
         soonest = min(ignored.until for ignored in report.ignored)
         parts.append(f"{len(report.ignored)} ignored (the first until {soonest})")

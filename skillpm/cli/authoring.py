@@ -29,7 +29,9 @@ _FILE = LocalPath(exists=True, dir_okay=False)
 
 
 @click.command(cls=Command)
-@click.argument("path", metavar="MODEL", type=_MODEL)
+@click.argument(
+    "path", metavar="MODEL", type=_MODEL, help="Model folder, or a cached Hugging Face id."
+)
 @click.option(
     "--against", metavar="MODEL", type=_MODEL, help="List the tensors that differ from this model."
 )
@@ -151,8 +153,18 @@ class PackFlags(TypedDict):
 
 
 @click.command(cls=Command)
-@click.argument("base_path", metavar="BASE", type=_MODEL)
-@click.argument("tuned", metavar="TUNED", type=_MODEL)
+@click.argument(
+    "base_path",
+    metavar="BASE",
+    type=_MODEL,
+    help="Model that TUNED was trained from: a folder, or a cached Hugging Face id.",
+)
+@click.argument(
+    "tuned",
+    metavar="TUNED",
+    type=_MODEL,
+    help="Model folder, cached Hugging Face id, or folder of a PEFT adapter.",
+)
 @click.option(
     "--name", "skill", type=SKILL, required=True, metavar="N", help="Skill name, `acme/math`."
 )

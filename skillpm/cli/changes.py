@@ -8,6 +8,7 @@ from skillpm.cli.forecast import forecast_document, plot_forecast, show_forecast
 from skillpm.cli.output import emit_json, emit_line, size_text
 from skillpm.cli.state import State
 from skillpm.spec.digests import Digest
+from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
     from skillpm.api.values import Change, InstalledSkill, ReleaseReference
@@ -34,16 +35,29 @@ def show_change(
             emit_line(f" {sign} {skill.name} {skill.version}{weight}")
     for new in change.changed:
         emit_line(f" ~ {new.name} {moves(change.before[new.name], new)}")
-    changes = len(change.added) + len(change.removed) + len(change.changed)
-    prefix = "would be " if change.dry_run else ""
-    if changes:
-        sizes = f"{size_text(change.fetched_bytes)} of {size_text(change.total_bytes)}"
-        end = f"; fetched {sizes}" if change.fetched_bytes else ""
-        emit_line(f"generation {change.generation} {prefix}current; {change.kept} kept{end}")
-    else:
-        text = "no skill changes" if change.moved else "nothing to change"
-        emit_line(f"{text}; generation {change.generation} {prefix}current")
+    emit_line(_summary(change))
     show_forecast(state, change, explain=explain)
+
+
+def _summary(change: "Change") -> str:
+    """The generation, its skills, and what was fetched, in one line."""
+    verb = "would be" if change.dry_run else "is"
+    head = f"generation {change.generation} {verb} current"
+    new = len(change.added) + len(change.changed)
+    if not (new or change.removed):
+        return f"{'no skill changes' if change.moved else 'nothing to change'}; {head}"
+    count = change.kept + new
+    skills = counted(count, "skill") if count else "no skills"
+    unchanged = f", {change.kept} unchanged" if change.kept and new else ""
+    return f"{head}: {skills}{unchanged}{_fetched(change)}"
+
+
+def _fetched(change: "Change") -> str:
+    if not change.fetched_bytes:
+        return ""
+    stored = change.total_bytes - change.fetched_bytes
+    rest = f" ({size_text(stored)} were in the store)" if stored > 0 else ""
+    return f"; fetched {size_text(change.fetched_bytes)}{rest}"
 
 
 def _emit_change(change: "Change", *, explain: bool) -> None:

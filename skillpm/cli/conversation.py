@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skillpm.cli.answer_comparison import show_comparison
 from skillpm.cli.answering import (
     AUTO,
     BASE,
@@ -15,7 +16,6 @@ from skillpm.cli.answering import (
     say_choice,
     say_limits,
 )
-from skillpm.cli.answer_comparison import show_comparison
 from skillpm.cli.output import ask_line, clean, emit_line, emit_lines, report
 from skillpm.cli.state import State
 from skillpm.errors import SkillpmError, UnknownSkillError, UsageError

@@ -25,6 +25,9 @@ class InstalledDocument(SkillDocument):
     payload_bytes: int
     weight: float
     verified: bool
+    yanked: bool
+    quarantined: bool
+    yank_reason: str
 
 
 class ShownRelease(SkillDocument):
@@ -194,6 +197,7 @@ class ExportDocument(TypedDict):
     seconds: float
     total_residual: NotRequired[float | None]
     kinds: NotRequired[list[KindDocument]]
+    alpha: NotRequired[float]
     side_files: NotRequired[list[str]]
 
 

@@ -72,15 +72,19 @@ def _scores(scores: Scores) -> ScoresDocument:
 def effect_lines(manifest: "Manifest") -> Iterator[str]:
     """Yield what the pack does on each text."""
     for name, effect in _effects(manifest).items():
-        facts = [f"divergence {effect.divergence:.3g} (base {effect.base_divergence:.3g})"]
+        facts = []
+        if effect.gain_kept is not None:
+            error = "" if effect.gain_error is None else f" ± {100 * effect.gain_error:.1f}"
+            facts.append(f"{100 * effect.gain_kept:.1f}{error} % of the gain kept")
         if effect.loss is not None:
             facts.append(
                 f"loss {effect.loss:.4f} (base {effect.base_loss:.4f}, "
                 f"tuned {effect.tuned_loss:.4f})"
             )
-        if effect.gain_kept is not None:
-            error = "" if effect.gain_error is None else f" ± {100 * effect.gain_error:.1f}"
-            facts.append(f"{100 * effect.gain_kept:.1f}{error} % of the gain kept")
+        facts.append(
+            f"differs from the tuned model by {effect.divergence:.3g} nats "
+            f"(the base: {effect.base_divergence:.3g})"
+        )
         facts += [
             f"{metric} {scores.pack:g} (base {scores.base:g}, tuned {scores.tuned:g})"
             for metric, scores in effect.scores.items()

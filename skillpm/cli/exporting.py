@@ -11,6 +11,7 @@ from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_tab
 from skillpm.cli.state import Command, State, command_client
 from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.errors import UsageError
+from skillpm.files.shown import shown
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
@@ -23,8 +24,10 @@ _SHOWN = 20
 
 
 @click.command(cls=Command)
-@click.argument("skill", metavar="SKILL")
-@click.argument("target", metavar="DIR", type=LocalPath())
+@click.argument(
+    "skill", metavar="SKILL", help="Installed skill, release (`acme/math@1.0.0`) or pack file."
+)
+@click.argument("target", metavar="DIR", type=LocalPath(), help="Folder to write; absent or empty.")
 @click.option(
     "--format",
     "format_",
@@ -33,7 +36,10 @@ _SHOWN = 20
     help="Output format.",
 )
 @click.option(
-    "--rank", type=click.Choice(_RANKS), help="peft: rank of all modules (default: best)."
+    "--rank",
+    type=click.Choice(_RANKS),
+    help="peft: one rank for all modules, with alpha = rank (default: those of the packed LoRA, "
+    "else best).",
 )
 @click.option(
     "--residual",
@@ -56,9 +62,8 @@ def export(
 ) -> None:
     r"""Export a skill as a PEFT adapter or a merged model.
 
-    SKILL is an installed skill, a release (`acme/math@1.0.0`) or a pack file. DIR must be absent or
-    empty. A skill that was packed from a LoRA is exported with the same factors. Any other delta
-    is approximated at a rank, and the loss is printed.
+    A skill that was packed from a LoRA is exported with the same factors, ranks and alpha, unless
+    --rank is given. Any other delta is approximated at a rank, and the loss is printed.
 
     \b
     Examples:
@@ -73,7 +78,7 @@ def export(
     if state.json:
         emit_json(_export_document(exported, format_))
         return
-    emit_line(f"exported {exported.pack.manifest.ref} into {clean(exported.path)}")
+    emit_line(f"exported {exported.pack.manifest.ref} into {clean(shown(exported.path))}")
     if exported.root is not None:
         emit_line(f"  {exported.root}")
     if exported.lowered is not None:
@@ -103,7 +108,8 @@ def _lora_options(
             hint="`--residual` lets skillpm choose the best rank; give only one of them",
         )
     fixed = None if rank is None or rank == "best" else int(rank)
-    return LoraOptions(fixed, _RESIDUAL if residual is None else residual, partial)
+    keep = rank is None and residual is None
+    return LoraOptions(fixed, _RESIDUAL if residual is None else residual, partial, keep)
 
 
 def _export_document(exported: "Exported", format_: str) -> ExportDocument:
@@ -129,12 +135,26 @@ def _export_document(exported: "Exported", format_: str) -> ExportDocument:
             {"kind": entry.kind, "tensors": entry.tensors, "residual": entry.residual}
             for entry in lowered.kinds
         ]
+        document["alpha"] = lowered.scaling.alpha if lowered.scaling else float(lowered.rank)
         document["side_files"] = list(exported.side_files)
     return document
 
 
+def _rank_text(lowered: "LowRankResult") -> str:
+    """The rank, and what it loses; α if it is that of the LoRA that was packed."""
+    if lowered.scaling is None:
+        return f"rank {lowered.rank}, residual {lowered.residual:.3g} of the delta it carries"
+    scaling = lowered.scaling
+    patterns = ", with patterns" if scaling.rank_pattern or scaling.alpha_pattern else ""
+    kind = " (rsLoRA)" if scaling.rslora else ""
+    return (
+        f"the packed LoRA's own factors: rank {scaling.rank}, alpha {scaling.alpha:g}"
+        f"{kind}{patterns}"
+    )
+
+
 def _show(state: State, lowered: "LowRankResult") -> None:
-    emit_lines(f"  rank {lowered.rank}, residual {lowered.residual:.3g} of the delta it carries\n")
+    emit_lines(f"  {_rank_text(lowered)}\n")
     rows = [(entry.kind, entry.tensors, f"{entry.residual:.3g}") for entry in lowered.kinds]
     emit_table(rows, ("module", "tensors", "residual"))
     if not lowered.left_out:
@@ -152,7 +172,9 @@ def _show(state: State, lowered: "LowRankResult") -> None:
 
 
 @click.command(cls=Command)
-@click.argument("target", metavar="FILE", type=LocalPath())
+@click.argument(
+    "target", metavar="FILE", type=LocalPath(), help="File to write: `team.skillbundle`."
+)
 @click.option(
     "--generation",
     metavar="N",
@@ -181,5 +203,5 @@ def bundle(state: State, target: Path, *, generation: int | None) -> None:
         emit_json({**facts, "base_root": str(written.base.root), "skills": skills})
         return
     count = counted(len(written.skills), "skill")
-    emit_line(f"bundled {count} into {clean(written.path)}, {size_text(written.size)}")
+    emit_line(f"bundled {count} into {clean(shown(written.path))}, {size_text(written.size)}")
     emit_line(f"  for base {clean(written.base.name)} {written.base.root}")

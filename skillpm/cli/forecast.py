@@ -87,8 +87,8 @@ def show_forecast(state: State, change: "Change", *, explain: bool) -> None:
     if change.unverified:
         names = ", ".join(sorted(change.unverified))
         state.say(
-            f"not verified on this base: {names}; their sizes, sketches and gains are claims of "
-            "the authors until `skillpm install` verifies them"
+            f"not verified on this base yet: {names}. The forecast uses what the authors state; "
+            "`skillpm install` verifies it"
         )
     if not (forecast.pairs or forecast.notes):
         return
@@ -107,7 +107,7 @@ def _show_pairs(forecast: "Forecast", unverified: "Collection[str]", *, explain:
     if not forecast.pairs:
         return
     listed = forecast.pairs if explain else forecast.pairs[:ROWS]
-    emit_lines("\ncost of a merge by `sum`, estimated from the manifests:")
+    emit_lines("\nwhat a merge by `sum` would cost the skills, estimated from their manifests:")
     head = ("a", "b", "overlap", "cosine", "a loses", "b loses", "level")
     emit_table([_row(pair, unverified) for pair in listed], head)
     if len(listed) < len(forecast.pairs):

@@ -14,7 +14,12 @@ from skillpm.files.named import read_named_file
 
 
 @click.command(cls=Command)
-@click.argument("generation", type=click.IntRange(min=0), required=False)
+@click.argument(
+    "generation",
+    type=click.IntRange(min=0),
+    required=False,
+    help="Number of `skillpm history` (default: the one before the current).",
+)
 @DRY_RUN
 @GUARD
 @GUARD_DEVICE
@@ -30,8 +35,7 @@ def rollback(
 ) -> None:
     r"""Return to an earlier generation.
 
-    GENERATION is a number of `skillpm history` (default: the one before the current). A rollback
-    makes a new generation, so a second `skillpm rollback` undoes the first.
+    A rollback makes a new generation, so a second `skillpm rollback` undoes the first.
 
     \b
     Examples:
@@ -43,7 +47,12 @@ def rollback(
 
 
 @click.command(cls=Command)
-@click.argument("plan", metavar="PLAN", type=LocalPath(allow_dash=True))
+@click.argument(
+    "plan",
+    metavar="PLAN",
+    type=LocalPath(allow_dash=True),
+    help="Plan, a JSON file; `-` for stdin.",
+)
 @DRY_RUN
 @GUARD
 @GUARD_DEVICE
@@ -52,7 +61,7 @@ def apply(state: State, /, *, plan: Path, dry_run: bool, guard: bool, device: st
     r"""Apply a plan that a dry run saved.
 
     Applies exactly this plan or nothing. The plan is refused if the project has changed since the
-    dry run, or if a pack does not have the recorded digest. PLAN is a file, or `-` for stdin.
+    dry run, or if a pack does not have the recorded digest.
 
     \b
     Examples:

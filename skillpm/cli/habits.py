@@ -15,7 +15,7 @@ _SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command(cls=Command)
-@click.argument("shell", type=click.Choice(_SHELLS))
+@click.argument("shell", type=click.Choice(_SHELLS), help="Shell that reads the script.")
 @click.pass_obj
 def completion(state: State, shell: str) -> None:
     r"""Print a completion script for a shell.

@@ -1,5 +1,6 @@
-"""`inspect` and `verify`: show the manifest of a pack file, and check it."""
+"""`inspect` and `verify`: show the manifest of a pack, and check it."""
 
+import shlex
 from collections import Counter
 from pathlib import Path
 from shutil import get_terminal_size
@@ -16,18 +17,17 @@ from skillpm.cli.output import (
     emit_line,
     emit_lines,
     emit_table,
-    error_text,
 )
-from skillpm.cli.params import plot_option
+from skillpm.cli.params import PACK, plot_option
 from skillpm.cli.probing import show_capabilities
 from skillpm.cli.state import Command, State, command_client, verified_packs
 from skillpm.cli.types import LocalPath
 from skillpm.pictures.formats import check_picture
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from skillpm.archive.reader import PackFile
+    from skillpm.api.results import AnyPack
     from skillpm.spec.digests import Digest
     from skillpm.spec.manifest_parts import Compression
     from skillpm.verification.claims import Claim
@@ -38,64 +38,83 @@ _SHOWN = 48
 
 
 @click.command(cls=Command)
-@click.argument("path", metavar="PACK", type=_PATH)
+@click.argument(
+    "ref",
+    metavar="PACK",
+    type=PACK,
+    help="Pack file, installed skill (`acme/math`) or release (`acme/math@1.0.0`).",
+)
 @plot_option("Draw sizes and errors by module kind and layer.")
 @click.pass_obj
-def inspect(state: State, path: Path, plot: Path | None) -> None:
-    r"""Show what is in a pack file.
+def inspect(state: State, ref: str, plot: Path | None) -> None:
+    r"""Show what is in a pack.
 
     Verifies every digest, then shows the manifest, and sizes and errors by module kind: as bars on
-    a terminal, as a table elsewhere. --plot draws bytes by module kind and layer, bits for each
-    weight, and the errors of a lossy pack; the ending of FILE chooses the format.
+    a terminal, as a table elsewhere. A release that is not in the store is fetched; `skillpm show`
+    shows it without that. --plot draws bytes by module kind and layer, bits for each weight, and
+    the errors of a lossy pack; the ending of FILE chooses the format.
 
     \b
     Examples:
       skillpm inspect acme-math-1.0.0.skillpack
       skillpm inspect acme-math-1.0.0.skillpack --plot math.png
+      skillpm inspect acme/math
+      skillpm inspect acme/math@1.0.0
     """
-    from skillpm.api.models import inspect as inspect_pack
+    from skillpm.api.releases import inspect_release, plot_pack
     from skillpm.verification.claims import claims_of
 
     if plot is not None:
         check_picture(plot)
-    pack = inspect_pack(path)
-    file = pack.file
-    bases = verified_packs(state).bases(file.digest)
+    pack = inspect_release(command_client(state), ref)
+    bases = verified_packs(state).bases(pack.digest)
     if plot is not None:
-        pack.plot(plot)
+        plot_pack(pack, plot)
         state.say(f"wrote {clean(plot)}")
     if state.json:
-        head = {"digest": pack.digest, "size": file.size, "manifest": pack.manifest}
-        claims = [claim.to_dict() for claim in claims_of(file.manifest)]
+        head = {"digest": str(pack.digest), "size": pack.size}
+        head |= {"manifest": pack.manifest.to_dict()}
+        claims = [claim.to_dict() for claim in claims_of(pack.manifest)]
         emit_json({**head, "claims": claims, "verified_on": [str(base) for base in bases]})
         return
-    _show_pack(state, file, bases)
+    show_pack(state, pack, bases)
 
 
-def _show_pack(state: State, pack: "PackFile", bases: "Sequence[Digest]") -> None:
+def show_pack(
+    state: State,
+    pack: "AnyPack",
+    bases: "Sequence[Digest]",
+    facts: "Mapping[str, str] | None" = None,
+) -> None:
+    """Print a manifest: facts, module kinds, capabilities and claims.
+
+    `bases` are the roots on which the pack was verified; `facts` are printed after the digest.
+    """
+    from skillpm.api.releases import pack_size
     from skillpm.verification.claims import claims_of
 
     manifest = pack.manifest
     compression = manifest.compression
-    facts = {
+    rows = {
         "skill": f"{manifest.skill} {manifest.version}",
         "summary": manifest.summary or "-",
         "license": manifest.license or "-",
         "authors": ", ".join(manifest.authors) or "-",
         "created": manifest.created,
         "digest": pack.digest,
+        **(facts or {}),
         "verified": ", ".join(f"on base {base}" for base in bases)
-        or "never here; the facts below are the author's (`skillpm verify PACK --base PATH`)",
+        or "not on this machine: the facts below are the author's",
         "base": f"{manifest.base.name} ({manifest.base.architecture}) {manifest.base.root}",
         "result": manifest.result_root,
         "over": ", ".join(f"{o.skill} {o.version}" for o in manifest.over) or "-",
         "requires": ", ".join(map(str, manifest.requires)) or "-",
         "conflicts": ", ".join(map(str, manifest.conflicts)) or "-",
         "files": ", ".join(f"{f.path} ({f.kind})" for f in manifest.files) or "-",
-        "size": compression_text(compression, size=pack.path.stat().st_size),
-        "error": error_text(compression.relative_error),
+        "size": compression_text(compression, size=pack_size(pack)),
+        "error": _error_text(compression.relative_error),
     }
-    for key, value in facts.items():
+    for key, value in rows.items():
         emit_line(f"{key:10} {clean(value)}")
     changes = Counter(entry.change for entry in manifest.footprint)
     counts = ", ".join(f"{count} {change}" for change, count in sorted(changes.items()))
@@ -124,6 +143,10 @@ def _show_modules(state: State, compression: "Compression") -> None:
     emit_table(rows, ("module", "codec", "bytes", "relative error"))
 
 
+def _error_text(relative: float | None) -> str:
+    return f"{relative:.3g} of the changed weights" if relative else "none: exact"
+
+
 def _show_claims(claims: "Sequence[Claim]") -> None:
     """Print statements of the manifest that cannot be recomputed, each with the reason."""
     import json
@@ -139,7 +162,7 @@ def _shortened(text: str) -> str:
 
 
 @click.command(cls=Command)
-@click.argument("path", metavar="PACK", type=_PATH)
+@click.argument("path", metavar="PACK", type=_PATH, help="Pack file: `acme-math-1.0.0.skillpack`.")
 @click.option(
     "--accept-footprint",
     is_flag=True,
@@ -178,5 +201,7 @@ def verify(state: State, path: Path, *, accept_footprint: bool) -> None:
         emit_line("every statement of the manifest that can be recomputed is correct")
     else:
         emit_line("all digests and documents are correct; nothing was recomputed on a base")
-        state.say(f"hint: `skillpm verify {path} --base PATH` recomputes the manifest")
+        place = clean(shlex.quote(f"./{verified.pack.file.manifest.base.name}"))
+        command = f"skillpm verify {shlex.quote(str(path))} --base {place}"
+        state.say(f"hint: `{command}` recomputes the manifest")
     _show_claims(verified.unchecked)

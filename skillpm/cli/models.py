@@ -18,6 +18,7 @@ from skillpm.cli.probing import (
 )
 from skillpm.cli.state import Command, State, command_project
 from skillpm.cli.types import LocalPath
+from skillpm.files.shown import shown
 
 if TYPE_CHECKING:
     from skillpm.api.values import GraftResult
@@ -99,10 +100,13 @@ def _show(state: State, grafted: "GraftResult") -> None:
             }
         )
         return
-    names = ", ".join(release.ref for release in grafted.releases) or "no skill: the base itself"
+    names = ", ".join(release.ref for release in grafted.releases) or "the base without skills"
     verb = "already grafted" if grafted.unchanged else "grafted"
-    emit_lines(f"{verb} {names}\n  into {clean(grafted.path)}\n  {grafted.root}")
-    emit_line(
-        f"  {size_text(grafted.written_bytes)} written, {size_text(grafted.linked_bytes)} shared "
-        f"with the base, {size_text(grafted.reused_bytes)} reused, {grafted.seconds:.1f} s"
-    )
+    emit_lines(f"{verb} {names}\n  into {clean(shown(grafted.path))}\n  {grafted.root}")
+    sizes = {
+        "written": grafted.written_bytes,
+        "shared with the base": grafted.linked_bytes,
+        "kept from before": grafted.reused_bytes,
+    }
+    parts = [f"{size_text(size)} {what}" for what, size in sizes.items() if size]
+    emit_line(f"  {', '.join([*parts, f'{grafted.seconds:.1f} s'])}")

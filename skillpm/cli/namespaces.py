@@ -7,7 +7,7 @@ import click
 
 from skillpm.cli.output import emit_json, emit_line, emit_table
 from skillpm.cli.serving import CONFIG
-from skillpm.cli.state import Command, State, command_client, global_params
+from skillpm.cli.state import Command, State, ask_on_terminal, command_client, global_params
 from skillpm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def namespace() -> None:
 
 
 @namespace.command("create", cls=Command)
-@click.argument("name", metavar="NS")
+@click.argument("name", metavar="NS", help="Namespace: `acme`.")
 @click.option("--owner", metavar="PRINCIPAL", help="Owner (default: you).")
 @click.option("--private", is_flag=True, help="Hide it from everybody without a role in it.")
 @CONFIG
@@ -54,9 +54,45 @@ def create(
         emit_line(f"created the namespace {created.name}")
 
 
+@namespace.command("set", cls=Command)
+@click.argument("name", metavar="NS", help="Namespace: `acme`.")
+@click.option("--private", is_flag=True, help="Hide it from everybody without a role in it.")
+@CONFIG
+@click.pass_obj
+def set_(state: State, name: str, config: Path | None, *, private: bool) -> None:
+    r"""Update the visibility of a namespace.
+
+    With --private, the releases of the namespace leave all public documents at once. A private
+    namespace cannot become public again, so the command asks first if it runs on a terminal.
+
+    \b
+    Example:
+      skillpm registry namespace set acme --private
+    """
+    from skillpm.api.serving import administration
+    from skillpm.spec.registry_people import NamespaceChange
+
+    if not private:
+        raise UsageError(
+            "`namespace set` needs what to change",
+            hint=f"`skillpm registry namespace set {name} --private`",
+        )
+    question = f"make {name} private? It cannot become public again."
+    if ask_on_terminal(state, question) is False:
+        raise UsageError("the namespace was not changed", hint="add `-y` to change it")
+    with administration(command_client(state), config) as registry:
+        changed = registry.change_namespace(_checked(name), NamespaceChange(private=True))
+    if state.json:
+        emit_json(changed.to_dict())
+    else:
+        emit_line(f"{changed.name} is private")
+
+
 @namespace.command("grant", cls=Command)
-@click.argument("name", metavar="NS")
-@click.argument("principal", metavar="PRINCIPAL")
+@click.argument("name", metavar="NS", help="Namespace: `acme`.")
+@click.argument(
+    "principal", metavar="PRINCIPAL", help="User or service, as the registry knows it: `bob`."
+)
 @click.option("--role", type=click.Choice(_ROLES), default="publisher", show_default=True,
               help="Role in the namespace.")  # fmt: skip
 @CONFIG
@@ -85,8 +121,10 @@ def grant(state: State, name: str, principal: str, role: str, config: Path | Non
 
 
 @namespace.command("revoke", cls=Command)
-@click.argument("name", metavar="NS")
-@click.argument("principal", metavar="PRINCIPAL")
+@click.argument("name", metavar="NS", help="Namespace: `acme`.")
+@click.argument(
+    "principal", metavar="PRINCIPAL", help="User or service, as the registry knows it: `bob`."
+)
 @CONFIG
 @click.pass_obj
 def revoke(state: State, name: str, principal: str, config: Path | None) -> None:
@@ -107,7 +145,12 @@ def revoke(state: State, name: str, principal: str, config: Path | None) -> None
 
 
 @namespace.command("list", cls=Command)
-@click.argument("name", metavar="[NS]", default="")
+@click.argument(
+    "name",
+    metavar="[NS]",
+    default="",
+    help="Namespace whose members to list (default: list namespaces).",
+)
 @CONFIG
 @click.pass_obj
 def list_(state: State, name: str, config: Path | None) -> None:
@@ -162,7 +205,7 @@ def _show_members(state: State, members: "MemberList", rules: "PublisherList") -
 
 
 @namespace.command("trust", cls=Command)
-@click.argument("name", metavar="NS")
+@click.argument("name", metavar="NS", help="Namespace: `acme`.")
 @click.option("--issuer", required=True, metavar="URL", help="OIDC issuer of the CI service.")
 @click.option("--claim", "claims", metavar="NAME=VALUE", multiple=True, required=True,
               help="Claim that a token must have. Repeatable.")  # fmt: skip
@@ -203,8 +246,8 @@ def trust(
 
 
 @namespace.command("distrust", cls=Command)
-@click.argument("name", metavar="NS")
-@click.argument("rule", metavar="RULE")
+@click.argument("name", metavar="NS", help="Namespace: `acme`.")
+@click.argument("rule", metavar="RULE", help="Number of the rule, as `namespace list` shows it.")
 @CONFIG
 @click.pass_obj
 def distrust(state: State, name: str, rule: str, config: Path | None) -> None:

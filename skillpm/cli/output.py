@@ -133,25 +133,25 @@ def _all_numbers(cells: Iterable[str]) -> bool:
 
 
 def compression_text(compression: "Compression", *, size: int) -> str:
-    """The sizes of a pack in bytes: payload, delta and their ratio, scheme, and whole file.
+    """The size of a pack, what its weights take, and how much smaller that is than the delta.
 
-    The file holds the manifest, the card, the probes and the side files too.
+    The pack holds the manifest, the card, the probes and the side files too.
     """
+    factor = f"{compression.ratio:.2f} times smaller" if compression.ratio >= 1 else "not smaller"
     return (
-        f"payload {size_text(compression.payload_bytes)} for a delta of "
-        f"{size_text(compression.delta_bytes)} ({compression.ratio:.2f} to 1, "
-        f"{compression.scheme}); file {size_text(size)}"
+        f"{size_text(size)}: {size_text(compression.delta_bytes)} of changed weights in "
+        f"{size_text(compression.payload_bytes)} ({factor}, {compression.scheme})"
     )
 
 
 def error_text(relative: float | None) -> str:
     """A relative error as text; zero and None are `exact`."""
-    return "exact" if not relative else f"relative error {relative:.3g}"
+    return "exact" if not relative else f"relative error {relative:.3g} of the changed weights"
 
 
 def verified_text(verified: bool) -> str:  # noqa: FBT001 - the value of a table cell
     """The table cell for whether a pack was verified on its base with this `SKILLPM_HOME`."""
-    return "yes" if verified else "never here"
+    return "yes" if verified else "no"
 
 
 def say(text: str) -> None:

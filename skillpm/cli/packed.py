@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from skillpm.cli.documents import PackDocument
 from skillpm.cli.effects import effect_documents, effect_lines
 from skillpm.cli.output import clean, compression_text, emit_lines, emit_table, error_text
+from skillpm.files.shown import shown
 
 if TYPE_CHECKING:
     from skillpm.api.results import Packed
@@ -14,7 +15,7 @@ def show_packed(packed: "Packed") -> None:
     """Print the pack's path, sizes and error, and every file that it does not carry."""
     compression = packed.manifest.compression
     emit_lines(
-        f"packed {packed.manifest.ref} into {clean(packed.path)}\n"
+        f"packed {packed.manifest.ref} into {clean(shown(packed.path))}\n"
         f"  {compression_text(compression, size=packed.file_bytes)}\n"
         f"  {_exactness(packed)}\n"
         + "".join(f"  {line}\n" for line in effect_lines(packed.manifest))
@@ -27,11 +28,14 @@ def show_packed(packed: "Packed") -> None:
 
 def _exactness(packed: "Packed") -> str:
     """The error against the tuned model, what `--cast` changed, and files that are missing."""
-    text = error_text(packed.manifest.compression.relative_error)
+    relative = packed.manifest.compression.relative_error
+    missing = sum(file.is_read for file in packed.left_out)
+    if not (relative or packed.rounding is not None or missing):
+        return "exact: base + pack is the tuned model, bit for bit"
+    text = error_text(relative)
     if packed.rounding is not None:
         share = "nothing" if not packed.rounding else f"{100 * packed.rounding:.2g} %"
         text = f"{text} after `--cast`, whose rounding changed {share} of the delta"
-    missing = sum(file.is_read for file in packed.left_out)
     if not missing:
         return text
     files = (

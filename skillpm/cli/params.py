@@ -1,5 +1,6 @@
 """click parameter types for skill names, versions and requirements, and shared options."""
 
+import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -9,6 +10,7 @@ from skillpm.cli.types import FiniteRange, LocalPath, ParameterError
 from skillpm.errors import SpecError, UsageError
 from skillpm.pictures.formats import METAVAR
 from skillpm.spec.budget import Budget
+from skillpm.spec.location import is_url
 from skillpm.spec.names import SkillName
 from skillpm.spec.requirements import Requirement
 from skillpm.spec.versions import Version
@@ -50,6 +52,17 @@ class SkillParam(ParsedParam):
         return [CompletionItem(name) for name in _installed(ctx) if name.startswith(incomplete)]
 
 
+def parse_releases(text: str) -> Requirement:
+    """Parse a skill or a release. Raises `SpecError`; for a pack file, with the command for it."""
+    try:
+        return Requirement.parse(text)
+    except SpecError as problem:
+        if not text.endswith(".skillpack"):
+            raise
+        hint = f"`skillpm inspect {shlex.quote(text)}`"
+        raise SpecError(f"`{text}` is a pack file, and no skill", hint=hint) from problem
+
+
 class RequirementOrFileParam(click.ParamType[Any]):
     """A requirement or a pack file; shells complete both."""
 
@@ -65,6 +78,24 @@ class RequirementOrFileParam(click.ParamType[Any]):
         return skills or [CompletionItem(incomplete, type="file")]
 
 
+class PackParam(click.ParamType[Any]):
+    """A pack file, an installed skill or a release; shells complete all but releases."""
+
+    name = "PACK"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the text; fail for a URL, which may contain a password."""
+        if is_url(str(value)):
+            self.fail("expected a pack file, a skill or a release, found a URL", param, ctx)
+        return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem]":
+        """The installed skills whose names start with `incomplete`; if there are none, files."""
+        return WANTED.shell_complete(ctx, param, incomplete)
+
+
 def _installed(ctx: click.Context) -> list[str]:
     """The installed skills. Any error gives none, because a shell cannot show errors."""
     from skillpm.api.client import Client
@@ -78,9 +109,11 @@ SKILL = SkillParam("SKILL", SkillName.parse)
 VERSION = ParsedParam("VERSION", Version.parse)
 REQUIREMENT = ParsedParam("REQ", Requirement.parse)
 MOVED = SkillParam("REQ", Requirement.parse)
+RELEASES = SkillParam("SKILL", parse_releases)
 BUDGET = ParsedParam("SIZE", Budget.parse)
 WANTED = RequirementOrFileParam()
 WEIGHT = ParsedParam("WEIGHT", WeightArgument.parse)
+PACK = PackParam()
 
 SOLVE_TIMEOUT = 60.0
 TIMEOUT = click.option(

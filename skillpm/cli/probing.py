@@ -50,7 +50,13 @@ def guard_options(*, guard: bool, device: str | None) -> GuardOptions:
 
 
 @click.command(cls=Command)
-@click.argument("skills", metavar="[SKILL]...", type=SKILL, nargs=-1)
+@click.argument(
+    "skills",
+    metavar="[SKILL]...",
+    type=SKILL,
+    nargs=-1,
+    help="Skills to probe (default: all installed).",
+)
 @click.option(
     "--graft",
     metavar="DIR",
@@ -154,7 +160,8 @@ def _show(state: State, report: "Probed") -> None:
     elif not report.without:
         state.say("no skills are installed")
     if report.without:
-        state.say(f"without probes: {clean(', '.join(map(str, report.without)))}")
+        names = clean(", ".join(map(str, report.without)))
+        state.say(f"no probes in the packs of {names} (`skillpm pack --probes FILE` adds them)")
 
 
 def show_capabilities(manifest: "Manifest") -> None:

@@ -55,7 +55,7 @@ def init(state: State) -> None:
     state.project = state.project or Path()  # a new project, also below another one
     base = chosen_base(state.options)
     if base is None:
-        raise UsageError("`init` needs a base model", hint="`skillpm init --base PATH`")
+        raise UsageError("`init` needs a base model", hint="`skillpm init --base ./model`")
     done = create_project(command_client(state), base)
     if state.json:
         facts = {"project": str(done.folder), "base": done.base, "root": str(done.root)}
@@ -65,7 +65,13 @@ def init(state: State) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("wanted", metavar="[REQ|FILE.skillpack]...", type=WANTED, nargs=-1)
+@click.argument(
+    "wanted",
+    metavar="[REQ|FILE.skillpack]...",
+    type=WANTED,
+    nargs=-1,
+    help="Skills, with an optional range (`acme/math ^1.2`), or pack files (default: the lock).",
+)
 @DRY_RUN
 @EXPLAIN
 @PLOT
@@ -159,7 +165,13 @@ def _install_bundle(
 
 
 @click.command(cls=Command)
-@click.argument("skills", metavar="[SKILL[@REQ]]...", type=MOVED, nargs=-1)
+@click.argument(
+    "skills",
+    metavar="[SKILL[@REQ]]...",
+    type=MOVED,
+    nargs=-1,
+    help="Skills to upgrade, each with an optional range (default: all).",
+)
 @click.option("--all", "everything", is_flag=True, help="Upgrade all skills (the default).")
 @click.option("--to", metavar="VERSION", type=VERSION, help="Move the given SKILL to this version.")
 @DRY_RUN
@@ -223,13 +235,15 @@ def _upgrade_requirements(
     if len(skills) != 1 or skills[0].range != ANY:
         raise UsageError(
             "`--to` needs exactly one skill without a version range",
-            hint="`skillpm upgrade SKILL --to VERSION`",
+            hint=f"`skillpm upgrade {skills[0].skill if skills else 'acme/math'} --to {to}`",
         )
     return (Requirement.exact(skills[0].skill, to),)
 
 
 @click.command(cls=Command)
-@click.argument("skills", metavar="SKILL...", type=SKILL, nargs=-1, required=True)
+@click.argument(
+    "skills", metavar="SKILL...", type=SKILL, nargs=-1, required=True, help="Installed skills."
+)
 @DRY_RUN
 @click.pass_obj
 def uninstall(state: State, skills: "tuple[SkillName, ...]", *, dry_run: bool) -> None:

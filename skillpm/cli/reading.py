@@ -10,7 +10,7 @@ from skillpm.cli.changes import skill_document
 from skillpm.cli.documents import InstalledDocument
 from skillpm.cli.output import emit_json, emit_line, emit_table, size_text, verified_text
 from skillpm.cli.params import LOWEST, REQUIREMENT, TIMEOUT
-from skillpm.cli.state import Command, State, command_client, verified_packs
+from skillpm.cli.state import Command, State, command_client, release_states, verified_packs
 from skillpm.cli.types import LocalPath
 from skillpm.errors import SpecError, UsageError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from skillpm.environment.generation import Generation, Installed
     from skillpm.spec.digests import Digest
     from skillpm.spec.requirements import Requirement
+    from skillpm.store.release_states import ReleaseState
 
 
 @click.command("list", cls=Command)
@@ -25,17 +26,26 @@ if TYPE_CHECKING:
 def list_(state: State) -> None:
     r"""List the installed skills.
 
+    Marks releases that were yanked or quarantined when their registry was last asked. `skillpm
+    outdated` and `skillpm audit` ask it now.
+
     \b
-    Example:
+    Examples:
       skillpm list
+      skillpm list --json
     """
     from skillpm.api.reading import list_installed
 
     listing = list_installed(command_client(state))
     generation = listing.generation
     verified = verified_packs(state)
+    states = release_states(state)
     skills = [
-        _installed(skill, verified=verified.holds(skill.digest, generation.base_root))
+        _installed(
+            skill,
+            verified=verified.holds(skill.digest, generation.base_root),
+            state=states.of(skill.skill).get(skill.digest),
+        )
         for skill in generation.installed.values()
     ]
     if state.json:
@@ -47,13 +57,33 @@ def list_(state: State) -> None:
     emit_line(f"generation {generation.number} on base {generation.base_root.short}")
     if skills:
         emit_line()
-        columns = ("skill", "version", "scheme", "payload", "weight", "registry", "verified")
-        emit_table([_row(skill) for skill in skills], columns)
+        _show_installed(state, skills)
     else:
         emit_line("no skills are installed")
 
 
-def _installed(installed: "Installed", *, verified: bool) -> InstalledDocument:
+def _show_installed(state: State, skills: list[InstalledDocument]) -> None:
+    columns = ("skill", "version", "scheme", "payload", "weight", "registry", "verified")
+    marked = [skill for skill in skills if skill["yanked"]]
+    if not marked:
+        emit_table([_row(skill) for skill in skills], columns)
+        return
+    emit_table([(*_row(skill), _state_text(skill)) for skill in skills], (*columns, "state"))
+    for skill in marked:
+        reason = f": {skill['yank_reason']}" if skill["yank_reason"] else ""
+        state.say(
+            f"warning: {skill['skill']} {skill['version']} is {_state_text(skill)}{reason}; "
+            f"`skillpm upgrade {skill['skill']}` replaces it"
+        )
+
+
+def _state_text(skill: InstalledDocument) -> str:
+    return "quarantined" if skill["quarantined"] else "yanked" if skill["yanked"] else ""
+
+
+def _installed(
+    installed: "Installed", *, verified: bool, state: "ReleaseState | None"
+) -> InstalledDocument:
     return {
         **skill_document(installed),
         "scheme": installed.scheme,
@@ -61,6 +91,9 @@ def _installed(installed: "Installed", *, verified: bool) -> InstalledDocument:
         "payload_bytes": installed.payload_bytes,
         "weight": installed.weight,
         "verified": verified,
+        "yanked": state is not None,
+        "quarantined": state is not None and state.quarantined,
+        "yank_reason": "" if state is None else state.reason,
     }
 
 
@@ -144,7 +177,14 @@ def _weighted(skill: "Installed") -> str:
 @click.option("--allow-yanked", is_flag=True, help="Allow yanked releases.")
 @LOWEST
 @TIMEOUT
-@click.argument("requirements", metavar="REQ...", type=REQUIREMENT, nargs=-1, required=True)
+@click.argument(
+    "requirements",
+    metavar="REQ...",
+    type=REQUIREMENT,
+    nargs=-1,
+    required=True,
+    help="Skills, each with an optional range: `acme/math ^1`.",
+)
 @click.pass_obj
 def resolve(
     state: State,
@@ -195,5 +235,5 @@ def _root(state: State) -> "Digest | None":
     except SpecError as problem:
         raise UsageError(
             f"`resolve --base` expects a root such as `sha256:…`, found {text!r}",
-            hint="`skillpm identify PATH` shows the root of a model",
+            hint="`skillpm identify ./model` shows the root of a model",
         ) from problem

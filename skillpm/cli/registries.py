@@ -1,4 +1,4 @@
-"""`publish`, `yank`, `unyank`, `search`, `show` and `registry`: releases in registries."""
+"""`publish`, `yank`, `unyank` and `registry`: releases in registries."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,33 +6,25 @@ from typing import TYPE_CHECKING
 import click
 
 from skillpm.cli.advisories import advisory
-from skillpm.cli.documents import ShownRelease, SkillDocument
+from skillpm.cli.documents import SkillDocument
 from skillpm.cli.namespaces import namespace
-from skillpm.cli.output import (
-    clean,
-    emit_json,
-    emit_line,
-    emit_lines,
-    emit_table,
-    size_text,
-    verified_text,
-)
-from skillpm.cli.params import SKILL, refuse_together
+from skillpm.cli.output import clean, emit_json, emit_line
+from skillpm.cli.params import refuse_together
 from skillpm.cli.serving import CONFIG, migrate, serve, show_token, sweep, upgrade
-from skillpm.cli.state import Command, State, command_client, global_params, verified_packs
+from skillpm.cli.state import Command, State, command_client, global_params
 from skillpm.cli.tokens import token
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
+from skillpm.files.shown import shown
 
 if TYPE_CHECKING:
-    from skillpm.spec.names import SkillName
     from skillpm.spec.release import Release
 
 _PATH = LocalPath()
 
 
 @click.command(cls=Command)
-@click.argument("path", metavar="PACK", type=_PATH)
+@click.argument("path", metavar="PACK", type=_PATH, help="Pack file: `acme-math-1.0.0.skillpack`.")
 @click.pass_obj
 def publish(state: State, path: Path) -> None:
     r"""Publish a pack file to a registry.
@@ -49,14 +41,15 @@ def publish(state: State, path: Path) -> None:
     published = publish_pack(command_client(state), path)
     if state.json:
         head = {"registry": str(published.registry), "created": published.created}
-        emit_json({**_skill_document(published.release), **head})
+        emit_json({**release_document(published.release), **head})
         return
     verb = "published" if published.created else "already published:"
     emit_line(f"{verb} {published.release.ref} {published.release.digest}")
-    state.say(f"in {published.registry}")
+    state.say(f"in the registry {published.registry}")
 
 
-def _skill_document(release: "Release") -> SkillDocument:
+def release_document(release: "Release") -> SkillDocument:
+    """A release as JSON documents name it."""
     return {
         "skill": str(release.skill),
         "version": str(release.version),
@@ -65,14 +58,13 @@ def _skill_document(release: "Release") -> SkillDocument:
 
 
 @click.command(cls=Command)
-@click.argument("ref", metavar="REF")
+@click.argument("ref", metavar="REF", help="Release: `acme/math@1.0.0`.")
 @click.option("--reason", default="", help="Reason, shown to users who have the release locked.")
 @click.pass_obj
 def yank(state: State, ref: str, reason: str) -> None:
     r"""Hide a release from new resolutions.
 
-    Locks that contain the release can still install it. REF is a skill and a version,
-    `acme/math@1.0.0`.
+    Locks that contain the release can still install it.
 
     \b
     Example:
@@ -84,12 +76,12 @@ def yank(state: State, ref: str, reason: str) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("ref", metavar="REF")
+@click.argument("ref", metavar="REF", help="Release: `acme/math@1.0.0`.")
 @click.pass_obj
 def unyank(state: State, ref: str) -> None:
     r"""Undo a yank.
 
-    REF is a skill and a version, `acme/math@1.0.0`.
+    New resolutions may choose the release again.
 
     \b
     Example:
@@ -102,114 +94,9 @@ def unyank(state: State, ref: str) -> None:
 
 def _show_yank(state: State, release: "Release") -> None:
     if state.json:
-        emit_json({**_skill_document(release), "yanked": release.yanked})
+        emit_json({**release_document(release), "yanked": release.yanked})
     else:
         emit_line(f"{'yanked' if release.yanked else 'unyanked'} {release.ref}")
-
-
-@click.command(cls=Command)
-@click.argument("text", default="")
-@click.pass_obj
-def search(state: State, text: str) -> None:
-    r"""Search a registry for skills.
-
-    Lists skills whose name, summary or capabilities contain all words of TEXT (default: all
-    skills).
-
-    \b
-    Example:
-      skillpm search math
-    """
-    from skillpm.api.releases import search as search_releases
-
-    releases = search_releases(command_client(state), text)
-    if state.json:
-        results = [
-            {
-                **_skill_document(release),
-                "summary": release.summary,
-                "verified": _is_verified(state, release),
-            }
-            for release in releases
-        ]
-        emit_json({"results": results})
-        return
-    if not releases:
-        state.say(f"no skill matches `{text}`" if text else "the registry has no releases")
-        return
-    rows = [
-        (
-            release.skill,
-            release.version,
-            verified_text(_is_verified(state, release)),
-            release.summary,
-        )
-        for release in releases
-    ]
-    emit_table(rows, ("skill", "version", "verified", "summary"))
-
-
-@click.command(cls=Command)
-@click.argument("skill", type=SKILL)
-@click.pass_obj
-def show(state: State, skill: "SkillName") -> None:
-    r"""List the releases of a skill.
-
-    Shows the base, size, licence and requirements of each, and whether it was yanked or verified.
-
-    \b
-    Example:
-      skillpm show acme/math
-    """
-    from skillpm.api.releases import list_releases
-
-    releases = list_releases(command_client(state), skill)
-    if state.json:
-        documents = [_release_document(state, release) for release in releases]
-        emit_json({"skill": str(skill), "releases": documents})
-        return
-    emit_lines(f"{skill}  {clean(releases[-1].summary)}\n")
-    rows = [
-        (
-            release.version,
-            "quarantined" if release.quarantined else "yanked" if release.yanked else "",
-            release.scheme,
-            size_text(release.size),
-            release.license or "-",
-            release.base.short if release.base else "-",
-            verified_text(_is_verified(state, release)),
-            ", ".join(map(str, release.requires)) or "-",
-        )
-        for release in releases
-    ]
-    head = ("version", "state", "scheme", "size", "license", "base", "verified", "requires")
-    emit_table(rows, head)
-
-
-def _is_verified(state: State, release: "Release") -> bool:
-    """Whether the release was verified on its base with this `SKILLPM_HOME`."""
-    if release.digest is None or release.base is None:
-        return False
-    return verified_packs(state).holds(release.digest, release.base)
-
-
-def _release_document(state: State, release: "Release") -> ShownRelease:
-    return {
-        **_skill_document(release),
-        "verified": _is_verified(state, release),
-        "size": release.size,
-        "base": str(release.base) if release.base else None,
-        "requires": [str(need) for need in release.requires],
-        "conflicts": [str(need) for need in release.conflicts],
-        "yanked": release.yanked,
-        "yank_reason": release.yank_reason,
-        "quarantined": release.quarantined,
-        "summary": release.summary,
-        "license": release.license,
-        "created": release.created,
-        "scheme": release.scheme,
-        "payload_bytes": release.payload_bytes,
-    }
 
 
 @click.group(params=global_params())
@@ -218,7 +105,7 @@ def registry() -> None:
 
 
 @registry.command("init", cls=Command)
-@click.argument("path", type=_PATH, required=False)
+@click.argument("path", type=_PATH, required=False, help="Folder of a new embedded registry.")
 @click.option("--shared", is_flag=True, help="Allow the folder's group to read and write.")
 @click.option("--admin", metavar="NAME", default="admin", help="Administrator of a server.")
 @CONFIG
@@ -247,7 +134,7 @@ def registry_init(
     if state.json:
         emit_json({"registry": str(path)})
     else:
-        emit_line(f"created a registry in {clean(path)}")
+        emit_line(f"created a registry in {clean(shown(path))}")
 
 
 def _init_server(state: State, config: Path | None, admin: str) -> None:

@@ -25,7 +25,13 @@ _BRANCHES = {True: ("├── ", "└── ", "│   "), False: ("|-- ", "`-- 
 
 
 @click.command(cls=Command)
-@click.argument("skills", metavar="[SKILL]...", type=SKILL, nargs=-1)
+@click.argument(
+    "skills",
+    metavar="[SKILL]...",
+    type=SKILL,
+    nargs=-1,
+    help="Installed skills to start from (default: those in skillpm.toml).",
+)
 @click.option("-i", "--invert", is_flag=True, help="Show the skills that require each skill.")
 @click.option(
     "--depth", metavar="N", type=click.IntRange(min=0), help="Levels to show (default: all)."
@@ -114,7 +120,7 @@ def _lines(
 
 
 @click.command(cls=Command)
-@click.argument("skill", type=SKILL)
+@click.argument("skill", type=SKILL, help="Installed skill.")
 @click.pass_obj
 def why(state: State, skill: "SkillName") -> None:
     r"""Show why a skill is installed.

@@ -32,7 +32,7 @@ _SHOWN = 60
 
 
 @click.command(cls=Command)
-@click.argument("text", required=False)
+@click.argument("text", required=False, help="Text to route; `-` for stdin.")
 @click.option("--file", "file", type=_FILE, metavar="FILE", help="Route each text of this file.")
 @click.option("--explain", is_flag=True, help="Show the scores of all skills and the reason.")
 @DEVICE
@@ -46,7 +46,7 @@ def route(
     skills whose packs were built with --router. A skill's score compares the text with its
     examples, in nats; a skill with a score below 0 is not chosen.
 
-    TEXT is `-` for stdin. A file holds texts separated by blank lines, or JSON lines of the form
+    A file holds texts separated by blank lines, or JSON lines of the form
     {"text": "…"}.
 
     \b

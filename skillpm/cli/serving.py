@@ -98,15 +98,24 @@ def upgrade(state: State, config: Path | None) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("source", metavar="FROM", type=LocalPath(exists=True))
-@click.argument("target", metavar="TO", type=LocalPath())
+@click.argument(
+    "source",
+    metavar="FROM",
+    type=LocalPath(exists=True),
+    help="Registry to copy: a folder, or a configuration (TOML).",
+)
+@click.argument(
+    "target",
+    metavar="TO",
+    type=LocalPath(),
+    help="New registry: a folder, or a configuration (TOML).",
+)
 @click.pass_obj
 def migrate(state: State, source: Path, target: Path) -> None:
     r"""Copy a registry to another database and store.
 
-    FROM and TO are folders of embedded registries, or configuration files (.toml). Every blob is
-    verified. Stop publishing to FROM before. A command that was stopped continues when it is run
-    again.
+    Every blob is verified. Stop publishing to FROM before. A command that was stopped continues
+    when it is run again.
 
     \b
     Example:

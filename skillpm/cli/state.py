@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -21,6 +21,7 @@ from skillpm.spec.config import COLORS, WORKER_LIMIT
 if TYPE_CHECKING:
     from skillpm.api.project import Project
     from skillpm.cli.progress import Bars
+    from skillpm.store.release_states import ReleaseStates
     from skillpm.store.verified_packs import VerifiedPacks
 
 
@@ -48,6 +49,7 @@ class State:
     interrupted: bool = False
     terminated: bool = False
     close_bars: Callable[[], None] = _nothing
+    alias: str | None = None
 
     @property
     def options(self) -> Options:
@@ -91,12 +93,16 @@ def _keep(context: click.Context, option: click.Parameter, value: Any) -> Any:
 _PATH = LocalPath()
 
 
+class GlobalOption(click.Option):
+    """An option that every command has."""
+
+
 def global_params(*, rare: bool = False) -> list[click.Parameter]:
     """The global options as parameters that store their values in the shared `State`.
 
     The `rare` ones work with every command, but only `skillpm --help` shows them.
     """
-    value = partial(click.Option, expose_value=False, callback=_keep)
+    value = partial(GlobalOption, expose_value=False, callback=_keep)
     flag = partial(value, is_flag=True)
     project = "Project folder (default: the current folder, or the nearest project above)."
     registry = "Registry, a path or URL (default: the project's, else the embedded one)."
@@ -114,7 +120,7 @@ def global_params(*, rare: bool = False) -> list[click.Parameter]:
     ]
 
 
-def _rare(value: "partial[click.Option]") -> list[click.Parameter]:
+def _rare(value: "partial[GlobalOption]") -> list[click.Parameter]:
     return [
         value(
             ["--no-wait"],
@@ -150,12 +156,60 @@ class Command(click.Command):
         # In a raw docstring, click's mark for text that is not wrapped is `\` and `b`.
         self.help = (self.help or "").replace("\\b\n", "\b\n")
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Print the hint of an alias, then run the command."""
+        state: State = ctx.find_object(State) or State()
+        if state.alias is not None:
+            state.say(f"hint: {state.alias}")
+        return super().invoke(ctx)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """The usage line, with the required options before the arguments."""
+        head, *arguments = super().collect_usage_pieces(ctx)
+        required = [
+            f"{max(option.opts, key=len)} {option.make_metavar(ctx)}"
+            for option in self.params
+            if isinstance(option, click.Option) and option.required
+        ]
+        return [head, *required, *arguments]
+
+    def format_arguments(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the arguments, each with its description."""
+        arguments = [param for param in self.get_params(ctx) if isinstance(param, click.Argument)]
+        _write_section(ctx, formatter, "Arguments", arguments)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command's own options, then those that every command has."""
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        for title, shared in (("Options", False), ("Global options", True)):
+            chosen = [option for option in options if isinstance(option, GlobalOption) == shared]
+            _write_section(ctx, formatter, title, chosen)
+
+
+def _write_section(
+    ctx: click.Context,
+    formatter: click.HelpFormatter,
+    title: str,
+    params: Sequence[click.Parameter],
+) -> None:
+    records = [record for param in params if (record := param.get_help_record(ctx)) is not None]
+    if records:
+        with formatter.section(title):
+            formatter.write_dl(records)
+
 
 def verified_packs(state: State) -> "VerifiedPacks":
     """The packs verified with this `SKILLPM_HOME`, for commands that open no session."""
     from skillpm.store.verified_packs import VerifiedPacks
 
     return VerifiedPacks(state.options.home_folder)
+
+
+def release_states(state: State) -> "ReleaseStates":
+    """The yanked and quarantined releases that registries last listed, without a session."""
+    from skillpm.store.release_states import ReleaseStates
+
+    return ReleaseStates(state.options.home_folder)
 
 
 def command_client(state: State, *, timeout: float = inf) -> Client:
@@ -171,7 +225,7 @@ def command_client(state: State, *, timeout: float = inf) -> Client:
     on_close(bars.close)
     notify_by(state.say_delay)
     callbacks = Callbacks(
-        state.say, partial(_start_stage, bars), partial(_confirm, state), bars.plan
+        state.say, partial(_start_stage, bars), partial(ask_on_terminal, state), bars.plan
     )
     client = Client(state.options, callbacks, timeout=timeout)
     on_close(client.close)
@@ -193,7 +247,7 @@ def command_project(state: State, *, timeout: float = inf) -> "Project":
     return Project(command_client(state, timeout=timeout))
 
 
-def _confirm(state: State, question: str) -> bool | None:
+def ask_on_terminal(state: State, question: str) -> bool | None:
     """Ask on the terminal; None with `--yes` or `--json`, or without a terminal."""
     if state.yes or state.json or not can_ask():
         return None

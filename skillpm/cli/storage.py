@@ -9,6 +9,7 @@ from skillpm.cli.output import clean, confirm, emit_json, emit_line, emit_table,
 from skillpm.cli.state import Command, State, command_client, global_params
 from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.errors import UsageError
+from skillpm.files.shown import shown
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
@@ -17,6 +18,22 @@ if TYPE_CHECKING:
     from skillpm.api.storage import GcOptions
 
 _PATH = LocalPath()
+_PARTS = {
+    "store": "packs of all projects",
+    "leaves": "hashes of the tensors of model files",
+    "surveys": "codecs measured by `pack --budget` and `pack --keep`",
+    "fisher": "statistics of `pack --calibration`",
+    "layers": "encoded layers of packs that were not finished",
+    "measures": "results of probes",
+    "layouts": "tensor names and modules of model classes",
+    "registries": "documents of registries over HTTP",
+    "states": "yanked and quarantined releases",
+    "staging": "downloads and files that are being written",
+    "registry": "releases of the embedded registry",
+    "transfers": "answers and weights of `transfer`",
+    "unreachable": "the part of the store that no project needs (`skillpm gc`)",
+}
+"""The content of each part of the home."""
 
 
 class GcLimits(TypedDict):
@@ -96,20 +113,26 @@ def gc(state: State, *, dry_run: bool, **limits: Unpack[GcLimits]) -> None:
     if state.json:
         emit_json({"dry_run": dry_run, **_collected_document(collected)})
         return
-    _show_collected(collected, "would be freed" if dry_run else "freed")
+    _show_collected(collected, "would free" if dry_run else "freed", limits["grace"])
 
 
-def _show_collected(collected: "Collected", verb: str) -> None:
+def _show_collected(collected: "Collected", verb: str, grace: float) -> None:
     for pruned in collected.pruned:
-        emit_line(f" - generation {pruned.number} of {clean(pruned.project)}")
-    emit_line(
-        f"{size_text(collected.freed.size)} {verb} ({counted(collected.freed.blobs, 'blob')}), "
-        f"{size_text(collected.cache_bytes)} of caches; "
-        f"{size_text(collected.kept.size)} kept for {counted(len(collected.projects), 'project')}, "
-        f"{size_text(collected.young.size)} too young to remove"
-    )
-    if collected.transfer_bytes:
-        emit_line(f"{size_text(collected.transfer_bytes)} of transfers {verb}")
+        emit_line(f" - generation {pruned.number} of {clean(shown(pruned.project))}")
+    sizes = {
+        counted(collected.freed.blobs, "blob"): collected.freed.size,
+        "caches": collected.cache_bytes,
+        "transfers": collected.transfer_bytes,
+    }
+    parts = [f"{size_text(size)} of {what}" for what, size in sizes.items() if size]
+    emit_line(f"{verb} {', '.join(parts)}" if parts else "nothing to remove")
+    count = counted(len(collected.projects), "project")
+    emit_line(f"the store keeps {size_text(collected.kept.size)} for {count}")
+    if collected.young.size:
+        emit_line(
+            f"{size_text(collected.young.size)} that no project needs are newer than {grace:g} "
+            "hours, and stay (`--grace 0` removes them)"
+        )
 
 
 def _ask_to_prune(state: State, client: "Client", options: "GcOptions") -> None:
@@ -179,8 +202,9 @@ def cache_info(state: State) -> None:
         emit_json({**head, "unreachable_bytes": info.unreachable, "skills": skills})
         return
     emit_line(f"{clean(info.home)}")
-    rows = [(name, size_text(size)) for name, size in info.sizes.items()]
-    emit_table([*rows, ("unreachable", size_text(info.unreachable))], ("part", "size"))
+    sizes = {**info.sizes, "unreachable": info.unreachable}
+    rows = [(name, size_text(size), _PARTS.get(name, "")) for name, size in sizes.items()]
+    emit_table(rows, ("part", "size", "content"))
     if info.skills:
         emit_line("")
         table = [(skill.ref, size_text(skill.size), size_text(skill.own)) for skill in info.skills]
@@ -223,8 +247,8 @@ def cache_verify(state: State, *, repair: bool) -> None:
             emit_line(f"{verb} {blob.digest}, {clean(users)}")
             if blob.problem:
                 state.say(f"  {blob.problem}")
-        count = len(result.damage)
-        emit_line(f"{counted(result.checked, 'blob')}, {size_text(result.size)}: {count} damaged")
+        verdict = f"{len(result.damage)} damaged" if result.damage else "all intact"
+        emit_line(f"{counted(result.checked, 'blob')}, {size_text(result.size)}: {verdict}")
         if not result.holds and not repair:
             state.say("hint: `skillpm cache verify --repair` fetches them again")
     if not result.holds:

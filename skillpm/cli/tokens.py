@@ -89,7 +89,9 @@ def list_tokens(state: State, config: Path | None) -> None:
 
 
 @token.command("revoke", cls=Command)
-@click.argument("identifier", metavar="ID")
+@click.argument(
+    "identifier", metavar="ID", help="Token, as `registry token list` shows it: `3f2a9c01d4b7`."
+)
 @CONFIG
 @click.pass_obj
 def revoke_token(state: State, identifier: str, config: Path | None) -> None:

@@ -48,7 +48,13 @@ class TransferFlags(TypedDict):
 
 
 @click.command(cls=Command)
-@click.argument("file", metavar="[FILE]", type=_FILE, required=False)
+@click.argument(
+    "file",
+    metavar="[FILE]",
+    type=_FILE,
+    required=False,
+    help="Table of options (TOML); options on the command line come first.",
+)
 @click.option(
     "--source",
     "sources",

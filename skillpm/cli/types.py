@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from skillpm.errors import SpecError
+from skillpm.files.shown import tidy
 from skillpm.spec.location import is_url
 
 
@@ -46,10 +47,11 @@ class LocalPath(click.Path):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> "str | bytes | os.PathLike[str]":
-        """Convert like `click.Path`; fail for a URL."""
+        """Convert like `click.Path`, without needless `..`; fail for a URL."""
         if is_url(os.fspath(value)):
             self.fail("expected a path on this machine, found a URL", param, ctx)
-        return super().convert(value, param, ctx)
+        path = super().convert(value, param, ctx)
+        return tidy(path) if isinstance(path, Path) else path
 
 
 class ModelPath(LocalPath):

@@ -34,7 +34,7 @@ def usage_error(problem: click.ClickException) -> UsageError:
 def _name(parameter: click.Parameter) -> str:
     """`--name` of an option, `SKILL` of an argument."""
     if isinstance(parameter, click.Argument):
-        return parameter.human_readable_name.strip("[].")
+        return parameter.human_readable_name.lstrip("[").partition("[")[0].rstrip("].")
     return parameter.opts[-1]
 
 

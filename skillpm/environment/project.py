@@ -173,7 +173,7 @@ class ProjectFolder:
         if data is None:
             raise NotFoundError(
                 f"there is no `{path.name}` in `{self.folder}`: it is not a project",
-                hint="`skillpm init --base PATH` creates a project",
+                hint="`skillpm init --base ./model` creates a project",
             )
         try:
             return data.decode()

@@ -6,6 +6,7 @@ from skillpm.spec.registry_api import SweepDocument
 from skillpm.spec.registry_people import (
     MemberList,
     MemberRequest,
+    NamespaceChange,
     NamespaceDocument,
     NamespaceList,
     NamespaceRequest,
@@ -27,6 +28,10 @@ class Administration(Protocol):
 
     def namespaces(self) -> NamespaceList:
         """The namespaces that the user may see."""
+        ...
+
+    def change_namespace(self, name: str, change: NamespaceChange) -> NamespaceDocument:
+        """Make a public namespace private. The reverse is refused."""
         ...
 
     def members(self, name: str) -> MemberList:

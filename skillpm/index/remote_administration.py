@@ -11,6 +11,7 @@ from skillpm.spec.registry_api import SweepDocument
 from skillpm.spec.registry_people import (
     MemberList,
     MemberRequest,
+    NamespaceChange,
     NamespaceDocument,
     NamespaceList,
     NamespaceRequest,
@@ -54,6 +55,12 @@ class RemoteAdministration:
     def namespaces(self) -> NamespaceList:
         """The namespaces that the token may see."""
         return self._get(NamespaceList, "/v1/namespaces", "list the namespaces")
+
+    def change_namespace(self, name: str, change: NamespaceChange) -> NamespaceDocument:
+        """Make a public namespace private. The reverse is refused."""
+        body = json.canonical(change.to_dict())
+        request = AdminRequest("PATCH", _space(name), f"change the namespace `{name}`", body)
+        return _read(NamespaceDocument, self._ask(request))
 
     def members(self, name: str) -> MemberList:
         """The members of a namespace."""

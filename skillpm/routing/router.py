@@ -82,21 +82,25 @@ class Decision:
         """The reason for the decision, in a sentence."""
         if self.best is None:
             return (
-                "no installed skill has a router signature (`skillpm pack --router FILE` adds "
-                "one): the base answers"
+                "the base answers, because no installed skill has a router signature "
+                "(`skillpm pack --router FILE` adds one)"
             )
         fit = self.fits[self.best]
         if self.skill is None:
             close = fit.base is not None and fit.base > fit.threshold
-            bound = "the base's evidence" if close else "the threshold of the examples"
+            why = (
+                "the text is more like the inputs that the base should answer"
+                if close
+                else "the text is not like its examples"
+            )
             return (
-                f"`{self.best}` is the best skill, but its evidence, {fit.evidence:.2f}, is below "
-                f"{bound}, {fit.required:.2f}: the base answers"
+                f"the base answers: `{self.best}` fits best, but {why} (its score, "
+                f"{fit.score:.2f}, is below 0)"
             )
         if self.over is not None:
             return f"`{self.best}` fits, and has precedence over `{self.over}`, a near-equal skill"
         ahead = "" if self.runner_up is None else f", ahead of `{self.runner_up}`"
-        return f"`{self.best}` fits best{ahead}, and the evidence is above its threshold"
+        return f"`{self.best}` fits best{ahead}: the text is like its examples"
 
 
 NOTHING = Decision(None, None, MappingProxyType({}))

@@ -62,7 +62,7 @@ def check_facts(manifests: Sequence[Manifest]) -> None:
         raise ResolutionError(
             f"these packs record different facts about the base's architecture:\n{listed}",
             hint=f"pack `{again.skill}` again with the library version of the other pack: "
-            f"`skillpm pack BASE TUNED --name {again.skill} --version …`",
+            f"`skillpm pack ./base ./tuned --name {again.skill} --version …`",
         )
 
 

@@ -115,7 +115,8 @@ def _check_readable(plain: dict[str, Any]) -> None:
         raise SpecError(
             "the manifest has format 1, which was never published; "
             f"this skillpm reads format {FORMAT}",
-            hint="pack the skill again: `skillpm pack BASE TUNED --name … --version …`",
+            hint="pack the skill again: `skillpm pack ./base ./tuned --name acme/math "
+            "--version 1.0.0`",
         )
     if type(number) is int and number > FORMAT:
         raise SpecError(

@@ -1,4 +1,6 @@
-"""Counts with nouns, and distinct numbers, for messages."""
+"""Counts with nouns, distinct numbers, and options to paste, for messages."""
+
+import shlex
 
 _LEAST_DIGITS = 4
 _ALL_DIGITS = 17
@@ -26,3 +28,8 @@ def size_text(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     raise AssertionError
+
+
+def base_option(name: str) -> str:
+    """The option that names a base by its folder, for a hint. `name` may come from a stranger."""
+    return f"`--base {shlex.quote(f'./{name}')}`"

@@ -19,7 +19,7 @@ from skillpm.store.blobs import Store
 from skillpm.store.errors import DamagedBlobError, MissingBlobError
 from skillpm.store.sources import BlobSource
 
-_IMAGE_LIMIT = 1 << 26
+_DOCUMENT_LIMIT = 1 << 26
 PARALLEL_BLOBS = 4
 """Blobs of one pack that are fetched at the same time."""
 
@@ -83,7 +83,7 @@ def fetch_documents(
     Documents that the store has intact are not fetched. Returns the pack and the number of bytes
     fetched.
     """
-    data = _stored_image(store, digest) or _read_image(digest, source)
+    data = _stored_blob(store, digest) or _read_document(digest, source, "OCI manifest")
     fetched = store.put(digest, data)
     advance(len(data))
     image = parse_image(data)
@@ -95,22 +95,37 @@ def fetch_documents(
     return pack, fetched
 
 
-def _stored_image(store: Store, digest: Digest) -> bytes | None:
-    """The OCI manifest, if the store has it intact."""
+def read_documents(store: Store, digest: Digest, source: BlobSource) -> StoredPack:
+    """Read the OCI manifest and the manifest of a pack, and check that they agree.
+
+    Documents that the store has intact are not read from the source. Nothing is written, so the
+    store may lack the pack's other blobs.
+    """
+    data = _stored_blob(store, digest) or _read_document(digest, source, "OCI manifest")
+    config = parse_image(data).config.digest
+    document = _stored_blob(store, config) or _read_document(config, source, "manifest")
+    image, manifest = _parse_documents(document, data)
+    return StoredPack(digest, image, manifest, store, len(data))
+
+
+def _stored_blob(store: Store, digest: Digest) -> bytes | None:
+    """The content of a small blob, if the store has it intact."""
     with suppress(MissingBlobError, DamagedBlobError):
         return store.read(digest)
     return None
 
 
-def _read_image(digest: Digest, source: BlobSource) -> bytes:
-    """Read the OCI manifest of a pack. Raises `DigestMismatchError` for other bytes."""
+def _read_document(digest: Digest, source: BlobSource, what: str) -> bytes:
+    """Read a document of a pack. Raises `DigestMismatchError` for other bytes."""
     data = bytearray()
     with source.open_blob(digest) as stream:
-        while len(data) <= _IMAGE_LIMIT and (chunk := stream.read(_IMAGE_LIMIT + 1 - len(data))):
+        while len(data) <= _DOCUMENT_LIMIT and (
+            chunk := stream.read(_DOCUMENT_LIMIT + 1 - len(data))
+        ):
             data += chunk
-    image = bytes(data)
-    digest.check(image, "the pack's OCI manifest")
-    return image
+    document = bytes(data)
+    digest.check(document, f"the pack's {what}")
+    return document
 
 
 def fetch_pack(

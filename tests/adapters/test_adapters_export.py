@@ -12,6 +12,9 @@ from skillpm_world import World, root_of, snapshot
 from tiny_adapters import ATTENTION, CASES, Case, load, make, put_on, tensors_of
 from tiny_models import Models, nudge, rewrite, save
 
+from skillpm import inspect
+from skillpm.adapters.adapter import open_adapter
+
 IDS = torch.arange(12)[None]
 ALLOWED = {8, 16, 32, 64, 128, 256, 320, 512}
 
@@ -25,6 +28,20 @@ def says(model: Any) -> torch.Tensor:
 def installed(world: World, pair: tuple[Path, Path], *more: object) -> None:
     world.init(pair[0])
     world.ask("install", world.pack(pair, "acme/skill", "1.0.0", *more))
+
+
+def parse_adapter(folder: Path) -> dict[str, tuple[int, float, list[torch.Tensor]]]:
+    """The rank, the scale and the factors of each module, by PEFT's rules."""
+    adapter = open_adapter(folder)
+    factors = load_file(folder / "adapter_model.safetensors")
+    return {
+        module: (
+            adapter.config.rank_of(module),
+            adapter.config.scale_of(module, adapter.config.rank_of(module)),
+            [factors[spec.name] for spec in adapter.factors(module)],
+        )
+        for module in adapter.keys.modules
+    }
 
 
 def check_within_limits(folder: Path) -> dict[str, Any]:
@@ -52,7 +69,47 @@ EXACT = ["plain", "bf16", "bf16 factors", "f16 factors", "patterns", "rslora", "
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_lora_is_exported_with_its_own_factors(world: World, tmp_path: Path, name: str) -> None:
+def test_lora_is_exported_with_its_own_factors_ranks_and_alpha(
+    world: World, tmp_path: Path, name: str
+) -> None:
+    made = make(tmp_path / "made", CASES[name])
+    kind = type(CASES[name].make())
+    installed(world, made.pair)
+    target = tmp_path / "out"
+
+    done = world.ask("export", "acme/skill", "--format", "peft", target)
+
+    assert (done["residual"], done["left_out"]) == (0.0, [])
+    before, after = parse_adapter(made.adapter), parse_adapter(target)
+    assert after.keys() == before.keys()
+    for module, (rank, scale, sides) in before.items():
+        assert after[module][:2] == (rank, scale)
+        assert all(map(torch.equal, after[module][2], sides))
+    config = json.loads((target / "adapter_config.json").read_text())
+    assert config["lora_alpha"] == done["alpha"]
+    assert config["use_rslora"] == (name == "rslora")
+    assert says(put_on(load(made.base, kind), target)).equal(says(made.peft(kind)))
+
+
+@pytest.mark.parametrize("name", ["patterns", "rslora"])
+def test_packing_an_exported_lora_again_gives_the_same_root(
+    world: World, tmp_path: Path, name: str
+) -> None:
+    made = make(tmp_path / "made", CASES[name])
+    first = world.pack(made.pair, "acme/skill", "1.0.0")
+    world.ask("export", first, "--format", "peft", "--base", made.base, tmp_path / "out")
+
+    again = world.pack((made.base, tmp_path / "out"), "acme/skill", "1.0.1")
+
+    assert inspect(again).result_root == inspect(first).result_root
+    settings = [inspect(path).file.manifest.compression.settings for path in (first, again)]
+    assert settings[0]["adapter"]["ranks"] == settings[1]["adapter"]["ranks"]
+
+
+@pytest.mark.parametrize("name", ["plain", "patterns", "bf16", "conv1d"])
+def test_lora_is_exported_at_one_rank_with_rank_best(
+    world: World, tmp_path: Path, name: str
+) -> None:
     case = CASES[name]
     made = make(tmp_path / "made", case)
     kind = type(case.make())
@@ -60,7 +117,7 @@ def test_lora_is_exported_with_its_own_factors(world: World, tmp_path: Path, nam
     world.graft_root()
     target = tmp_path / "out"
 
-    done = world.ask("export", "acme/skill", "--format", "peft", target)
+    done = world.ask("export", "acme/skill", "--format", "peft", "--rank", "best", target)
 
     assert done["residual"] < 1e-6
     assert done["left_out"] == []
@@ -81,7 +138,7 @@ def test_factors_with_a_power_of_two_scale_keep_their_dtype(world: World, tmp_pa
     )
     made = make(tmp_path / "made", case)
     installed(world, made.pair)
-    world.ask("export", "acme/skill", "--format", "peft", tmp_path / "out")
+    world.ask("export", "acme/skill", "--format", "peft", "--rank", "best", tmp_path / "out")
     before = load_file(made.adapter / "adapter_model.safetensors")
     after = load_file(tmp_path / "out" / "adapter_model.safetensors")
     assert before.keys() == after.keys()
@@ -137,8 +194,12 @@ def test_rank_below_the_rank_of_the_lora_truncates_its_factors(
     installed(world, made.pair)
     done = world.ask("export", "acme/skill", "--format", "peft", "--rank", 16, tmp_path / "cut")
     assert 0.05 < done["residual"] < 0.9
+    best = world.ask(
+        "export", "acme/skill", "--format", "peft", "--rank", "best", tmp_path / "best"
+    )
+    assert (best["rank"], best["residual"] < 1e-6) == (32, True)
     whole = world.ask("export", "acme/skill", "--format", "peft", tmp_path / "whole")
-    assert (whole["rank"], whole["residual"] < 1e-6) == (32, True)
+    assert (whole["rank"], whole["residual"]) == (24, 0.0)
 
 
 def test_tensors_that_a_lora_cannot_hold_are_left_out_only_with_partial(
@@ -213,7 +274,7 @@ def test_pack_file_or_release_is_exported_without_installation(
     world.ask("publish", path)
     world.ask("export", "acme/skill@1.0.0", *peft, tmp_path / "release")
     assert snapshot(tmp_path / "file") == snapshot(tmp_path / "release")
-    assert "--base PATH" in world.fail(
+    assert "--base ./base" in world.fail(
         "export", path, "--format", "peft", tmp_path / "x", code=1, kind="not_found"
     )
 
@@ -246,6 +307,13 @@ def test_contradictory_flags_are_usage_errors(
     world: World, tmp_path: Path, wrong: tuple[str, ...]
 ) -> None:
     world.fail("export", "acme/skill", *wrong, tmp_path / "out", code=2, kind="usage")
+
+
+def test_text_output_names_rank_and_alpha_of_a_packed_lora(world: World, tmp_path: Path) -> None:
+    made = make(tmp_path / "made", CASES["patterns"])
+    installed(world, made.pair)
+    shown = world.run("export", "acme/skill", "--format", "peft", tmp_path / "out").out
+    assert "the packed LoRA's own factors: rank 4, alpha 5, with patterns" in shown
 
 
 def test_text_output_shows_the_loss(world: World, models: Models, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_install_without_the_base_reports_that_nothing_was_verified(
     (note,) = done["notes"]
     assert note.startswith("1 pack not verified: there is no model at")
     assert not world.ask("list")["skills"][0]["verified"]
-    assert "never here" in world.run("list").out
+    assert world.run("list").out.endswith("  no\n")
     findings = world.ask("audit")["findings"]
     assert ("low", "unverified") in {(one["level"], one["code"]) for one in findings}
 
@@ -155,7 +155,7 @@ def test_unverified_packs_are_marked_before_installation(
     assert [one["verified"] for one in world.ask("show", "acme/math")["releases"]] == [False]
     assert world.ask("install", "acme/math", "--dry-run")["forecast_unverified"] == ["acme/math"]
     assert world.ask("inspect", path)["verified_on"] == []
-    assert "never here" in world.run("inspect", path).out
+    assert "not on this machine" in world.run("inspect", path).out
 
     root = world.ask("verify", path, "--base", math[0])["result_root"]
     assert root

@@ -80,3 +80,18 @@ def test_every_option_has_a_help_sentence(path: tuple[str, ...]) -> None:
             assert parameter.help, parameter.opts
             assert parameter.help.endswith("."), parameter.opts
             assert parameter.help[0].isupper() or ": " in parameter.help, parameter.opts
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_every_argument_has_a_help_sentence(path: tuple[str, ...]) -> None:
+    for parameter in PAGES[path].params:
+        if isinstance(parameter, click.Argument):
+            assert parameter.help, parameter.name
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_usage_line_names_every_required_option(path: tuple[str, ...]) -> None:
+    usage = run_here(*path, "--help").out.partition("\n\n")[0]
+    for parameter in PAGES[path].params:
+        if isinstance(parameter, click.Option) and parameter.required:
+            assert max(parameter.opts, key=len) in usage

@@ -36,7 +36,7 @@ def test_install_and_lock_refuse_conflicting_architecture_facts(
     ((field, stated),) = facts.items()
     assert f"`architecture_facts.{field}.{min(stated)}`" in said
     assert OLDER in said
-    assert "skillpm pack BASE TUNED" in said
+    assert "skillpm pack ./base ./tuned" in said
     assert world.file.read_text() == before
     world.ask("install", pair[0])
     world.ask("publish", other)

@@ -48,19 +48,22 @@ def test_main_commands_print_readable_text(world: World, models: Models) -> None
     for arguments, expected in [
         (("publish", path), "published acme/math 1.0.0 sha256:"),
         (("publish", path), "already published: acme/math 1.0.0"),
-        (("search", "math"), "acme/math    1.0.0  never here\n"),
+        (("search", "math"), "acme/math    1.0.0  no\n"),
         (("show", "acme/math"), "lossless"),
         (("inspect", path), "attention"),
         (("verify", path), "acme/math 1.0.0"),
-        (("install", "acme/math"), " + acme/math 1.0.0\ngeneration 1 current; 0 kept; fetched "),
-        (("install", "acme/math"), "nothing to change; generation 1 current\n"),
+        (
+            ("install", "acme/math"),
+            " + acme/math 1.0.0\ngeneration 1 is current: 1 skill; fetched ",
+        ),
+        (("install", "acme/math"), "nothing to change; generation 1 is current\n"),
         (("list",), "acme/math    1.0.0  lossless"),
         (("history",), "install acme/math"),
         (("diff", 0, 1), " + acme/math 1.0.0\n"),
         (("graft",), "grafted acme/math 1.0.0\n  into "),
-        (("audit",), "3 below `high` hidden"),
+        (("audit",), "no findings of level high or higher in "),
         (("lock", "--check"), "skillpm.lock is up to date\n"),
-        (("uninstall", "acme/math"), " - acme/math 1.0.0\ngeneration 2 current; 0 kept\n"),
+        (("uninstall", "acme/math"), " - acme/math 1.0.0\ngeneration 2 is current: no skills\n"),
         (("rollback",), " + acme/math 1.0.0\n"),
     ]:
         outcome = world.run(*arguments)

@@ -53,7 +53,7 @@ def test_decision_has_the_best_skill_and_the_runner_up() -> None:
     assert near.skill == near.best == name("skill-2")
     assert near.runner_up in SIX
     assert near.score == max(near.scores.values()) >= 0
-    assert "above its threshold" in near.reason
+    assert "is like its examples" in near.reason
     (far,) = router_of(SIX).decide(cloud(200, 1))
     assert far.skill is None
     assert far.score is not None

@@ -60,6 +60,9 @@ def test_namespaces_and_members_are_managed(ask: Ask, request: pytest.FixtureReq
         ("admin", "owner"), ("bob", "reader"),
     ]  # fmt: skip
     assert "bob" in ask("namespace", "list", name).out
+    assert ask("namespace", "create", f"{name}-2").code == 0
+    assert ask("namespace", "set", f"{name}-2", "--private").out == f"{name}-2 is private\n"
+    assert _json(ask("namespace", "set", f"{name}-2", "--private", "--json"))["private"]
     assert name in ask("namespace", "list").out
     assert ask("namespace", "revoke", name, "bob").code == 0
     assert ask("namespace", "revoke", name, "bob").code == 1
@@ -98,6 +101,8 @@ def test_a_sweep_reports_what_it_removed(ask: Ask) -> None:
         (("token", "create", "--expires", "91d"), 1, "at most"),
         (("token", "create", "--expires", "soon"), 1, "is not a time"),
         (("token", "create", "--pattern", "acme"), 1, "patterns[0]"),
+        (("namespace", "set", "acme"), 2, "needs what to change"),
+        (("namespace", "set", "absent-one", "--private"), 1, "no namespace `absent-one`"),
         (("namespace", "list", "Acme"), 2, "is not a namespace"),
         (("namespace", "create", "Acme"), 1, "expected a namespace"),
         (("namespace", "grant", "absent-one", "bob"), 1, "no namespace `absent-one`"),

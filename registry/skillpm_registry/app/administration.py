@@ -8,6 +8,7 @@ from skillpm.spec.registry_api import SweepDocument
 from skillpm.spec.registry_people import (
     MemberList,
     MemberRequest,
+    NamespaceChange,
     NamespaceDocument,
     NamespaceList,
     NamespaceRequest,
@@ -41,6 +42,10 @@ class LocalAdministration:
     def namespaces(self) -> NamespaceList:
         """All namespaces."""
         return self._ask(namespaces.listed, NamespaceList)
+
+    def change_namespace(self, name: str, change: NamespaceChange) -> NamespaceDocument:
+        """Make a public namespace private. The reverse is refused."""
+        return self._ask(namespaces.change, NamespaceDocument, document=change, namespace=name)
 
     def members(self, name: str) -> MemberList:
         """The members of a namespace."""

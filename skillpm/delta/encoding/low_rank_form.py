@@ -31,7 +31,8 @@ class LowForm:
     """Δ [m, n] ≈ left [m, r] · right [r, n], components by singular value if `ordered`.
 
     `norm` is ‖Δ‖². `lost[k]` is ‖Δ - its first k components‖² for k from 0 to r; if not ordered, it
-    is ‖Δ‖² for k < r. `dtypes` are the dtypes in which left and right are stored.
+    is ‖Δ‖² for k < r. `dtypes` are the dtypes in which left and right are stored. `factors` are an
+    adapter's own, if the form consists of all of them.
     """
 
     left: Floats
@@ -40,6 +41,7 @@ class LowForm:
     lost: Floats
     dtypes: tuple[str, str]
     ordered: bool
+    factors: AdapterFactors | None = None
 
     def residual(self, rank: int) -> float:
         """Return ‖Δ - Δ̂‖² at a rank."""
@@ -95,8 +97,8 @@ def _scaled_form(factors: AdapterFactors) -> LowForm:
     norm, error = _square(scaled, a), _square(scaled - b, a)
     lost = np.concatenate([np.full(rank, norm), [error]])
     if factors.transposed:
-        return LowForm(a.T, b.T, norm, lost, (factors.a.dtype, dtype), ordered=False)
-    return LowForm(b, a, norm, lost, (dtype, factors.a.dtype), ordered=False)
+        return LowForm(a.T, b.T, norm, lost, (factors.a.dtype, dtype), False, factors)
+    return LowForm(b, a, norm, lost, (dtype, factors.a.dtype), False, factors)
 
 
 def _square(left: Floats, right: Floats) -> float:

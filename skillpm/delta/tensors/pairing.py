@@ -90,7 +90,6 @@ def pair_up(base: Specs, tuned: Specs, *, cast: bool) -> tuple[list[Pair], Renam
     if not any(pair.base and pair.tuned and pair.change == "changed" for pair in pairs):
         raise GraftError(
             "the tuned model shares no tensor of the same name and shape with the base",
-            hint="`skillpm identify TUNED --against BASE` shows what differs",
         )
     check_no_damage(base, {pair.tensor: pair.tuned for pair in pairs if pair.tuned})
     _check_dtypes(pairs, cast=cast)
@@ -150,7 +149,6 @@ def find_renaming(base: Specs, tuned: Specs) -> Renaming:
         raise GraftError(
             "the names of the tuned model's tensors do not match the base's, "
             f"with or without a prefix: found `{min(tuned)}`, expected names like `{min(base)}`",
-            hint="`skillpm identify TUNED --against BASE` shows what differs",
         )
     return winners[0]
 

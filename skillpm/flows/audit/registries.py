@@ -41,6 +41,7 @@ def listed_findings(
         try:
             index = registries.index(name)
             listed = index.releases([locked.skill for locked in skills])
+            session.states.record(listed)
             advisories = index.advisories()
         except (AuthError, RegistryError) as problem:
             text = f"yanked releases and advisories are unknown: {problem.message}"

@@ -173,7 +173,7 @@ def _portable(key: str, value: Any, project: Path | None) -> Any:
 
 
 def _portable_base(value: str, project: Path | None) -> str:
-    """A base that holds in the file; `hf:org/model@commit` for a model of the Hugging Face cache."""
+    """A base that holds in the file: a path, or a model of the Hugging Face cache by name."""
     found = Path(value)
     with suppress(SkillpmError):
         found = find_model(found)

@@ -15,6 +15,7 @@ from skillpm.flows.packs.open_project import OpenProject
 from skillpm.flows.packs.protocol import check_is
 from skillpm.flows.session.base_model import check_base
 from skillpm.flows.session.session import Session, open_model
+from skillpm.spec.words import base_option
 from skillpm.store.packs import fetch_pack
 
 
@@ -61,8 +62,8 @@ def _make_project(session: Session, bundle: BundleFile) -> str:
     if session.base is None:
         raise UsageError(
             f"there is no project in `{session.project}`, and a bundle does not contain the base",
-            hint=f"`skillpm install --from {bundle.path} --base PATH`, where PATH is "
-            f"{bundle.base.name}, {bundle.base.root}",
+            hint=f"add {base_option(bundle.base.name)}, if that is the folder of its base, "
+            f"{bundle.base.root}",
         )
     found = session.identify(open_model(session.base, session.say), "hashing base").root
     check_base(found, bundle.base.root, session.base)

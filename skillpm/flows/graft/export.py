@@ -13,7 +13,7 @@ from skillpm.checkpoint.model import Checkpoint, VerifiedCheckpoint
 from skillpm.delta.decoding.compose import Composition, WeightedPack
 from skillpm.environment.project import ProjectFolder
 from skillpm.environment.swap import check_apart
-from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
+from skillpm.errors import IntegrityError, NotFoundError, StateError
 from skillpm.files.output import check_output_folder
 from skillpm.flows.graft.assemble import assemble
 from skillpm.flows.graft.peft import LayeredDelta, LoraRequest, LowRankResult, to_low_rank
@@ -21,7 +21,7 @@ from skillpm.flows.graft.plan import GraftInputs, plan_graft
 from skillpm.flows.graft.write_peft import write_peft
 from skillpm.flows.packs.base_parts import part_warnings
 from skillpm.flows.packs.composition import opened
-from skillpm.flows.packs.find import find_pack, with_layers
+from skillpm.flows.packs.find import find_named, with_layers
 from skillpm.flows.packs.protocol import AnyPack, side_packs
 from skillpm.flows.packs.side_files import apply_side_files, files_of
 from skillpm.flows.session.base_model import check_footprint, footprint_fits, open_base
@@ -30,8 +30,7 @@ from skillpm.flows.session.session import Session, open_model
 from skillpm.journal.atomic import sync_folder
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import Identity
-from skillpm.spec.names import SkillName
-from skillpm.store.packs import load_pack
+from skillpm.spec.words import base_option
 from skillpm.store.scratch import staged_beside
 
 
@@ -58,7 +57,7 @@ def export(session: Session, ref: str, target: Path, request: LoraRequest | None
     target = target.expanduser()
     _check_target(target)
     check_output_folder(target)
-    pack = _find(session, ref)
+    pack = find_named(session, ref)
     packs = with_layers(session, [pack])
     base = _base(session, pack)
     _check_outside(session, target, base)
@@ -69,7 +68,7 @@ def export(session: Session, ref: str, target: Path, request: LoraRequest | None
     composition = Composition(verified, [WeightedPack(decoder) for decoder in decoders])
     lowered, root = None, None
     if request is not None:
-        layered = LayeredDelta(verified, decoders, composition)
+        layered = LayeredDelta(verified, decoders, composition, [p.manifest for p in packs])
         lowered = to_low_rank(session, layered, request)
         with _staged(session, target) as staged:
             write_peft(staged, layered, lowered, session.workers)
@@ -85,20 +84,6 @@ def export(session: Session, ref: str, target: Path, request: LoraRequest | None
     return Exported(pack, target, lowered, root, files, time.monotonic() - started)
 
 
-def _find(session: Session, ref: str) -> AnyPack:
-    """Return the installed release of a skill; otherwise the result of `find_pack`."""
-    project = ProjectFolder(session.project)
-    if project.has_environment:
-        try:
-            skill = SkillName.parse(ref)
-        except SpecError:
-            return find_pack(session, ref)
-        locked = project.generation().lockfile.skills.get(skill)
-        if locked is not None:
-            return load_pack(session.store, locked.digest)
-    return find_pack(session, ref)
-
-
 def _base(session: Session, pack: AnyPack) -> Checkpoint:
     if session.base is not None:
         return open_model(session.base, session.say)
@@ -107,7 +92,7 @@ def _base(session: Session, pack: AnyPack) -> Checkpoint:
         raise NotFoundError(
             f"{pack.manifest.ref} is exported from its base, but `{session.project}` has no "
             "skillpm.toml that names it",
-            hint="name the base with `--base PATH`",
+            hint=f"name the base: {base_option(pack.manifest.base.name)}",
         )
     return open_base(session, project)
 
@@ -119,7 +104,7 @@ def _check_base(pack: AnyPack, base: Checkpoint, identity: Identity) -> None:
         raise IntegrityError(
             f"{manifest.ref} was built for the base `{manifest.base.root}`, "
             f"but `{base.label}` is `{identity.root}`",
-            hint="name the pack's own base with `--base PATH`",
+            hint=f"name the pack's own base: {base_option(manifest.base.name)}",
         )
     check_footprint(manifest, identity.leaves)
 

@@ -18,14 +18,13 @@ from skillpm.errors import (
     IntegrityError,
     NotFoundError,
     StateError,
-    UnknownSkillError,
 )
 from skillpm.files.errors import write_error
 from skillpm.flows.graft.assemble import AssembledGraft, assemble, report_links, seal_links
 from skillpm.flows.graft.existing_graft import ExistingGraft, open_existing_graft, remember_leaves
 from skillpm.flows.graft.graft_record import SUMS, graft_metadata, merge_digests
 from skillpm.flows.graft.plan import GraftInputs, GraftPlan, plan_graft
-from skillpm.flows.locking.lock_check import prune
+from skillpm.flows.locking.lock_check import not_installed, prune
 from skillpm.flows.locking.solve import check_facts_of, check_together
 from skillpm.flows.packs.base_parts import part_warnings
 from skillpm.flows.packs.composition import check_effect, opened
@@ -142,9 +141,7 @@ def _selected(lock: Lockfile, only: Sequence[SkillName]) -> Lockfile:
         return lock
     for skill in only:
         if skill not in lock.skills:
-            raise UnknownSkillError(
-                f"`{skill}` is not installed", hint="`skillpm list` shows what is"
-            )
+            raise not_installed(skill, lock.skills)
     return prune(lock, only).with_root(None)
 
 

@@ -1,7 +1,7 @@
 """Approximate a skill by a LoRA: the tensors that fit, the rank, and the loss."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 from skillpm.adapters.expert_forms import ExpertForms, expert_forms
@@ -23,9 +23,11 @@ from skillpm.delta.encoding.low_rank_form import (
 from skillpm.delta.tensors.module_kinds import kind_of
 from skillpm.delta.tensors.rounding import Floats
 from skillpm.errors import GraftError
+from skillpm.flows.graft.lora_scaling import LoraScaling, find_scaling
 from skillpm.flows.graft.peft_targets import PeftTargets, find_targets
 from skillpm.flows.session.session import Session
 from skillpm.spec.dtypes import is_float
+from skillpm.spec.manifest import Manifest
 from skillpm.spec.words import counted
 
 
@@ -36,6 +38,7 @@ class LayeredDelta:
     base: VerifiedCheckpoint
     packs: Sequence[OpenPack]
     composition: Composition
+    manifests: Sequence[Manifest] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,10 @@ class KindLoss:
 
 @dataclass(frozen=True)
 class LowRankResult:
-    """The low-rank form of a skill at one rank, and its loss."""
+    """The low-rank form of a skill at one rank, and its loss.
+
+    With `scaling`, the factors are those that the skill was packed from.
+    """
 
     forms: dict[str, LowForm]
     experts: tuple[ExpertForms, ...]
@@ -68,15 +74,20 @@ class LowRankResult:
     kinds: tuple[KindLoss, ...]
     left_out: tuple[UncarriedTensor, ...]
     targets: PeftTargets
+    scaling: LoraScaling | None = None
 
 
 @dataclass(frozen=True)
 class LoraRequest:
-    """The rank, or None for the least one that reaches `residual`; `partial` allows omissions."""
+    """The rank, or None for the least one that reaches `residual`; `partial` allows omissions.
+
+    `keep` keeps the factors, ranks and α of a skill that was packed from a LoRA.
+    """
 
     rank: int | None
     residual: float
     partial: bool
+    keep: bool = False
 
 
 def to_low_rank(session: Session, layered: LayeredDelta, request: LoraRequest) -> LowRankResult:
@@ -103,11 +114,33 @@ def to_low_rank(session: Session, layered: LayeredDelta, request: LoraRequest) -
             hint="`--partial` leaves them out and reports the loss; `--format merged` keeps all",
         )
     forms, experts = _factored(session, layered, held, targets, limit)
+    scaling = _original(layered, forms, targets) if request.keep and not experts else None
+    if scaling is not None:
+        forms = {name: _exact(form) for name, form in forms.items()}
+        left = _left_out(layered, rest, forms)
+        measured = _measured(forms, RANKS[-1], left, ())
+        return LowRankResult(forms, (), scaling.rank, *measured, left, targets, scaling)
     every = {**forms, **{name: form for expert in experts for name, form in expert.named.items()}}
     rank = request.rank or best_rank(list(every.values()), request.residual)
     left = _left_out(layered, rest, every)
     residual, total, losses = _measured(every, rank, left, experts)
     return LowRankResult(forms, experts, rank, residual, total, losses, left, targets)
+
+
+def _original(
+    layered: LayeredDelta, forms: dict[str, LowForm], targets: PeftTargets
+) -> LoraScaling | None:
+    """Return the scaling of the packed LoRA; None if a form is not made of stored factors."""
+    factors = {targets.modules[name]: form.factors for name, form in forms.items()}
+    stored = {module: sides for module, sides in factors.items() if sides is not None}
+    return find_scaling(stored, layered.manifests) if len(stored) == len(forms) else None
+
+
+def _exact(form: LowForm) -> LowForm:
+    """Return the form without the loss of its rounded product: its own factors are written."""
+    lost = form.lost.copy()
+    lost[-1] = 0.0
+    return replace(form, lost=lost)
 
 
 def _factored(

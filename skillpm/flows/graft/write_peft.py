@@ -11,7 +11,9 @@ from skillpm.adapters.keys import PREFIX
 from skillpm.checkpoint.hub_cache import HubSnapshot
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.checkpoint.write import write_shard
+from skillpm.delta.codecs.shared.forms import AdapterFactors
 from skillpm.delta.encoding.low_rank_form import LowForm, pad_bytes
+from skillpm.flows.graft.lora_scaling import LoraScaling
 from skillpm.flows.graft.peft import LayeredDelta, LowRankResult
 from skillpm.flows.graft.peft_targets import check_loads
 from skillpm.parallel import no_advance, thread_pool
@@ -52,6 +54,9 @@ def write_peft(folder: Path, layered: LayeredDelta, low_rank: LowRankResult, wor
 def _of_layers(layered: LayeredDelta, low_rank: LowRankResult) -> Iterator[Factor]:
     """Yield A [rank, in] and B [out, rank] of each layer; transposed if it stores [in, out]."""
     for name, form in low_rank.forms.items():
+        if low_rank.scaling is not None and form.factors is not None:
+            yield from _stored(f"{PREFIX}{low_rank.targets.modules[name]}", form.factors)
+            continue
         flip = name in low_rank.targets.conv1d
         module = f"{PREFIX}{low_rank.targets.modules[name]}"
         rows, columns = layered.base.specs[name].shape
@@ -62,6 +67,14 @@ def _of_layers(layered: LayeredDelta, low_rank: LowRankResult) -> Iterator[Facto
             dtype = form.dtypes[0] if side == "left" else form.dtypes[1]
             data = partial(_padded, form, low_rank.rank, side, flip=flip)
             yield TensorSpec(f"{module}.{factor}.weight", dtype, shape), data
+
+
+def _stored(module: str, factors: AdapterFactors) -> Iterator[Factor]:
+    """Yield A [rank, in] and B [out, rank] of a layer, with the bits that the pack stores."""
+    for name, side in ((_A, factors.a), (_B, factors.b)):
+        rows, columns = side.words.shape
+        spec = TensorSpec(f"{module}.{name}.weight", side.dtype, (rows, columns))
+        yield spec, side.words.tobytes
 
 
 def _padded(form: LowForm, rank: int, side: str, *, flip: bool) -> bytes:
@@ -93,26 +106,24 @@ def _base_of(base: Checkpoint) -> dict[str, Any]:
 def _config(base: Checkpoint, low_rank: LowRankResult) -> dict[str, Any]:
     """Return the adapter config as PEFT writes it, limited to what vLLM serves.
 
-    That is: one rank for all modules, α = r, and nothing but factors. PEFT itself determines
-    `fan_in_fan_out` from each module's class; the flag is for other programs.
+    That is: one rank for all modules, α = r, and nothing but factors. A packed LoRA keeps its own
+    ranks, α and scaling. PEFT itself determines `fan_in_fan_out` from each module's class; the flag
+    is for other programs.
     """
+    scaling = low_rank.scaling or LoraScaling(low_rank.rank, float(low_rank.rank), False, {}, {})
     causal = base.architecture.endswith(("ForCausalLM", "LMHeadModel"))
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM" if causal else None,
         **_base_of(base),
-        "r": low_rank.rank,
-        "lora_alpha": low_rank.rank,
         "target_modules": [low_rank.targets.modules[name] for name in low_rank.forms],
         "target_parameters": [expert.place.tensor for expert in low_rank.experts] or None,
         "lora_dropout": 0.0,
         "bias": "none",
         "fan_in_fan_out": len(low_rank.targets.conv1d) > 0 and not low_rank.experts,
-        "use_rslora": False,
         "use_dora": False,
         "modules_to_save": None,
         "init_lora_weights": True,
         "inference_mode": True,
-        "rank_pattern": {},
-        "alpha_pattern": {},
+        **scaling.to_config(),
     }

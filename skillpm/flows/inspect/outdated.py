@@ -64,7 +64,7 @@ class OutdatedReport:
 
 
 def survey(session: Session) -> OutdatedReport:
-    """Compare the lock with the registries. Writes nothing.
+    """Compare the lock with the registries. The project is not changed.
 
     Raises `NotFoundError` without a lock, `RegistryError` if a registry cannot be reached.
     """

@@ -6,10 +6,10 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from skillpm.archive.reader import PackFile
 from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.delta.tensors.module_kinds import KINDS, block_of, kind_of
 from skillpm.errors import SpecError
+from skillpm.flows.packs.protocol import AnyPack, pack_size
 from skillpm.journal.atomic import write_atomic
 from skillpm.pictures.canvas import figure_file
 from skillpm.pictures.draw import draw
@@ -25,7 +25,7 @@ _STACKS = 6
 Sizes = Mapping[str, int]
 
 
-def write_picture(pack: PackFile, path: Path) -> None:
+def write_picture(pack: AnyPack, path: Path) -> None:
     """Draw a pack and write the file atomically; the ending of `path` chooses the format.
 
     Reads the header of each payload layer, and no payload. Raises `UsageError` for another ending,
@@ -35,7 +35,7 @@ def write_picture(pack: PackFile, path: Path) -> None:
     write_atomic(path, figure_file(draw(picture_of(pack)), kind))
 
 
-def picture_of(pack: PackFile) -> Picture:
+def picture_of(pack: AnyPack) -> Picture:
     """Return the data of the plot."""
     manifest = pack.manifest
     compression = manifest.compression
@@ -44,7 +44,7 @@ def picture_of(pack: PackFile) -> Picture:
     error = compression.relative_error
     return Picture(
         title=manifest.ref,
-        facts=_facts(compression, pack.path.stat().st_size),
+        facts=_facts(compression, pack_size(pack)),
         kinds=tuple(_summary(kind, compression) for kind in KINDS if kind in compression.modules),
         layers=_layers(manifest.footprint, sizes),
         lossy=bool(error) or any(module.relative_error for module in compression.modules.values()),

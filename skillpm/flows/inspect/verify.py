@@ -15,6 +15,7 @@ from skillpm.flows.packs.verify_on_base import (
 )
 from skillpm.flows.session.session import Session, open_model
 from skillpm.spec.digests import Digest
+from skillpm.spec.words import base_option
 from skillpm.verification.check import check_documents
 from skillpm.verification.claims import Claim, claims_of
 
@@ -59,8 +60,8 @@ def verify_pack(
         if not accept_footprint:
             raise IntegrityError(
                 warning,
-                hint="name the pack's own base with `--base PATH`, or accept this one with "
-                "`--accept-footprint`",
+                hint=f"name the pack's own base: {base_option(pack.manifest.base.name)}; or accept "
+                "this one: `--accept-footprint`",
             )
         session.say(f"warning: {warning}")
     if not warnings:

@@ -1,5 +1,6 @@
 """Stage 1 of `pack`: open and hash both models, and pair their tensors by name."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,19 @@ class ModelPair:
         return sum(pair.tuned.nbytes for pair in self.differing if pair.tuned)
 
 
+def _paired(
+    request: PackRequest, reference: Reference, tuned: TunedModel
+) -> tuple[list[Pair], Renaming]:
+    """Pair the tensors. The hint of an error names the command that compares the models."""
+    try:
+        return pair_up(reference.source.specs, tuned.source.specs, cast=request.cast)
+    except GraftError as problem:
+        if problem.hint is None and tuned.folder is not None:
+            paths = [shlex.quote(str(path)) for path in (request.tuned, request.base)]
+            problem.hint = f"`skillpm identify {paths[0]} --against {paths[1]}` shows what differs"
+        raise
+
+
 def pair_models(session: Session, request: PackRequest) -> ModelPair:
     """Open, hash and pair both models; an adapter is applied to the reference.
 
@@ -91,7 +105,7 @@ def pair_models(session: Session, request: PackRequest) -> ModelPair:
     is_adapter = isinstance(found, Adapter)  # it is applied by one read of the base
     reference = open_reference(session, base, layered_on, on_first_read=is_adapter)
     tuned = open_tuned(session, found, reference)
-    pairs, renaming = pair_up(reference.source.specs, tuned.source.specs, cast=request.cast)
+    pairs, renaming = _paired(request, reference, tuned)
     differing = tuple(pair for pair in pairs if _differs(pair, reference.identity, tuned))
     if not differing:
         raise nothing_to_pack(request, base, found)

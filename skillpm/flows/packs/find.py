@@ -4,16 +4,58 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from skillpm.archive.reader import open_pack
-from skillpm.errors import NotFoundError, UnknownSkillError
+from skillpm.environment.project import ProjectFolder
+from skillpm.errors import NotFoundError, SpecError, UnknownSkillError
 from skillpm.flows.packs.protocol import AnyPack
 from skillpm.flows.packs.quarantine import QuarantinedReleaseError, refuse_listed
+from skillpm.flows.packs.registries import nearest_skill
 from skillpm.flows.session.bindings import registry_for
+from skillpm.flows.session.cleanup import clean_up
 from skillpm.flows.session.session import Session
 from skillpm.spec.closure import closure
 from skillpm.spec.digests import Digest
+from skillpm.spec.lockfile import LockedSkill
 from skillpm.spec.names import SkillName
 from skillpm.spec.requirements import Requirement
-from skillpm.store.packs import fetch_pack, load_pack
+from skillpm.store.packs import StoredPack, damage_of, fetch_pack, load_pack
+
+
+def names_a_file(ref: str) -> bool:
+    """Whether the user's text is a path to a pack file, and not a skill or a release."""
+    return ref.endswith(".skillpack") or ref.startswith((".", "/", "~")) or Path(ref).is_file()
+
+
+def find_named(session: Session, ref: str) -> AnyPack:
+    """The installed release of a skill; otherwise the result of `find_pack`."""
+    locked = _installed(session, ref)
+    return find_pack(session, ref) if locked is None else load_pack(session.store, locked.digest)
+
+
+def find_intact(session: Session, ref: str) -> AnyPack:
+    """The pack of `find_named`, with every digest verified.
+
+    Raises `DamagedBlobError` or `MissingBlobError` if the store lacks a blob of an installed pack.
+    """
+    if _installed(session, ref) is None:
+        clean_up(session)
+    pack = find_named(session, ref)
+    problem = damage_of(session.store, pack.digest) if isinstance(pack, StoredPack) else None
+    if problem is not None:
+        raise problem
+    return pack
+
+
+def _installed(session: Session, ref: str) -> LockedSkill | None:
+    """The installed release of the skill that `ref` names; a release must be the same version."""
+    project = ProjectFolder(session.project)
+    if not project.has_environment:
+        return None
+    try:
+        need = parse_ref(ref)
+    except SpecError:
+        return None
+    locked = project.generation().lockfile.skills.get(need.skill)
+    return locked if locked is not None and locked.version in need.range else None
 
 
 def find_pack(session: Session, ref: str) -> AnyPack:
@@ -35,8 +77,7 @@ def find_pack(session: Session, ref: str) -> AnyPack:
     if not releases:
         raise UnknownSkillError(
             f"there is no skill `{need.skill}` in the registry",
-            hint=f"to search for it: `skillpm search {need.skill.name}`; to use a pack file, give "
-            "its path: `./NAME.skillpack`",
+            hint=nearest_skill(need.skill, index.skills()),
         )
     if not matching:
         raise UnknownSkillError(

@@ -10,6 +10,7 @@ from skillpm.archive.reader import open_pack
 from skillpm.errors import UnknownSkillError, UsageError
 from skillpm.files.hashing import CountingStream
 from skillpm.flows.packs.find import parse_ref
+from skillpm.flows.packs.protocol import AnyPack, check_is
 from skillpm.flows.packs.registries import nearest_skill
 from skillpm.flows.session.bindings import registry_for
 from skillpm.flows.session.cleanup import clean_up
@@ -19,6 +20,7 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
+from skillpm.store.packs import read_documents
 
 
 @dataclass(frozen=True)
@@ -50,23 +52,28 @@ def _counted(open_blob: Callable[[Digest], BinaryIO], advance: Advance, digest: 
 def yank(session: Session, ref: str, reason: str) -> Release:
     """Hide a release from new resolutions. Existing locks can still install it."""
     clean_up(session)
-    release = _one_release(session, ref)
+    release, others = _one_release(session, ref)
     index = session.connect(registry_for(session, release.skill), False)
-    return index.yank(release.skill, release.version, reason=reason, now=session.now)
+    changed = index.yank(release.skill, release.version, reason=reason, now=session.now)
+    session.states.record({release.skill: [*others, changed]})
+    return changed
 
 
 def unyank(session: Session, ref: str) -> Release:
     """Undo `yank`."""
     clean_up(session)
-    release = _one_release(session, ref)
+    release, others = _one_release(session, ref)
     index = session.connect(registry_for(session, release.skill), False)
-    return index.unyank(release.skill, release.version)
+    changed = index.unyank(release.skill, release.version)
+    session.states.record({release.skill: [*others, changed]})
+    return changed
 
 
-def _one_release(session: Session, ref: str) -> Release:
-    """The release that `acme/math@1.0.0` names."""
+def _one_release(session: Session, ref: str) -> tuple[Release, list[Release]]:
+    """The release that `acme/math@1.0.0` names, and the other releases of its skill."""
     need = parse_ref(ref)
-    matching = [r for r in show(session, need.skill) if r.version in need.range]
+    releases = show(session, need.skill)
+    matching = [release for release in releases if release.version in need.range]
     if len(matching) > 1:
         raise UsageError(
             f"`{ref}` matches {len(matching)} releases of `{need.skill}`; expected exactly one",
@@ -77,7 +84,40 @@ def _one_release(session: Session, ref: str) -> Release:
             f"there is no release `{ref}`",
             hint=f"to list its releases: `skillpm show {need.skill}`",
         )
-    return matching[0]
+    return matching[0], [release for release in releases if release is not matching[0]]
+
+
+@dataclass(frozen=True)
+class ReleaseDetails:
+    """A release, its registry, and the documents of its pack, whose payload may not be stored.
+
+    `pack` is None for a quarantined release, because its registry gives out no bytes of it.
+    """
+
+    release: Release
+    registry: RegistryLocation
+    pack: AnyPack | None
+
+
+def show_release(session: Session, ref: str) -> ReleaseDetails:
+    """A release with its manifest, from the registry. Fetches no payload and writes no blob.
+
+    A range names the newest release in it that is not yanked, or else the newest one.
+    """
+    need = parse_ref(ref)
+    releases = [r for r in show(session, need.skill) if r.version in need.range]
+    if not releases:
+        raise UnknownSkillError(
+            f"there is no release `{ref}`",
+            hint=f"to list its releases: `skillpm show {need.skill}`",
+        )
+    release = max(releases, key=lambda r: (not r.yanked, r.version))
+    location = registry_for(session, release.skill)
+    if release.quarantined or release.digest is None:
+        return ReleaseDetails(release, location, None)
+    index = session.connect(location, False)
+    pack = read_documents(session.store, release.digest, index)
+    return ReleaseDetails(release, location, check_is(pack, release.skill, release.version))
 
 
 def search(session: Session, text: str) -> list[Release]:
@@ -95,4 +135,5 @@ def show(session: Session, skill: SkillName) -> list[Release]:
             f"there is no skill `{skill}` in `{url}`",
             hint=nearest_skill(skill, index.skills()),
         )
+    session.states.record({skill: releases})
     return sorted(releases, key=lambda release: release.version)

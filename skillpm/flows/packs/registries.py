@@ -132,16 +132,18 @@ class Registries:
         note and returns nothing.
         """
         try:
-            return self.index(name).releases(wanted)
+            listed = self.index(name).releases(wanted)
         except SkillpmError as problem:
             if not self.stored.keys() >= set(wanted):
                 raise
-            listed = ", ".join(f"`{skill}`" for skill in sorted(wanted))
+            names = ", ".join(f"`{skill}`" for skill in sorted(wanted))
             self.session.say(
-                f"note: {listed}: only the locked release is known, from the store "
+                f"note: {names}: only the locked release is known, from the store "
                 f"({problem.message})"
             )
             return {}
+        self.session.states.record(listed)
+        return listed
 
     def suggest(self, skill: SkillName) -> str:
         """A hint for a skill that does not exist: the most similar name in its registry."""

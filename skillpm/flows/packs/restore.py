@@ -25,6 +25,11 @@ PARALLEL_PACKS = 4
 """Packs that are fetched at the same time, each with several blobs at a time."""
 
 
+def _file_name(locked: LockedSkill) -> str:
+    """The name that `pack` gives the file of a release."""
+    return f"{locked.skill.namespace}-{locked.skill.name}-{locked.version}.skillpack"
+
+
 class LostPackError(SkillpmError):
     """A locked pack that neither the store nor its registry has.
 
@@ -35,9 +40,9 @@ class LostPackError(SkillpmError):
         super().__init__(
             f"{locked.ref} is not in the store, and the registry `{locked.registry}` "
             f"({location}) does not provide it: {cause.message}",
-            hint=f"publish {locked.ref} again, `skillpm publish FILE.skillpack`; or name another "
-            "registry, `--registry URL`; or install a bundle that contains it, "
-            "`skillpm install --from FILE`",
+            hint=f"publish {locked.ref} again: `skillpm publish {_file_name(locked)}`; or name "
+            "another registry with `--registry`; or install a bundle that contains it: "
+            "`skillpm install --from team.skillbundle`",
         )
         self.cause = cause
         self.kind = cause.kind  # type: ignore[misc]

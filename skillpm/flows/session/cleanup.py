@@ -61,7 +61,7 @@ def _sweep_caches(home: Path) -> None:
         for name in ("leaves", "measures"):
             with suppress(SkillpmError), cache.subfolder(name) as files:
                 sweep_strays(files)
-        for name in ("surveys", "fisher", "layers", "registries"):
+        for name in ("surveys", "fisher", "layers", "registries", "states"):
             with suppress(SkillpmError), cache.subfolder(name) as entries:
                 for entry in entries.names():
                     with suppress(SkillpmError), entries.subfolder(entry) as files:

@@ -22,6 +22,7 @@ from skillpm.spec.merkle import Identity
 from skillpm.spec.names import SkillName
 from skillpm.spec.nearness import SignatureSurvey
 from skillpm.store.blobs import Store
+from skillpm.store.release_states import ReleaseStates
 from skillpm.store.verified_packs import VerifiedPacks
 
 
@@ -109,6 +110,11 @@ class Session:
     def verified(self) -> VerifiedPacks:
         """The packs that this home has verified, and on which base."""
         return VerifiedPacks(self.home)
+
+    @cached_property
+    def states(self) -> ReleaseStates:
+        """The yanked and quarantined releases that registries last listed."""
+        return ReleaseStates(self.home)
 
     def _trusts_leaves_of(self, model: Checkpoint) -> bool:
         files = (shard.file.path for shard in model.shards.values())

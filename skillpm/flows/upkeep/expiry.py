@@ -20,6 +20,7 @@ CACHE_DAYS: Mapping[str, float] = {
     "measures": 90.0,
     "layouts": 90.0,
     "registries": 30.0,
+    "states": 90.0,
 }
 """The caches of the home: folders below `cache`, each with the days that an entry is kept."""
 CACHE_BYTES = 64 << 30

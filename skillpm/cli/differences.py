@@ -1,4 +1,4 @@
-"""`diff`: the changes between two generations or lockfiles."""
+"""`diff`: what differs between two generations or lockfiles."""
 
 import sys
 from collections.abc import Mapping
@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("before", metavar="A")
-@click.argument("after", metavar="[B]", required=False)
+@click.argument(
+    "before", metavar="A", help="Number of a generation, lockfile, or `-` for a lockfile on stdin."
+)
+@click.argument(
+    "after", metavar="[B]", required=False, help="The same (default: the current generation)."
+)
 @click.pass_obj
 def diff(state: State, before: str, after: str | None) -> None:
     r"""Compare two generations or lockfiles.
 
-    A and B are a generation's number, a lockfile, or `-` for a lockfile on stdin. B defaults to the
-    current generation.
+    Lists the skills that B adds, removes and changes, and other bases and graft settings.
 
     \b
     Examples:

@@ -1,0 +1,121 @@
+"""Ranks and alpha of a skill that was packed from a LoRA, from the factors that its pack stores.
+
+A pack stores the scale of each module, α/r or α/√r, and not α itself. The manifest states the α of
+the adapter's config. Statements are only candidates: a value is used if PEFT computes the stored
+scale from it, to the last bit.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, nextafter, sqrt
+from typing import Any, TypeVar
+
+from skillpm.adapters.config import AdapterConfig
+from skillpm.delta.codecs.shared.forms import AdapterFactors
+from skillpm.errors import SpecError
+from skillpm.spec.manifest import Manifest
+
+T = TypeVar("T")
+
+_DIGITS = (0, 3, 6, 9)
+"""Decimal places to which α is rounded, because people write short numbers."""
+_LIMIT = 1 << 53
+"""A stated α is smaller than this; a larger integer may not fit in a float."""
+
+
+@dataclass(frozen=True)
+class LoraScaling:
+    """The keys of a LoRA's config that decide ranks and scales, as PEFT writes them."""
+
+    rank: int
+    alpha: float
+    rslora: bool
+    rank_pattern: Mapping[str, int]
+    alpha_pattern: Mapping[str, float]
+
+    def to_config(self) -> dict[str, Any]:
+        """The keys and values for `adapter_config.json`."""
+        return {
+            "r": self.rank,
+            "lora_alpha": _short(self.alpha),
+            "use_rslora": self.rslora,
+            "rank_pattern": dict(self.rank_pattern),
+            "alpha_pattern": {key: _short(value) for key, value in self.alpha_pattern.items()},
+        }
+
+
+def find_scaling(
+    factors: Mapping[str, AdapterFactors], manifests: Sequence[Manifest]
+) -> LoraScaling | None:
+    """The scaling that gives each module the rank and the scale of its factors, by its name.
+
+    None if a manifest states no adapter, or if no α gives the stored scales exactly.
+    """
+    stated = [manifest.compression.settings.get("adapter") for manifest in manifests]
+    adapters = [adapter for adapter in stated if isinstance(adapter, Mapping)]
+    if not factors or len(adapters) < len(stated):
+        return None
+    rslora = all(adapter.get("rslora") is True for adapter in adapters)
+    ranks = {module: sides.a.words.shape[0] for module, sides in factors.items()}
+    alphas: dict[str, float] = {}
+    for module, sides in factors.items():
+        root = sqrt(ranks[module]) if rslora else ranks[module]
+        named = [adapter.get("alpha") for adapter in adapters]
+        fitting = (alpha for alpha in _candidates(named, sides.scale * root)
+                   if alpha / root == sides.scale)  # fmt: skip
+        alpha = next(fitting, None)
+        if alpha is None:
+            return None
+        alphas[module] = alpha
+    rank, alpha = _commonest(ranks), _commonest(alphas)
+    scaling = LoraScaling(rank, alpha, rslora, _patterns(ranks, rank), _patterns(alphas, alpha))
+    return scaling if _reproduces(scaling, factors) else None
+
+
+def _candidates(stated: Sequence[object], alpha: float) -> Iterator[float]:
+    """Yield the stated numbers, and those near α = scale · r, which was rounded once."""
+    numbers = (value for value in stated if isinstance(value, int | float))
+    yield from (float(number) for number in numbers if abs(number) < _LIMIT)
+    yield from (round(alpha, digits) for digits in _DIGITS)
+    yield from (alpha, nextafter(alpha, inf), nextafter(alpha, -inf))
+
+
+def _commonest(values: Mapping[str, T]) -> T:
+    return Counter(values.values()).most_common(1)[0][0]
+
+
+def _patterns(values: Mapping[str, T], default: T) -> dict[str, T]:
+    """The values that differ from the default: by the module's last name, or by its whole name.
+
+    PEFT compares a key with the end of a module's name. Modules of all layers that share their last
+    name and their value get one key.
+    """
+    groups: dict[str, set[T]] = {}
+    for module, value in values.items():
+        groups.setdefault(module.rpartition(".")[2], set()).add(value)
+    patterns: dict[str, T] = {}
+    for module, value in values.items():
+        last = module.rpartition(".")[2]
+        if value != default:
+            patterns[last if len(groups[last]) == 1 else module] = value
+    return patterns
+
+
+def _reproduces(scaling: LoraScaling, factors: Mapping[str, AdapterFactors]) -> bool:
+    """Whether PEFT's rules give each module the rank and the scale of its factors."""
+    plain = {"peft_type": "LORA", **scaling.to_config()}
+    config = AdapterConfig.model_validate(plain)
+    try:
+        return all(
+            config.rank_of(module) == sides.a.words.shape[0]
+            and config.scale_of(module, sides.a.words.shape[0]) == sides.scale
+            for module, sides in factors.items()
+        )
+    except SpecError:  # a module's name is no pattern
+        return False
+
+
+def _short(number: float) -> float | int:
+    """The number as an integer if it is one, as people write it."""
+    return int(number) if number.is_integer() else number

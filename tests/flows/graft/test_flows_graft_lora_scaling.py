@@ -1,0 +1,79 @@
+"""Ranks and alpha of a packed LoRA, from the scales of its factors and the manifest's statement."""
+
+from math import inf, nan
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from skillpm.delta.codecs.shared.exact_product import Factor
+from skillpm.delta.codecs.shared.forms import AdapterFactors
+from skillpm.flows.graft.lora_scaling import LoraScaling, find_scaling
+from skillpm.spec.manifest import Manifest
+
+
+def sides(rank: int, scale: float) -> AdapterFactors:
+    a, b = (np.zeros(shape, np.uint32) for shape in ((rank, 3), (5, rank)))
+    return AdapterFactors(Factor(a, "F32"), Factor(b, "F32"), scale, transposed=False)
+
+
+def stating(adapter: Any) -> Manifest:
+    settings = {} if adapter is None else {"adapter": adapter}
+    return cast(Manifest, SimpleNamespace(compression=SimpleNamespace(settings=settings)))
+
+
+def found(factors: dict[str, AdapterFactors], adapter: Any) -> LoraScaling | None:
+    return find_scaling(factors, [stating(adapter)])
+
+
+def test_modules_of_one_kind_share_a_pattern() -> None:
+    factors = {f"layers.{n}.q_proj": sides(4, 9 / 4) for n in range(2)}
+    factors |= {f"layers.{n}.{kind}": sides(8, 2.0) for n in range(2) for kind in ("up", "down")}
+    assert found(factors, {"alpha": 16}) == LoraScaling(
+        8, 16.0, False, {"q_proj": 4}, {"q_proj": 9.0}
+    )
+
+
+def test_single_module_that_differs_is_named_whole() -> None:
+    factors = {f"layers.{n}.q_proj": sides(8, 2.0) for n in range(3)}
+    factors["layers.1.q_proj"] = sides(2, 8.0)
+    scaling = found(factors, {"alpha": 16})
+    assert scaling is not None
+    assert scaling.rank_pattern == {"layers.1.q_proj": 2}
+    assert scaling.alpha_pattern == {}
+
+
+@pytest.mark.parametrize("rank", [3, 6, 7, 12, 48])
+@pytest.mark.parametrize("alpha", [1.0, 5.0, 16.0, 0.1, 2 / 3])
+@pytest.mark.parametrize("rslora", [False, True])
+def test_alpha_gives_the_stored_scale_to_the_last_bit(
+    rank: int,
+    alpha: float,
+    rslora: bool,  # noqa: FBT001 - a case of the test
+) -> None:
+    root = rank**0.5 if rslora else rank
+    scaling = found({"q": sides(rank, alpha / root)}, {"alpha": alpha, "rslora": rslora})
+    assert scaling is not None
+    assert (scaling.rank, scaling.rslora) == (rank, rslora)
+    assert scaling.alpha / root == alpha / root
+
+
+@pytest.mark.parametrize("alpha", [nan, inf, -1, True, "16", None, 10**400, [16]])
+def test_false_statement_of_alpha_is_not_used(alpha: object) -> None:
+    scaling = found({"q": sides(8, 2.0)}, {"alpha": alpha})
+    assert scaling is not None
+    assert scaling.alpha == 16.0
+
+
+def test_pack_without_a_statement_has_no_scaling() -> None:
+    assert found({"q": sides(8, 2.0)}, None) is None
+    assert find_scaling({}, []) is None
+
+
+def test_whole_numbers_are_written_as_integers() -> None:
+    scaling = found({"q": sides(8, 2.0)}, {"alpha": 16})
+    assert scaling is not None
+    assert scaling.to_config() == {
+        "r": 8, "lora_alpha": 16, "use_rslora": False, "rank_pattern": {}, "alpha_pattern": {},
+    }  # fmt: skip
