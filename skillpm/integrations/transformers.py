@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -16,15 +16,17 @@ from skillpm.api.models import EstimateKeywords, identify, inspect
 from skillpm.api.options import Options
 from skillpm.api.packing import PackOptions, build_pack, pack_request, parse_options, scheme_of
 from skillpm.api.releases import list_releases, publish
-from skillpm.checkpoint.hub_cache import cached_snapshot
+from skillpm.checkpoint.find_model import find_model
 from skillpm.errors import (
     GraftError,
     IntegrityError,
     NotFoundError,
     SkillpmError,
+    SpecError,
     StateError,
     UnknownSkillError,
 )
+from skillpm.spec.hub import PREFIX, HubModel
 
 with needs_hf("`PackCallback` is a callback of transformers"):
     from transformers import TrainerCallback
@@ -143,10 +145,10 @@ class PackCallback(TrainerCallback):
     def _folder_of(self, model: Any) -> Path:
         """The base's folder: `base`, or the model's `name_or_path`, a path or a cached model."""
         if self._named is not None:
-            return self._named
+            return find_model(self._named)
         name = str(model.name_or_path or "")
         commit = getattr(model.config, "_commit_hash", None)
-        folder = Path(name) if name and Path(name).is_dir() else cached_snapshot(name, commit)
+        folder = Path(name) if name and Path(name).is_dir() else _cached(name, commit)
         if folder is None:
             shown = f"`{name}` is no folder and not in the cache of Hugging Face" if name else (
                 "the model has no name or path"
@@ -197,6 +199,18 @@ def _completed(options: PackOptions, base: TrainingBase, tuned: Path, folder: Pa
     name = f"{str(options.skill).replace('/', '-')}-{options.version}.skillpack"
     output = options.output or folder / name
     return replace(options, base=base.folder, tuned=tuned, output=output)
+
+
+def _cached(name: str, commit: str | None) -> Path | None:
+    """The folder of a model in the cache of Hugging Face; None if it is not there."""
+    text = f"{PREFIX}{name}@{commit}" if commit else f"{PREFIX}{name}"
+    try:
+        HubModel.parse(text)
+    except SpecError:
+        return None
+    with suppress(NotFoundError):
+        return find_model(Path(text))
+    return None
 
 
 def _refuse_sharded(args: Any, model: Any) -> None:
