@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from skillpm.api.audit_values import AuditReport
-from skillpm.api.client import Client, Closing
+from skillpm.api.client import Client
 from skillpm.api.extras import needs_hf
+from skillpm.api.grafting import GraftingProject
 from skillpm.api.guarding import probe_guard
 from skillpm.api.options import Options
-from skillpm.api.values import Change, GraftResult, InstalledSkill, RouteDecision
+from skillpm.api.values import Change, InstalledSkill, RouteDecision
 from skillpm.errors import SkillpmError
 from skillpm.spec.words import counted
 
@@ -57,7 +58,7 @@ def init_project(
     return Project(client)
 
 
-class Project(Closing):
+class Project(GraftingProject):
     """An open project. Each change makes a new generation; a failed change changes nothing.
 
     `gc` in other processes waits until the project is closed. Methods raise `SkillpmError`, and
@@ -65,7 +66,7 @@ class Project(Closing):
     """
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        super().__init__(client)
         self._model: LiveModel | None = None
         self._router: LiveRouter | None = None
 
@@ -221,29 +222,6 @@ class Project(Closing):
         # Documents state a time only if SOURCE_DATE_EPOCH sets it, so that equal locks give equal
         # documents.
         return AuditReport.of(report, session.created if session.created != session.now else None)
-
-    def graft(
-        self,
-        target: str | Path | None = None,
-        *,
-        only: "Iterable[str | SkillName]" = (),
-        link: bool = False,
-        fresh: bool = False,
-        verify: bool = False,
-    ) -> GraftResult:
-        """Write the base with the installed skills as a model folder that transformers loads.
-
-        `target` must be absent, empty or an earlier graft; it defaults to `graft` in the project.
-        With `link`, files that no skill changes are read-only hard links to the base's. With
-        `fresh`, nothing of an earlier graft is reused. With `verify`, the base is hashed again, and
-        the leaf cache is not used.
-        """
-        from skillpm.api.requests import skill_names
-        from skillpm.flows.graft.graft import graft
-
-        path = None if target is None else Path(target)
-        names, session = skill_names(only), self._client.session
-        return GraftResult.of(graft(session, path, names, link=link, fresh=fresh, verify=verify))
 
     def load_model(
         self, *, device: str = "cpu", dtype: str = "auto", cache_bytes: int | None = None

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from skillpm.flows.change.init import Initialised
     from skillpm.flows.change.lock import LockResult
     from skillpm.flows.evaluate.carried import ProbeResult
+    from skillpm.flows.evaluate.compare import ComparedGraft, Comparison
     from skillpm.flows.evaluate.probe_report import Probed
     from skillpm.flows.evaluate.routed_texts import ProjectRouter, RoutedTexts
     from skillpm.flows.evaluate.tune import TunedWeights
@@ -34,7 +35,9 @@ __all__ = [
     "CacheInfo",
     "CacheVerified",
     "Collected",
+    "ComparedGraft",
     "ComparedSet",
+    "Comparison",
     "Diff",
     "DoctorCheck",
     "Edges",
@@ -66,6 +69,7 @@ _MODULES = {
     "change.init": ("Initialised",),
     "change.lock": ("LockResult",),
     "evaluate.carried": ("ProbeResult",),
+    "evaluate.compare": ("ComparedGraft", "Comparison"),
     "evaluate.probe_report": ("Probed",),
     "evaluate.routed_texts": ("ProjectRouter", "RoutedTexts"),
     "evaluate.tune": ("TunedWeights",),

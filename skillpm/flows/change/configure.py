@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from skillpm.environment.edit_settings import edit_values
+from skillpm.environment.edit_settings import TomlPath, edit_values
 from skillpm.environment.project import PROJECT_FILE, ProjectFolder
 from skillpm.environment.transaction import update_file, writing
 from skillpm.errors import SkillpmError, SpecError, StateError, UsageError
@@ -83,7 +83,9 @@ def configure_user(path: Path, values: Mapping[str, Any], removed: Sequence[str]
     """
     real, what = path.resolve(), f"`{path}`"
     text = _user_text(real)
-    placed = {(key,): _portable(key, value, None) for key, value in values.items()}
+    placed: dict[TomlPath, Any] = {
+        (key,): _portable(key, value, None) for key, value in values.items()
+    }
     edited = edit_values(text, placed, [(key,) for key in removed], what)
     _check(edited, text, what, user=True)
     if edited != text:
