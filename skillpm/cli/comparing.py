@@ -52,6 +52,8 @@ def _show(state: State, comparison: "Comparison") -> None:
     ]
     head = [f"{skill} {metric}" for skill, metric in probes]
     emit_table(rows, ("graft", *head, "worst kept", "mean kept", ""))
+    for note in comparison.notes:
+        state.say(f"note: {note}")
     for row in comparison.rows:
         if row.problem:
             state.say(f"{row.name}: {row.problem}")
@@ -92,9 +94,9 @@ def _show_best(comparison: "Comparison") -> None:
 
 
 def _command(row: "ComparedGraft") -> str:
-    if row.keep is None:
+    if not row.keep:
         return "it is what is installed"
-    return f"`{row.keep} && skillpm install` keeps it"
+    return f"`{' && '.join(row.keep)}` keeps it"
 
 
 def _document(comparison: "Comparison") -> ComparisonDocument:
@@ -105,6 +107,7 @@ def _document(comparison: "Comparison") -> ComparisonDocument:
         "best": best.name if best else None,
         "best_merged": merged.name if merged else None,
         "without": list(map(str, comparison.without)),
+        "notes": list(comparison.notes),
     }
 
 
@@ -121,5 +124,5 @@ def _row_document(row: "ComparedGraft") -> ComparedDocument:
         "kept": {"worst": row.kept[0], "mean": row.kept[1]} if row.kept else None,
         "seconds": round(row.seconds, 3),
         "error": row.problem,
-        "keep": row.keep,
+        "keep": list(row.keep),
     }

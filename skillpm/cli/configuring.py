@@ -210,7 +210,8 @@ def _show(state: State, change: "SettingsChange") -> None:
         emit_line(f"{key} removed")
     for key, value in change.dropped.items():
         state.say(f"note: removed `{key}` = {_cell(value)}, a setting of the method before")
-    state.say(f"{clean(change.file)} is written{f'; `{apply}` applies it' if apply else ''}")
+    if change.values or change.removed:
+        state.say(f"{clean(change.file)} is written{f'; `{apply}` applies it' if apply else ''}")
     for note in change.notes:
         state.say(note)
 

@@ -45,7 +45,8 @@ class ComparedDocument(TypedDict):
     """A row of `graft --compare`: the base, each skill alone, or a way to graft the set.
 
     `graft` is null for the first two. `kept` is null, and `error` is the reason, if the set cannot
-    be grafted in this way. `keep` is the command that gives the project these settings.
+    be grafted in this way. `keep` are the commands that give the project these
+    settings.
     """
 
     name: str
@@ -55,7 +56,7 @@ class ComparedDocument(TypedDict):
     kept: KeptDocument | None
     seconds: float
     error: str | None
-    keep: str | None
+    keep: list[str]
 
 
 class ComparisonDocument(TypedDict):
@@ -66,3 +67,4 @@ class ComparisonDocument(TypedDict):
     best: str | None
     best_merged: str | None
     without: list[str]
+    notes: list[str]

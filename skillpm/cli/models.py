@@ -133,15 +133,8 @@ def _show(state: State, grafted: "GraftResult") -> None:
         settings = "".join(f" {name}={value}" for name, value in grafted.settings.items())
         state.say(
             f"merged by {grafted.method}{settings} in this run; skillpm.toml and skillpm.lock are "
-            f"unchanged\nto keep it: {' && '.join(_keeping(grafted))}"
+            f"unchanged\nto keep it: {' && '.join(grafted.keep)}"
         )
-
-
-def _keeping(grafted: "GraftResult") -> list[str]:
-    """The commands that keep the settings of this run, and the one that applies them."""
-    settings = any(command.startswith("skillpm config") for command in grafted.keep)
-    weights = any(command.startswith("skillpm install") for command in grafted.keep)
-    return [*grafted.keep, *(["skillpm install"] if settings and not weights else [])]
 
 
 def _document(grafted: "GraftResult") -> GraftDocument:
@@ -163,5 +156,5 @@ def _document(grafted: "GraftResult") -> GraftDocument:
         "once": grafted.once,
     }
     if grafted.once:
-        document["keep"] = _keeping(grafted)
+        document["keep"] = list(grafted.keep)
     return document

@@ -1,7 +1,7 @@
 """Settings of `[graft]` and weights for one run, and the commands that keep them."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from skillpm.errors import SpecError, UsageError
@@ -54,27 +54,31 @@ class GraftOverrides:
         return f"add `--method {able[0]}`" if able else None
 
 
-def keeping_command(before: LockedGraft, after: LockedGraft) -> str | None:
-    """The command that makes `after` the settings of the project; None if they are equal."""
-    known = METHODS[after.method]
-    defaults = {name: setting.default for name, setting in known.items()}
-    old = before.settings if before.method == after.method else defaults
-    pairs = [("graft.mode", after.mode)] if before.mode != after.mode else []
-    if before.method != after.method:
-        pairs.append(("graft.method", after.method))
-    pairs += [(f"graft.{name}", str(v)) for name, v in after.settings.items() if v != old.get(name)]
-    words = [word for pair in pairs for word in pair]
-    return f"skillpm config set {shlex.join(words)}" if words else None
+def keeping_commands(before: Lockfile, after: Lockfile) -> tuple[str, ...]:
+    """The commands that make the settings and weights of `after` those of the project, in order.
 
-
-def weighing_command(before: Lockfile, after: Lockfile) -> str | None:
-    """The command that makes the weights of `after` those of the project; None if all are equal."""
-    new = {
+    Empty if they are equal. The last command locks them and makes a generation.
+    """
+    pairs = list(_changed_settings(before.graft, after.graft))
+    set_all = f"skillpm config set {shlex.join(word for pair in pairs for word in pair)}"
+    weights = {
         skill: locked.weight
         for skill, locked in after.skills.items()
         if skill in before.skills and before.skills[skill].weight != locked.weight
     }
-    if not new:
-        return None
-    given = [f"--weight {skill}={weight}" for skill, weight in new.items()]
-    return " ".join(["skillpm install", *map(str, new), *given])
+    given = [f"--weight {skill}={weight}" for skill, weight in weights.items()]
+    install = " ".join(["skillpm install", *map(str, weights), *given])
+    return (*([set_all] if pairs else []), *([install] if pairs or weights else []))
+
+
+def _changed_settings(before: LockedGraft, after: LockedGraft) -> Iterator[tuple[str, str]]:
+    """The settings that `config set` has to change, with their new values."""
+    if before.mode != after.mode:
+        yield "graft.mode", after.mode
+    old = before.settings
+    if before.method != after.method:
+        yield "graft.method", after.method
+        old = {name: setting.default for name, setting in METHODS[after.method].items()}
+    for name, value in after.settings.items():
+        if value != old.get(name):
+            yield f"graft.{name}", str(value)

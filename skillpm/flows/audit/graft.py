@@ -104,8 +104,8 @@ def graft_findings(
 def _stale(graft: AuditedGraft, metadata: Mapping[str, Any]) -> Finding:
     folder, expected = graft.folder, graft_metadata(graft.installed, graft.installed.base.root)
     if all(metadata.get(key) == expected[key] for key in ("base_root", "skills")):
-        problem = f"was made by {_made_by(metadata)}, the installed set asks for "
-        problem += f"{graft.installed.graft.description}"
+        asked = graft.installed.graft.description
+        problem = f"was made with `{_made_by(metadata)}`; the installed set asks for `{asked}`"
     else:
         problem = "was made from another set than the installed one, or with other weights"
     text = f"the graft in `{folder}` {problem}; `skillpm graft -o {folder}` writes it again"

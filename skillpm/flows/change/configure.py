@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from skillpm.environment.edit_settings import TomlPath, edit_values
 from skillpm.environment.project import PROJECT_FILE, ProjectFolder
 from skillpm.environment.transaction import update_file, writing
 from skillpm.errors import SkillpmError, SpecError, StateError, UsageError
+from skillpm.files.folder import Folder
 from skillpm.flows.change.init import relative_base
 from skillpm.flows.locking.lock_check import stale_reason
-from skillpm.journal.atomic import write_atomic
+from skillpm.journal.atomic import sweep_strays, write_atomic
 from skillpm.journal.lock import Say
 from skillpm.spec import toml
 from skillpm.spec.location import RegistryLocation
@@ -82,6 +84,7 @@ def configure_user(path: Path, values: Mapping[str, Any], removed: Sequence[str]
     another program edits it meanwhile.
     """
     real, what = path.resolve(), f"`{path}`"
+    _sweep(real)
     text = _user_text(real)
     placed: dict[TomlPath, Any] = {
         (key,): _portable(key, value, None) for key, value in values.items()
@@ -96,6 +99,12 @@ def configure_user(path: Path, values: Mapping[str, Any], removed: Sequence[str]
     gone = tuple(key for key in removed if key in toml.parse(text, what))
     shown = {key: placed[key,] for key in values}
     return SettingsChange(path, shown, gone, notes=tuple(_notes(values)))
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary file of a killed `config set` beside the user's file."""
+    with suppress(SkillpmError), Folder.open(path.parent) as folder:
+        sweep_strays(folder, suffixes=(path.name,))
 
 
 def _check(edited: str, text: str, what: str, *, user: bool) -> None:

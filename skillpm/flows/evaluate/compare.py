@@ -25,8 +25,9 @@ from skillpm.flows.session.session import Session
 from skillpm.spec.lockfile import LockedGraft, Lockfile
 from skillpm.spec.merging import MERGED, METHODS, ROUTED, parse_method, parse_mode
 from skillpm.spec.names import SkillName
-from skillpm.spec.overrides import GraftOverrides, keeping_command
+from skillpm.spec.overrides import GraftOverrides, keeping_commands
 from skillpm.spec.words import counted
+from skillpm.store.packs import load_pack
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class ComparedGraft:
     """The probe results of one way to graft a set.
 
     `graft` is None for the base and for each skill alone. With `problem`, the set cannot be grafted
-    in this way, and there are no results. `keep` is the command that gives the project these
-    settings; None if it has them.
+    in this way, and there are no results. `keep` are the commands that give the project these
+    settings; none if it has them.
     """
 
     name: str
@@ -54,7 +55,7 @@ class ComparedGraft:
     seconds: float
     is_current: bool = False
     problem: str | None = None
-    keep: str | None = None
+    keep: tuple[str, ...] = ()
 
     @property
     def kept(self) -> tuple[float, float] | None:
@@ -66,12 +67,13 @@ class ComparedGraft:
 class Comparison:
     """The rows of a comparison: the base, each skill alone, then the ways to graft the set.
 
-    `without` are the skills without usable probes.
+    `without` are the skills without usable probes. `notes` are messages for the user.
     """
 
     generation: int
     rows: tuple[ComparedGraft, ...]
     without: tuple[SkillName, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def best(self) -> ComparedGraft | None:
@@ -108,7 +110,7 @@ def compare(session: Session, request: ComparisonRequest) -> Comparison:
     installed = select(current.lockfile, request.only)
     refuse_installed(session, project, installed)
     weighed = GraftOverrides(weights=request.overrides.weights).apply(installed)
-    candidates = _candidates(weighed, request)
+    candidates, notes = _without_equal(session, _candidates(weighed, request), installed.graft)
     probes = probes_of_all(session, installed, "a comparison")
     session.say(_extent(candidates, probes))
     stage = open_candidate(session, project, request.device)
@@ -121,13 +123,14 @@ def compare(session: Session, request: ComparisonRequest) -> Comparison:
     }
     advance(1)
     rows = list(_ends(carried, time.monotonic() - started))
+    started = time.monotonic()
     for done, candidate in enumerate(candidates, start=1):
-        row = _compared(stage, candidate, carried, installed.graft)
-        rows.append(row)
+        rows.append(_compared(stage, candidate, carried, installed))
         advance(1)
-        session.say(_finished(row, done, len(candidates)))
+        left = (time.monotonic() - started) / done * (len(candidates) - done)
+        session.say(_finished(rows[-1], left))
     without = tuple(skill for skill in installed.skills if skill not in carried)
-    return Comparison(current.number, tuple(rows), without)
+    return Comparison(current.number, tuple(rows), without, notes)
 
 
 def _candidates(lock: Lockfile, request: ComparisonRequest) -> list[Lockfile]:
@@ -144,6 +147,36 @@ def _candidates(lock: Lockfile, request: ComparisonRequest) -> list[Lockfile]:
     merged = [] if mode == ROUTED else [_merged_by(lock, method, given) for method in methods]
     whole = mode != MERGED and not request.methods
     return [*merged, *([GraftOverrides(mode=ROUTED).apply(lock)] if whole else [])]
+
+
+def _without_equal(
+    session: Session, candidates: list[Lockfile], current: LockedGraft
+) -> tuple[list[Lockfile], tuple[str, ...]]:
+    """Return the candidates without those that are equal to another, and a note on them.
+
+    Methods differ only in tensors that several packs change. Of equal ones, the present is kept.
+    """
+    merged = [lock for lock in candidates if not lock.graft.routed]
+    if len(merged) < 2 or _share_a_tensor(session, merged[0]):  # noqa: PLR2004 - one has no equal
+        return candidates, ()
+    kept = next((lock for lock in merged if lock.graft.method == current.method), merged[0])
+    note = (
+        "no two skills change the same tensor, so all methods give the same model; it was measured "
+        f"with `{kept.graft.method}`"
+    )
+    return [lock for lock in candidates if lock.graft.routed or lock is kept], (note,)
+
+
+def _share_a_tensor(session: Session, lock: Lockfile) -> bool:
+    """Whether two packs of a lock change the same tensor."""
+    seen: set[str] = set()
+    for locked in lock.skills.values():
+        manifest = load_pack(session.store, locked.digest).manifest
+        tensors = {entry.tensor for entry in manifest.footprint}
+        if tensors & seen:
+            return True
+        seen |= tensors
+    return False
 
 
 def _merged_by(lock: Lockfile, method: str, given: GraftOverrides) -> Lockfile:
@@ -167,7 +200,7 @@ def _compared(
     stage: CandidateEnvironment,
     lock: Lockfile,
     carried: Mapping[SkillName, CarriedProbes],
-    current: LockedGraft,
+    installed: Lockfile,
 ) -> ComparedGraft:
     started, graft = time.monotonic(), lock.graft
     results: tuple[ProbeResult, ...] = ()
@@ -177,9 +210,9 @@ def _compared(
         results = tuple(Trials(stage, lock, carried).results(lock.skills))
     except (GraftError, ResolutionError) as error:
         problem = error.message
-    keep = keeping_command(current, graft)
+    keep = keeping_commands(installed, lock)
     seconds = time.monotonic() - started
-    return ComparedGraft(graft.description, graft, results, seconds, keep is None, problem, keep)
+    return ComparedGraft(graft.description, graft, results, seconds, not keep, problem, keep)
 
 
 def _check(session: Session, lock: Lockfile) -> None:
@@ -201,10 +234,10 @@ def _extent(candidates: list[Lockfile], probes: Mapping[SkillName, CarriedProbes
     )
 
 
-def _finished(row: ComparedGraft, done: int, total: int) -> str:
-    """A row in one line, with the time that the others will take if they are as fast."""
-    left = f"; about {row.seconds * (total - done):.0f} s left" if done < total else ""
+def _finished(row: ComparedGraft, left: float) -> str:
+    """A row in one line, with the seconds that the others will take if they are as fast."""
+    end = f"; about {left:.0f} s left" if left else ""
     if row.kept is None:
-        return f"{row.name}: not possible{left}"
+        return f"{row.name}: not possible{end}"
     least, mean = row.kept
-    return f"{row.name}: worst {least:.0%}, mean {mean:.0%} of the gain, {row.seconds:.1f} s{left}"
+    return f"{row.name}: worst {least:.0%}, mean {mean:.0%} of the gain, {row.seconds:.1f} s{end}"

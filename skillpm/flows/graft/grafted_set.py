@@ -12,7 +12,7 @@ from skillpm.flows.session.session import Session
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.merging import MERGED
 from skillpm.spec.names import SkillName
-from skillpm.spec.overrides import GraftOverrides, keeping_command, weighing_command
+from skillpm.spec.overrides import GraftOverrides, keeping_commands
 from skillpm.store.packs import load_pack
 
 
@@ -47,11 +47,7 @@ class GraftedSet:
     @property
     def keeping(self) -> tuple[str, ...]:
         """The commands that make the settings of this run those of the project."""
-        commands = (
-            keeping_command(self.installed.graft, self.lock.graft),
-            weighing_command(self.installed, self.lock),
-        )
-        return tuple(command for command in commands if command)
+        return keeping_commands(self.installed, self.lock)
 
     def check(self, session: Session) -> None:
         """Check that the set can be one model. The packs must be in the store.
