@@ -1,4 +1,4 @@
-"""`graft --compare`: the probes with every method and routed, and the command that keeps the best."""
+"""`graft --compare`: the probes with every method and routed, and what keeps the best."""
 
 import pytest
 from skillpm_world import World, snapshot

@@ -1,7 +1,6 @@
 """Settings of `graft` for one run: they make another graft, and change nothing in the project."""
 
 import json
-from pathlib import Path
 
 import pytest
 from skillpm_world import World, snapshot
@@ -105,10 +104,9 @@ def test_settings_that_cannot_be_grafted_leave_the_graft_as_it_was(
 
 
 def test_packs_that_conflict_when_merged_are_refused_for_one_run(
-    world: World, models: Models, tmp_path: Path
+    world: World, models: Models
 ) -> None:
-    del tmp_path
-    pair = models.pair("resized")
+    pair = models.pair("grown")
     world.init(pair[0])
     world.ask("install", world.pack(pair, "acme/big", "1.0.0"))
     said = world.fail("graft", "--weight", "0.5", code=4, kind="resolution")

@@ -121,7 +121,7 @@ def test_install_weight_of_new_skills_is_common_or_by_name(
     assert listed == {"acme/both": 0.25, "acme/math": 0.5}
 
 
-def test_install_weight_that_is_refused_changes_nothing(installed: World, models: Models) -> None:
+def test_install_weight_that_is_refused_changes_nothing(installed: World) -> None:
     before = snapshot(installed.project)
     for weight in ("half", "nan", "1e6"):
         installed.fail("install", "acme/math", "--weight", weight, code=2, kind="usage")
@@ -133,9 +133,21 @@ def test_install_weight_that_is_refused_changes_nothing(installed: World, models
     assert "the weights differ" in installed.fail(*frozen, code=1, kind="state")
     planned = installed.ask("install", "acme/math", "--weight", "0.5", "--dry-run")
     assert planned["dry_run"]
-    resized = installed.pack(models.pair("resized"), "acme/big", "1.0.0")
-    installed.fail("install", resized, "--weight", "0.5", code=4, kind="resolution")
     assert snapshot(installed.project) == before
     (installed.folder / "plan.json").write_text(json.dumps(planned))
     assert installed.ask("apply", installed.folder / "plan.json")["generation"] == 2
     assert "weight = 0.5" in installed.file.read_text()
+
+
+def test_install_weight_of_a_pack_that_cannot_be_scaled_is_a_conflict(
+    world: World, models: Models
+) -> None:
+    grown = models.pair("grown")
+    world.init(grown[0])
+    pack, before = world.pack(grown, "acme/big", "1.0.0"), snapshot(world.project)
+    said = world.fail("install", pack, "--weight", "0.5", code=4, kind="resolution")
+    assert "cannot be scaled" in said
+    assert snapshot(world.project) == before
+    world.ask("install", pack)
+    world.fail("install", "acme/big", "--weight", "0.5", code=4, kind="resolution")
+    assert world.ask("list")["skills"][0]["weight"] == 1.0

@@ -140,7 +140,7 @@ def _installed(project: ProjectFolder) -> Lockfile:
     if lock.graft.routed:
         raise GraftError(
             "weights cannot be tuned in routed mode, because each skill answers alone",
-            hint='set `mode = "merged"` under `[graft]` in skillpm.toml',
+            hint="`skillpm config set graft.mode merged`, then `skillpm install`",
         )
     return lock
 
