@@ -27,7 +27,7 @@ from skillpm.spec.settings import METHOD, check_file, place_of
 class SettingsChange:
     """The file that was changed, the new values, and the settings that were removed.
 
-    `dropped` are the settings of the merging method before, which the new method does not have.
+    `dropped` are the settings of the merging method before, which a new method drops.
     `stale` is the reason why `skillpm install` has to lock again; None if it need not. `notes` are
     messages for the user.
     """
