@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COMPARE = click.option(
     "--compare",
     is_flag=True,
-    help="Run the probes with each method and routed, as a table, instead of grafting.",
+    help="Compare all methods and routed on the probes instead of grafting.",
 )
 _LOWEST = -9.99
 """Shares below this are shown as a bound."""

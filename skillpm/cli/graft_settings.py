@@ -1,14 +1,14 @@
 """The options of `graft` for one run: mode, method, its settings, and weights."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
-from skillpm.cli.params import WEIGHT
-from skillpm.cli.types import FiniteRange
+from skillpm.cli.params import WEIGHT, ParsedParam
 from skillpm.errors import UsageError
-from skillpm.spec.merging import MERGED, METHODS, ROUTED
+from skillpm.spec.merging import MERGED, METHODS, ROUTED, read_setting
 
 if TYPE_CHECKING:
     from skillpm.spec.weights import WeightArgument
@@ -25,38 +25,30 @@ class GraftFlags(TypedDict):
     weights: "tuple[WeightArgument, ...]"
 
 
-_DENSITY, _SCALE, _SEED = (METHODS["dare"][name] for name in ("density", "scale", "seed"))
+def _setting(name: str, metavar: str, text: str) -> Callable[..., Any]:
+    """An option for a setting of the method. `GraftOverrides.apply` checks its range."""
+    kind = ParsedParam(metavar, partial(read_setting, name))
+    return click.option(f"--{name}", metavar=metavar, type=kind, help=text)
+
+
 _OPTIONS = (
     click.option(
         "--mode",
+        metavar="MODE",
         type=click.Choice((MERGED, ROUTED)),
-        help="Mode for this run (default: the lock's).",
+        help="merged or routed, for this run (default: the lock's).",
     ),
     click.option(
         "--method",
         "methods",
+        metavar="METHOD",
         type=click.Choice(tuple(METHODS)),
         multiple=True,
-        help="Merging method for this run (default: the lock's); with --compare, repeatable.",
+        help=f"{', '.join(METHODS)}: for this run (default: the lock's); --compare: repeatable.",
     ),
-    click.option(
-        "--density",
-        metavar="X",
-        type=FiniteRange(min=_DENSITY.low, max=_DENSITY.high, min_open=True),
-        help="Share of a delta that the method keeps.",
-    ),
-    click.option(
-        "--scale",
-        metavar="X",
-        type=FiniteRange(min=_SCALE.low, max=_SCALE.high, min_open=True),
-        help="Factor of merged values.",
-    ),
-    click.option(
-        "--seed",
-        metavar="N",
-        type=click.IntRange(int(_SEED.low), int(_SEED.high)),
-        help="Seed of `dare`.",
-    ),
+    _setting("density", "X", "Share of a delta that the method keeps, above 0, up to 1."),
+    _setting("scale", "X", "Factor of the merged delta."),
+    _setting("seed", "N", "Seed of the method dare."),
     click.option(
         "--weight",
         "weights",

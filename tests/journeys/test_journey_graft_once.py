@@ -81,7 +81,7 @@ def test_a_routed_project_is_merged_for_one_run(two: World) -> None:
 REFUSED: tuple[tuple[tuple[str, ...], int, str], ...] = (
     (("--density", "0.3"), 2, "add `--method ties`"),
     (("--method", "ties", "--seed", "1"), 2, "add `--method dare`"),
-    (("--method", "ties", "--density", "0"), 2, "--density"),
+    (("--method", "ties", "--density", "0"), 2, "invalid `density`"),
     (("--method", "tise"), 2, "tise"),
     (("--method", "ties", "--method", "dare"), 2, "--compare"),
     (("--weight", "0"), 4, "has weight 0"),
