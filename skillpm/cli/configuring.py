@@ -1,7 +1,7 @@
 """`config`: show, read and write settings."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
@@ -41,7 +41,7 @@ class ConfigDocument(TypedDict):
     """The result of `config show`."""
 
     values: list[SettingDocument]
-    user_file: NotRequired[str]
+    user_file: str
 
 
 class KeyParam(click.ParamType[str]):

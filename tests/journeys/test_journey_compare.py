@@ -57,6 +57,10 @@ def test_compare_is_limited_by_method_weight_and_only(hurt: World) -> None:
         assert alone.best.kept == (1.0, 1.0)
         with pytest.raises(skillpm.UsageError, match="no compared method"):
             project.compare(methods=["sum"], settings={"density": 0.5})
+        with pytest.raises(skillpm.UsageError, match="has no method"):
+            project.compare(mode="routed", methods=["sum"])
+        with pytest.raises(skillpm.UsageError, match="unknown method"):
+            project.compare(methods=["tise"])
 
 
 def test_compare_routed_row_uses_the_router_and_may_be_the_best(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from skillpm.environment.project import ProjectFolder
-from skillpm.errors import GraftError, NotFoundError, ResolutionError, UsageError
+from skillpm.errors import GraftError, NotFoundError, ResolutionError, SpecError, UsageError
 from skillpm.flows.evaluate.carried import (
     CarriedProbes,
     ProbeResult,
@@ -134,10 +134,21 @@ def compare(session: Session, request: ComparisonRequest) -> Comparison:
 
 
 def _candidates(lock: Lockfile, request: ComparisonRequest) -> list[Lockfile]:
-    """Return the lock with each way to graft it. Raises `UsageError` if nothing is left."""
+    """Return the lock with each way to graft it.
+
+    Raises `UsageError` for an unknown mode or method, and for a setting that no method has.
+    """
     given = request.overrides
-    mode = None if given.mode is None else parse_mode(given.mode)
-    methods = dict.fromkeys(map(parse_method, request.methods or METHODS))
+    try:
+        mode = None if given.mode is None else parse_mode(given.mode)
+        methods = dict.fromkeys(map(parse_method, request.methods or METHODS))
+    except SpecError as problem:
+        raise UsageError(problem.message) from problem
+    if mode == ROUTED and request.methods:
+        raise UsageError(
+            "a routed set is not merged, so it has no method",
+            hint="leave out `--mode routed` or `--method`",
+        )
     unknown = given.settings.keys() - {name for m in methods for name in METHODS[m]}
     if unknown:
         raise UsageError(
