@@ -54,7 +54,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cache-repair": ("damaged", "cache verify --repair"),
 }
 """The stage that a command starts from, and its arguments."""
-ONCE = frozenset({"init", "install-from", "uninstall", "rollback", "apply", "export"})
+ONCE = frozenset(
+    {"init", "install-from", "uninstall", "rollback", "apply", "export", "config-set",
+     "config-unset"}
+)  # fmt: skip
 NAMES = tuple(COMMANDS)
 
 
@@ -101,7 +104,7 @@ class Stages:
         self._stage("grafted", "full", "graft", "uninstall acme/sql")
         self._stage("emptied", "full", "uninstall acme/math acme/sql")
         self._stage("aged", "full", "upgrade", "uninstall acme/sql", "graft")
-        self._stage("settled", "full", "config set graft.method ties workers 2")
+        self._stage("settled", "full", "config set graft.method ties workers 2", "lock")
         self._stage("yanked", "full", "yank acme/math@1.0.0")
         self._stage("advised", "full", "registry advisory add ../../advisory.json")
         self._edited()
