@@ -8,8 +8,9 @@ from skillpm.api.client import Client
 from skillpm.api.extras import needs_hf
 
 if TYPE_CHECKING:
-    from skillpm.api.results import Probed, ProjectRouter, RoutedTexts, TunedWeights
+    from skillpm.api.results import Comparison, Probed, ProjectRouter, RoutedTexts, TunedWeights
     from skillpm.spec.names import SkillName
+    from skillpm.spec.overrides import GraftOverrides
 
 
 def probe(
@@ -44,6 +45,26 @@ def tune_weights(
     with needs_hf("`--tune` runs the model"):
         from skillpm.flows.evaluate.tune import tune
     return tune(client.session, budget=budget, device=device, write=write)
+
+
+def compare_methods(
+    client: Client,
+    only: "Sequence[SkillName]",
+    methods: Sequence[str],
+    overrides: "GraftOverrides",
+    *,
+    device: str = "cpu",
+) -> "Comparison":
+    """Run the probes with each merging method and routed, beside the base and each skill alone.
+
+    `methods` limits the comparison; an empty sequence means all, and routed. Writes no graft. Needs
+    the extra `hf`.
+    """
+    with needs_hf("`--compare` runs the model"):
+        from skillpm.flows.evaluate.compare import ComparisonRequest
+        from skillpm.flows.evaluate.compare import compare as flow
+    request = ComparisonRequest(tuple(only), tuple(methods), overrides, device)
+    return flow(client.session, request)
 
 
 def read_texts(path: Path) -> list[str]:

@@ -9,7 +9,7 @@ from skillpm.api.client import Client
 from skillpm.api.guarding import probe_guard
 from skillpm.api.options import Options
 from skillpm.api.running import RunningProject
-from skillpm.api.values import Change, GraftResult, InstalledSkill
+from skillpm.api.values import Change, InstalledSkill
 from skillpm.errors import SkillpmError
 from skillpm.spec.words import counted
 
@@ -201,26 +201,3 @@ class Project(RunningProject):
         # Documents state a time only if SOURCE_DATE_EPOCH sets it, so that equal locks give equal
         # documents.
         return AuditReport.of(report, session.created if session.created != session.now else None)
-
-    def graft(
-        self,
-        target: str | Path | None = None,
-        *,
-        only: "Iterable[str | SkillName]" = (),
-        link: bool = False,
-        fresh: bool = False,
-        verify: bool = False,
-    ) -> GraftResult:
-        """Write the base with the installed skills as a model folder that transformers loads.
-
-        `target` must be absent, empty or an earlier graft; it defaults to `graft` in the project.
-        With `link`, files that no skill changes are read-only hard links to the base's. With
-        `fresh`, nothing of an earlier graft is reused. With `verify`, the base is hashed again, and
-        the leaf cache is not used.
-        """
-        from skillpm.api.requests import skill_names
-        from skillpm.flows.graft.graft import graft
-
-        path = None if target is None else Path(target)
-        names, session = skill_names(only), self._client.session
-        return GraftResult.of(graft(session, path, names, link=link, fresh=fresh, verify=verify))

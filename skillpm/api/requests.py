@@ -1,6 +1,6 @@
 """Parsing of arguments: the request of `install`, skill names and requirements."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from skillpm.archive.reader import PackFile
     from skillpm.flows.change.plan import Guard
     from skillpm.flows.change.request import InstallRequest
+    from skillpm.spec.merging import Scalar
     from skillpm.spec.names import SkillName
+    from skillpm.spec.overrides import GraftOverrides
     from skillpm.spec.requirements import Requirement
     from skillpm.spec.weights import WeightsGiven
 
@@ -65,6 +67,18 @@ def install_request(  # noqa: PLR0913 - the options of `install`
         lowest=lowest,
         weights=weights_of(weight, named),
     )
+
+
+def graft_overrides(
+    mode: str | None,
+    method: str | None,
+    settings: "Mapping[str, Scalar] | None",
+    weights: "WeightsGiven",
+) -> "GraftOverrides":
+    """The settings of one graft. `GraftOverrides.apply` checks them."""
+    from skillpm.spec.overrides import GraftOverrides
+
+    return GraftOverrides(mode, method, settings or {}, weights)
 
 
 def _open_packs(files: Sequence[Path]) -> "tuple[PackFile, ...]":

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from skillpm.flows.change.lock import LockResult
     from skillpm.flows.evaluate.ask import AnsweringChoice
     from skillpm.flows.evaluate.carried import ProbeResult
+    from skillpm.flows.evaluate.compare import ComparedGraft, Comparison
     from skillpm.flows.evaluate.probe_report import Probed
     from skillpm.flows.evaluate.routed_texts import ProjectRouter, RoutedTexts
     from skillpm.flows.evaluate.tune import TunedWeights
@@ -38,7 +39,9 @@ __all__ = [
     "CacheInfo",
     "CacheVerified",
     "Collected",
+    "ComparedGraft",
     "ComparedSet",
+    "Comparison",
     "Diff",
     "DoctorCheck",
     "Edges",
@@ -72,6 +75,7 @@ _MODULES = {
     "change.lock": ("LockResult",),
     "evaluate.ask": ("AnsweringChoice",),
     "evaluate.carried": ("ProbeResult",),
+    "evaluate.compare": ("ComparedGraft", "Comparison"),
     "evaluate.probe_report": ("Probed",),
     "evaluate.routed_texts": ("ProjectRouter", "RoutedTexts"),
     "evaluate.tune": ("TunedWeights",),

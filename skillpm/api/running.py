@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillpm.api.answers import AUTO, Answer, AnsweringProject, Turn, chat_of, named_skill
-from skillpm.api.client import Client, Closing
+from skillpm.api.client import Client
 from skillpm.api.extras import needs_hf
+from skillpm.api.grafting import GraftingProject
 from skillpm.api.values import RouteDecision
 from skillpm.spec.answer_settings import MAX_TOKENS, AnswerSettings
 
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
     from skillpm.spec.names import SkillName
 
 
-class RunningProject(Closing):
+class RunningProject(GraftingProject):
     """An open project whose base runs in this process."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        super().__init__(client)
         self._forget()
 
     def _forget(self) -> None:
@@ -106,7 +107,7 @@ class RunningProject(Closing):
         answering = self._answers([name])
         return answering.answer(turns, answering.choose(turns, name), settings, on_text)
 
-    def compare(
+    def compare_answers(
         self,
         text: str | Iterable[Turn],
         *,

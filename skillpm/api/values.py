@@ -162,7 +162,8 @@ class GraftResult:
     """A model folder that was written, or with `unchanged` was already up to date.
 
     `linked_bytes` are shared with the base, `reused_bytes` are from the earlier graft. `releases`
-    are the grafted ones, `skills` their names.
+    are the grafted ones, `skills` their names. `settings` are those of `method`. `once` is true if
+    settings of this run differ from the project's; `keep` are the commands that keep them.
     """
 
     path: Path
@@ -175,6 +176,11 @@ class GraftResult:
     skills: tuple[str, ...] = ()
     unchanged: bool = False
     releases: tuple[ReleaseReference, ...] = field(default=(), repr=False)
+    mode: str = "merged"
+    method: str = "sum"
+    settings: Mapping[str, str | float] = field(default_factory=dict, repr=False)
+    once: bool = field(default=False, repr=False)
+    keep: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, grafted: "Grafted") -> Self:
@@ -190,6 +196,11 @@ class GraftResult:
             skills=tuple(str(locked.skill) for locked in grafted.skills),
             unchanged=grafted.unchanged,
             releases=tuple(map(ReleaseReference.of, grafted.skills)),
+            mode=grafted.of.lock.graft.mode,
+            method=grafted.of.lock.graft.method,
+            settings=grafted.of.lock.graft.settings,
+            once=grafted.of.once,
+            keep=grafted.of.keeping if grafted.of.once else (),
         )
 
 

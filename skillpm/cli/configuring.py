@@ -1,7 +1,7 @@
 """`config`: show, read and write settings."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
@@ -41,7 +41,7 @@ class ConfigDocument(TypedDict):
     """The result of `config show`."""
 
     values: list[SettingDocument]
-    user_file: NotRequired[str]
+    user_file: str
 
 
 class KeyParam(click.ParamType[str]):
@@ -210,7 +210,8 @@ def _show(state: State, change: "SettingsChange") -> None:
         emit_line(f"{key} removed")
     for key, value in change.dropped.items():
         state.say(f"note: removed `{key}` = {_cell(value)}, a setting of the method before")
-    state.say(f"{clean(change.file)} is written{f'; `{apply}` applies it' if apply else ''}")
+    if change.values or change.removed:
+        state.say(f"{clean(change.file)} is written{f'; `{apply}` applies it' if apply else ''}")
     for note in change.notes:
         state.say(note)
 

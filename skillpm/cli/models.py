@@ -1,11 +1,14 @@
 """`graft`: write the base with the installed skills as a model folder."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from skillpm.cli.changes import skill_document
+from skillpm.cli.graft_documents import GraftDocument
+from skillpm.cli.graft_settings import GraftFlags, graft_settings, one_method, settings_of
+from skillpm.cli.method_comparison import COMPARE, compare_grafts
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, size_text
 from skillpm.cli.params import SKILL, refuse_together
 from skillpm.cli.probing import (
@@ -43,8 +46,10 @@ if TYPE_CHECKING:
 )
 @click.option("--verify", is_flag=True, help="Hash the base again instead of using the leaf cache.")
 @click.option("--fresh", is_flag=True, help="Reuse nothing from an existing graft.")
+@graft_settings
 @TUNE
 @BUDGET_OF_TUNE
+@COMPARE
 @DEVICE_OF_TUNE
 @click.pass_obj
 def graft(
@@ -58,7 +63,9 @@ def graft(
     fresh: bool,
     tune: bool,
     budget: int | None,
+    compare: bool,
     device: str | None,
+    **flags: Unpack[GraftFlags],
 ) -> None:
     r"""Write the base with the installed skills as a model.
 
@@ -66,39 +73,55 @@ def graft(
     nothing is written, else only the tensors that change are computed and written. With
     --link, unchanged files are hard links: editing one edits the base.
 
+    --mode, --method, --density, --scale, --seed and --weight apply to this run: skillpm.toml and
+    skillpm.lock do not change.
+
     \b
     Examples:
       skillpm graft
       skillpm graft -o ./served --link
+      skillpm graft -o ./try --method ties --density 0.3
+      skillpm graft --compare
       skillpm graft --tune --yes
     """
-    used_device = device_of(device, flag="tune", runs=tune)
+    used_device = device_of(device, flag="tune", runs=tune or compare)
     trials = budget_of(budget, tune=tune)
+    writing: dict[str, object] = {"output": output, "link": link, "fresh": fresh, "verify": verify}
     if tune:
-        refuse_together(
-            "tune", tune, only=only, output=output, link=link, fresh=fresh, verify=verify
-        )
+        refuse_together("tune", tune, compare=compare, only=only, **writing, **_given(flags))
         tune_weights(state, trials, used_device)
-        return
-    grafted = command_project(state).graft(output, only=only, link=link, fresh=fresh, verify=verify)
-    _show(state, grafted)
+    elif compare:
+        refuse_together("compare", compare, **writing)
+        compare_grafts(state, only, flags, used_device)
+    else:
+        grafted = command_project(state).graft(
+            output,
+            only=only,
+            link=link,
+            fresh=fresh,
+            verify=verify,
+            mode=flags["mode"],
+            method=one_method(flags),
+            settings=settings_of(flags),
+            weights=flags["weights"],
+        )
+        _show(state, grafted)
+
+
+def _given(flags: GraftFlags) -> dict[str, object]:
+    """The settings for one run by the names of their options."""
+    settings: dict[str, object] = dict.fromkeys(settings_of(flags), True)
+    return {
+        "mode": flags["mode"],
+        "method": flags["methods"],
+        "weight": flags["weights"],
+        **settings,
+    }
 
 
 def _show(state: State, grafted: "GraftResult") -> None:
     if state.json:
-        emit_json(
-            {
-                "path": str(grafted.path),
-                "root": grafted.root,
-                "generation": grafted.generation,
-                "skills": [skill_document(skill) for skill in grafted.releases],
-                "written_bytes": grafted.written_bytes,
-                "linked_bytes": grafted.linked_bytes,
-                "reused_bytes": grafted.reused_bytes,
-                "unchanged": grafted.unchanged,
-                "seconds": round(grafted.seconds, 3),
-            }
-        )
+        emit_json(_document(grafted))
         return
     names = ", ".join(release.ref for release in grafted.releases) or "the base without skills"
     verb = "already grafted" if grafted.unchanged else "grafted"
@@ -110,3 +133,32 @@ def _show(state: State, grafted: "GraftResult") -> None:
     }
     parts = [f"{size_text(size)} {what}" for what, size in sizes.items() if size]
     emit_line(f"  {', '.join([*parts, f'{grafted.seconds:.1f} s'])}")
+    if grafted.once:
+        settings = "".join(f" {name}={value}" for name, value in grafted.settings.items())
+        state.say(
+            f"merged by {grafted.method}{settings} in this run; skillpm.toml and skillpm.lock are "
+            f"unchanged\nto keep it: {' && '.join(grafted.keep)}"
+        )
+
+
+def _document(grafted: "GraftResult") -> GraftDocument:
+    document: GraftDocument = {
+        "path": str(grafted.path),
+        "root": grafted.root,
+        "generation": grafted.generation,
+        "skills": [skill_document(skill) for skill in grafted.releases],
+        "written_bytes": grafted.written_bytes,
+        "linked_bytes": grafted.linked_bytes,
+        "reused_bytes": grafted.reused_bytes,
+        "unchanged": grafted.unchanged,
+        "seconds": round(grafted.seconds, 3),
+        "graft": {
+            "mode": grafted.mode,
+            "method": grafted.method,
+            "settings": dict(grafted.settings),
+        },
+        "once": grafted.once,
+    }
+    if grafted.once:
+        document["keep"] = list(grafted.keep)
+    return document

@@ -94,7 +94,7 @@ TUNE = click.option(
     help="Search weights with the probes instead of grafting; --yes saves them.",
 )
 DEVICE_OF_TUNE = click.option(
-    "--device", metavar="NAME", help="--tune: device for the model (default: cpu)."
+    "--device", metavar="NAME", help="--tune, --compare: device for the model (default: cpu)."
 )
 BUDGET_OF_TUNE = click.option(
     "--budget",

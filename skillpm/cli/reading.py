@@ -156,10 +156,7 @@ def _merge_text(generation: "Generation") -> str:
     """The graft settings of a generation: `sum`, `ties density=0.5`, `routed`; `-` if pruned."""
     if generation.pruned:
         return "-"
-    graft = generation.lockfile.graft
-    if graft.routed:
-        return graft.mode
-    return " ".join([graft.method, *(f"{key}={value}" for key, value in graft.settings.items())])
+    return generation.lockfile.graft.description
 
 
 def _weighted(skill: "Installed") -> str:

@@ -4,16 +4,18 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import tomlkit
-from tomlkit.items import InlineTable, Table
+from tomlkit.items import InlineTable
 
 from skillpm.environment.edit import dump_document, parse_document, put_value
 from skillpm.errors import SpecError
 
-Path = tuple[str, ...]
+TomlPath = tuple[str, ...]
 """The names of the tables of a value, and its key."""
 
 
-def edit_values(text: str, values: Mapping[Path, Any], removed: Sequence[Path], what: str) -> str:
+def edit_values(
+    text: str, values: Mapping[TomlPath, Any], removed: Sequence[TomlPath], what: str
+) -> str:
     """The text with these values, and without those that are removed.
 
     `what` names the file in messages. A table that a value needs is added. A registry that has a
@@ -23,11 +25,10 @@ def edit_values(text: str, values: Mapping[Path, Any], removed: Sequence[Path], 
     document = parse_document(text, what)
     for path in removed:
         _remove(document, path)
-    for path, value in values.items():
+    for place, value in values.items():
+        has_table = isinstance(_table(document, place[:-1], what).get(place[-1]), MutableMapping)
+        path = (*place, "url") if has_table else place
         table = _table(document, path[:-1], what)
-        present = table.get(path[-1])
-        if isinstance(present, Table | InlineTable) and isinstance(value, str):
-            table, path, present = present, (*path, "url"), present.get("url")
         if isinstance(table, InlineTable):
             put_value(_table(document, path[:-2], what), path[-2], _with(table, path[-1], value))
         else:
@@ -35,7 +36,7 @@ def edit_values(text: str, values: Mapping[Path, Any], removed: Sequence[Path], 
     return dump_document(document, text)
 
 
-def _table(document: tomlkit.TOMLDocument, names: Path, what: str) -> Any:
+def _table(document: tomlkit.TOMLDocument, names: TomlPath, what: str) -> Any:
     """The table with these names; missing ones are added, the second level inline."""
     table: Any = document
     for depth, name in enumerate(names):
@@ -54,7 +55,7 @@ def _with(table: InlineTable, key: str, value: Any) -> InlineTable:
     return copy
 
 
-def _remove(document: tomlkit.TOMLDocument, path: Path) -> None:
+def _remove(document: tomlkit.TOMLDocument, path: TomlPath) -> None:
     """Remove a value, and an inline table that becomes empty. A missing value is ignored."""
     above: list[Any] = [document]
     for name in path[:-1]:

@@ -88,6 +88,13 @@ class LockedGraft(Document):
         return {"mode": self.mode, "method": self.method, "settings": dict(self.settings)}
 
     @property
+    def description(self) -> str:
+        """The mode, or the method with its settings: `routed`, `sum`, `ties density=0.5`."""
+        if self.routed:
+            return ROUTED
+        return " ".join([self.method, *(f"{name}={v}" for name, v in self.settings.items())])
+
+    @property
     def table(self) -> GraftTable:
         """The `[graft]` table of skillpm.toml that gives this lock. Raises `SpecError`."""
         precedence = list(map(str, self.precedence))

@@ -63,6 +63,24 @@ METHODS: Mapping[str, Mapping[str, MethodSetting]] = MappingProxyType(
 """The merging methods with their settings. They apply to tensors that several packs change."""
 
 
+SETTINGS: Mapping[str, MethodSetting] = MappingProxyType(
+    {name: setting for known in METHODS.values() for name, setting in known.items()}
+)
+"""The settings of all methods by name. The default depends on the method, the type does not."""
+_LONGEST = 100
+"""Characters of an invalid value that are shown."""
+
+
+def read_setting(name: str, text: str) -> Number:
+    """The value of a setting, given as text. Its range is not checked. Raises `SpecError`."""
+    whole = isinstance(SETTINGS[name].default, int)
+    try:
+        return int(text) if whole else float(text)
+    except ValueError:
+        expected = "a whole number" if whole else "a number"
+        raise SpecError(f"expected {expected}, found {text[:_LONGEST]!r}") from None
+
+
 def parse_mode(text: str) -> str:
     """The mode with this name, in its current spelling. Raises `SpecError` if it is unknown."""
     if text not in _MODES:

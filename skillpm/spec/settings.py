@@ -8,14 +8,13 @@ from typing import Any
 from skillpm.errors import SpecError, UsageError
 from skillpm.spec import config, toml
 from skillpm.spec.location import RegistryLocation
-from skillpm.spec.merging import METHODS, parse_method, parse_mode
+from skillpm.spec.merging import SETTINGS, parse_method, parse_mode, read_setting
 from skillpm.spec.nearest import most_similar, suggestion
 from skillpm.spec.project import parse_project
 
 MODE, METHOD, PRECEDENCE = "graft.mode", "graft.method", "graft.precedence"
 _GRAFT = "graft."
-_SETTINGS = {name: setting for known in METHODS.values() for name, setting in known.items()}
-GRAFT_KEYS = (MODE, METHOD, *(f"{_GRAFT}{name}" for name in _SETTINGS), PRECEDENCE)
+GRAFT_KEYS = (MODE, METHOD, *(f"{_GRAFT}{name}" for name in SETTINGS), PRECEDENCE)
 """The settings of the table `[graft]`, which only a project has."""
 ALL_KEYS = (*config.KEYS, *GRAFT_KEYS)
 PROJECT_PLACES = {"base": ("project", "base"), "registry": ("registries", "default")}
@@ -60,7 +59,7 @@ def place_of(key: str, *, user: bool) -> tuple[str, ...]:
     if not key.startswith(_GRAFT):
         return ("config", key)
     name = key.removeprefix(_GRAFT)
-    return ("graft", "settings", name) if name in _SETTINGS else ("graft", name)
+    return ("graft", "settings", name) if name in SETTINGS else ("graft", name)
 
 
 def read_value(key: str, text: str) -> Any:
@@ -87,16 +86,6 @@ def _graft_value(key: str, text: str) -> Any:
     if key == PRECEDENCE:
         return [name.strip() for name in text.split(",") if name.strip()]
     return read_setting(key.removeprefix(_GRAFT), text)
-
-
-def read_setting(name: str, text: str) -> int | float:
-    """The value of a setting of a merging method, given as text. Raises `SpecError`."""
-    whole = isinstance(_SETTINGS[name].default, int)
-    try:
-        return int(text) if whole else float(text)
-    except ValueError:
-        expected = "a whole number" if whole else "a number"
-        raise SpecError(f"expected {expected}, found {text[:_LONGEST]!r}") from None
 
 
 def check_file(text: str, what: str, *, user: bool) -> None:

@@ -79,7 +79,7 @@ def weights_of(given: WeightsGiven, skills: Iterable[SkillName]) -> dict[SkillNa
     for skill in named.keys() - known.keys():
         raise UsageError(
             f"`{skill}` has a weight but is not among the skills of this command",
-            hint=f"`skillpm install {skill} --weight {named[skill]}`",
+            hint="name the skill too, or leave out its weight",
         )
     return {**(dict.fromkeys(known, common[0]) if common else {}), **named}
 

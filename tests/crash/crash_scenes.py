@@ -25,6 +25,10 @@ ADVISORY = {
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("published", f"init --base {BASE}"),
     "install": ("made", "install acme/math acme/code"),
+    "install-weight": ("full", "install acme/math --weight 0.5"),
+    "config-set": ("full", "config set graft.method ties graft.density 0.3 workers 2"),
+    "config-unset": ("settled", "config unset graft.method workers"),
+    "config-user": ("full", "config set workers 2 color never --user"),
     "install-file": ("made", "install acme/math ../../sql-1.0.0.skillpack"),
     "install-from": ("bundled", f"install --from ../all.skillbundle --base {BASE}"),
     "uninstall": ("full", "uninstall acme/math"),
@@ -34,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "apply": ("planned", "apply ../plan.json"),
     "graft": ("full", "graft"),
     "regraft": ("grafted", "graft"),
+    "graft-once": ("grafted", "graft --method ties --density 0.3"),
     "graft-outside": ("full", "graft -o ../served/model"),
     "bundle": ("full", "bundle ../all.skillbundle"),
     "export": ("full", "export acme/sql ../exported --format merged"),
@@ -49,7 +54,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cache-repair": ("damaged", "cache verify --repair"),
 }
 """The stage that a command starts from, and its arguments."""
-ONCE = frozenset({"init", "install-from", "uninstall", "rollback", "apply", "export"})
+ONCE = frozenset(
+    {"init", "install-from", "uninstall", "rollback", "apply", "export", "config-set",
+     "config-unset"}
+)  # fmt: skip
 NAMES = tuple(COMMANDS)
 
 
@@ -96,6 +104,7 @@ class Stages:
         self._stage("grafted", "full", "graft", "uninstall acme/sql")
         self._stage("emptied", "full", "uninstall acme/math acme/sql")
         self._stage("aged", "full", "upgrade", "uninstall acme/sql", "graft")
+        self._stage("settled", "full", "config set graft.method ties workers 2", "lock")
         self._stage("yanked", "full", "yank acme/math@1.0.0")
         self._stage("advised", "full", "registry advisory add ../../advisory.json")
         self._edited()

@@ -13,9 +13,10 @@ from skillpm.cli.app import app
 
 SAMPLED = 3 if is_thorough() else 2
 READING = frozenset(
-    {"audit", "cache info", "cache path", "completion", "config show", "diff", "doctor", "history",
-     "identify", "inspect", "list", "outdated", "probe", "registry advisory list", "resolve",
-     "registry namespace list", "registry token list", "route", "search", "show", "tree", "verify",
+    {"audit", "cache info", "cache path", "completion", "config get", "config show", "diff",
+     "doctor", "history", "identify", "inspect", "list", "outdated", "probe",
+     "registry advisory list", "resolve", "registry namespace list",
+     "registry token list", "route", "search", "show", "tree", "verify",
      "whoami", "why"}
 )  # fmt: skip
 KILLED_ELSEWHERE = {

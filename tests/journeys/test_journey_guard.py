@@ -51,7 +51,7 @@ def test_install_guard_refuses_a_harmful_skill_and_names_it(
     assert "`acme/math` token_loss" in said
     assert "culprit: `acme/noise 1.0.0`" in said
     assert "leave out `acme/noise`; the probes of all other skills then pass" in said
-    assert 'mode = "routed"' in said
+    assert "skillpm config set graft.mode routed" in said
 
 
 def test_install_guard_names_the_culprit_among_several_new_skills(

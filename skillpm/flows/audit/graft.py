@@ -6,6 +6,7 @@ several packs change are computed again, and only if the graft's root is wrong.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,7 +16,7 @@ from skillpm.audit.findings import Finding
 from skillpm.checkpoint.folder import STAMP, foreign_entries
 from skillpm.checkpoint.model import Checkpoint, VerifiedCheckpoint
 from skillpm.delta.decoding.compose import Composition, WeightedPack
-from skillpm.errors import SkillpmError
+from skillpm.errors import SkillpmError, SpecError
 from skillpm.files.errors import DeniedError
 from skillpm.files.folder import Folder
 from skillpm.files.tree import entries
@@ -24,6 +25,7 @@ from skillpm.flows.graft.plan import header_of
 from skillpm.flows.packs.composition import opened
 from skillpm.flows.session.session import Session, open_model
 from skillpm.spec.digests import Digest
+from skillpm.spec.fields import read_document
 from skillpm.spec.lockfile import LockedGraft, Lockfile
 from skillpm.spec.merging import Merging
 from skillpm.spec.merkle import Identity, leaf_of_chunks
@@ -85,7 +87,7 @@ def graft_findings(
     yield from _capped(_strays(graft.folder, disk))
     current = _is_current(graft, metadata)
     if not current:
-        yield _stale(graft.folder)
+        yield _stale(graft, metadata)
     known = graft.root if current else None
     composition = _composition(session, metadata, audited_base)
     findings: list[Finding] = []
@@ -99,12 +101,22 @@ def graft_findings(
     yield from _capped(iter(findings or _roots(disk, known)))
 
 
-def _stale(folder: Path) -> Finding:
-    text = (
-        f"the graft in `{folder}` was made from another set than the installed one; "
-        f"`skillpm graft -o {folder}` writes it again"
-    )
+def _stale(graft: AuditedGraft, metadata: Mapping[str, Any]) -> Finding:
+    folder, expected = graft.folder, graft_metadata(graft.installed, graft.installed.base.root)
+    if all(metadata.get(key) == expected[key] for key in ("base_root", "skills")):
+        asked = graft.installed.graft.description
+        problem = f"was made with `{_made_by(metadata)}`; the installed set asks for `{asked}`"
+    else:
+        problem = "was made from another set than the installed one, or with other weights"
+    text = f"the graft in `{folder}` {problem}; `skillpm graft -o {folder}` writes it again"
     return Finding("low", "graft-stale", None, text)
+
+
+def _made_by(metadata: Mapping[str, Any]) -> str:
+    """How a graft was merged, in words. Its metadata is untrusted."""
+    with suppress(SpecError):
+        return read_document(LockedGraft, _merge_settings(metadata), STAMP).description
+    return "an unknown method"
 
 
 def _damaged(text: str, *, skill: str | None = None, tensor: str | None = None) -> Finding:

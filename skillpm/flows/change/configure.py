@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from skillpm.checkpoint.find_model import find_model
-from skillpm.environment.edit_settings import edit_values
+from skillpm.environment.edit_settings import TomlPath, edit_values
 from skillpm.environment.project import PROJECT_FILE, ProjectFolder
 from skillpm.environment.transaction import update_file, writing
 from skillpm.errors import SkillpmError, SpecError, StateError, UsageError
+from skillpm.files.folder import Folder
 from skillpm.flows.change.init import recorded_base
 from skillpm.flows.locking.lock_check import stale_reason
-from skillpm.journal.atomic import write_atomic
+from skillpm.journal.atomic import sweep_strays, write_atomic
 from skillpm.journal.lock import Say
 from skillpm.spec import toml
 from skillpm.spec.hub import PREFIX
@@ -28,7 +29,7 @@ from skillpm.spec.settings import METHOD, check_file, place_of
 class SettingsChange:
     """The file that was changed, the new values, and the settings that were removed.
 
-    `dropped` are the settings of the merging method before, which the new method does not have.
+    `dropped` are the settings of the merging method before, which a new method drops.
     `stale` is the reason why `skillpm install` has to lock again; None if it need not. `notes` are
     messages for the user.
     """
@@ -85,8 +86,11 @@ def configure_user(path: Path, values: Mapping[str, Any], removed: Sequence[str]
     another program edits it meanwhile.
     """
     real, what = path.resolve(), f"`{path}`"
+    _sweep(real)
     text = _user_text(real)
-    placed = {(key,): _portable(key, value, None) for key, value in values.items()}
+    placed: dict[TomlPath, Any] = {
+        (key,): _portable(key, value, None) for key, value in values.items()
+    }
     edited = edit_values(text, placed, [(key,) for key in removed], what)
     _check(edited, text, what, user=True)
     if edited != text:
@@ -97,6 +101,12 @@ def configure_user(path: Path, values: Mapping[str, Any], removed: Sequence[str]
     gone = tuple(key for key in removed if key in toml.parse(text, what))
     shown = {key: placed[key,] for key in values}
     return SettingsChange(path, shown, gone, notes=tuple(_notes(values)))
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary file of a killed `config set` beside the user's file."""
+    with suppress(SkillpmError), Folder.open(path.parent) as folder:
+        sweep_strays(folder, suffixes=(path.name,))
 
 
 def _check(edited: str, text: str, what: str, *, user: bool) -> None:

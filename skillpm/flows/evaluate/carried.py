@@ -114,6 +114,26 @@ class ProbeResult:
         return max(_NOTHING, share)
 
 
+def shares_kept(results: Sequence[ProbeResult]) -> tuple[float, float]:
+    """Return the least and the mean share of gain kept, rounded to four digits against noise.
+
+    A share over 1 counts as 1.
+    """
+    kept = [min(1.0, result.kept) for result in results]
+    return round(min(kept), 4), round(sum(kept) / len(kept), 4)
+
+
+def probes_of_all(session: Session, lock: Lockfile, purpose: str) -> dict[SkillName, CarriedProbes]:
+    """Return the probes of the skills of a lock. Raises `GraftError` if no skill has probes."""
+    carried = carried_by(session, lock, list(lock.skills))
+    if not carried:
+        raise GraftError(
+            f"no installed skill has probes, and {purpose} needs them",
+            hint="build a pack with probes: `skillpm pack BASE TUNED --probes FILE …`",
+        )
+    return carried
+
+
 def evaluate(session: Session, answers: Answers, carried: CarriedProbes) -> list[ProbeResult]:
     """Measure every recorded metric of a pack now, and check it."""
     values = measure_all(session, answers, carried)

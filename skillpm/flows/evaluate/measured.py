@@ -62,7 +62,7 @@ def check_claims(
     notes: list[str] = []
     for skill, probes in carried.items():
         try:
-            measured = replace(probes, measured=_measured(stage, lock, probes))
+            measured = replace(probes, measured=measure_alone(stage, lock, probes))
         except GraftError as problem:
             stage.check_runs()
             if skill in new:
@@ -155,9 +155,13 @@ def _record(
     return _Measurements(session.home, f"{Digest.of(json.canonical(key)).hex}.json")
 
 
-def _measured(
+def measure_alone(
     stage: CandidateEnvironment, lock: Lockfile, carried: CarriedProbes
 ) -> Mapping[str, MetricMeasurement]:
+    """Return the values of a pack alone and of what it was encoded against, on the lock's base.
+
+    Costs two decodes and two probe runs for a pack without a record, which is then written.
+    """
     record = _record(stage.session, lock, carried, stage.device)
     known = record.get(carried.recorded)
     if known is not None:

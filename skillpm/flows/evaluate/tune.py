@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from skillpm.environment.project import ProjectFolder, basis_of
 from skillpm.errors import GraftError, NotFoundError, StateError
 from skillpm.flows.change.plan import ChangeResult, Plan, apply_plan, check_unchanged
-from skillpm.flows.evaluate.carried import ProbeResult, carried_by
+from skillpm.flows.evaluate.carried import probes_of_all, shares_kept
 from skillpm.flows.evaluate.measured import with_measurements
 from skillpm.flows.evaluate.stage import open_candidate
 from skillpm.flows.evaluate.trials import Trials
@@ -72,12 +72,8 @@ def tune(session: Session, *, budget: int, device: str, write: bool) -> TunedWei
 
 def _search(session: Session, project: ProjectFolder, budget: int, device: str) -> TunedWeights:
     lock = _installed(project)
-    carried = with_measurements(session, lock, carried_by(session, lock, list(lock.skills)), device)
-    if not carried:
-        raise GraftError(
-            "no installed skill has probes, and tuning needs them",
-            hint="build a pack with probes: `skillpm pack BASE TUNED --probes FILE …`",
-        )
+    probes = probes_of_all(session, lock, "tuning")
+    carried = with_measurements(session, lock, probes, device)
     required = project.read_file().project_requirements.keys()
     before = {
         skill: locked.weight
@@ -92,7 +88,7 @@ def _search(session: Session, project: ProjectFolder, budget: int, device: str) 
         key = tuple(weights.values())
         if key not in known:
             try:
-                known[key] = _objective_of(trials.results(lock.skills, weights=weights))
+                known[key] = shares_kept(trials.results(lock.skills, weights=weights))
             except GraftError:  # at some weights, a sum overflows
                 if not known:
                     raise
@@ -124,12 +120,6 @@ def _coordinate_search(
     return best
 
 
-def _objective_of(results: list[ProbeResult]) -> Objective:
-    """Return the least and the mean share of gain kept, rounded to four digits against noise."""
-    kept = [min(1.0, result.kept) for result in results]
-    return round(min(kept), 4), round(sum(kept) / len(kept), 4)
-
-
 def _installed(project: ProjectFolder) -> Lockfile:
     current, lock = project.generation(), project.read_lock()
     if not current.skills or lock is None:
@@ -150,7 +140,7 @@ def _installed(project: ProjectFolder) -> Lockfile:
     if lock.graft.routed:
         raise GraftError(
             "weights cannot be tuned in routed mode, because each skill answers alone",
-            hint='set `mode = "merged"` under `[graft]` in skillpm.toml',
+            hint="`skillpm config set graft.mode merged`, then `skillpm install`",
         )
     return lock
 

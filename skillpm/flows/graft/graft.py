@@ -1,7 +1,7 @@
 """`graft`: write base + installed set as a model folder that transformers can load."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,23 +13,17 @@ from skillpm.environment.project import ProjectFolder
 from skillpm.environment.swap import GraftPlace, Swap, check_target
 from skillpm.environment.swap_record import SwapRecord
 from skillpm.environment.transaction import update_file
-from skillpm.errors import (
-    GraftError,
-    IntegrityError,
-    NotFoundError,
-    StateError,
-)
+from skillpm.errors import IntegrityError, NotFoundError, StateError
 from skillpm.files.errors import write_error
 from skillpm.flows.graft.assemble import AssembledGraft, assemble, report_links, seal_links
 from skillpm.flows.graft.existing_graft import ExistingGraft, open_existing_graft, remember_leaves
 from skillpm.flows.graft.graft_record import SUMS, graft_metadata, merge_digests
+from skillpm.flows.graft.grafted_set import GraftedSet, GraftOptions, choose_set
 from skillpm.flows.graft.plan import GraftInputs, GraftPlan, plan_graft
-from skillpm.flows.locking.lock_check import not_installed, prune
-from skillpm.flows.locking.solve import check_facts_of, check_together
+from skillpm.flows.locking.solve import check_facts_of
 from skillpm.flows.packs.base_parts import part_warnings
 from skillpm.flows.packs.composition import check_effect, opened
 from skillpm.flows.packs.protocol import check_is, side_packs
-from skillpm.flows.packs.quarantine import refuse_installed
 from skillpm.flows.packs.restore import restoring
 from skillpm.flows.packs.side_files import apply_side_files, files_of
 from skillpm.flows.session.base_model import check_base, check_footprint, footprint_fits, open_base
@@ -37,9 +31,7 @@ from skillpm.flows.session.cleanup import project_transaction
 from skillpm.flows.session.session import Session
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedSkill, Lockfile
-from skillpm.spec.merging import MERGED
 from skillpm.spec.merkle import Identity, merkle_root
-from skillpm.spec.names import SkillName
 from skillpm.store.packs import StoredPack, load_pack
 
 DEFAULT_TARGET = "graft"
@@ -47,32 +39,30 @@ DEFAULT_TARGET = "graft"
 
 @dataclass(frozen=True)
 class Grafted:
-    """A written graft, or an existing one that is `unchanged`."""
+    """A written graft, or an existing one that is `unchanged`; `of` is what was grafted."""
 
     path: Path
     root: Digest
     generation: int
-    skills: tuple[LockedSkill, ...]
+    of: GraftedSet
     written_bytes: int
     linked_bytes: int
     reused_bytes: int
     unchanged: bool
     seconds: float
 
+    @property
+    def skills(self) -> tuple[LockedSkill, ...]:
+        """The grafted releases, sorted by name."""
+        return tuple(self.of.lock.skills.values())
 
-def graft(
-    session: Session,
-    target: Path | None,
-    only: Sequence[SkillName],
-    *,
-    link: bool,
-    fresh: bool = False,
-    verify: bool = False,
-) -> Grafted:
+
+def graft(session: Session, target: Path | None, options: GraftOptions) -> Grafted:
     """Write the graft of the current generation to `target`, and swap it in atomically.
 
     Reuses parts of an existing graft unless `fresh` is set. Hashes every byte of the graft as it is
-    written; with `verify`, hashes the base first. Raises `IntegrityError` for a wrong base or root.
+    written; with `verify`, hashes the base first. Settings of one run change neither skillpm.toml
+    nor skillpm.lock. Raises `IntegrityError` for a wrong base or root.
     """
     started = time.monotonic()
     project = ProjectFolder(session.project).require()
@@ -81,25 +71,23 @@ def graft(
         if not project.has_environment:
             raise NotFoundError("nothing is installed here", hint="`skillpm install acme/math`")
         current = project.generation()
-        lock = _usable(session, project, current.lockfile, only)
+        chosen = choose_set(session, project, current.lockfile, options)
         base = open_base(session, project)
         place = check_target(project.folder, path, base.path, session.home)
-        identity = session.identify(base, "hashing base", cached=not verify)
+        identity = session.identify(base, "hashing base", cached=not options.verify)
         check_project_base(session, current, base, identity)
         KnownProjects(session.home).remember(project.folder, current.lockfile.digests)
-        request = _GraftRequest(project, lock, path, place, link, fresh, verify)
+        request = _GraftRequest(project, chosen.lock, path, place, options)
 
         def write() -> AssembledGraft:
-            if lock.graft.routed:
-                _check_part(session, lock, only)
+            chosen.check(session)
             return _write(session, request, VerifiedCheckpoint.of(base, identity))
 
-        written = restoring(session, project, lock, write)
-        if not only:
+        written = restoring(session, project, chosen.lock, write)
+        if chosen.is_whole:
             _remember_root(project, current.lockfile, written.root)
     counts = (written.written, written.shared, written.reused, written.unchanged)
-    grafted = (path, written.root, current.number, tuple(lock.skills.values()))
-    return Grafted(*grafted, *counts, time.monotonic() - started)
+    return Grafted(path, written.root, current.number, chosen, *counts, time.monotonic() - started)
 
 
 def check_project_base(
@@ -117,47 +105,6 @@ def check_project_base(
                 "then `skillpm install --accept-footprint …`",
             ) from problem
         raise
-
-
-def _with_known_root(project: ProjectFolder, installed: Lockfile) -> Lockfile:
-    """Return the installed set, with the root that skillpm.lock records for it."""
-    lock = project.read_lock()
-    known = lock.graft.root if lock is not None and lock.same_set(installed) else None
-    return installed.with_root(known)
-
-
-def _usable(
-    session: Session, project: ProjectFolder, installed: Lockfile, only: Sequence[SkillName]
-) -> Lockfile:
-    """Return the set to graft. Raises `QuarantinedReleaseError`."""
-    lock = _selected(_with_known_root(project, installed), only)
-    refuse_installed(session, project, lock)
-    return lock
-
-
-def _selected(lock: Lockfile, only: Sequence[SkillName]) -> Lockfile:
-    """Return the lock, or the part of it with these skills and their requirements."""
-    if not only:
-        return lock
-    for skill in only:
-        if skill not in lock.skills:
-            raise not_installed(skill, lock.skills)
-    return prune(lock, only).with_root(None)
-
-
-def _check_part(session: Session, lock: Lockfile, only: Sequence[SkillName]) -> None:
-    """Raise `GraftError` for a whole routed set, `ResolutionError` for conflicting packs."""
-    if lock.skill and not only:
-        raise GraftError(
-            "a routed project has one model for each skill, which do not fit in one folder",
-            hint=f"`skillpm graft --only {min(lock.skills)}` writes the model of one skill; in "
-            'Python, `skillpm.open_project(".").load_model()` loads all',
-        )
-    graft = lock.graft.model_copy(update={"mode": MERGED})
-    packs = {
-        skill: load_pack(session.store, locked.digest) for skill, locked in lock.skills.items()
-    }
-    check_together(lock.model_copy(update={"graft": graft}), packs)
 
 
 def compose(
@@ -196,18 +143,16 @@ class _GraftRequest:
     lock: Lockfile
     target: Path
     place: GraftPlace
-    link: bool
-    fresh: bool
-    verify: bool
+    options: GraftOptions
 
 
 def _write(session: Session, request: _GraftRequest, base: VerifiedCheckpoint) -> AssembledGraft:
     """Write a graft with parts of an existing one, which is left alone if nothing changes."""
     inputs = _inputs(session, request, base)
     existing = None
-    if not request.fresh:
+    if not request.options.fresh:
         existing = open_existing_graft(
-            session, request.target, base.identity.root, cached=not request.verify
+            session, request.target, base.identity.root, cached=not request.options.verify
         )
     if existing is None:
         return _swap_in(session, request, plan_graft(inputs))
@@ -232,7 +177,7 @@ def _inputs(session: Session, request: _GraftRequest, base: VerifiedCheckpoint) 
         session.say(f"warning: {warning}")
     digests = merge_digests(composition, list(request.lock.skills.values()))
     metadata = {**graft_metadata(request.lock, base.identity.root), SUMS: digests}
-    return GraftInputs(base, composition, side, request.link, metadata)
+    return GraftInputs(base, composition, side, request.options.link, metadata)
 
 
 def _has_leaves(session: Session, graft: ExistingGraft, leaves: Mapping[str, Digest]) -> bool:
@@ -276,7 +221,7 @@ def _swap_in(session: Session, request: _GraftRequest, plan: GraftPlan) -> Assem
             )
         record.clear()
     remember_leaves(session, target, written.leaves)
-    if request.link:
+    if request.options.link:
         report_links(session, target, plan.inputs.base, written)
     return written
 

@@ -107,7 +107,7 @@ def _sentences(
     if route:
         options.append(
             "route instead of merging, if the packs have router signatures: "
-            f'`mode = "routed"` under `[graft]` in skillpm.toml, {again}'
+            f"`skillpm config set graft.mode routed`, {again}"
         )
     tail = "; the probes of all other skills then pass" if others_pass else ""
     options.append(f"leave out {names}{tail}")

@@ -269,8 +269,8 @@ def check_set(manifests: Sequence[Manifest], weights: Mapping[SkillName, float])
         listed = "\n".join(f"  {reason}" for reason in reasons[:_SHOWN])
         raise ResolutionError(
             f"these packs cannot be grafted together:\n{listed}",
-            hint="install only one of them, or set `weight = 1` in skillpm.toml if a weight is the "
-            "reason",
+            hint="install only one of them; if a weight is the reason, use `--weight 1`, or set "
+            "`weight = 1` in skillpm.toml",
         )
     check_facts(manifests)
 
