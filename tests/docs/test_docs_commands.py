@@ -14,7 +14,7 @@ ELISION = "…"
 PAGES = (
     "README.md", "docs/continual-learning.md", "docs/access.md", "docs/configs.md",
     "docs/security.md", "docs/verify.md", "docs/live.md", "docs/python.md",
-    "docs/transfer.md",
+    "docs/transfer.md", "docs/run.md", "docs/serving.md",
     "docs/registry/run.md", "docs/registry/publish-from-ci.md", "docs/registry/backup.md",
     "docs/registry/upgrade.md",
 )  # fmt: skip
