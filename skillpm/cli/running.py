@@ -38,7 +38,7 @@ _LIMIT = 1 << 22
     "skills",
     metavar="NAME",
     multiple=True,
-    type=SkillParam("SKILL", str),
+    type=SkillParam("SKILL", parse_answerer),
     help="Skill that answers, or `base` (default: the router's choice).",
 )
 @click.option("--compare", is_flag=True, help="Show the answers of the base and of each skill.")
@@ -75,7 +75,7 @@ def run(
     /,
     *,
     text: str | None,
-    skills: tuple[str, ...],
+    skills: tuple[str | None, ...],
     compare: bool,
     system: str | None,
     max_tokens: int,
@@ -102,15 +102,14 @@ def run(
       cat question.txt | skillpm run --json
       skillpm run
     """
-    names = tuple(map(parse_answerer, skills))
-    options = RunOptions(names, AnswerSettings(max_tokens, temperature, seed), system, stream)
-    if len(names) > 1 and not compare:
+    options = RunOptions(skills, AnswerSettings(max_tokens, temperature, seed), system, stream)
+    if len(skills) > 1 and not compare:
         raise UsageError(
-            f"{len(names)} skills are named; expected one", hint="`--compare` shows their answers"
+            f"{len(skills)} skills are named; expected one", hint="`--compare` shows their answers"
         )
     question = _read(text, as_json=state.json, compare=compare)
     turns = None if question is None else _turns(question, system)
-    answering = _open(state, device, names)
+    answering = _open(state, device, skills)
     if turns is None:
         from skillpm.cli.conversation import Conversation
 

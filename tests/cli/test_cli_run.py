@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from tiny_learners import Learners, encoder, tokenizer
 from tiny_models import copy_model
 from transformers import AutoModelForCausalLM
 
+from skillpm.cli import main
 from skillpm.cli.output import clean_answer
 
 TEXT = "the cat sat"
@@ -57,7 +59,23 @@ def greedy(folder: Path, text: str) -> str:
     return str(letters.decode(out[0, ids.shape[1] :], skip_special_tokens=True))
 
 
-def on_terminal(monkeypatch: pytest.MonkeyPatch, lines: list[str | BaseException]) -> None:
+class Terminal(io.StringIO):
+    """A stream of a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def run_on_terminal(*arguments: object) -> tuple[str, str]:
+    """Run a command with a terminal as stdout, which must succeed; return stdout and stderr."""
+    out, err = Terminal(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        main(list(map(str, arguments)))
+    assert ended.value.code == 0, err.getvalue()
+    return out.getvalue(), err.getvalue()
+
+
+def type_lines(monkeypatch: pytest.MonkeyPatch, *lines: str | BaseException) -> None:
     """Let `input` return these lines, and then Ctrl-D. An error is raised in place of a line."""
     typed = iter([*lines, EOFError()])
 
@@ -68,8 +86,7 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch, lines: list[str | BaseException
         return line
 
     monkeypatch.setattr(builtins, "input", ask)
-    monkeypatch.setattr(io.StringIO, "isatty", lambda _self: True, raising=False)
-    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr(sys, "stdin", Terminal())
 
 
 def test_each_skill_answers_as_its_tuned_model_does(asked: World, learners: Learners) -> None:
@@ -112,14 +129,14 @@ def test_comparison_has_the_base_and_every_skill(asked: World) -> None:
 def test_comparison_is_a_table_on_a_wide_terminal(
     asked: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(io.StringIO, "isatty", lambda _self: True, raising=False)
     monkeypatch.setenv("COLUMNS", "110")
-    wide = asked.run("run", TEXT, "--compare", "-q", *SETTINGS).out
+    wide, _ = run_on_terminal("run", TEXT, "--compare", "-q", *SETTINGS)
     assert "│" in wide
     assert wide.count("6 tokens, ") == 3
     assert "== base ==" not in wide
     monkeypatch.setenv("COLUMNS", "60")
-    assert "== base ==" in asked.run("run", TEXT, "--compare", "-q", *SETTINGS).out
+    narrow, _ = run_on_terminal("run", TEXT, "--compare", "-q", *SETTINGS)
+    assert "== base ==" in narrow
 
 
 def test_router_chooses_the_skill_that_answers(
@@ -185,18 +202,16 @@ def test_conversation_goes_through_the_chat_template(
     first = greedy(learners.base, "s=be. u=ab. a=")
     second = greedy(learners.base, f"s=be. u=ab. a={first}. u=c. a=")
     after = greedy(learners.noise[1], "u=c. a=")
-    on_terminal(
-        monkeypatch,
-        ["/system be", "ab", "c", "/nothing", "/skill acme/noise", "/system", "/clear",
-         KeyboardInterrupt(), '"""c', '"""', "/skill nothing/here", "/help"],
+    type_lines(
+        monkeypatch, "/system be", "ab", "c", "/nothing", "/skill acme/noise", "/system", "/clear",
+        KeyboardInterrupt(), '"""c', '"""', "/skill nothing/here", "/help",
     )  # fmt: skip
-    outcome = asked.run("run", "--base", chatting, *SETTINGS)
-    assert outcome.code == 0, outcome.err
-    lines = outcome.out.splitlines()
+    out, err = run_on_terminal("run", "--base", chatting, *SETTINGS)
+    lines = out.splitlines()
     assert [line for line in lines if line in (first, second, after)] == [first, second, after]
-    assert "there is no command `/nothing`" in outcome.err
-    assert "`nothing/here` is not installed" in outcome.err
-    assert "Ctrl-D or /bye ends" in outcome.err
+    assert "there is no command `/nothing`" in err
+    assert "`nothing/here` is not installed" in err
+    assert "Ctrl-D or /bye ends" in err
     history = asked.home / "run-history"
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
 
@@ -220,7 +235,7 @@ def test_terminal_sees_no_control_characters_of_a_model() -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_stops_an_answer_and_not_the_conversation(asked: World, learners: Learners) -> None:
-    main, terminal = pty.openpty()
+    screen, terminal = pty.openpty()
     environment = {**os.environ, "PYTHONPATH": PACKAGES, "TERM": "xterm"}
     command = [sys.executable, "-m", "skillpm", "run", "--max-tokens", "40", "--temperature", "2"]
     with subprocess.Popen(
@@ -228,15 +243,15 @@ def test_ctrl_c_stops_an_answer_and_not_the_conversation(asked: World, learners:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     ) as process:  # fmt: skip
         os.close(terminal)
-        seen = _reader(main)
+        seen = _reader(screen)
         seen(b">>> ")
         process.send_signal(signal.SIGINT)
         seen(b"Ctrl-D or /bye ends")
-        os.write(main, b"ab\n")
+        os.write(screen, b"ab\n")
         seen(b"cut off")
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 130
-    os.close(main)
+    os.close(screen)
 
 
 def _reader(terminal: int) -> Callable[[bytes], None]:
