@@ -1,13 +1,14 @@
 """`run`: the base and its installed skills answer a text."""
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from skillpm.cli.answering import (
     AUTO,
     RunOptions,
+    RunValues,
     answer_document,
     parse_answerer,
     print_answer,
@@ -20,7 +21,7 @@ from skillpm.cli.probing import DEVICE
 from skillpm.cli.state import Command, State, command_client
 from skillpm.cli.types import FiniteRange
 from skillpm.errors import UsageError
-from skillpm.spec.answer_settings import MAX_TOKENS, AnswerSettings
+from skillpm.spec.answer_settings import MAX_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,12 +78,8 @@ def run(
     text: str | None,
     skills: tuple[str | None, ...],
     compare: bool,
-    system: str | None,
-    max_tokens: int,
-    temperature: float,
-    seed: int | None,
-    stream: bool,
     device: str,
+    **values: Unpack[RunValues],
 ) -> None:
     r"""Answer a text with the base and its installed skills.
 
@@ -102,13 +99,9 @@ def run(
       cat question.txt | skillpm run --json
       skillpm run
     """
-    options = RunOptions(skills, AnswerSettings(max_tokens, temperature, seed), system, stream)
-    if len(skills) > 1 and not compare:
-        raise UsageError(
-            f"{len(skills)} skills are named; expected one", hint="`--compare` shows their answers"
-        )
+    options = RunOptions.of(skills, values, compare=compare)
     question = _read(text, as_json=state.json, compare=compare)
-    turns = None if question is None else _turns(question, system)
+    turns = None if question is None else _turns(question, options.system)
     answering = _open(state, device, skills)
     if turns is None:
         from skillpm.cli.conversation import Conversation
