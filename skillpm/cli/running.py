@@ -81,12 +81,11 @@ def run(
     device: str,
     **values: Unpack[RunValues],
 ) -> None:
-    r"""Answer a text with the base and its installed skills.
+    r"""Run the base and its installed skills on a text.
 
-    The router chooses the skill for a text, or the base; --skill names another one. Skills run one
-    at a time on the live base, with its tokenizer and its chat template, also in a project with
-    `mode = "merged"`: `skillpm graft` writes the merged model. Without a project, the model of
-    --base answers.
+    The router chooses the skill for a text, or the base; --skill names another one. In every mode
+    of a project, one skill at a time runs on the live base, with its tokenizer and chat template;
+    `skillpm graft` writes the merged model. Without a project, the model of --base answers.
 
     TEXT is `-` for stdin, which is also read if it is not a terminal. On a terminal without TEXT,
     questions and answers alternate until Ctrl-D; /help lists the commands.
@@ -100,8 +99,7 @@ def run(
       skillpm run
     """
     options = RunOptions.of(skills, values, compare=compare)
-    question = _read(text, as_json=state.json, compare=compare)
-    turns = None if question is None else _turns(question, options.system)
+    turns = _turns(_read(text, as_json=state.json, compare=compare), options.system)
     answering = _open(state, device, skills)
     if turns is None:
         from skillpm.cli.conversation import Conversation
@@ -115,11 +113,11 @@ def run(
         _answer(state, answering, options, turns)
 
 
-def _turns(text: str, system: str | None) -> "list[Turn]":
-    """The messages of a question; checked before the base is loaded."""
+def _turns(text: str | None, system: str | None) -> "list[Turn] | None":
+    """The messages of a question, checked before the base is loaded; None without a question."""
     from skillpm.api.answers import chat_of
 
-    return chat_of(text, system)
+    return None if text is None else chat_of(text, system)
 
 
 def _open(state: State, device: str, names: "tuple[str | None, ...]") -> "AnsweringProject":
