@@ -143,7 +143,7 @@ def test_model_whose_weights_are_not_all_here_is_refused(
     elif kind == "quantised":
         model.config.quantization_config = {"quant_method": "gptq", "bits": 4}
     else:
-        arguments.fsdp = ["full_shard"]
+        arguments.fsdp = "full_shard"
     with pytest.raises(
         skillpm.GraftError, match="sharded" if kind != "quantised" else "gptq"
     ) as raised:
