@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self, TypedDict
 
 from skillpm.cli.answer_documents import AnswerDocument
 from skillpm.cli.output import clean, emit_line, emit_part
 from skillpm.cli.state import State
+from skillpm.errors import UsageError
 from skillpm.spec.answer_settings import AnswerSettings
 from skillpm.spec.names import SkillName
 from skillpm.spec.words import counted
@@ -25,6 +26,16 @@ def parse_answerer(text: str) -> str | None:
     return None if text == BASE else str(SkillName.parse(text))
 
 
+class RunValues(TypedDict):
+    """The values of the options of `run` that say how to answer."""
+
+    system: str | None
+    max_tokens: int
+    temperature: float
+    seed: int | None
+    stream: bool
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """The options of `run`; `skills` are the values of `--skill`."""
@@ -33,6 +44,17 @@ class RunOptions:
     settings: AnswerSettings
     system: str | None
     stream: bool
+
+    @classmethod
+    def of(cls, skills: tuple[str | None, ...], values: RunValues, *, compare: bool) -> Self:
+        """Check the options. Raises `UsageError` for several skills of which one is to answer."""
+        if len(skills) > 1 and not compare:
+            raise UsageError(
+                f"{len(skills)} skills are named; expected one",
+                hint="`--compare` shows their answers",
+            )
+        settings = AnswerSettings(values["max_tokens"], values["temperature"], values["seed"])
+        return cls(skills, settings, values["system"], values["stream"])
 
 
 def print_answer(

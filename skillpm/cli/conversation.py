@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skillpm.api.options import color_of
 from skillpm.cli.answer_comparison import show_comparison
 from skillpm.cli.answering import (
     AUTO,
@@ -108,7 +109,7 @@ class Conversation:
             elif text.strip():
                 self._answer(text)
         except SkillpmError as problem:
-            report(problem, as_json=False, color=None)
+            report(problem, as_json=False, color=color_of(self._state.options))
 
     def _command(self, text: str) -> None:
         name, _, rest = text.partition(" ")
@@ -136,9 +137,11 @@ class Conversation:
             return self._answering.answer(turns, choice, self._options.settings, keep)
 
         try:
-            say_limits(self._state, print_answer(self._options, generate))
+            answer = print_answer(self._options, generate)
         finally:
             self._remember(text, "".join(parts))
+        say_limits(self._state, answer)
+        del self._turns[: answer.dropped]
 
     def _remember(self, question: str, answer: str) -> None:
         """Keep a question and what was answered until an interrupt, if anything was."""

@@ -1,13 +1,14 @@
 """`run`: the base and its installed skills answer a text."""
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from skillpm.cli.answering import (
     AUTO,
     RunOptions,
+    RunValues,
     answer_document,
     parse_answerer,
     print_answer,
@@ -20,7 +21,7 @@ from skillpm.cli.probing import DEVICE
 from skillpm.cli.state import Command, State, command_client
 from skillpm.cli.types import FiniteRange
 from skillpm.errors import UsageError
-from skillpm.spec.answer_settings import MAX_TOKENS, AnswerSettings
+from skillpm.spec.answer_settings import MAX_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ _LIMIT = 1 << 22
     "skills",
     metavar="NAME",
     multiple=True,
-    type=SkillParam("SKILL", str),
+    type=SkillParam("SKILL", parse_answerer),
     help="Skill that answers, or `base` (default: the router's choice).",
 )
 @click.option("--compare", is_flag=True, help="Show the answers of the base and of each skill.")
@@ -75,21 +76,16 @@ def run(
     /,
     *,
     text: str | None,
-    skills: tuple[str, ...],
+    skills: tuple[str | None, ...],
     compare: bool,
-    system: str | None,
-    max_tokens: int,
-    temperature: float,
-    seed: int | None,
-    stream: bool,
     device: str,
+    **values: Unpack[RunValues],
 ) -> None:
-    r"""Answer a text with the base and its installed skills.
+    r"""Run the base and its installed skills on a text.
 
-    The router chooses the skill for a text, or the base; --skill names another one. Skills run one
-    at a time on the live base, with its tokenizer and its chat template, also in a project with
-    `mode = "merged"`: `skillpm graft` writes the merged model. Without a project, the model of
-    --base answers.
+    The router chooses the skill for a text, or the base; --skill names another one. In every mode
+    of a project, one skill at a time runs on the live base, with its tokenizer and chat template;
+    `skillpm graft` writes the merged model. Without a project, the model of --base answers.
 
     TEXT is `-` for stdin, which is also read if it is not a terminal. On a terminal without TEXT,
     questions and answers alternate until Ctrl-D; /help lists the commands.
@@ -102,15 +98,9 @@ def run(
       cat question.txt | skillpm run --json
       skillpm run
     """
-    names = tuple(map(parse_answerer, skills))
-    options = RunOptions(names, AnswerSettings(max_tokens, temperature, seed), system, stream)
-    if len(names) > 1 and not compare:
-        raise UsageError(
-            f"{len(names)} skills are named; expected one", hint="`--compare` shows their answers"
-        )
-    question = _read(text, as_json=state.json, compare=compare)
-    turns = None if question is None else _turns(question, system)
-    answering = _open(state, device, names)
+    options = RunOptions.of(skills, values, compare=compare)
+    turns = _turns(_read(text, as_json=state.json, compare=compare), options.system)
+    answering = _open(state, device, skills)
     if turns is None:
         from skillpm.cli.conversation import Conversation
 
@@ -123,11 +113,11 @@ def run(
         _answer(state, answering, options, turns)
 
 
-def _turns(text: str, system: str | None) -> "list[Turn]":
-    """The messages of a question; checked before the base is loaded."""
+def _turns(text: str | None, system: str | None) -> "list[Turn] | None":
+    """The messages of a question, checked before the base is loaded; None without a question."""
     from skillpm.api.answers import chat_of
 
-    return chat_of(text, system)
+    return None if text is None else chat_of(text, system)
 
 
 def _open(state: State, device: str, names: "tuple[str | None, ...]") -> "AnsweringProject":

@@ -5,13 +5,16 @@ import re
 
 import pytest
 from skillpm_world import REPOSITORY, World
-from tiny_models import Models
+from tiny_learners import tokenizer
+from tiny_models import Models, copy_model
 
 import skillpm
 
 PAGE = (REPOSITORY / "docs" / "how-to" / "python.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
 ROWS = re.findall(r"^\| `(\w+)\(([^)]*)\)` \|", PAGE, flags=re.MULTILINE)
+ROWS_OF_IDS = [{"input_ids": [1, 2, 3, 4], "labels": [1, 2, 3, 4]}] * 4
+"""What the page's Trainer learns."""
 
 
 def parameters(method: str) -> list[str]:
@@ -30,18 +33,24 @@ def parameters(method: str) -> list[str]:
     return names
 
 
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument:UserWarning")  # the page's Trainer
 def test_the_code_of_the_page_runs(
     world: World, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base, tuned = models.pair("fp32")
+    plain, tuned = models.pair("fp32")
+    base = copy_model(plain, world.folder / "base")
+    tokenizer().save_pretrained(base)
     for name in ("acme/math", "acme/sql"):
         world.ask("publish", world.pack((base, tuned), name, "1.0.0"))
     skillpm.init_project(world.project, base).close()
     (world.project / "base").symlink_to(base)
     (world.project / "tuned").symlink_to(tuned)
     monkeypatch.chdir(world.project)
-    exec(compile("\n".join(BLOCKS), "docs/how-to/python.md", "exec"), {})  # noqa: S102 - it is ours
+    code = compile("
+".join(BLOCKS), "docs/how-to/python.md", "exec")
+    exec(code, {"rows": ROWS_OF_IDS})  # noqa: S102 - the page is ours
     assert (world.project / "acme-math-1.0.0.skillpack").is_file()
+    assert (world.project / "out" / "acme-dates-1.0.0.skillpack").is_file()
 
 
 @pytest.mark.parametrize(("method", "listed"), ROWS, ids=[method for method, _ in ROWS])
@@ -52,8 +61,8 @@ def test_a_row_of_the_table_has_the_parameters_of_the_method(method: str, listed
 def test_the_page_lists_every_method_of_a_project() -> None:
     public = {
         name
-        for name, member in vars(skillpm.Project).items()
-        if inspect.isfunction(member) and not name.startswith("_")
+        for name, _ in inspect.getmembers(skillpm.Project, inspect.isfunction)
+        if not name.startswith("_")
     }
     assert public - {"close"} == {method for method, _ in ROWS}
 

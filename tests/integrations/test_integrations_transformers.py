@@ -143,7 +143,7 @@ def test_model_whose_weights_are_not_all_here_is_refused(
     elif kind == "quantised":
         model.config.quantization_config = {"quant_method": "gptq", "bits": 4}
     else:
-        arguments.fsdp = ["full_shard"]
+        arguments.fsdp = "full_shard"
     with pytest.raises(
         skillpm.GraftError, match="sharded" if kind != "quantised" else "gptq"
     ) as raised:
@@ -217,7 +217,7 @@ def test_trainer_of_trl_makes_the_adapter_that_is_packed(
     arguments = trl.SFTConfig(
         output_dir=str(tmp_path / "out"), max_steps=2, learning_rate=1e-2, report_to="none",
         use_cpu=True, bf16=False, save_strategy="no", dataset_num_proc=1,
-        gradient_checkpointing=False, eos_token=".",
+        gradient_checkpointing=False, eos_token=".",  # noqa: S106 - a token of the text
     )  # fmt: skip
     trl.SFTTrainer(
         model=str(learners.base),

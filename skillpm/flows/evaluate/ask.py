@@ -65,8 +65,13 @@ class AnsweringModel:
         return self._encoder.has_template
 
     def choose(self, text: str) -> AnsweringChoice:
-        """The router's choice for a text. Raises `UsageError` for a blank one."""
-        if self._router is None or not (self.model.skills or self.model.refused):
+        """The router's choice for a text; without a project, the base.
+
+        Raises `UsageError` for a blank text.
+        """
+        if self._router is None:
+            return AnsweringChoice(None)
+        if not (self.model.skills or self.model.refused):
             return AnsweringChoice(None, None, "no skill is installed: the base answers")
         (decision,) = self._router.route([text])
         skill = None if decision.skill is None else str(decision.skill)
