@@ -32,9 +32,9 @@ def open_project(
     """Open the project in a folder. Use it as a context manager, or call `close`.
 
     `home` is the folder of store, caches and embedded registry, `base` another place of the base
-    model, a path or a Hugging Face name, `workers` the number of threads. A value of None is taken from environment
-    variables and config files, as by the command line. Raises `NotFoundError` if the folder is not
-    a project.
+    model, a path or a Hugging Face name, `workers` the number of threads. A value of None is taken
+    from environment variables and config files, as by the command line. Raises `NotFoundError` if
+    the folder is not a project.
     """
     return Project.open(folder, home=home, base=base, workers=workers)
 
