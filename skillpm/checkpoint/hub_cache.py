@@ -25,6 +25,16 @@ _LISTED = 5
 _REFS, _SNAPSHOTS, _BLOBS = "refs", "snapshots", "blobs"
 
 
+class NotCachedError(NotFoundError):
+    """A model of which the cache has no revision at all."""
+
+    def __init__(self, wanted: HubModel, cache: Path) -> None:
+        super().__init__(
+            f"`{wanted.label}` is not in the Hugging Face cache `{cache}`",
+            hint=f"to download it: `{wanted.download}`",
+        )
+
+
 class MissingRevisionError(NotFoundError):
     """A revision that the cache does not have. `newest` is the newest snapshot that it has."""
 
@@ -120,10 +130,7 @@ def find_snapshot(wanted: HubModel) -> HubSnapshot:
             known = _snapshots(folder)
             commit = wanted.commit or _commit_of(folder, wanted, known)
     except MissingFileError as problem:
-        raise NotFoundError(
-            f"`{wanted.label}` is not in the Hugging Face cache `{cache_folder()}`",
-            hint=f"to download it: `{wanted.download}`",
-        ) from problem
+        raise NotCachedError(wanted, cache_folder()) from problem
     if commit not in known:
         raise MissingRevisionError(wanted, known)
     return HubSnapshot(wanted.at(commit), place / _SNAPSHOTS / commit)

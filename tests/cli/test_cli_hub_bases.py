@@ -108,6 +108,13 @@ def test_a_bundle_is_installed_on_a_base_by_id(world: World, hub: Path) -> None:
     assert hub.is_dir()
 
 
+def test_a_missing_path_in_a_project_is_not_mistaken_for_a_name(world: World) -> None:
+    world.file.write_text(f'[project]\nbase = "models/llama"\nroot = "sha256:{"0" * 64}"\n')
+    message = world.fail("graft", code=1, kind="not_found")
+    assert f"there is no model at `{world.project}/models/llama`" in message
+    assert "if the base was moved: `--base PATH`" in message
+
+
 @pytest.mark.parametrize(
     "base", ["hf:../../x", "hf:acme/base@../../x", "hf:", "hf:acme/base@\\u001b"]
 )
