@@ -1,6 +1,7 @@
 """Bases by Hugging Face id on the command line and in Python."""
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -108,11 +109,14 @@ def test_a_bundle_is_installed_on_a_base_by_id(world: World, hub: Path) -> None:
     assert hub.is_dir()
 
 
-def test_a_missing_path_in_a_project_is_not_mistaken_for_a_name(world: World) -> None:
-    world.file.write_text(f'[project]\nbase = "models/llama"\nroot = "sha256:{"0" * 64}"\n')
+def test_a_missing_path_in_a_project_is_not_mistaken_for_a_name(world: World, hub: Path) -> None:
+    world.init(write_plain(world.project / "models" / "llama", plain_tensors()))
+    assert 'base = "models/llama"' in world.file.read_text()
+    shutil.rmtree(world.project / "models")
     message = world.fail("graft", code=1, kind="not_found")
     assert f"there is no model at `{world.project}/models/llama`" in message
     assert "if the base was moved: `--base PATH`" in message
+    assert hub.is_dir()
 
 
 @pytest.mark.parametrize(
