@@ -86,7 +86,7 @@ def test_a_recorded_snapshot_that_is_gone_is_named_with_both_ways_on(
     assert f"`hf download acme/base --revision {FIRST}`" in message
     cache_model(hub, "acme/base", world.folder / "base", SECOND)
     message = world.fail("graft", code=1, kind="not_found")
-    assert "it has b2b2b2b" in message
+    assert "it has `acme/base@b2b2b2b`" in message
     assert "`--base acme/base@b2b2b2b`" in message
     assert world.graft_root("--base", "acme/base@b2b2b2b")
 
