@@ -18,7 +18,11 @@ SILENCE = 5.0
 """The most seconds without a line of output."""
 LEAST = (3, 11)
 WIDTH = 96
-_SHOWN = re.compile(r"\s*(Collecting|Downloading|Processing|Building|Preparing|Obtaining)\b.*")
+_VERBS = (
+    "Collecting", "Downloading", "Processing", "Building", "Preparing", "Obtaining", "Getting",
+    "Installing build",
+)  # fmt: skip
+_SHOWN = re.compile(rf"\s*({'|'.join(_VERBS)})\b.*")
 _UNPACKING = "Installing collected packages: "
 _END = None
 
@@ -84,11 +88,12 @@ def describe(line: str) -> str | None:
     """What a line of pip's output says about the step, shortened; None for other lines."""
     if line.startswith(_UNPACKING):
         count = line.count(",") + 1
-        return f"unpacking {count} packages" if count > 1 else line[len(_UNPACKING) :]
-    if _SHOWN.fullmatch(line) is None:
+        what = f"{count} packages" if count > 1 else line[len(_UNPACKING) :]
+        return f"unpacking {what}"
+    if _SHOWN.fullmatch(line) is None or "finished with status" in line:
         return None
-    text = line.strip()
-    text = re.sub(r"/\S*/", "", text)  # the folder of a file that is on this machine
+    text = line.strip().removesuffix(": started").removesuffix(" (pyproject.toml)")
+    text = re.sub(r"(file:)?/\S*/", "", text)  # the folder of a file that is on this machine
     text = text[0].lower() + text[1:]
     return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
 

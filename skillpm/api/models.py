@@ -136,9 +136,9 @@ def identify(
 ) -> ModelIdentity:
     """Compute the root of a model, and count its tensors and parameters.
 
-    `path` may be the name of a model in the Hugging Face cache, `org/model`. Reads every byte. With
-    `against`, compares the model with another one tensor by tensor. Options and callbacks come from
-    `client`, by default from environment variables and config files. Raises `NotFoundError` if
+    `path` may be the name of a model in the Hugging Face cache, `org/model`. Reads every byte.
+    With `against`, compares the model with another one tensor by tensor. Options and callbacks come
+    from `client`, by default from environment variables and config files. Raises `NotFoundError` if
     there is no model, `IntegrityError` for a damaged one.
     """
     from skillpm.flows.inspect.identify import identify_model

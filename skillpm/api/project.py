@@ -30,8 +30,8 @@ def open_project(
 
     `home` is the folder of store, caches and embedded registry, `base` another place of the base
     model, a path or a Hugging Face name, `workers` the number of threads. A value of None is taken
-    from environment variables and config files, as by the command line. Raises `NotFoundError` if the folder is not
-    a project.
+    from environment variables and config files, as by the command line. Raises `NotFoundError` if
+    the folder is not a project.
     """
     return Project.open(folder, home=home, base=base, workers=workers)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from skillpm.api.client import Client
 from skillpm.api.extras import needs_matplotlib
+from skillpm.errors import SkillpmError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -31,7 +32,11 @@ def installed_names(client: Client) -> list[str]:
     """The names of the installed skills; an empty list if they cannot be read."""
     from skillpm.flows.inspect.listing import installed_names as flow
 
-    return flow(client.folder)
+    try:
+        folder = client.folder
+    except (SkillpmError, OSError):
+        return []
+    return flow(folder)
 
 
 def list_generations(client: Client) -> "History":

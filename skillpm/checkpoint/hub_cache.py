@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from os.path import expanduser, expandvars
 from pathlib import Path
 
@@ -17,12 +18,26 @@ from skillpm.errors import NotFoundError, SpecError
 from skillpm.files.errors import MissingFileError
 from skillpm.files.folder import Folder
 from skillpm.spec.hub import SHORT, HubModel, is_commit
+from skillpm.spec.nearest import most_similar
 
 MAIN = "main"
 _REF_LIMIT = 1000
 _LEAST_SHORT = 4
 _LISTED = 5
+_COMPARED = 1000
+"""Entries of a cache that are compared with a missing name."""
 _REFS, _SNAPSHOTS, _BLOBS = "refs", "snapshots", "blobs"
+
+
+class NotCachedError(NotFoundError):
+    """A model of which the cache has no revision at all; `similar` is the name of one it has."""
+
+    def __init__(self, wanted: HubModel, cache: Path, similar: str | None) -> None:
+        meant = f"did you mean `{similar}`? " if similar else ""
+        super().__init__(
+            f"`{wanted.label}` is not in the Hugging Face cache `{cache}`",
+            hint=f"{meant}to download it: `{wanted.download}`",
+        )
 
 
 class MissingRevisionError(NotFoundError):
@@ -30,7 +45,7 @@ class MissingRevisionError(NotFoundError):
 
     def __init__(self, wanted: HubModel, known: Sequence[str]) -> None:
         what = wanted.commit[:SHORT] if wanted.commit else wanted.revision or MAIN
-        listed = ", ".join(commit[:SHORT] for commit in known[:_LISTED])
+        listed = ", ".join(f"`{wanted.at(commit).label}`" for commit in known[:_LISTED])
         there = f"; it has {listed}" if known else ""
         there += ", the newest first" if len(known) > 1 else ""
         super().__init__(
@@ -107,6 +122,16 @@ def cache_folder() -> Path:
     return Path(expandvars(expanduser(named)))  # noqa: PTH111 - `Path.expanduser` raises for an unknown user
 
 
+def _cached_names(cache: Path) -> list[str]:
+    """The names of models in a cache, of its first entries."""
+    try:
+        folders = [entry.name for entry in islice(cache.iterdir(), _COMPARED)]
+    except OSError:
+        return []
+    models = map(HubModel.of_cache_folder, folders)
+    return [model.name for model in models if model is not None]
+
+
 def find_snapshot(wanted: HubModel) -> HubSnapshot:
     """The snapshot of a model at its revision, by default `main`.
 
@@ -120,10 +145,9 @@ def find_snapshot(wanted: HubModel) -> HubSnapshot:
             known = _snapshots(folder)
             commit = wanted.commit or _commit_of(folder, wanted, known)
     except MissingFileError as problem:
-        raise NotFoundError(
-            f"`{wanted.label}` is not in the Hugging Face cache `{cache_folder()}`",
-            hint=f"to download it: `{wanted.download}`",
-        ) from problem
+        cache = cache_folder()
+        similar = most_similar(wanted.name, _cached_names(cache))
+        raise NotCachedError(wanted, cache, similar) from problem
     if commit not in known:
         raise MissingRevisionError(wanted, known)
     return HubSnapshot(wanted.at(commit), place / _SNAPSHOTS / commit)

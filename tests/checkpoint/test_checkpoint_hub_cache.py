@@ -88,14 +88,19 @@ def test_a_commit_may_be_shortened_if_it_stays_unique(hub: Path) -> None:
 
 
 def test_a_missing_model_or_revision_gets_the_command_to_download_it(hub: Path) -> None:
-    with pytest.raises(NotFoundError, match="`acme/other` is not in the Hugging Face") as missing:
-        snapshot_of("acme/other")
-    assert missing.value.hint == "to download it: `hf download acme/other`"
+    with pytest.raises(NotFoundError, match="`others/model` is not in the Hugging Face") as missing:
+        snapshot_of("others/model")
+    assert missing.value.hint == "to download it: `hf download others/model`"
     with pytest.raises(
-        NotFoundError, match=r"no revision `v9` .*it has b2b2b2b, a1a1a1a"
+        NotFoundError, match=r"no revision `v9` .*it has `acme/base@b2b2b2b`, `acme/base@a1"
     ) as missing:
         snapshot_of("acme/base@v9")
     assert missing.value.hint == "to download it: `hf download acme/base --revision v9`"
+    with pytest.raises(NotFoundError) as missing:
+        snapshot_of("acme/bsae")
+    assert missing.value.hint == (
+        "did you mean `acme/base`? to download it: `hf download acme/bsae`"
+    )
     shutil.rmtree(hub)
     with pytest.raises(NotFoundError, match="`acme/base` is not in the Hugging Face cache"):
         snapshot_of("acme/base")

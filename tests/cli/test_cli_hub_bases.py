@@ -1,6 +1,7 @@
 """Bases by Hugging Face id on the command line and in Python."""
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def test_a_recorded_snapshot_that_is_gone_is_named_with_both_ways_on(
     assert f"`hf download acme/base --revision {FIRST}`" in message
     cache_model(hub, "acme/base", world.folder / "base", SECOND)
     message = world.fail("graft", code=1, kind="not_found")
-    assert "it has b2b2b2b" in message
+    assert "it has `acme/base@b2b2b2b`" in message
     assert "`--base acme/base@b2b2b2b`" in message
     assert world.graft_root("--base", "acme/base@b2b2b2b")
 
@@ -105,6 +106,16 @@ def test_a_bundle_is_installed_on_a_base_by_id(world: World, hub: Path) -> None:
     assert "where PATH is acme/base, sha256:" in message
     world.ask("-C", there, "install", "--from", bundle, "--base", "acme/base")
     assert f"hf:acme/base@{FIRST}" in (there / "skillpm.toml").read_text()
+    assert hub.is_dir()
+
+
+def test_a_missing_path_in_a_project_is_not_mistaken_for_a_name(world: World, hub: Path) -> None:
+    world.init(write_plain(world.project / "models" / "llama", plain_tensors()))
+    assert 'base = "models/llama"' in world.file.read_text()
+    shutil.rmtree(world.project / "models")
+    message = world.fail("graft", code=1, kind="not_found")
+    assert f"there is no model at `{world.project}/models/llama`" in message
+    assert "if the base was moved: `--base PATH`" in message
     assert hub.is_dir()
 
 

@@ -46,8 +46,7 @@ def test_the_code_of_the_page_runs(
     (world.project / "base").symlink_to(base)
     (world.project / "tuned").symlink_to(tuned)
     monkeypatch.chdir(world.project)
-    code = compile("
-".join(BLOCKS), "docs/how-to/python.md", "exec")
+    code = compile("\n".join(BLOCKS), "docs/how-to/python.md", "exec")
     exec(code, {"rows": ROWS_OF_IDS})  # noqa: S102 - the page is ours
     assert (world.project / "acme-math-1.0.0.skillpack").is_file()
     assert (world.project / "out" / "acme-dates-1.0.0.skillpack").is_file()

@@ -64,7 +64,8 @@ def test_the_demo_ends_with_the_line_for_the_path_and_a_folder_to_play_in(
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "activate").touch()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("examples.journey.report.scripts", lambda: tmp_path / "bin")
+    for module in ("command", "report"):
+        monkeypatch.setattr(f"examples.journey.{module}.scripts", lambda: tmp_path / "bin")
     console = Console(record=True, width=100)
     farewell(console, Skillpm(tmp_path / "demo" / "project", tmp_path / "home", console))
     printed = console.export_text()

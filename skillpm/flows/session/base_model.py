@@ -6,7 +6,7 @@ from pathlib import Path
 
 from skillpm.checkpoint.files import FileKey
 from skillpm.checkpoint.find_model import named_model
-from skillpm.checkpoint.hub_cache import MissingRevisionError
+from skillpm.checkpoint.hub_cache import MissingRevisionError, NotCachedError
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import IntegrityError, NotFoundError, SpecError
@@ -39,6 +39,13 @@ def open_named_base(session: Session, named: str) -> Checkpoint:
         )
     try:
         base = open_model(path, session.say)
+    except NotCachedError as problem:
+        if named.startswith(PREFIX):
+            raise
+        raise NotFoundError(
+            f"there is no model at `{session.project / named}`, and {problem.message}",
+            hint=f"if the base was moved: `--base PATH`; {problem.hint}",
+        ) from problem
     except MissingRevisionError as problem:
         if problem.newest is not None:
             problem.hint = (

@@ -47,8 +47,12 @@ def _other_owners() -> list[Distribution]:
 
 def _normalized(distribution: Distribution) -> str:
     """The name as PyPI compares names (PEP 503); empty for damaged metadata."""
-    name = distribution.metadata.get("Name") or ""
-    return _SEPARATORS.sub("-", name).lower()
+    return _SEPARATORS.sub("-", _name(distribution)).lower()
+
+
+def _name(distribution: Distribution) -> str:
+    metadata = distribution.metadata
+    return metadata["Name"] if "Name" in metadata else ""  # noqa: SIM401 - it has no `get`
 
 
 def _owns(distribution: Distribution) -> bool:
@@ -63,7 +67,7 @@ def _owns(distribution: Distribution) -> bool:
 
 
 def _overwritten(distribution: Distribution) -> DoctorCheck:
-    name = distribution.metadata.get("Name") or "?"
+    name = _name(distribution) or "?"
     return DoctorCheck(
         _NAME, WARN,
         f"the distribution `{name}` {distribution.version} in `{distribution.locate_file('')}` "
