@@ -26,4 +26,4 @@ def test_rows_are_different_and_each_names_a_place() -> None:
     changes = [row[0] for row in ROWS]
     assert len(set(changes)) == len(changes) > 25
     for change, place in ROWS:
-        assert re.search(r"`(?:skillpm|registry)/[\w/.]+`", place), change
+        assert re.search(r"`(?:skillpm|registry|docs)/[\w/.-]+`", place), change
