@@ -49,7 +49,7 @@ def run(words: Sequence[str | Path], folder: Path, **more: str) -> subprocess.Co
 def quickstart(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder that the script made, and what it printed."""
     folder = tmp_path_factory.mktemp("stranger") / "quickstart"
-    words = ["/bin/sh", SCRIPT, wheel, folder]
+    words: list[str | Path] = ["/bin/sh", SCRIPT, wheel, folder]
     packages = sysconfig.get_path("purelib")
     done = run(words, folder.parent, PYTHON=sys.executable, QUICKSTART_PACKAGES=packages)
     assert done.returncode == 0, done.stdout + done.stderr
