@@ -44,6 +44,13 @@ def test_identify_lists_the_tensors_that_differ_and_their_distance(
     assert all(0 < one["relative"] < 2 for one in differences)
 
 
+def test_init_in_a_folder_that_is_missing_names_it(world: World, pair: Pair) -> None:
+    said = world.fail("init", "-C", "absent", "--base", pair[0], code=1, kind="not_found")
+    assert "there is no folder" in said
+    assert f"`mkdir {world.project / 'absent'}`" in said
+    assert not (world.project / "absent").exists()
+
+
 def test_lossy_pack_reports_its_relative_error(world: World, pair: Pair) -> None:
     named = ("--name", "acme/math", "--version", "1.0.0", "--scheme", "graftllm", "--energy", "0.5")
     text = _text(world, "pack", *pair, *named)

@@ -1,6 +1,7 @@
 """`init`: make a folder a project for one base."""
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from skillpm.environment.known_projects import KnownProjects
 from skillpm.environment.project import ProjectFolder, first_generation
 from skillpm.environment.search import STATE, project_above
 from skillpm.environment.transaction import commit
-from skillpm.errors import StateError
+from skillpm.errors import NotFoundError, StateError
 from skillpm.files.output import check_output_folder
 from skillpm.flows.session.base_model import check_base
 from skillpm.flows.session.cleanup import project_transaction
@@ -39,9 +40,13 @@ def init_project(session: Session, base: Path, like: str | None = None) -> Initi
 
     `like` is the text of a project file that the new one starts from; a project that another
     command has made meanwhile is kept. Without it, raises `StateError` if there is an environment
-    already. Raises `IntegrityError` in a clone of a project for another base.
+    already, `NotFoundError` if there is no such folder. Raises `IntegrityError` in a clone of a
+    project for another base.
     """
     project = ProjectFolder(session.project)
+    if not project.folder.exists():
+        place = shlex.quote(str(project.folder))
+        raise NotFoundError(f"there is no folder `{project.folder}`", hint=f"`mkdir {place}`")
     is_whole = project.has_file and project.has_environment and not project.was_cut_off
     if is_whole and like is None:
         raise _exists(project)
