@@ -100,7 +100,7 @@ def _document(command: str) -> Iterator[str]:
     schema = command_schema(command)
     file = f"schemas/commands/{command.replace(' ', '-')}.schema.json"
     yield f"## {command}\n"
-    parts = schema["anyOf"] if "anyOf" in schema else [schema]
+    parts = schema.get("anyOf", [schema])
     for part in parts:
         found = schema["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
         yield f"{found.get('description', '')}\n"
