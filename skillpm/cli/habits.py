@@ -6,6 +6,12 @@ import click
 
 from skillpm.cli.output import clean, emit_json, emit_line, emit_script, emit_table, say
 from skillpm.cli.state import Command, State, command_client, global_params
+from skillpm.cli.upkeep_documents import (
+    CompletionDocument,
+    ConfigDocument,
+    DoctorRow,
+    SettingDocument,
+)
 
 if TYPE_CHECKING:
     from click.shell_completion import ShellComplete
@@ -31,7 +37,8 @@ def completion(state: State, shell: str) -> None:
     completer = _completer(click.get_current_context().find_root().command, shell)
     script = completer.source_template % completer.source_vars()
     if state.json:
-        emit_json({"shell": shell, "script": script})
+        document: CompletionDocument = {"shell": shell, "script": script}
+        emit_json(document)
     else:
         emit_script(script)
 
@@ -87,11 +94,12 @@ def config_show(state: State) -> None:
 
     chosen = resolve(state.options)
     if state.json:
-        rows = [
+        rows: list[SettingDocument] = [
             {"key": key, "value": _json_value(setting.value), "source": setting.source}
             for key, setting in chosen.items()
         ]
-        emit_json({"values": rows, "user_file": str(user_file())})
+        document: ConfigDocument = {"values": rows, "user_file": str(user_file())}
+        emit_json(document)
         return
     table = [(key, _cell(setting.value), setting.source) for key, setting in chosen.items()]
     emit_table(table, ("key", "value", "source"))
@@ -127,7 +135,7 @@ def doctor(state: State) -> None:
 
     diagnosis = diagnose(command_client(state))
     if state.json:
-        rows = [
+        rows: list[DoctorRow] = [
             {
                 "check": check.name,
                 "status": check.status,

@@ -16,6 +16,7 @@ from skillpm.cli.output import (
     error_text,
 )
 from skillpm.cli.probing import show_capabilities
+from skillpm.cli.result_documents import ClaimDocument, InspectDocument, VerifyDocument
 from skillpm.cli.state import Command, State, command_client, verified_packs
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
@@ -67,11 +68,20 @@ def inspect(state: State, path: Path, plot: Path | None) -> None:
         pack.plot(plot)
         state.say(f"wrote {clean(plot)}")
     if state.json:
-        head = {"digest": pack.digest, "size": file.size, "manifest": pack.manifest}
-        claims = [claim.to_dict() for claim in claims_of(file.manifest)]
-        emit_json({**head, "claims": claims, "verified_on": [str(base) for base in bases]})
+        inspected: InspectDocument = {
+            "digest": pack.digest,
+            "size": file.size,
+            "manifest": pack.manifest,
+            "claims": list(map(_claim_document, claims_of(file.manifest))),
+            "verified_on": [str(base) for base in bases],
+        }
+        emit_json(inspected)
         return
     _show_pack(file, bases)
+
+
+def _claim_document(claim: "Claim") -> ClaimDocument:
+    return {"path": claim.path, "value": claim.value, "reason": claim.reason}
 
 
 def _show_pack(pack: "PackFile", bases: "Sequence[Digest]") -> None:
@@ -157,12 +167,15 @@ def verify(state: State, path: Path, *, accept_footprint: bool) -> None:
     verified = verify_pack(path, base, accept_footprint=accept_footprint, client=client)
     root = verified.root
     if state.json:
-        claims = [claim.to_dict() for claim in verified.unchecked]
-        head = {"digest": verified.pack.digest, "result_root": root}
-        checked = ["digests", "documents", *(["base", "payload"] if root else [])]
-        recomputed = root is not None
-        facts = {"verified": recomputed, "checked": checked, "recomputed": recomputed}
-        emit_json({**head, **facts, "claims": claims})
+        document: VerifyDocument = {
+            "digest": verified.pack.digest,
+            "result_root": root,
+            "verified": root is not None,
+            "checked": ["digests", "documents", *(["base", "payload"] if root else [])],
+            "recomputed": root is not None,
+            "claims": list(map(_claim_document, verified.unchecked)),
+        }
+        emit_json(document)
         return
     emit_line(f"{verified.pack.file.manifest.ref} is intact: {verified.pack.digest}")
     if root:

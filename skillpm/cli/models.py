@@ -16,6 +16,7 @@ from skillpm.cli.probing import (
     device_of,
     tune_weights,
 )
+from skillpm.cli.result_documents import GraftDocument
 from skillpm.cli.state import Command, State, command_project
 from skillpm.cli.types import LocalPath
 
@@ -85,19 +86,18 @@ def graft(
 
 def _show(state: State, grafted: "GraftResult") -> None:
     if state.json:
-        emit_json(
-            {
-                "path": str(grafted.path),
-                "root": grafted.root,
-                "generation": grafted.generation,
-                "skills": [skill_document(skill) for skill in grafted.releases],
-                "written_bytes": grafted.written_bytes,
-                "linked_bytes": grafted.linked_bytes,
-                "reused_bytes": grafted.reused_bytes,
-                "unchanged": grafted.unchanged,
-                "seconds": round(grafted.seconds, 3),
-            }
-        )
+        document: GraftDocument = {
+            "path": str(grafted.path),
+            "root": grafted.root,
+            "generation": grafted.generation,
+            "skills": [skill_document(skill) for skill in grafted.releases],
+            "written_bytes": grafted.written_bytes,
+            "linked_bytes": grafted.linked_bytes,
+            "reused_bytes": grafted.reused_bytes,
+            "unchanged": grafted.unchanged,
+            "seconds": round(grafted.seconds, 3),
+        }
+        emit_json(document)
         return
     names = ", ".join(release.ref for release in grafted.releases) or "no skill: the base itself"
     verb = "already grafted" if grafted.unchanged else "grafted"

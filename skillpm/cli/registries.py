@@ -18,6 +18,13 @@ from skillpm.cli.output import (
     verified_text,
 )
 from skillpm.cli.params import SKILL, refuse_together
+from skillpm.cli.result_documents import (
+    FoundDocument,
+    PublishDocument,
+    SearchDocument,
+    ShowDocument,
+    YankDocument,
+)
 from skillpm.cli.serving import CONFIG, migrate, serve, show_token, sweep, upgrade
 from skillpm.cli.state import Command, State, command_client, global_params, verified_packs
 from skillpm.cli.tokens import token
@@ -48,8 +55,12 @@ def publish(state: State, path: Path) -> None:
 
     published = publish_pack(command_client(state), path)
     if state.json:
-        head = {"registry": str(published.registry), "created": published.created}
-        emit_json({**_skill_document(published.release), **head})
+        document: PublishDocument = {
+            **_skill_document(published.release),
+            "registry": str(published.registry),
+            "created": published.created,
+        }
+        emit_json(document)
         return
     verb = "published" if published.created else "already published:"
     emit_line(f"{verb} {published.release.ref} {published.release.digest}")
@@ -102,7 +113,8 @@ def unyank(state: State, ref: str) -> None:
 
 def _show_yank(state: State, release: "Release") -> None:
     if state.json:
-        emit_json({**_skill_document(release), "yanked": release.yanked})
+        document: YankDocument = {**_skill_document(release), "yanked": release.yanked}
+        emit_json(document)
     else:
         emit_line(f"{'yanked' if release.yanked else 'unyanked'} {release.ref}")
 
@@ -124,7 +136,7 @@ def search(state: State, text: str) -> None:
 
     releases = search_releases(command_client(state), text)
     if state.json:
-        results = [
+        results: list[FoundDocument] = [
             {
                 **_skill_document(release),
                 "summary": release.summary,
@@ -132,7 +144,8 @@ def search(state: State, text: str) -> None:
             }
             for release in releases
         ]
-        emit_json({"results": results})
+        document: SearchDocument = {"results": results}
+        emit_json(document)
         return
     if not releases:
         state.say(f"no skill matches `{text}`" if text else "the registry has no releases")
@@ -165,8 +178,11 @@ def show(state: State, skill: "SkillName") -> None:
 
     releases = list_releases(command_client(state), skill)
     if state.json:
-        documents = [_release_document(state, release) for release in releases]
-        emit_json({"skill": str(skill), "releases": documents})
+        document: ShowDocument = {
+            "skill": str(skill),
+            "releases": [_release_document(state, release) for release in releases],
+        }
+        emit_json(document)
         return
     emit_lines(f"{skill}  {clean(releases[-1].summary)}\n")
     rows = [

@@ -1,26 +1,27 @@
 """`tree`, `why`, `outdated` and `diff`: requirements between skills, and changes of versions."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from skillpm.cli.changes import moves, skill_document
+from skillpm.cli.changes import skill_document
 from skillpm.cli.documents import EdgeDocument, NodeDocument, StepDocument
-from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
+from skillpm.cli.output import emit_json, emit_line, emit_lines, emit_table
 from skillpm.cli.params import SKILL, TIMEOUT
+from skillpm.cli.relation_documents import (
+    OutdatedDocument,
+    OutdatedSkill,
+    TreeDocument,
+    WhyDocument,
+)
 from skillpm.cli.state import Command, State, command_client
-from skillpm.errors import NotFoundError, UsageError
-from skillpm.files.errors import MissingFileError, WrongKindError
-from skillpm.files.named import read_named_file
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
-    from skillpm.api.results import ComparedSet, Diff, Edges, Outdated, Relations
-    from skillpm.environment.generation import Entry
+    from skillpm.api.results import Edges, Outdated, Relations
     from skillpm.spec.names import SkillName
 
 _ANY = "any"
@@ -51,8 +52,13 @@ def tree(state: State, skills: "tuple[SkillName, ...]", *, invert: bool, depth: 
     relations = read_relations(command_client(state), skills)
     roots = list(skills) or (relations.lowest if invert else list(relations.requirements))
     if state.json:
-        head = {"roots": [str(root) for root in roots], "generation": relations.generation}
-        emit_json({**head, "skills": _nodes(relations), "notes": list(relations.notes)})
+        document: TreeDocument = {
+            "roots": [str(root) for root in roots],
+            "generation": relations.generation,
+            "skills": _nodes(relations),
+            "notes": list(relations.notes),
+        }
+        emit_json(document)
         return
     for note in relations.notes:
         state.say(note)
@@ -123,8 +129,12 @@ def why(state: State, skill: "SkillName") -> None:
         paths = [
             [_step(relations, chain, place) for place in range(len(chain))] for chain in chains
         ]
-        wanted = relations.requirements.get(skill)
-        emit_json({**skill_document(entry), "wanted": wanted, "paths": paths})
+        document: WhyDocument = {
+            **skill_document(entry),
+            "wanted": relations.requirements.get(skill),
+            "paths": paths,
+        }
+        emit_json(document)
         return
     emit_line(f"{entry.ref} is installed because")
     for chain in chains:
@@ -163,11 +173,17 @@ def outdated(state: State, /, *, timeout: float, exit_code: bool) -> None:
     for release in report.skipped:
         state.say(f"note: {release.note}")
     if state.json:
-        rows = [_outdated_document(entry) for entry in report.outdated]
-        unlisted = [str(skill) for skill in report.unlisted]
-        head = {"checked": report.checked, "unlisted": unlisted, "notes": list(report.notes)}
-        skipped = [release.to_dict() for release in report.skipped]
-        emit_json({"outdated": rows, **head, "skipped": skipped})
+        document: OutdatedDocument = {
+            "outdated": [_outdated_document(entry) for entry in report.outdated],
+            "checked": report.checked,
+            "unlisted": [str(skill) for skill in report.unlisted],
+            "notes": list(report.notes),
+            "skipped": [
+                {"skill": str(each.skill), "version": str(each.version), "reason": each.reason}
+                for each in report.skipped
+            ],
+        }
+        emit_json(document)
     elif report.outdated:
         columns = ("skill", "current", "wanted", "latest", "held back by")
         emit_table(map(_outdated_row, report.outdated), columns)
@@ -188,7 +204,7 @@ def _outdated_row(entry: "Outdated") -> tuple[object, ...]:
     return entry.skill, current, entry.wanted or "-", entry.latest or "-", held_by
 
 
-def _outdated_document(entry: "Outdated") -> dict[str, object]:
+def _outdated_document(entry: "Outdated") -> OutdatedSkill:
     return {
         "skill": str(entry.skill),
         "current": str(entry.current),
@@ -197,98 +213,8 @@ def _outdated_document(entry: "Outdated") -> dict[str, object]:
         "yanked": entry.yanked,
         "quarantined": entry.quarantined,
         "held_by": list(entry.held_by),
-        "holds": [hold.to_dict() for hold in entry.holds],
+        "holds": [
+            {"by": hold.by, "requirement": hold.requirement, "statement": hold.statement}
+            for hold in entry.holds
+        ],
     }
-
-
-@click.command(cls=Command)
-@click.argument("before", metavar="A")
-@click.argument("after", metavar="[B]", required=False)
-@click.pass_obj
-def diff(state: State, before: str, after: str | None) -> None:
-    r"""Compare two generations or lockfiles.
-
-    A and B are a generation's number, a lockfile, or `-` for a lockfile on stdin. B defaults to the
-    current generation.
-
-    \b
-    Examples:
-      skillpm diff 1 2
-      skillpm diff 3
-      skillpm diff ../other/skillpm.lock skillpm.lock
-      git show HEAD~1:skillpm.lock | skillpm diff - skillpm.lock
-    """
-    from skillpm.api.reading import compare_sets
-
-    result = compare_sets(_side(state, before), _side(state, after))
-    regrafted = (
-        None not in result.merge_options and result.merge_options[0] != result.merge_options[1]
-    )
-    if state.json:
-        _emit_diff(result, regrafted=regrafted)
-        return
-    rebased = result.bases[0] != result.bases[1]
-    if rebased:
-        emit_line(f" ! base {result.bases[0].short} -> {result.bases[1].short}")
-    for sign, skills in (("+", result.added), ("-", result.removed)):
-        for skill in skills:
-            emit_line(f" {sign} {skill.skill} {skill.version}")
-    for old, new in result.changed:
-        emit_line(f" ~ {new.skill} {moves(old, new)}")
-    if regrafted:
-        emit_line(f" ! graft {' -> '.join(map(_merge_text, result.merge_options))}")
-    if not (rebased or regrafted or result.added or result.removed or result.changed):
-        emit_line("no differences")
-
-
-def _emit_diff(result: "Diff", *, regrafted: bool) -> None:
-    bases = [str(base) for base in result.bases]
-    parts = {"added": result.added, "removed": result.removed}
-    skills = {key: [skill_document(skill) for skill in part] for key, part in parts.items()}
-    emit_json(
-        {
-            **skills,
-            "changed": [_changed_document(old, new) for old, new in result.changed],
-            "base": None if bases[0] == bases[1] else {"from": bases[0], "to": bases[1]},
-            "graft": {"from": result.merge_options[0], "to": result.merge_options[1]}
-            if regrafted
-            else None,
-        }
-    )
-
-
-def _side(state: State, text: str | None) -> "ComparedSet":
-    """The generation or lockfile that an argument names."""
-    from skillpm.api.reading import generation_set, lock_set
-
-    if text is None or (text.isascii() and text.isdigit()):
-        return generation_set(command_client(state), None if text is None else int(text))
-    if text == "-":
-        return lock_set(sys.stdin.buffer.read(), "the lock on stdin")
-    path = Path(text)
-    try:
-        return lock_set(read_named_file(path), f"`{path}`")
-    except MissingFileError as problem:
-        raise NotFoundError(
-            f"`{clean(text)}` is neither a lockfile nor the number of a generation",
-            hint="`skillpm history` lists the generations",
-        ) from problem
-    except WrongKindError as problem:
-        if not path.is_dir():
-            raise
-        raise UsageError(
-            f"`{clean(text)}` is a folder; expected a lockfile or the number of a generation",
-            hint=f"`{clean(path / 'skillpm.lock')}`",
-        ) from problem
-
-
-def _merge_text(options: "Mapping[str, Any] | None") -> str:
-    """The graft settings in one line: `merged ties density=0.2 scale=1.0`."""
-    graft = options or {}
-    settings = [f"{name}={value}" for name, value in graft.get("settings", {}).items()]
-    return clean(" ".join([graft.get("mode", ""), graft.get("method", ""), *settings]))
-
-
-def _changed_document(old: "Entry", new: "Entry") -> Mapping[str, object]:
-    before = {"from": str(old.version), "from_digest": str(old.digest)}
-    return {**skill_document(new), **before, "weight": new.weight, "from_weight": old.weight}

@@ -5,7 +5,7 @@ A command with several documents prints one of them: `pack` prints an estimate w
 
 from typing import Any
 
-from skillpm.cli import documents, result_documents, upkeep_documents
+from skillpm.cli import documents, relation_documents, result_documents, upkeep_documents
 from skillpm.cli.estimate_documents import EstimateDocument
 from skillpm.spec import registry_people as people
 from skillpm.spec.fields import Document
@@ -66,7 +66,7 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
     "cache verify": (upkeep_documents.CheckedCache,),
     "completion": (upkeep_documents.CompletionDocument,),
     "config show": (upkeep_documents.ConfigDocument,),
-    "diff": (result_documents.DiffDocument,),
+    "diff": (relation_documents.DiffDocument,),
     "doctor": (upkeep_documents.DoctorDocument,),
     "export": (documents.ExportDocument,),
     "gc": (upkeep_documents.GarbageDocument,),
@@ -80,7 +80,7 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
     "lock": (result_documents.LockResult,),
     "login": (upkeep_documents.AccountDocument,),
     "logout": (upkeep_documents.LogoutDocument,),
-    "outdated": (result_documents.OutdatedDocument,),
+    "outdated": (relation_documents.OutdatedDocument,),
     "pack": (result_documents.PackedDocument, EstimateDocument),
     "probe": (result_documents.ProbesDocument,),
     "publish": (result_documents.PublishDocument,),
@@ -111,13 +111,13 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
     "search": (result_documents.SearchDocument,),
     "show": (result_documents.ShowDocument,),
     "transfer": (TransferDocument,),
-    "tree": (result_documents.TreeDocument,),
+    "tree": (relation_documents.TreeDocument,),
     "uninstall": _CHANGE,
     "unyank": (result_documents.YankDocument,),
     "upgrade": _CHANGE,
     "verify": (result_documents.VerifyDocument,),
     "whoami": (upkeep_documents.AccountDocument,),
-    "why": (result_documents.WhyDocument,),
+    "why": (relation_documents.WhyDocument,),
     "yank": (result_documents.YankDocument,),
 }
 """The documents of each command, by its words."""

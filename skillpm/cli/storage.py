@@ -8,6 +8,15 @@ import click
 from skillpm.cli.output import clean, confirm, emit_json, emit_line, emit_table, size_text
 from skillpm.cli.state import Command, State, command_client, global_params
 from skillpm.cli.types import FiniteRange, LocalPath
+from skillpm.cli.upkeep_documents import (
+    CacheDocument,
+    CheckedCache,
+    CleanedCache,
+    DamagedBlob,
+    GarbageDocument,
+    HomeDocument,
+    StoredRelease,
+)
 from skillpm.errors import UsageError
 from skillpm.spec.words import counted
 
@@ -94,7 +103,7 @@ def gc(state: State, *, dry_run: bool, **limits: Unpack[GcLimits]) -> None:
     for note in collected.notes:
         state.say(note)
     if state.json:
-        emit_json({"dry_run": dry_run, **_collected_document(collected)})
+        emit_json(_collected_document(collected, dry_run=dry_run))
         return
     _show_collected(collected, "would be freed" if dry_run else "freed")
 
@@ -129,8 +138,9 @@ def _ask_to_prune(state: State, client: "Client", options: "GcOptions") -> None:
         )
 
 
-def _collected_document(collected: "Collected") -> dict[str, object]:
+def _collected_document(collected: "Collected", *, dry_run: bool) -> GarbageDocument:
     return {
+        "dry_run": dry_run,
         "freed_blobs": collected.freed.blobs,
         "freed_bytes": collected.freed.size,
         "kept_blobs": collected.kept.blobs,
@@ -144,7 +154,7 @@ def _collected_document(collected: "Collected") -> dict[str, object]:
             for pruned in collected.pruned
         ],
         "projects": [str(folder) for folder in collected.projects],
-        "notes": collected.notes,
+        "notes": list(collected.notes),
     }
 
 
@@ -166,7 +176,7 @@ def cache_info(state: State) -> None:
 
     info = measure(command_client(state))
     if state.json:
-        skills = [
+        skills: list[StoredRelease] = [
             {
                 "release": skill.ref,
                 "digest": str(skill.digest),
@@ -175,8 +185,14 @@ def cache_info(state: State) -> None:
             }
             for skill in info.skills
         ]
-        head = {"home": str(info.home), "blobs": info.blobs, "sizes": dict(info.sizes)}
-        emit_json({**head, "unreachable_bytes": info.unreachable, "skills": skills})
+        document: CacheDocument = {
+            "home": str(info.home),
+            "blobs": info.blobs,
+            "sizes": dict(info.sizes),
+            "unreachable_bytes": info.unreachable,
+            "skills": skills,
+        }
+        emit_json(document)
         return
     emit_line(f"{clean(info.home)}")
     rows = [(name, size_text(size)) for name, size in info.sizes.items()]
@@ -206,7 +222,7 @@ def cache_verify(state: State, *, repair: bool) -> None:
 
     result = verify_cache(command_client(state), repair=repair)
     if state.json:
-        damaged = [
+        damaged: list[DamagedBlob] = [
             {
                 "digest": str(blob.digest),
                 "skills": list(blob.skills),
@@ -215,7 +231,12 @@ def cache_verify(state: State, *, repair: bool) -> None:
             }
             for blob in result.damage
         ]
-        emit_json({"checked": result.checked, "bytes": result.size, "damaged": damaged})
+        document: CheckedCache = {
+            "checked": result.checked,
+            "bytes": result.size,
+            "damaged": damaged,
+        }
+        emit_json(document)
     else:
         for blob in result.damage:
             users = f"needed by {', '.join(blob.skills)}" if blob.skills else "not needed"
@@ -246,7 +267,8 @@ def cache_clean(state: State) -> None:
 
     freed = clean_cache(command_client(state))
     if state.json:
-        emit_json({"freed_bytes": freed})
+        document: CleanedCache = {"freed_bytes": freed}
+        emit_json(document)
     else:
         emit_line(f"{size_text(freed)} freed")
 
@@ -264,7 +286,11 @@ def cache_path(state: State) -> None:
     """
     folder = state.options.home_folder
     if state.json:
-        parts = {"store": folder / "store", "cache": folder / "cache"}
-        emit_json({"home": str(folder), **{name: str(path) for name, path in parts.items()}})
+        document: HomeDocument = {
+            "home": str(folder),
+            "store": str(folder / "store"),
+            "cache": str(folder / "cache"),
+        }
+        emit_json(document)
     else:
         emit_line(str(folder))
