@@ -50,13 +50,12 @@ def _emit_change(change: "Change", *, explain: bool) -> None:
         "kept": change.kept,
         "dry_run": change.dry_run,
         "notes": list(change.notes),
-        **forecast_document(change, explain=explain),
     }
     if change.saved is None:
         document["fetched_bytes"] = change.fetched_bytes
     else:
         document["plan"] = change.saved.to_dict()
-    emit_json(document)
+    emit_json({**document, **forecast_document(change, explain=explain)})
 
 
 def _installed_document(skill: "InstalledSkill") -> SkillDocument:

@@ -71,7 +71,7 @@ def inspect(state: State, path: Path, plot: Path | None) -> None:
         inspected: InspectDocument = {
             "digest": pack.digest,
             "size": file.size,
-            "manifest": pack.manifest,
+            "manifest": dict(pack.manifest),
             "claims": list(map(_claim_document, claims_of(file.manifest))),
             "verified_on": [str(base) for base in bases],
         }

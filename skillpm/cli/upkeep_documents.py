@@ -3,7 +3,7 @@
 See `skillpm.cli.documents`; `skillpm.cli.schemas` lists which command prints which document.
 """
 
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 
 class AccountDocument(TypedDict):
@@ -44,10 +44,10 @@ class ConfigDocument(TypedDict):
 
 
 class DoctorRow(TypedDict):
-    """A check of `doctor`."""
+    """A check of `doctor`. `status` is `ok`, `warn` or `fail`."""
 
     check: str
-    status: Literal["ok", "warn", "fail"]
+    status: str
     message: str
     hint: str | None
 

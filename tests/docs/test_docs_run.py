@@ -14,8 +14,18 @@ from page_shell import PageShell
 from skillpm_world import REPOSITORY, World
 from tiny_adapters import CASES
 from tiny_adapters import make as make_adapter
-from tiny_learners import COLOR_PROBES, COLORS, GENERAL, MATH, MATH_PROBES, Learners, write_probes
-from tiny_models import Models
+from tiny_learners import (
+    COLOR_PROBES,
+    COLORS,
+    GENERAL,
+    MATH,
+    MATH_PROBES,
+    Learners,
+    store,
+    write_probes,
+)
+from tiny_models import Models, nudge
+from transformers import LlamaForCausalLM
 
 ELISION = "…"
 INIT = "skillpm init --base ./model"
@@ -84,11 +94,17 @@ def furnish(world: World, pairs: dict[str, tuple[Path, Path]], adapter: Path | N
     config.write_text(SERVER.format(root=world.folder))
 
 
-@pytest.fixture
-def learnt(learners: Learners) -> dict[str, tuple[Path, Path]]:
+@pytest.fixture(scope="module")
+def learnt(
+    learners: Learners, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Path, Path]]:
+    """The base with each fine-tune; `further` was trained on `math`."""
+    base, math = learners.math
+    model = nudge(LlamaForCausalLM.from_pretrained(math), only="self_attn")
+    further = store(model, tmp_path_factory.mktemp("further") / "model")
     return {
-        "math": learners.math, "sql": learners.colors, "tone": learners.gentle,
-        "further": learners.tuned("further", (*MATH, *GENERAL), steps=4, only="self_attn"),
+        "math": (base, math), "sql": learners.colors, "tone": learners.gentle,
+        "further": (base, further),
     }  # fmt: skip
 
 
