@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from accessible import correct_pages
 from command_blocks import MERMAID, blocks_of, drawing_name, pages
 from sphinx.application import Sphinx
 
@@ -26,6 +27,7 @@ _EXAMPLES = re.compile(r"^Examples?:\n")
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("source-read", _fill)
+    app.connect("build-finished", correct_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -104,10 +106,10 @@ def _document(command: str) -> Iterator[str]:
     for part in parts:
         found = schema["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
         yield f"{found.get('description', '')}\n"
-        yield "| key | type | |\n|---|---|---|"
+        yield "| key | type | presence |\n|---|---|---|"
         for key, value in found["properties"].items():
             if key != "schema_version":
-                optional = "" if key in found.get("required", ()) else "may be missing"
+                optional = "always" if key in found.get("required", ()) else "may be missing"
                 yield f"| `{key}` | {_type(value, schema)} | {optional} |"
         yield ""
     yield f"[Schema]({file})\n"
