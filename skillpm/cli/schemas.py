@@ -105,11 +105,10 @@ def _without_table_defaults(schema: Any) -> Any:
 def _model(kind: Any, *, exact: bool, versioned: bool = False) -> Any:
     """A pydantic model of a `TypedDict`, which pydantic does not read on Python 3.11 itself."""
     version: dict[str, Any] = {"schema_version": Literal[1]} if versioned else {}
-    if not is_typeddict(kind):
-        return create_model(
-            kind.__name__, __base__=kind, **{key: (of, ...) for key, of in version.items()}
-        )
     fields: dict[str, Any] = {}
+    if not is_typeddict(kind):
+        fields = {key: (of, ...) for key, of in version.items()}
+        return create_model(kind.__name__, __base__=kind, **fields)
     for key, hint in {**version, **get_type_hints(kind, include_extras=True)}.items():
         optional = get_origin(hint) is NotRequired
         plain = _plain(get_args(hint)[0] if optional else hint, exact=exact)
