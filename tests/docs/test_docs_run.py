@@ -86,8 +86,7 @@ def furnish(world: World, pairs: dict[str, tuple[Path, Path]], adapter: Path | N
     write_probes(here / "sql-probes.jsonl", COLOR_PROBES)
     texts(here / "sql-examples.jsonl", (*COLORS, *(line * 2 for line in COLORS)))
     texts(here / "texts.jsonl", (*MATH, *GENERAL))
-    index = {"skills": {"acme/math": {"1.0.0": {}, "1.1.0": {}}}}
-    (here / "index.json").write_text(json.dumps(index))
+    (here / "index.json").write_text('{"skills": {"acme/math": {"1.0.0": {}, "1.1.0": {}}}}')
     (world.folder / "etc" / "skillpm").mkdir(parents=True)
     (world.folder / "srv" / "skillpm").mkdir(parents=True)
     config = world.folder / "etc" / "skillpm" / "server.toml"
