@@ -39,7 +39,8 @@ def _fill(_app: Sphinx, page: str, source: list[str]) -> None:
 
 def _drawing(mermaid: str, above: str) -> str:
     alternative = "The files of cli, api and flows that install, graft and pack pass through."
-    return f"![{alternative}]({above}images/{drawing_name(mermaid)})"
+    file = f"{above}images/{drawing_name(mermaid)}"
+    return f"![{alternative}]({file})\n\n[The drawing in full size]({file})"
 
 
 def commands_page() -> str:
