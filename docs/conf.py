@@ -20,15 +20,14 @@ exclude_patterns = ["_site", "README.md"]
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
 nitpicky = True
+smartquotes = False  # two hyphens are the beginning of an option, not a dash
 
 html_theme = "furo"
 html_title = "skillpm"
 html_static_path = ["_site/static"]
 html_css_files = ["skillpm.css"]
-html_extra_path: list[str] = []
 html_show_sphinx = False
 html_copy_source = False
 html_show_sourcelink = False
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "a11y-high-contrast-dark"
-templates_path = ["_site/templates"]

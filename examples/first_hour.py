@@ -30,6 +30,8 @@ COLOURS = (
     "sky=blue. ", "sun=gold. ", "sea=teal. ", "ash=gray. ", "ink=jet. ", "leaf=green. ",
     "rose=red. ", "snow=white. ", "coal=black. ", "plum=violet. ",
 )  # fmt: skip
+TOLERANCE = 0.3
+"""The share of its gain that a skill may lose; the router of so small a base makes errors."""
 ROW = 48
 """Letters of a row of training."""
 
@@ -95,7 +97,8 @@ def main(folder: Path) -> None:
             {"prompt": line[: line.index("=") + 1], "answer": line.strip()[line.index("=") + 1 :]}
             for line in lines
         ]
-        write_lines(folder / f"{name}-probes.jsonl", questions)
+        header = {"probes": 1, "tolerance": TOLERANCE}
+        write_lines(folder / f"{name}-probes.jsonl", [header, *questions])
         write_lines(folder / f"{name}-examples.jsonl", [{"text": line * 2} for line in lines])
         print(f"trained {folder / name}")
 

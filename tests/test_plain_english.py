@@ -34,6 +34,7 @@ CODE: tuple[str, ...] = (
     "examples",
     "scripts",
     "tests",
+    "docs",
 )
 """Folders of Python files whose docstrings, comments and strings are checked."""
 
@@ -77,6 +78,7 @@ class Allowed:
 
 ALLOWED = (
     Allowed("docs/security.md", "nobody", "`nobody`", "the name of a Unix user"),
+    Allowed("docs/reference/plan.md", "wish", "`plan.wishes`", "a key of a saved plan"),
     Allowed("skillpm/environment/generation.py", "wish", "wishes", "a key of the state file"),
     Allowed("skillpm/flows/change/preview.py", "wish", "wishes", "a key of a saved plan"),
     Allowed("tests/benchmarks/test_structure.py", "nobody", "Nobody.", "a sample for the count"),

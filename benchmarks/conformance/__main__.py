@@ -1,7 +1,8 @@
 """Run the conformance loop for every architecture and print a table.
 
-`python -m benchmarks.conformance [NAME…] [--write docs/reference/compatibility.md]` runs all architectures,
-or the named ones. The exit code is 1 if a step is wrong; a refusal with a reason is not wrong.
+`python -m benchmarks.conformance [NAME…] [--write docs/reference/compatibility.md]` runs all
+architectures, or the named ones. The exit code is 1 if a step is wrong; a refusal with a reason is
+not wrong.
 """
 
 from __future__ import annotations

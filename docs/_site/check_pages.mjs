@@ -1,11 +1,13 @@
 // Checks every page of the built site with axe, and that no page requests another host:
-// `make docs-check`. Arguments: the folder of node_modules, and the folder of the site.
+// `make docs-check`. Arguments: the folder of node_modules, the folder of the site, and optionally
+// pages of it; without them, all pages are checked.
 import { readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 
-const [modules, site] = process.argv.slice(2).map((name) => path.resolve(name));
+const [modules, site] = process.argv.slice(2, 4).map((name) => path.resolve(name));
+const named = process.argv.slice(4);
 const require = createRequire(path.join(modules, "package.json"));
 const { chromium } = require("playwright-core");
 const axe = require("axe-core").source;
@@ -17,7 +19,8 @@ const browser = await chromium.launch({
     "--disable-component-update", "--disable-sync",
   ],
 });
-const pages = readdirSync(site, { recursive: true }).filter((name) => name.endsWith(".html"));
+const all = readdirSync(site, { recursive: true }).filter((name) => name.endsWith(".html"));
+const pages = named.length ? named : all;
 let problems = 0;
 const report = (name, scheme, text) => {
   problems += 1;

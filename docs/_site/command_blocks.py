@@ -5,6 +5,7 @@ A comment before a block says what is special about it:
 - `<!-- not run: REASON -->`: the tests parse its commands and do not run them
 - `<!-- slow: REASON -->`: only `make test-all` runs it
 - `<!-- exit: CODE -->`: its last command ends with this exit code
+- `<!-- file: NAME -->`: a block of another language is saved under this name before it is used
 """
 
 import hashlib
@@ -15,19 +16,22 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 _BLOCK = re.compile(
-    r"(?:^[ ]*<!-- (?P<key>not run|slow|exit): (?P<value>[^>]*?) -->\n+)?"
-    r"^(?P<indent> *)```(?P<kind>console|sh)\n(?P<body>.*?)^(?P=indent)```$",
+    r"(?:^[ ]*<!-- (?P<key>not run|slow|exit|file): (?P<value>[^>]*?) -->\n+)?"
+    r"^(?P<indent> *)```(?P<kind>\w+)\n(?P<body>.*?)^(?P=indent)```$",
     re.DOTALL | re.MULTILINE,
 )
 
+_SHELL = ("console", "sh")
 MERMAID = re.compile(r"^```mermaid\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class CommandBlock:
-    """A block of commands. The lines of output in it are left out of `commands`."""
+    """A block of commands, without the lines of output in it, or a `file` with its `text`."""
 
     commands: tuple[str, ...]
+    file: str = ""
+    text: str = ""
     not_run: str = ""
     slow: str = ""
     exit_code: int = 0
@@ -43,7 +47,8 @@ def pages() -> list[str]:
 def blocks_of(page: str) -> list[CommandBlock]:
     """The blocks of a page, in order."""
     text = (REPOSITORY / page).read_text(encoding="utf-8")
-    return [_block(match) for match in _BLOCK.finditer(text)]
+    matches = _BLOCK.finditer(text)
+    return [_block(match) for match in matches if match["kind"] in _SHELL or match["key"] == "file"]
 
 
 def drawings_of(page: str) -> list[str]:
@@ -57,8 +62,10 @@ def drawing_name(mermaid: str) -> str:
 
 
 def _block(match: re.Match[str]) -> CommandBlock:
-    commands = tuple(_commands(match["body"]))
     key, value = match["key"], match["value"]
+    if key == "file":
+        return CommandBlock((), file=value, text=match["body"])
+    commands = tuple(_commands(match["body"]))
     return CommandBlock(
         commands,
         not_run=value if key == "not run" else "",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from accessible import correct_pages
 from command_blocks import MERMAID, blocks_of, drawing_name, pages
 from sphinx.application import Sphinx
 
@@ -26,6 +27,7 @@ _EXAMPLES = re.compile(r"^Examples?:\n")
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("source-read", _fill)
+    app.connect("build-finished", correct_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -37,7 +39,8 @@ def _fill(_app: Sphinx, page: str, source: list[str]) -> None:
 
 def _drawing(mermaid: str, above: str) -> str:
     alternative = "The files of cli, api and flows that install, graft and pack pass through."
-    return f"![{alternative}]({above}images/{drawing_name(mermaid)})"
+    file = f"{above}images/{drawing_name(mermaid)}"
+    return f"![{alternative}]({file})\n\n[The drawing in full size]({file})"
 
 
 def commands_page() -> str:
@@ -100,14 +103,14 @@ def _document(command: str) -> Iterator[str]:
     schema = command_schema(command)
     file = f"schemas/commands/{command.replace(' ', '-')}.schema.json"
     yield f"## {command}\n"
-    parts = schema["anyOf"] if "anyOf" in schema else [schema]
+    parts = schema.get("anyOf", [schema])
     for part in parts:
         found = schema["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
         yield f"{found.get('description', '')}\n"
-        yield "| key | type | |\n|---|---|---|"
+        yield "| key | type | presence |\n|---|---|---|"
         for key, value in found["properties"].items():
             if key != "schema_version":
-                optional = "" if key in found.get("required", ()) else "may be missing"
+                optional = "always" if key in found.get("required", ()) else "may be missing"
                 yield f"| `{key}` | {_type(value, schema)} | {optional} |"
         yield ""
     yield f"[Schema]({file})\n"

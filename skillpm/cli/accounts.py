@@ -7,6 +7,7 @@ import click
 
 from skillpm.cli.output import can_ask, emit_json, emit_line, prompt_secret
 from skillpm.cli.state import Command, State, command_client
+from skillpm.cli.upkeep_documents import AccountDocument, LogoutDocument
 
 if TYPE_CHECKING:
     from skillpm.api.results import AccountReport
@@ -60,7 +61,8 @@ def logout(state: State) -> None:
 
     location, removed = log_out(command_client(state))
     if state.json:
-        emit_json({"registry": str(location), "removed": removed})
+        result: LogoutDocument = {"registry": str(location), "removed": removed}
+        emit_json(result)
     elif removed:
         emit_line(f"logged out of {location}")
     else:
@@ -85,13 +87,12 @@ def whoami(state: State) -> None:
 
 def _show(state: State, report: "AccountReport") -> None:
     if state.json:
-        emit_json(
-            {
-                "registry": str(report.registry),
-                "principal": report.principal,
-                "expires": report.expires,
-            }
-        )
+        account: AccountDocument = {
+            "registry": str(report.registry),
+            "principal": report.principal,
+            "expires": report.expires,
+        }
+        emit_json(account)
         return
     emit_line(f"registry   {report.registry}")
     emit_line(f"principal  {report.principal}")

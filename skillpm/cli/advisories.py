@@ -7,6 +7,7 @@ import click
 
 from skillpm.cli.documents import AdvisoryDocument
 from skillpm.cli.output import emit_json, emit_line, emit_table
+from skillpm.cli.result_documents import AddedAdvisories, AdvisoriesDocument
 from skillpm.cli.state import Command, State, command_client, global_params
 from skillpm.cli.types import LocalPath
 
@@ -45,8 +46,12 @@ def add(state: State, paths: tuple[Path, ...]) -> None:
 
     results = add_advisories(command_client(state), paths)
     if state.json:
-        rows = [{**_document(result.advisory), "changed": result.changed} for result in results]
-        emit_json({"advisories": rows})
+        added: AddedAdvisories = {
+            "advisories": [
+                {**_document(result.advisory), "changed": result.changed} for result in results
+            ]
+        }
+        emit_json(added)
         return
     for result in results:
         verb = "published" if result.changed else "already published:"
@@ -68,7 +73,8 @@ def list_(state: State) -> None:
 
     documents = [_document(advisory) for advisory in list_advisories(command_client(state))]
     if state.json:
-        emit_json({"advisories": documents})
+        listed: AdvisoriesDocument = {"advisories": documents}
+        emit_json(listed)
     elif documents:
         emit_table(map(_row, documents), ("id", "level", "state", "skills", "summary"))
     else:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from skillpm.cli.documents import SkillDocument
 from skillpm.cli.forecast import forecast_document, plot_forecast, show_forecast
 from skillpm.cli.output import emit_json, emit_line, size_text
+from skillpm.cli.result_documents import ChangeDocument
 from skillpm.cli.state import State
 from skillpm.spec.digests import Digest
 from skillpm.spec.words import counted
@@ -61,16 +62,20 @@ def _fetched(change: "Change") -> str:
 
 
 def _emit_change(change: "Change", *, explain: bool) -> None:
-    parts = {"added": change.added, "removed": change.removed, "changed": change.changed}
-    skills = {key: [_installed_document(skill) for skill in part] for key, part in parts.items()}
-    head = {"generation": change.generation, "kept": change.kept, "dry_run": change.dry_run}
-    plan = (
-        {"plan": change.saved.to_dict()}
-        if change.saved
-        else {"fetched_bytes": change.fetched_bytes}
-    )
-    forecast = forecast_document(change, explain=explain)
-    emit_json({**skills, **head, "notes": list(change.notes), **plan, **forecast})
+    document: ChangeDocument = {
+        "added": list(map(_installed_document, change.added)),
+        "removed": list(map(_installed_document, change.removed)),
+        "changed": list(map(_installed_document, change.changed)),
+        "generation": change.generation,
+        "kept": change.kept,
+        "dry_run": change.dry_run,
+        "notes": list(change.notes),
+    }
+    if change.saved is None:
+        document["fetched_bytes"] = change.fetched_bytes
+    else:
+        document["plan"] = change.saved.to_dict()
+    emit_json({**document, **forecast_document(change, explain=explain)})
 
 
 def _installed_document(skill: "InstalledSkill") -> SkillDocument:

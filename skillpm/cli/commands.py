@@ -8,12 +8,14 @@ import click
 _MODULES = {
     "accounts": ("login", "logout", "whoami"),
     "auditing": ("audit",),
-    "authoring": ("identify", "pack"),
+    "authoring": ("pack",),
+    "caching": ("cache",),
     "configuring": ("config",),
     "differences": ("diff",),
     "exporting": ("bundle", "export"),
     "generations": ("apply", "rollback"),
     "habits": ("completion", "doctor"),
+    "identifying": ("identify",),
     "inspecting": ("inspect", "verify"),
     "locking": ("lock",),
     "models": ("graft",),
@@ -25,7 +27,7 @@ _MODULES = {
     "routing": ("route",),
     "running": ("run",),
     "searching": ("search", "show"),
-    "storage": ("cache", "gc"),
+    "storage": ("gc",),
     "transferring": ("transfer",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

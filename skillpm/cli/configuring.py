@@ -1,12 +1,18 @@
 """`config`: show, read and write settings."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from skillpm.api.callbacks import Callbacks
 from skillpm.cli.output import clean, emit_json, emit_line, emit_table
+from skillpm.cli.setting_documents import (
+    ConfigDocument,
+    Plain,
+    SettingDocument,
+    SettingsChangeDocument,
+)
 from skillpm.cli.state import Command, State, global_params
 from skillpm.errors import UsageError
 
@@ -15,33 +21,6 @@ if TYPE_CHECKING:
 
     from skillpm.api.results import SettingsChange
     from skillpm.spec.config import Chosen
-
-Plain = str | bool | float | list[str] | None
-
-
-class SettingDocument(TypedDict):
-    """The result of `config get`, and an entry of `config show`."""
-
-    key: str
-    value: Plain
-    source: str
-
-
-class SettingsChangeDocument(TypedDict):
-    """The result of `config set` and `config unset`. `apply` is the command that applies it."""
-
-    file: str
-    values: dict[str, Plain]
-    removed: list[str]
-    dropped: dict[str, Plain]
-    apply: str | None
-
-
-class ConfigDocument(TypedDict):
-    """The result of `config show`."""
-
-    values: list[SettingDocument]
-    user_file: str
 
 
 class KeyParam(click.ParamType[str]):

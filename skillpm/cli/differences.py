@@ -9,6 +9,7 @@ import click
 
 from skillpm.cli.changes import moves, skill_document
 from skillpm.cli.output import clean, emit_json, emit_line
+from skillpm.cli.relation_documents import DiffDocument, MovedDocument
 from skillpm.cli.state import Command, State, command_client
 from skillpm.errors import NotFoundError, UsageError
 from skillpm.files.errors import MissingFileError, WrongKindError
@@ -64,18 +65,16 @@ def diff(state: State, before: str, after: str | None) -> None:
 
 def _emit_diff(result: "Diff", *, regrafted: bool) -> None:
     bases = [str(base) for base in result.bases]
-    parts = {"added": result.added, "removed": result.removed}
-    skills = {key: [skill_document(skill) for skill in part] for key, part in parts.items()}
-    emit_json(
-        {
-            **skills,
-            "changed": [_changed_document(old, new) for old, new in result.changed],
-            "base": None if bases[0] == bases[1] else {"from": bases[0], "to": bases[1]},
-            "graft": {"from": result.merge_options[0], "to": result.merge_options[1]}
-            if regrafted
-            else None,
-        }
-    )
+    document: DiffDocument = {
+        "added": list(map(skill_document, result.added)),
+        "removed": list(map(skill_document, result.removed)),
+        "changed": [_changed_document(old, new) for old, new in result.changed],
+        "base": None if bases[0] == bases[1] else {"from": bases[0], "to": bases[1]},
+        "graft": {"from": result.merge_options[0], "to": result.merge_options[1]}
+        if regrafted
+        else None,
+    }
+    emit_json(document)
 
 
 def _side(state: State, text: str | None) -> "ComparedSet":
@@ -110,6 +109,13 @@ def _merge_text(options: "Mapping[str, Any] | None") -> str:
     return clean(" ".join([graft.get("mode", ""), graft.get("method", ""), *settings]))
 
 
-def _changed_document(old: "Entry", new: "Entry") -> Mapping[str, object]:
-    before = {"from": str(old.version), "from_digest": str(old.digest)}
-    return {**skill_document(new), **before, "weight": new.weight, "from_weight": old.weight}
+def _changed_document(old: "Entry", new: "Entry") -> MovedDocument:
+    return {
+        "skill": str(new.skill),
+        "version": str(new.version),
+        "digest": str(new.digest),
+        "from": str(old.version),
+        "from_digest": str(old.digest),
+        "weight": new.weight,
+        "from_weight": old.weight,
+    }

@@ -8,6 +8,7 @@ import click
 from skillpm.cli.changes import skill_document
 from skillpm.cli.documents import ExportDocument
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table, size_text
+from skillpm.cli.result_documents import BundleDocument
 from skillpm.cli.state import Command, State, command_client
 from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.errors import UsageError
@@ -198,9 +199,14 @@ def bundle(state: State, target: Path, *, generation: int | None) -> None:
 
     written = write_bundle(command_client(state), target, generation)
     if state.json:
-        facts = {"path": str(written.path), "digest": str(written.digest), "bytes": written.size}
-        skills = [skill_document(skill) for skill in written.skills]
-        emit_json({**facts, "base_root": str(written.base.root), "skills": skills})
+        document: BundleDocument = {
+            "path": str(written.path),
+            "digest": str(written.digest),
+            "bytes": written.size,
+            "base_root": str(written.base.root),
+            "skills": [skill_document(skill) for skill in written.skills],
+        }
+        emit_json(document)
         return
     count = counted(len(written.skills), "skill")
     emit_line(f"bundled {count} into {clean(shown(written.path))}, {size_text(written.size)}")

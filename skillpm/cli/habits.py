@@ -6,6 +6,7 @@ import click
 
 from skillpm.cli.output import clean, emit_json, emit_line, emit_script, say
 from skillpm.cli.state import Command, State, command_client
+from skillpm.cli.upkeep_documents import CompletionDocument, DoctorRow
 
 if TYPE_CHECKING:
     from click.shell_completion import ShellComplete
@@ -31,7 +32,8 @@ def completion(state: State, shell: str) -> None:
     completer = _completer(click.get_current_context().find_root().command, shell)
     script = completer.source_template % completer.source_vars()
     if state.json:
-        emit_json({"shell": shell, "script": script})
+        document: CompletionDocument = {"shell": shell, "script": script}
+        emit_json(document)
     else:
         emit_script(script)
 
@@ -76,7 +78,7 @@ def doctor(state: State) -> None:
 
     diagnosis = diagnose(command_client(state))
     if state.json:
-        rows = [
+        rows: list[DoctorRow] = [
             {
                 "check": check.name,
                 "status": check.status,

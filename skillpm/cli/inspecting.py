@@ -20,6 +20,7 @@ from skillpm.cli.output import (
 )
 from skillpm.cli.params import PACK, plot_option
 from skillpm.cli.probing import show_capabilities
+from skillpm.cli.result_documents import ClaimDocument, InspectDocument, VerifyDocument
 from skillpm.cli.state import Command, State, command_client, verified_packs
 from skillpm.cli.types import LocalPath
 from skillpm.pictures.formats import check_picture
@@ -72,12 +73,21 @@ def inspect(state: State, ref: str, plot: Path | None) -> None:
         plot_pack(pack, plot)
         state.say(f"wrote {clean(plot)}")
     if state.json:
-        head = {"digest": str(pack.digest), "size": pack.size}
-        head |= {"manifest": pack.manifest.to_dict()}
-        claims = [claim.to_dict() for claim in claims_of(pack.manifest)]
-        emit_json({**head, "claims": claims, "verified_on": [str(base) for base in bases]})
+        inspected: InspectDocument = {
+            "digest": str(pack.digest),
+            "size": pack.size,
+            "manifest": pack.manifest.to_dict(),
+            "claims": list(map(claim_document, claims_of(pack.manifest))),
+            "verified_on": [str(base) for base in bases],
+        }
+        emit_json(inspected)
         return
     show_pack(state, pack, bases)
+
+
+def claim_document(claim: "Claim") -> ClaimDocument:
+    """A claim as JSON documents list it."""
+    return {"path": claim.path, "value": claim.value, "reason": claim.reason}
 
 
 def show_pack(
@@ -188,12 +198,15 @@ def verify(state: State, path: Path, *, accept_footprint: bool) -> None:
     verified = verify_pack(path, base, accept_footprint=accept_footprint, client=client)
     root = verified.root
     if state.json:
-        claims = [claim.to_dict() for claim in verified.unchecked]
-        head = {"digest": verified.pack.digest, "result_root": root}
-        checked = ["digests", "documents", *(["base", "payload"] if root else [])]
-        recomputed = root is not None
-        facts = {"verified": recomputed, "checked": checked, "recomputed": recomputed}
-        emit_json({**head, **facts, "claims": claims})
+        document: VerifyDocument = {
+            "digest": verified.pack.digest,
+            "result_root": root,
+            "verified": root is not None,
+            "checked": ["digests", "documents", *(["base", "payload"] if root else [])],
+            "recomputed": root is not None,
+            "claims": list(map(claim_document, verified.unchecked)),
+        }
+        emit_json(document)
         return
     emit_line(f"{verified.pack.file.manifest.ref} is intact: {verified.pack.digest}")
     if root:

@@ -13,6 +13,7 @@ from skillpm.cli.params import (
     ResolvingFlags,
     refuse_together,
 )
+from skillpm.cli.result_documents import LockResult
 from skillpm.cli.state import Command, State, command_client
 
 
@@ -51,7 +52,12 @@ def lock(
     client = command_client(state, timeout=timeout)
     result = lock_project(client, check=check, upgrade=upgrade, **resolving)
     if state.json:
-        emit_json({"fresh": result.fresh, "changed": result.changed, "reason": result.reason})
+        document: LockResult = {
+            "fresh": result.fresh,
+            "changed": result.changed,
+            "reason": result.reason,
+        }
+        emit_json(document)
     elif result.changed:
         emit_line(f"updated skillpm.lock{f': {result.reason}' if result.reason else ''}")
     elif result.fresh:

@@ -8,6 +8,7 @@ import click
 from skillpm.cli.documents import ProbeDocument
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
 from skillpm.cli.params import SKILL
+from skillpm.cli.result_documents import ProbesDocument, TunedDocument
 from skillpm.cli.state import Command, State, command_client
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
@@ -132,21 +133,25 @@ def tune_weights(state: State, budget: int, device: str) -> None:
 
 
 def _emit_tuned(tuned: "TunedWeights") -> None:
-    emit_json(
-        {
-            "weights": {str(skill): weight for skill, weight in tuned.after.items()},
-            "kept": {"before": tuned.kept_before[0], "after": tuned.kept_after[0]},
-            "trials": tuned.trials,
-            "generation": None if tuned.change is None else tuned.change.generation,
-        }
-    )
+    document: TunedDocument = {
+        "weights": {str(skill): weight for skill, weight in tuned.after.items()},
+        "kept": {"before": tuned.kept_before[0], "after": tuned.kept_after[0]},
+        "trials": tuned.trials,
+        "generation": None if tuned.change is None else tuned.change.generation,
+    }
+    emit_json(document)
 
 
 def _show(state: State, report: "Probed") -> None:
     if state.json:
-        head = {"generation": report.generation, "mode": report.mode, "passed": report.passed}
-        results = [probe_document(result) for result in report.results]
-        emit_json({"results": results, **head, "without": list(map(str, report.without))})
+        document: ProbesDocument = {
+            "results": [probe_document(result) for result in report.results],
+            "generation": report.generation,
+            "mode": report.mode,
+            "passed": report.passed,
+            "without": list(map(str, report.without)),
+        }
+        emit_json(document)
         return
     if report.results:
         rows = [

@@ -22,6 +22,7 @@ from skillpm.cli.params import (
     refuse_together,
 )
 from skillpm.cli.probing import GUARD, GUARD_DEVICE, guard_options
+from skillpm.cli.result_documents import InitDocument
 from skillpm.cli.state import Command, State, command_client, command_project
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
@@ -58,8 +59,13 @@ def init(state: State) -> None:
         raise UsageError("`init` needs a base model", hint="`skillpm init --base ./model`")
     done = create_project(command_client(state), base)
     if state.json:
-        facts = {"project": str(done.folder), "base": done.base, "root": str(done.root)}
-        emit_json({**facts, "generation": 0})
+        document: InitDocument = {
+            "project": str(done.folder),
+            "base": done.base,
+            "root": str(done.root),
+            "generation": 0,
+        }
+        emit_json(document)
     else:
         emit_lines(f"created a project for base {clean(done.label)}\n  {done.root}")
 

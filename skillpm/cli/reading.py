@@ -10,6 +10,12 @@ from skillpm.cli.changes import skill_document
 from skillpm.cli.documents import InstalledDocument
 from skillpm.cli.output import emit_json, emit_line, emit_table, size_text, verified_text
 from skillpm.cli.params import LOWEST, REQUIREMENT, TIMEOUT
+from skillpm.cli.result_documents import (
+    GenerationDocument,
+    HistoryDocument,
+    ListDocument,
+    ResolvedDocument,
+)
 from skillpm.cli.state import Command, State, command_client, release_states, verified_packs
 from skillpm.cli.types import LocalPath
 from skillpm.errors import SpecError, UsageError
@@ -49,8 +55,13 @@ def list_(state: State) -> None:
         for skill in generation.installed.values()
     ]
     if state.json:
-        head = {"generation": generation.number, "base_root": str(generation.base_root)}
-        emit_json({**head, "skills": skills, "notes": list(listing.notes)})
+        document: ListDocument = {
+            "generation": generation.number,
+            "base_root": str(generation.base_root),
+            "skills": skills,
+            "notes": list(listing.notes),
+        }
+        emit_json(document)
         return
     for note in listing.notes:
         state.say(note)
@@ -125,7 +136,7 @@ def history(state: State) -> None:
 
     past = list_generations(command_client(state))
     if state.json:
-        rows = [
+        rows: list[GenerationDocument] = [
             {
                 "number": entry.number,
                 "created": entry.created,
@@ -136,7 +147,8 @@ def history(state: State) -> None:
             }
             for entry in past.generations
         ]
-        emit_json({"current": past.current, "generations": rows})
+        document: HistoryDocument = {"current": past.current, "generations": rows}
+        emit_json(document)
         return
     table = [
         (
@@ -214,7 +226,10 @@ def resolve(
         lowest=lowest,
     )
     if state.json:
-        emit_json({"resolved": {str(skill): str(version) for skill, version in versions.items()}})
+        document: ResolvedDocument = {
+            "resolved": {str(skill): str(version) for skill, version in versions.items()}
+        }
+        emit_json(document)
         return
     for skill, version in versions.items():
         emit_line(f"{skill} {version}")

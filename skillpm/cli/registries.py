@@ -10,6 +10,7 @@ from skillpm.cli.documents import SkillDocument
 from skillpm.cli.namespaces import namespace
 from skillpm.cli.output import clean, emit_json, emit_line
 from skillpm.cli.params import refuse_together
+from skillpm.cli.result_documents import PublishDocument, YankDocument
 from skillpm.cli.serving import CONFIG, migrate, serve, show_token, sweep, upgrade
 from skillpm.cli.state import Command, State, command_client, global_params
 from skillpm.cli.tokens import token
@@ -40,8 +41,12 @@ def publish(state: State, path: Path) -> None:
 
     published = publish_pack(command_client(state), path)
     if state.json:
-        head = {"registry": str(published.registry), "created": published.created}
-        emit_json({**release_document(published.release), **head})
+        document: PublishDocument = {
+            **release_document(published.release),
+            "registry": str(published.registry),
+            "created": published.created,
+        }
+        emit_json(document)
         return
     verb = "published" if published.created else "already published:"
     emit_line(f"{verb} {published.release.ref} {published.release.digest}")
@@ -94,7 +99,8 @@ def unyank(state: State, ref: str) -> None:
 
 def _show_yank(state: State, release: "Release") -> None:
     if state.json:
-        emit_json({**release_document(release), "yanked": release.yanked})
+        document: YankDocument = {**release_document(release), "yanked": release.yanked}
+        emit_json(document)
     else:
         emit_line(f"{'yanked' if release.yanked else 'unyanked'} {release.ref}")
 

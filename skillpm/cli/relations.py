@@ -12,6 +12,12 @@ from skillpm.cli.changes import skill_document
 from skillpm.cli.documents import EdgeDocument, NodeDocument, StepDocument
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
 from skillpm.cli.params import SKILL, TIMEOUT, plot_option
+from skillpm.cli.relation_documents import (
+    OutdatedDocument,
+    OutdatedSkill,
+    TreeDocument,
+    WhyDocument,
+)
 from skillpm.cli.state import Command, State, command_client
 from skillpm.pictures.formats import check_picture
 from skillpm.spec.words import counted
@@ -69,8 +75,13 @@ def tree(
         plot_relations(client, relations, relations.reached(roots, invert, depth), plot)
         state.say(f"wrote {clean(plot)}")
     if state.json:
-        head = {"roots": [str(root) for root in roots], "generation": relations.generation}
-        emit_json({**head, "skills": _nodes(relations), "notes": list(relations.notes)})
+        document: TreeDocument = {
+            "roots": [str(root) for root in roots],
+            "generation": relations.generation,
+            "skills": _nodes(relations),
+            "notes": list(relations.notes),
+        }
+        emit_json(document)
         return
     for note in relations.notes:
         state.say(note)
@@ -141,8 +152,12 @@ def why(state: State, skill: "SkillName") -> None:
         paths = [
             [_step(relations, chain, place) for place in range(len(chain))] for chain in chains
         ]
-        wanted = relations.requirements.get(skill)
-        emit_json({**skill_document(entry), "wanted": wanted, "paths": paths})
+        document: WhyDocument = {
+            **skill_document(entry),
+            "wanted": relations.requirements.get(skill),
+            "paths": paths,
+        }
+        emit_json(document)
         return
     emit_line(f"{entry.ref} is installed because")
     for chain in chains:
@@ -181,11 +196,17 @@ def outdated(state: State, /, *, timeout: float, exit_code: bool) -> None:
     for release in report.skipped:
         state.say(f"note: {release.note}")
     if state.json:
-        rows = [_outdated_document(entry) for entry in report.outdated]
-        unlisted = [str(skill) for skill in report.unlisted]
-        head = {"checked": report.checked, "unlisted": unlisted, "notes": list(report.notes)}
-        skipped = [release.to_dict() for release in report.skipped]
-        emit_json({"outdated": rows, **head, "skipped": skipped})
+        document: OutdatedDocument = {
+            "outdated": [_outdated_document(entry) for entry in report.outdated],
+            "checked": report.checked,
+            "unlisted": [str(skill) for skill in report.unlisted],
+            "notes": list(report.notes),
+            "skipped": [
+                {"skill": str(each.skill), "version": str(each.version), "reason": each.reason}
+                for each in report.skipped
+            ],
+        }
+        emit_json(document)
     elif report.outdated:
         columns = ("skill", "current", "wanted", "latest", "held back by")
         emit_table(map(_outdated_row, report.outdated), columns)
@@ -206,7 +227,7 @@ def _outdated_row(entry: "Outdated") -> tuple[object, ...]:
     return entry.skill, current, entry.wanted or "-", entry.latest or "-", held_by
 
 
-def _outdated_document(entry: "Outdated") -> dict[str, object]:
+def _outdated_document(entry: "Outdated") -> OutdatedSkill:
     return {
         "skill": str(entry.skill),
         "current": str(entry.current),
@@ -215,5 +236,8 @@ def _outdated_document(entry: "Outdated") -> dict[str, object]:
         "yanked": entry.yanked,
         "quarantined": entry.quarantined,
         "held_by": list(entry.held_by),
-        "holds": [hold.to_dict() for hold in entry.holds],
+        "holds": [
+            {"by": hold.by, "requirement": hold.requirement, "statement": hold.statement}
+            for hold in entry.holds
+        ],
     }

@@ -9,7 +9,6 @@ from skillpm.cli.documents import (
     AdvisoryDocument,
     ForecastDocument,
     InstalledDocument,
-    NodeDocument,
     PackDocument,
     ProbeDocument,
     RouteDocument,
@@ -17,9 +16,7 @@ from skillpm.cli.documents import (
     RouteWarnings,
     ShownRelease,
     SkillDocument,
-    StepDocument,
 )
-from skillpm.spec.plan import SavedPlan
 
 ErrorKind = Literal[
     "usage", "spec", "not_found", "resolution", "integrity", "graft", "state", "auth", "registry",
@@ -59,8 +56,8 @@ class PackedDocument(PackDocument):
 class ChangeDocument(ForecastDocument):
     """The result of a command that changes the environment.
 
-    A dry run has `plan`, which `skillpm apply` reads, and the forecast of a merge. A change that
-    was carried out has `fetched_bytes`.
+    A dry run has the forecast of a merge, and `plan`, which `skillpm apply` reads; the schema of
+    plans describes it. A change that was carried out has `fetched_bytes`.
     """
 
     added: list[SkillDocument]
@@ -70,7 +67,7 @@ class ChangeDocument(ForecastDocument):
     kept: int
     dry_run: bool
     notes: list[str]
-    plan: NotRequired[SavedPlan]
+    plan: NotRequired[dict[str, Any]]
     fetched_bytes: NotRequired[int]
 
 
@@ -109,105 +106,13 @@ class HistoryDocument(TypedDict):
     generations: list[GenerationDocument]
 
 
-MovedDocument = TypedDict(
-    "MovedDocument",
-    {
-        "skill": str, "version": str, "digest": str, "from": str, "from_digest": str,
-        "weight": float, "from_weight": float,
-    },
-)  # fmt: skip
-"""A skill that differs between two sets: its values in the second one, and in the first one."""
-
-SidesDocument = TypedDict("SidesDocument", {"from": Any, "to": Any})
-"""A value of the first and of the second set."""
-
-
-class DiffDocument(TypedDict):
-    """The result of `diff`. `base` and `graft` are null where the sets agree."""
-
-    added: list[SkillDocument]
-    removed: list[SkillDocument]
-    changed: list[MovedDocument]
-    base: SidesDocument | None
-    graft: SidesDocument | None
-
-
-class TreeDocument(TypedDict):
-    """The result of `tree`."""
-
-    roots: list[str]
-    generation: int
-    skills: list[NodeDocument]
-    notes: list[str]
-
-
-class WhyDocument(SkillDocument):
-    """The result of `why`. `wanted` is the range in skillpm.toml, or null."""
-
-    wanted: str | None
-    paths: list[list[StepDocument]]
-
-
-class HoldDocument(TypedDict):
-    """A reason why a newer release is not chosen."""
-
-    by: str | None
-    requirement: str | None
-    statement: str
-
-
-class OutdatedSkill(TypedDict):
-    """An entry of `outdated`."""
-
-    skill: str
-    current: str
-    wanted: str | None
-    latest: str | None
-    yanked: bool
-    quarantined: bool
-    held_by: list[str]
-    holds: list[HoldDocument]
-
-
-class SkippedDocument(TypedDict):
-    """A newer release that is never chosen automatically."""
-
-    skill: str
-    version: str
-    reason: str
-
-
-class OutdatedDocument(TypedDict):
-    """The result of `outdated`. `unlisted` skills are in no registry that can be reached."""
-
-    outdated: list[OutdatedSkill]
-    checked: int
-    unlisted: list[str]
-    notes: list[str]
-    skipped: list[SkippedDocument]
-
-
 class ResolvedDocument(TypedDict):
     """The result of `resolve`: versions by skill."""
 
     resolved: dict[str, str]
 
 
-class GraftDocument(TypedDict):
-    """The result of `graft`."""
-
-    path: str
-    root: str
-    generation: int
-    skills: list[SkillDocument]
-    written_bytes: int
-    linked_bytes: int
-    reused_bytes: int
-    unchanged: bool
-    seconds: float
-
-
-class KeptDocument(TypedDict):
+class GainDocument(TypedDict):
     """The share of its gain that the worst probe keeps."""
 
     before: float
@@ -218,7 +123,7 @@ class TunedDocument(TypedDict):
     """The result of `graft --tune`. `generation` is null if the weights were not saved."""
 
     weights: dict[str, float]
-    kept: KeptDocument
+    kept: GainDocument
     trials: int
     generation: int | None
 
@@ -279,10 +184,19 @@ class SearchDocument(TypedDict):
 
 
 class ShowDocument(TypedDict):
-    """The result of `show`."""
+    """The result of `show SKILL`."""
 
     skill: str
     releases: list[ShownRelease]
+
+
+class ReleaseManifestDocument(ShownRelease):
+    """The result of `show SKILL@VERSION`. `manifest` is null if the release is quarantined."""
+
+    registry: str
+    manifest: dict[str, Any] | None
+    claims: list[ClaimDocument]
+    verified_on: list[str]
 
 
 class ProbesDocument(TypedDict):

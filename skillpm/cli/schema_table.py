@@ -5,7 +5,15 @@ A command with several documents prints one of them: `pack` prints an estimate w
 
 from typing import Any
 
-from skillpm.cli import documents, result_documents, upkeep_documents
+from skillpm.cli import (
+    answer_documents,
+    documents,
+    graft_documents,
+    relation_documents,
+    result_documents,
+    setting_documents,
+    upkeep_documents,
+)
 from skillpm.cli.estimate_documents import EstimateDocument
 from skillpm.spec import registry_people as people
 from skillpm.spec.fields import Document
@@ -65,12 +73,19 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
     "cache path": (upkeep_documents.HomeDocument,),
     "cache verify": (upkeep_documents.CheckedCache,),
     "completion": (upkeep_documents.CompletionDocument,),
-    "config show": (upkeep_documents.ConfigDocument,),
-    "diff": (result_documents.DiffDocument,),
+    "config get": (setting_documents.SettingDocument,),
+    "config set": (setting_documents.SettingsChangeDocument,),
+    "config show": (setting_documents.ConfigDocument,),
+    "config unset": (setting_documents.SettingsChangeDocument,),
+    "diff": (relation_documents.DiffDocument,),
     "doctor": (upkeep_documents.DoctorDocument,),
     "export": (documents.ExportDocument,),
     "gc": (upkeep_documents.GarbageDocument,),
-    "graft": (result_documents.GraftDocument, result_documents.TunedDocument),
+    "graft": (
+        graft_documents.GraftDocument,
+        graft_documents.ComparisonDocument,
+        result_documents.TunedDocument,
+    ),
     "history": (result_documents.HistoryDocument,),
     "identify": (documents.IdentityDocument,),
     "init": (result_documents.InitDocument,),
@@ -80,7 +95,7 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
     "lock": (result_documents.LockResult,),
     "login": (upkeep_documents.AccountDocument,),
     "logout": (upkeep_documents.LogoutDocument,),
-    "outdated": (result_documents.OutdatedDocument,),
+    "outdated": (relation_documents.OutdatedDocument,),
     "pack": (result_documents.PackedDocument, EstimateDocument),
     "probe": (result_documents.ProbesDocument,),
     "publish": (result_documents.PublishDocument,),
@@ -97,6 +112,7 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
     "registry namespace distrust": (upkeep_documents.RemovedRule,),
     "registry namespace grant": (people.MemberList,),
     "registry namespace list": (people.NamespaceList, upkeep_documents.MembersDocument),
+    "registry namespace set": (people.NamespaceDocument,),
     "registry namespace revoke": (upkeep_documents.RevokedMember,),
     "registry namespace trust": (people.PublisherDocument,),
     "registry serve": (upkeep_documents.TokenSecret,),
@@ -108,16 +124,17 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
     "resolve": (result_documents.ResolvedDocument,),
     "rollback": _CHANGE,
     "route": (result_documents.RoutedDocument, result_documents.RoutedFile),
+    "run": (answer_documents.RunDocument,),
     "search": (result_documents.SearchDocument,),
-    "show": (result_documents.ShowDocument,),
+    "show": (result_documents.ShowDocument, result_documents.ReleaseManifestDocument),
     "transfer": (TransferDocument,),
-    "tree": (result_documents.TreeDocument,),
+    "tree": (relation_documents.TreeDocument,),
     "uninstall": _CHANGE,
     "unyank": (result_documents.YankDocument,),
     "upgrade": _CHANGE,
     "verify": (result_documents.VerifyDocument,),
     "whoami": (upkeep_documents.AccountDocument,),
-    "why": (result_documents.WhyDocument,),
+    "why": (relation_documents.WhyDocument,),
     "yank": (result_documents.YankDocument,),
 }
 """The documents of each command, by its words."""

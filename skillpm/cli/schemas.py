@@ -7,6 +7,8 @@
 import json
 import sys
 from collections.abc import Mapping
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from types import UnionType
 from typing import (
@@ -81,7 +83,7 @@ class _Untitled(GenerateJsonSchema):
 
 def _schema(kinds: list[Any], name: str, *, output: bool) -> dict[str, Any]:
     """The JSON Schema of one of these types, as written (`output`) or as read."""
-    union = Union[tuple(kinds)]  # noqa: UP007 - of a list that is known at run time
+    union = reduce(or_, kinds)
     mode: Literal["serialization", "validation"] = "serialization" if output else "validation"
     schema = TypeAdapter(union).json_schema(mode=mode, schema_generator=_Untitled)
     return {"$schema": _DIALECT, "$id": f"urn:skillpm:{name}", **_without_table_defaults(schema)}
@@ -102,16 +104,15 @@ def _without_table_defaults(schema: Any) -> Any:
 
 def _model(kind: Any, *, exact: bool, versioned: bool = False) -> Any:
     """A pydantic model of a `TypedDict`, which pydantic does not read on Python 3.11 itself."""
-    version = {"schema_version": Literal[1]} if versioned else {}
-    if not is_typeddict(kind):
-        return create_model(
-            kind.__name__, __base__=kind, **{key: (of, ...) for key, of in version.items()}
-        )
+    version: dict[str, Any] = {"schema_version": Literal[1]} if versioned else {}
     fields: dict[str, Any] = {}
+    if not is_typeddict(kind):
+        fields = {key: (of, ...) for key, of in version.items()}
+        return create_model(kind.__name__, __base__=kind, **fields)
     for key, hint in {**version, **get_type_hints(kind, include_extras=True)}.items():
         optional = get_origin(hint) is NotRequired
         plain = _plain(get_args(hint)[0] if optional else hint, exact=exact)
-        default = {"default_factory": object} if optional else {}
+        default: dict[str, Any] = {"default_factory": object} if optional else {}
         fields[f"field_{key}"] = (plain, Field(alias=key, **default))
     config = ConfigDict(extra="forbid" if exact else "ignore", title=kind.__name__)
     return create_model(kind.__name__, __config__=config, __doc__=kind.__doc__, **fields)
@@ -122,10 +123,10 @@ def _plain(hint: Any, *, exact: bool) -> Any:
     if is_typeddict(hint):
         return _model(hint, exact=exact)
     inner = tuple(_plain(each, exact=exact) for each in get_args(hint))
-    origin = get_origin(hint)
+    origin: Any = get_origin(hint)
     if origin is Literal or not inner:
         return hint
-    return Union[inner] if origin in (Union, UnionType) else origin[inner]  # noqa: UP007
+    return reduce(or_, inner) if origin in (Union, UnionType) else origin[inner]
 
 
 def _forbid_other_keys(schema: Any) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from skillpm.cli.documents import ShownRelease
-from skillpm.cli.inspecting import show_pack
+from skillpm.cli.inspecting import claim_document, show_pack
 from skillpm.cli.output import (
     clean,
     emit_json,
@@ -17,6 +17,12 @@ from skillpm.cli.output import (
 )
 from skillpm.cli.params import RELEASES
 from skillpm.cli.registries import release_document
+from skillpm.cli.result_documents import (
+    FoundDocument,
+    ReleaseManifestDocument,
+    SearchDocument,
+    ShowDocument,
+)
 from skillpm.cli.state import Command, State, command_client, verified_packs
 
 if TYPE_CHECKING:
@@ -41,7 +47,7 @@ def search(state: State, text: str) -> None:
 
     releases = search_releases(command_client(state), text)
     if state.json:
-        results = [
+        results: list[FoundDocument] = [
             {
                 **release_document(release),
                 "summary": release.summary,
@@ -49,7 +55,8 @@ def search(state: State, text: str) -> None:
             }
             for release in releases
         ]
-        emit_json({"results": results})
+        found: SearchDocument = {"results": results}
+        emit_json(found)
         return
     if not releases:
         state.say(f"no skill matches `{text}`" if text else "the registry has no releases")
@@ -97,8 +104,11 @@ def show(state: State, ref: "Requirement") -> None:
 
 def _show_releases(state: State, ref: "Requirement", releases: "list[Release]") -> None:
     if state.json:
-        documents = [_release_document(state, release) for release in releases]
-        emit_json({"skill": str(ref.skill), "releases": documents})
+        document: ShowDocument = {
+            "skill": str(ref.skill),
+            "releases": [_release_document(state, release) for release in releases],
+        }
+        emit_json(document)
         return
     emit_lines(f"{ref.skill}  {clean(releases[-1].summary)}\n")
     rows = [
@@ -129,16 +139,15 @@ def _show_release(state: State, details: "ReleaseDetails") -> None:
     release, pack = details.release, details.pack
     bases = [] if pack is None else verified_packs(state).bases(pack.digest)
     if state.json:
-        claims = [] if pack is None else [claim.to_dict() for claim in claims_of(pack.manifest)]
-        emit_json(
-            {
-                **_release_document(state, release),
-                "registry": str(details.registry),
-                "manifest": None if pack is None else pack.manifest.to_dict(),
-                "claims": claims,
-                "verified_on": [str(base) for base in bases],
-            }
-        )
+        claims = [] if pack is None else list(map(claim_document, claims_of(pack.manifest)))
+        document: ReleaseManifestDocument = {
+            **_release_document(state, release),
+            "registry": str(details.registry),
+            "manifest": None if pack is None else pack.manifest.to_dict(),
+            "claims": claims,
+            "verified_on": [str(base) for base in bases],
+        }
+        emit_json(document)
         return
     reason = f": {release.yank_reason}" if release.yank_reason else ""
     facts = {

@@ -9,6 +9,7 @@ import click
 from skillpm.cli.output import emit_json, emit_line, say, size_text
 from skillpm.cli.state import Command, State, command_client
 from skillpm.cli.types import LocalPath
+from skillpm.cli.upkeep_documents import MigratedDocument, SweptDocument, TokenSecret
 
 if TYPE_CHECKING:
     from skillpm.spec.registry_people import NewToken
@@ -57,16 +58,15 @@ def serve(state: State, host: str, port: int, config: Path | None) -> None:
 def show_token(state: State, token: "NewToken") -> None:
     """Print a new token: the secret alone on stdout, the rest on stderr."""
     if state.json:
-        emit_json(
-            {
-                "token": token.token,
-                "id": token.id,
-                "principal": token.principal,
-                "actions": token.actions,
-                "patterns": token.patterns,
-                "expires": token.expires,
-            }
-        )
+        secret: TokenSecret = {
+            "token": token.token,
+            "id": token.id,
+            "principal": token.principal,
+            "actions": list(token.actions),
+            "patterns": token.patterns,
+            "expires": token.expires,
+        }
+        emit_json(secret)
     else:
         state.say(
             f"token {token.id} of `{token.principal}`, shown only now, valid until {token.expires}:"
@@ -125,7 +125,12 @@ def migrate(state: State, source: Path, target: Path) -> None:
 
     moved = migrate_server(command_client(state), source, target)
     if state.json:
-        emit_json({"blobs": moved.blobs, "bytes": moved.bytes, "rows": moved.rows})
+        document: MigratedDocument = {
+            "blobs": moved.blobs,
+            "bytes": moved.bytes,
+            "rows": moved.rows,
+        }
+        emit_json(document)
     else:
         emit_line(f"copied {moved.blobs} blobs ({size_text(moved.bytes)}) and {moved.rows} rows")
 
@@ -147,7 +152,12 @@ def sweep(state: State, config: Path | None) -> None:
     with administration(command_client(state), config) as registry:
         report = registry.sweep()
     if state.json:
-        emit_json({"blobs": report.blobs, "bytes": report.bytes, "uploads": report.uploads})
+        document: SweptDocument = {
+            "blobs": report.blobs,
+            "bytes": report.bytes,
+            "uploads": report.uploads,
+        }
+        emit_json(document)
     else:
         emit_line(
             f"removed {report.blobs} blobs ({size_text(report.bytes)}) and {report.uploads} uploads"

@@ -3,7 +3,7 @@
 See `skillpm.cli.documents`; `skillpm.cli.schemas` lists which command prints which document.
 """
 
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 
 class AccountDocument(TypedDict):
@@ -28,26 +28,11 @@ class CompletionDocument(TypedDict):
     script: str
 
 
-class SettingDocument(TypedDict):
-    """A setting, and where its value comes from."""
-
-    key: str
-    value: str | bool | float | None
-    source: str
-
-
-class ConfigDocument(TypedDict):
-    """The result of `config show`."""
-
-    values: list[SettingDocument]
-    user_file: str
-
-
 class DoctorRow(TypedDict):
-    """A check of `doctor`."""
+    """A check of `doctor`. `status` is `ok`, `warn` or `fail`."""
 
     check: str
-    status: Literal["ok", "warn", "fail"]
+    status: str
     message: str
     hint: str | None
 

@@ -53,10 +53,6 @@ class Claim:
     value: Any
     reason: str
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the claim as a JSON object."""
-        return {"path": self.path, "value": self.value, "reason": self.reason}
-
 
 def claims_of(manifest: Manifest) -> tuple[Claim, ...]:
     """Return every claim of a manifest. Empty values are left out."""

@@ -16,9 +16,11 @@ import pytest
 from skillpm_world import Outcome, run_here
 
 PLACES = re.compile(r"(?<![\w.])(/srv|/etc/skillpm)(?=/)")
-PROGRAMS = frozenset({"mkdir", "cp", "cat", "ls", "rm", "git"})
+PROGRAMS = frozenset({"mkdir", "cp", "cat", "ls", "rm", "git", "printf"})
 """Programs of the system that pages may call."""
-_OPERATORS = frozenset({"&&", ";", ">"})
+_OPERATORS = frozenset({"&&", ";"})
+_INTO = {">": "w", ">>": "a"}
+"""How the file after an operator is opened."""
 
 
 @dataclass
@@ -32,11 +34,12 @@ class PageShell:
     def run(self, line: str) -> int:
         """Run a line: commands with `&&` or `;`, and `> FILE`. Returns the last exit code."""
         code = 0
-        for words, operator, target in _steps(PLACES.sub(rf"{self.root}\1", line)):
+        for words, operator, into in _steps(PLACES.sub(rf"{self.root}\1", line)):
             outcome = self._command(words)
             self.outcomes.append((line, outcome))
-            if target is not None:
-                Path(target).write_text(outcome.out, encoding="utf-8")
+            if into is not None:
+                with Path(into[0]).open(into[1], encoding="utf-8") as file:
+                    file.write(outcome.out)
             code = outcome.code
             if code and operator == "&&":
                 break
@@ -64,20 +67,19 @@ class PageShell:
         return Outcome(0, "", "")
 
 
-def _steps(line: str) -> Iterator[tuple[list[str], str, str | None]]:
+def _steps(line: str) -> Iterator[tuple[list[str], str, tuple[str, str] | None]]:
     """Each command of a line, the operator after it, and the file that gets its output."""
     lexer = shlex.shlex(line, posix=True, punctuation_chars="&;>|")
     lexer.whitespace_split = True
     words: list[str] = []
-    target: str | None = None
-    tokens = iter(lexer)
-    for token in tokens:
-        if token == ">":
-            target = next(tokens)
-        elif token in _OPERATORS:
-            yield words, token, target
-            words, target = [], None
+    into: tuple[str, str] | None = None
+    for word in lexer:
+        if word in _INTO:
+            into = (next(lexer), _INTO[word])
+        elif word in _OPERATORS:
+            yield words, word, into
+            words, into = [], None
         else:
-            words.append(token)
+            words.append(word)
     if words:
-        yield words, "", target
+        yield words, "", into

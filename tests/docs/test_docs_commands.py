@@ -21,18 +21,25 @@ PAGES = (
 )
 
 
-def commands(text: str) -> list[str]:
-    """Every `skillpm …` of a page: lines of its code blocks, and code in its sentences."""
-    inline = re.findall(r"(?<!`)`(skillpm [^`\n]+)`", text)
-    fences = re.findall(r"^```\w*\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
-    lines = [line for fence in fences for line in fence.replace("\\\n", " ").splitlines()]
-    typed = [line.strip().removeprefix("$ ") for line in lines]
-    found = [line for line in typed if line.startswith("skillpm ")] + inline
+def mentions(text: str) -> list[str]:
+    """Every `skillpm …` in the sentences and tables of a page."""
+    found = re.findall(r"(?<!`)`(skillpm [^`\n]+)`", text)
     return [line for line in found if "COMMAND" not in line]
 
 
-def parse(line: str) -> click.Command:
-    """Parse the command of a line, with options and arguments; files need not exist."""
+def commands(text: str) -> list[str]:
+    """Every `skillpm …` in the code blocks of a page."""
+    fences = re.findall(r"^```\w*\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    lines = [line for fence in fences for line in fence.replace("\\\n", " ").splitlines()]
+    typed = [line.strip().removeprefix("$ ") for line in lines]
+    return [line for line in typed if line.startswith("skillpm ") and "COMMAND" not in line]
+
+
+def parse(line: str, *, whole: bool = True) -> click.Command:
+    """Parse the command of a line, with options and arguments; files need not exist.
+
+    A line that is not `whole` may lack required arguments, and the value of its last option.
+    """
     words = shlex.split(re.split(r" [>|&]|;", line)[0], comments=True)[1:]
     found: click.Command = app
     context = click.Context(app, info_name="skillpm")
@@ -45,10 +52,15 @@ def parse(line: str) -> click.Command:
         context = click.Context(inner, parent=context, info_name=name)
         found = inner
     if not isinstance(found, click.Group):
-        values, rest, _ = found.make_parser(context).parse_args(args=words)
+        try:
+            values, rest, _ = found.make_parser(context).parse_args(args=words)
+        except click.BadOptionUsage:
+            if whole:
+                raise
+            return found
         for parameter in found.params:
             needed = isinstance(parameter, click.Argument) and parameter.required
-            if needed and ELISION not in line:
+            if needed and whole and ELISION not in line:
                 given = values[parameter.name]
                 assert isinstance(given, str | tuple), line
                 assert given, line
@@ -58,9 +70,17 @@ def parse(line: str) -> click.Command:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_command_line_accepts_every_command_of_a_page(page: str) -> None:
-    lines = commands((REPOSITORY / page).read_text(encoding="utf-8"))
-    for line in lines:
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    for line in commands(text):
         parse(line)
+    for line in mentions(text):
+        parse(line, whole=False)
+
+
+@pytest.mark.parametrize("line", ["skillpm pack --prob", "skillpm nonsense", "skillpm list much"])
+def test_mention_of_what_does_not_exist_is_detected(line: str) -> None:
+    with pytest.raises((click.ClickException, AssertionError)):
+        parse(line, whole=False)
 
 
 @pytest.mark.parametrize("line", [

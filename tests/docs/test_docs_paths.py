@@ -17,8 +17,10 @@ PAGES = tuple(
     )
 )  # fmt: skip
 _TREES = "skillpm|registry|migrations|tests|benchmarks|examples"
-_SOURCE = re.compile(rf"(?<![\w./-])((?:{_TREES})/[\w./-]*[\w/])")
+_SOURCE = re.compile(rf"(?<![\w./-])(?<!\]\()((?:{_TREES})/[\w./-]*[\w/])")
 _FILE = re.compile(r"(?<![\w./-])([\w/-]+\.py)\b")
+_MADE = re.compile(r"<!-- file: ([\w/.-]+) -->")
+"""A file that the reader of a page makes."""
 _FLOW = re.compile(r'"(\w+(?:/\w+)*\.py)')
 _MODULE = re.compile(r"python3? -m ((?:benchmarks|examples|skillpm)(?:\.\w+)*)")
 _ROOMS = "|".join(sorted(path.stem for path in (REPOSITORY / "skillpm").glob("[a-z]*")))
@@ -30,7 +32,7 @@ _TARGET = re.compile(r"`make ([\w-]+)`")
 @cache
 def _files() -> tuple[str, ...]:
     """All Python files of the repository."""
-    trees = [REPOSITORY / tree for tree in _TREES.split("|")]
+    trees = [REPOSITORY / tree for tree in (*_TREES.split("|"), "docs")]
     below = [path for tree in trees for path in tree.rglob("*.py")]
     return tuple(map(str, [*REPOSITORY.glob("*.py"), *below]))
 
@@ -62,6 +64,7 @@ def missing_in(text: str) -> list[str]:
         name
         for name in _FILE.findall(text)
         if not any(path.endswith(f"/{name}") for path in _files())
+        and name not in _MADE.findall(text)
     ]
     modules = [module for module in _MODULE.findall(text) if not runs(module)]
     dotted = [

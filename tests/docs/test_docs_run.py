@@ -14,8 +14,18 @@ from page_shell import PageShell
 from skillpm_world import REPOSITORY, World
 from tiny_adapters import CASES
 from tiny_adapters import make as make_adapter
-from tiny_learners import COLOR_PROBES, COLORS, GENERAL, MATH, MATH_PROBES, Learners, write_probes
-from tiny_models import Models
+from tiny_learners import (
+    COLOR_PROBES,
+    COLORS,
+    GENERAL,
+    MATH,
+    MATH_PROBES,
+    Learners,
+    store,
+    write_probes,
+)
+from tiny_models import Models, nudge
+from transformers import LlamaForCausalLM
 
 ELISION = "…"
 INIT = "skillpm init --base ./model"
@@ -76,19 +86,24 @@ def furnish(world: World, pairs: dict[str, tuple[Path, Path]], adapter: Path | N
     write_probes(here / "sql-probes.jsonl", COLOR_PROBES)
     texts(here / "sql-examples.jsonl", (*COLORS, *(line * 2 for line in COLORS)))
     texts(here / "texts.jsonl", (*MATH, *GENERAL))
-    index = {"skills": {"acme/math": {"1.0.0": {}, "1.1.0": {}}}}
-    (here / "index.json").write_text(json.dumps(index))
+    (here / "index.json").write_text('{"skills": {"acme/math": {"1.0.0": {}, "1.1.0": {}}}}')
     (world.folder / "etc" / "skillpm").mkdir(parents=True)
     (world.folder / "srv" / "skillpm").mkdir(parents=True)
     config = world.folder / "etc" / "skillpm" / "server.toml"
     config.write_text(SERVER.format(root=world.folder))
 
 
-@pytest.fixture
-def learnt(learners: Learners) -> dict[str, tuple[Path, Path]]:
+@pytest.fixture(scope="module")
+def learnt(
+    learners: Learners, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Path, Path]]:
+    """The base with each fine-tune; `further` was trained on `math`."""
+    base, math = learners.math
+    model = nudge(LlamaForCausalLM.from_pretrained(math), only="self_attn")
+    further = store(model, tmp_path_factory.mktemp("further") / "model")
     return {
-        "math": learners.math, "sql": learners.colors, "tone": learners.gentle,
-        "further": learners.tuned("further", (*MATH, *GENERAL), steps=4, only="self_attn"),
+        "math": (base, math), "sql": learners.colors, "tone": learners.gentle,
+        "further": (base, further),
     }  # fmt: skip
 
 
@@ -112,6 +127,9 @@ def run_page(page: str, shell: PageShell, *, slow: bool) -> None:
 
 
 def run_block(shell: PageShell, block: CommandBlock) -> None:
+    if block.file:
+        Path(block.file).write_text(block.text, encoding="utf-8")
+        return
     *before, last = [line for line in block.commands if ELISION not in line]
     for line in before:
         assert shell.run(line) == 0, shell.outcomes[-1]
@@ -156,5 +174,5 @@ def test_a_block_that_does_not_run_has_a_reason() -> None:
 
 
 def test_most_blocks_run() -> None:
-    blocks = [block for page in pages() for block in blocks_of(page)]
+    blocks = [block for page in pages() for block in blocks_of(page) if not block.file]
     assert sum(not block.not_run for block in blocks) > len(blocks) / 2

@@ -115,7 +115,7 @@ workers = 2
     ("lock", {"version": 2}),
     ("plan", {"schema_version": 1}),
     ("manifest", {"format": 1}),
-    ("index", {"skills": {"acme": {}}}),
+    ("index", {"skills": {"acme/math": {"1.0.0": {"requires": "acme/numbers"}}}}),
     ("probes", {"question": "12?"}),
     ("transfer", {"target": {}}),
     ("prompts", {"prompt": "What is 12?"}),

@@ -9,7 +9,8 @@ from typing import Any
 
 from skillpm.checkpoint.find_model import find_model
 from skillpm.environment.edit_settings import TomlPath, edit_values
-from skillpm.environment.project import PROJECT_FILE, ProjectFolder
+from skillpm.environment.project import ProjectFolder
+from skillpm.environment.search import PROJECT_FILE
 from skillpm.environment.transaction import update_file, writing
 from skillpm.errors import SkillpmError, SpecError, StateError, UsageError
 from skillpm.files.folder import Folder

@@ -22,10 +22,6 @@ class Hold:
     statement: str
     requirement: str | None = None
 
-    def to_dict(self) -> dict[str, str | None]:
-        """The JSON document of this reason."""
-        return {"by": self.by, "requirement": self.requirement, "statement": self.statement}
-
 
 @dataclass(frozen=True)
 class ChosenRelease:
@@ -45,10 +41,6 @@ class SkippedRelease:
     version: Version
     reason: str
     may_be_chosen: bool = True
-
-    def to_dict(self) -> dict[str, str]:
-        """The JSON document of this release."""
-        return {"skill": str(self.skill), "version": str(self.version), "reason": self.reason}
 
     @property
     def note(self) -> str:
