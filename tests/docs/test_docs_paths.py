@@ -16,7 +16,7 @@ PAGES = tuple(
         )
     )
 )  # fmt: skip
-_TREES = "skillpm|registry|migrations|tests|benchmarks|examples"
+_TREES = "skillpm|registry|migrations|tests|benchmarks|examples|scripts"
 _SOURCE = re.compile(rf"(?<![\w./-])(?<!\]\()((?:{_TREES})/[\w./-]*[\w/])")
 _FILE = re.compile(r"(?<![\w./-])([\w/-]+\.py)\b")
 _MADE = re.compile(r"<!-- file: ([\w/.-]+) -->")
