@@ -87,7 +87,7 @@ def config_show(state: State) -> None:
 
 
 @config.command("get", cls=Command)
-@click.argument("key", metavar="KEY", type=KEY)
+@click.argument("key", metavar="KEY", type=KEY, help="Setting, such as `graft.method`.")
 @click.pass_obj
 def config_get(state: State, key: str) -> None:
     r"""Print the value of a setting.
@@ -110,7 +110,14 @@ def config_get(state: State, key: str) -> None:
 
 
 @config.command("set", cls=Command)
-@click.argument("pairs", metavar="KEY VALUE [KEY VALUE]...", type=KEY, nargs=-1, required=True)
+@click.argument(
+    "pairs",
+    metavar="KEY VALUE [KEY VALUE]...",
+    type=KEY,
+    nargs=-1,
+    required=True,
+    help="Settings and their values, such as `graft.method ties`.",
+)
 @USER
 @click.pass_obj
 def config_set(state: State, pairs: tuple[str, ...], *, user: bool) -> None:
@@ -135,7 +142,9 @@ def config_set(state: State, pairs: tuple[str, ...], *, user: bool) -> None:
 
 
 @config.command("unset", cls=Command)
-@click.argument("keys", metavar="KEY...", type=KEY, nargs=-1, required=True)
+@click.argument(
+    "keys", metavar="KEY...", type=KEY, nargs=-1, required=True, help="Settings to remove."
+)
 @USER
 @click.pass_obj
 def config_unset(state: State, keys: tuple[str, ...], *, user: bool) -> None:

@@ -33,7 +33,9 @@ _LIMIT = 1 << 22
 
 
 @click.command(cls=Command)
-@click.argument("text", required=False)
+@click.argument(
+    "text", required=False, help="Text to answer, or `-` for stdin (default: ask on a terminal)."
+)
 @click.option(
     "--skill",
     "skills",
