@@ -43,6 +43,10 @@ class TextLine(Document):
     text: str
 
 
+class MembersDocument(people.MemberList, people.PublisherList):
+    """The result of `registry namespace list NS`."""
+
+
 FILES: dict[str, tuple[Any, ...]] = {
     "project": (ProjectFile,),
     "lock": (Lockfile,),
@@ -111,7 +115,7 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
     "registry namespace create": (people.NamespaceDocument,),
     "registry namespace distrust": (upkeep_documents.RemovedRule,),
     "registry namespace grant": (people.MemberList,),
-    "registry namespace list": (people.NamespaceList, upkeep_documents.MembersDocument),
+    "registry namespace list": (people.NamespaceList, MembersDocument),
     "registry namespace set": (people.NamespaceDocument,),
     "registry namespace revoke": (upkeep_documents.RevokedMember,),
     "registry namespace trust": (people.PublisherDocument,),

@@ -32,7 +32,7 @@ _TARGET = re.compile(r"`make ([\w-]+)`")
 @cache
 def _files() -> tuple[str, ...]:
     """All Python files of the repository."""
-    trees = [REPOSITORY / tree for tree in (*_TREES.split("|"), "docs")]
+    trees = [REPOSITORY / tree for tree in (*_TREES.split("|"), "docs", "scripts")]
     below = [path for tree in trees for path in tree.rglob("*.py")]
     return tuple(map(str, [*REPOSITORY.glob("*.py"), *below]))
 
