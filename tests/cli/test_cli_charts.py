@@ -30,7 +30,7 @@ def _on_terminal(world: World, path: Path, monkeypatch: pytest.MonkeyPatch, colu
     screen = Terminal()
     size = os.terminal_size((columns, 24))
     monkeypatch.setattr(inspecting, "get_terminal_size", lambda: size)
-    monkeypatch.setattr(charts.sys, "stdout", screen)
+    monkeypatch.setattr("sys.stdout", screen)
     from skillpm.cli.app import app
     from skillpm.cli.state import State
 
