@@ -9,7 +9,7 @@ from skillpm_world import World
 from tiny_models import Models, Pair
 
 from skillpm.archive.reader import open_pack
-from skillpm.cli import charts, inspecting
+from skillpm.cli import inspecting
 
 
 @pytest.fixture

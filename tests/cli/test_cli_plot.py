@@ -49,6 +49,11 @@ def bars(axes: Axes) -> dict[str, list[float]]:
     return found
 
 
+def _points(line: Any) -> tuple[list[float], list[float]]:
+    """The coordinates of a line of a plot."""
+    return list(line.get_xdata()), list(line.get_ydata())
+
+
 def test_plot_shows_every_byte_by_kind_and_layer(world: World, pair: Pair) -> None:
     pack = open_pack(world.pack(pair, "acme/math", "1.0.0", "--scheme", "graftllm"))
     picture = picture_of(pack)
@@ -106,8 +111,8 @@ def test_bits_are_those_stored_for_each_weight(world: World, pair: Pair) -> None
     assert stored
     assert bits == pytest.approx(8 * stored / weights)
     axes = draw(picture_of(pack)).axes[2]
-    lines = {line.get_label(): line.get_ydata() for line in axes.lines}
-    assert list(lines["MLP"]) == list(layers.bits[mlp])
+    lines = {line.get_label(): _points(line)[1] for line in axes.lines}
+    assert lines["MLP"] == list(layers.bits[mlp])
 
 
 def test_plot_shows_the_recorded_curve_and_the_payload(
@@ -119,10 +124,10 @@ def test_plot_shows_the_recorded_curve_and_the_payload(
     pack = with_settings(plain, tmp_path / "curve.skillpack", curve=curve)
     axes = draw(picture_of(pack)).axes[3]
     assert axes.get_xscale() == "log"
-    assert list(axes.lines[0].get_ydata()) == pytest.approx([40.0, 10.0, 0.01])
-    drawn = list(axes.lines[0].get_xdata())
+    assert _points(axes.lines[0])[1] == pytest.approx([40.0, 10.0, 0.01])
+    drawn = _points(axes.lines[0])[0]
     assert drawn == pytest.approx([drawn[0], 16 * drawn[0], 400 * drawn[0]])
-    assert list(axes.lines[1].get_xdata()) == pytest.approx([4 * drawn[0]] * 2)
+    assert _points(axes.lines[1])[0] == pytest.approx([4 * drawn[0]] * 2)
 
 
 def test_curve_of_an_auto_pack_is_drawn(world: World, pair: Pair) -> None:
@@ -284,7 +289,7 @@ def test_no_label_overlaps_another_or_leaves_the_picture(stacks: dict[str, int])
 
 def test_lines_are_broken_between_stacks() -> None:
     axes = draw(_many({"encoder": 3, "decoder": 2})).axes[2]
-    heights = axes.lines[0].get_ydata()
+    heights = _points(axes.lines[0])[1]
     assert [isnan(height) for height in heights] == [False] * 3 + [True] + [False] * 2
 
 
