@@ -79,9 +79,7 @@ def test_sizes_and_errors_are_those_that_inspect_prints(world: World, pair: Pair
     written = texts(draw(picture_of(pack)))
     assert written[0] == "acme/math 1.0.0"
     size = next(line for line in shown.splitlines() if line.startswith("size "))
-    payload, _, _ = size.removeprefix("size").strip().partition(", graftllm")
-    assert written[1] == f"{payload})"
-    assert size.rpartition("; ")[2] in written[2]
+    assert written[1] == size.removeprefix("size").strip()
     error = next(line for line in shown.splitlines() if line.startswith("error "))
     assert error.removeprefix("error").strip() in written[2]
     for module in pack.manifest.compression.modules.values():

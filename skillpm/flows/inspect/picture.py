@@ -16,7 +16,7 @@ from skillpm.pictures.draw import draw
 from skillpm.pictures.formats import picture_format
 from skillpm.pictures.parts import Column, Curve, KindSummary, Layers, Picture
 from skillpm.spec.manifest import Compression, FootprintEntry, Kind
-from skillpm.spec.words import size_text
+from skillpm.spec.pack_texts import compression_text, error_text
 from skillpm.verification.evidence import shown
 
 _GAP = 64
@@ -54,13 +54,8 @@ def picture_of(pack: AnyPack) -> Picture:
 
 def _facts(compression: Compression, file_size: int) -> tuple[str, ...]:
     """Return the sizes and the error in the words of `inspect`."""
-    payload, delta = size_text(compression.payload_bytes), size_text(compression.delta_bytes)
-    error = compression.relative_error
-    fidelity = f"relative error {error:.3g}" if error else "exact"
-    return (
-        f"payload {payload} for a delta of {delta} ({compression.ratio:.2f} to 1)",
-        f"scheme {compression.scheme} · file {size_text(file_size)} · {fidelity}",
-    )
+    sizes = compression_text(compression, size=file_size)
+    return sizes, error_text(compression.relative_error)
 
 
 def _summary(kind: Kind, compression: Compression) -> KindSummary:
