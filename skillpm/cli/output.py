@@ -8,7 +8,7 @@ from math import isfinite
 
 import click
 
-from skillpm.errors import SkillpmError
+from skillpm.errors import SkillpmError, UsageError
 from skillpm.spec.location import redact_urls
 from skillpm.spec.words import size_text as size_text  # noqa: PLC0414 - shared with pictures
 
@@ -64,10 +64,13 @@ def emit_part(text: str) -> None:
 def ask_line(prompt: str) -> str:
     """Ask for one line on the terminal, with line editing if Python has `readline`.
 
-    Raises `EOFError` at Ctrl-D.
+    Raises `EOFError` at Ctrl-D, `UsageError` for a line that is not UTF-8.
     """
     sys.stderr.flush()
-    return input(clean(prompt))
+    try:
+        return input(clean(prompt))
+    except UnicodeDecodeError as problem:
+        raise UsageError("the line is not UTF-8", hint="paste the text as UTF-8") from problem
 
 
 def emit_script(text: str) -> None:

@@ -71,7 +71,7 @@ class ChangeDocument(ForecastDocument):
     fetched_bytes: NotRequired[int]
 
 
-class LockResult(TypedDict):
+class LockDocument(TypedDict):
     """The result of `lock`. `fresh` is whether skillpm.lock agrees with skillpm.toml."""
 
     fresh: bool

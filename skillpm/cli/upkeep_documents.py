@@ -146,7 +146,7 @@ class NoTokenDocument(TypedDict):
     token: None
 
 
-class TokenSecret(TypedDict):
+class TokenSecretDocument(TypedDict):
     """A new token. `token` is the secret, which is shown only here."""
 
     token: str

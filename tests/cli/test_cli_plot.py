@@ -22,7 +22,7 @@ from skillpm.flows.inspect.picture import _column, _columns, _layers, picture_of
 from skillpm.pictures.canvas import figure_file
 from skillpm.pictures.draw import draw
 from skillpm.pictures.formats import Format
-from skillpm.pictures.parts import Column, Curve, KindSummary, Layers, Picture
+from skillpm.pictures.parts import Column, Curve, KindSummary, LayerTable, Picture
 from skillpm.spec.manifest import FootprintEntry
 
 LAYERS = (Column("model.layers", "0"), Column("model.layers", "1"))
@@ -248,7 +248,7 @@ def _many(stacks: dict[str, int]) -> Picture:
     cells = tuple(row for _ in KINDS)
     kinds = tuple(KindSummary(kind, 123_456_789, 0.123456) for kind in KINDS)
     curve = Curve(((1.0, 1.0), (9e7, 0.5)), 5)
-    layers = Layers(columns, cells, cells, 10**9, 12345, 10**9)
+    layers = LayerTable(columns, cells, cells, 10**9, 12345, 10**9)
     title = f"{'a' * 64}/{'b' * 64} 10.20.30-alpha.1"
     return Picture(title, ("f" * 300, "$x^2$ \x1b\n" * 40), kinds, layers, lossy=True, curve=curve)
 
@@ -292,7 +292,7 @@ def test_lines_are_broken_between_stacks() -> None:
 
 
 def test_pack_without_tensors_says_so() -> None:
-    layers = Layers((), (), (), 0)
+    layers = LayerTable((), (), (), 0)
     figure = draw(Picture("a/b 1.0.0", ("x", "y"), (), layers, lossy=False, curve=None))
     assert "The pack stores no tensor." in texts(figure)
     assert figure.axes == []
