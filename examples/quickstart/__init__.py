@@ -1,1 +1,1 @@
-"""From a clean environment and the wheel to a routed answer of two skills: `quickstart.sh`."""
+"""The models of the tutorial, and `quickstart.sh`: from a wheel to a routed answer of two skills."""

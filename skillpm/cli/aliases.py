@@ -56,6 +56,6 @@ class CommandGroup(click.Group):
         if not ctx.resilient_parsing:
             state: State = ctx.obj
             state.alias = (
-                f"skillpm calls `{word}` `{name}`: `{shlex.join(('skillpm', name, *rest))}`"
+                f"`{word}` is an alias: `{shlex.join(('skillpm', name, *rest))}`"
             )
         return super().resolve_command(ctx, [name, *rest])
