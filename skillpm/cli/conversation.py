@@ -31,7 +31,7 @@ _HISTORY = "run-history"
 _REMEMBERED = 1000
 _HELP = """\
 /skill NAME      answer with this skill; /skill base: with the base; /skill auto: the router chooses
-/skill           show who answers, and the installed skills
+/skill           show what answers, and the installed skills
 /compare TEXT    show the answers of the base and of each skill
 /system TEXT     set the system message; /system alone removes it
 /clear           forget the conversation so far

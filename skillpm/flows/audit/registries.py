@@ -70,7 +70,9 @@ def _release(locked: LockedSkill, listed: Sequence[Release]) -> Iterator[Finding
         yield Finding("critical", "quarantined", name, text)
     elif release.yanked:
         reason = f": {capped(release.yank_reason)}" if release.yank_reason else ""
-        text = f"{locked.ref} was yanked{reason}; `skillpm upgrade {name}` looks for another release"
+        text = (
+            f"{locked.ref} was yanked{reason}; `skillpm upgrade {name}` looks for another release"
+        )
         yield Finding("high", "yanked", name, text)
 
 

@@ -121,7 +121,9 @@ def _check(edited: str, text: str, what: str, *, user: bool) -> None:
         check_file(text, what, user=user)
         hint = "`skillpm config show` lists the settings"
         if "graft.settings" in problem.message:
-            hint = "`skillpm config set graft.method ties graft.density 0.3` sets method and density"
+            hint = (
+                "`skillpm config set graft.method ties graft.density 0.3` sets method and density"
+            )
         raise UsageError(f"{problem.message}\nnothing was written", hint=hint) from problem
 
 
