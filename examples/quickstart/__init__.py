@@ -1,1 +1,1 @@
-"""The models of the tutorial; `quickstart.sh` goes from a wheel to a routed answer of two skills."""
+"""The models of the tutorial; `quickstart.sh` goes from a wheel to the answers of two skills."""

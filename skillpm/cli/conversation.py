@@ -140,7 +140,7 @@ class Conversation:
             answer = print_answer(self._options, generate)
         finally:
             self._remember(text, "".join(parts))
-        say_limits(self._state, answer)
+        say_limits(self._state, answer, self._options)
         del self._turns[: answer.dropped]
 
     def _remember(self, question: str, answer: str) -> None:

@@ -70,9 +70,7 @@ def _release(locked: LockedSkill, listed: Sequence[Release]) -> Iterator[Finding
         yield Finding("critical", "quarantined", name, text)
     elif release.yanked:
         reason = f": {capped(release.yank_reason)}" if release.yank_reason else ""
-        text = (
-            f"{locked.ref} was yanked{reason}; `skillpm upgrade {name}` finds another"
-        )
+        text = f"{locked.ref} was yanked{reason}; `skillpm upgrade {name}` finds another"
         yield Finding("high", "yanked", name, text)
 
 
