@@ -163,22 +163,9 @@ def _row(row: str) -> str:
     return f"{page} | {_code(command)} | {reason}"
 
 
-_PLACED = {"index", "tutorial", "glossary", "architecture", "benchmarks", "security"}
-
-
-def more_guides() -> str:
-    """Links to the pages beside the start page that no other page lists, as Markdown."""
-    found = sorted(path for path in DOCS.glob("*.md") if path.stem not in _PLACED)
-    titles = [path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for path in found]
-    links = [f"- [{title}](../{path.name})" for title, path in zip(titles, found, strict=True)]
-    tree = ["```{toctree}", ":hidden:", "", *(f"../{path.stem}" for path in found), "```"]
-    return "\n".join([*links, "", *tree]) if found else ""
-
-
 _GENERATED: dict[str, Callable[[], str]] = {
     "commands": commands_page,
     "documents": documents_page,
     "schemas": schemas_list,
     "unrun": unrun_table,
-    "more-guides": more_guides,
 }

@@ -1,1 +1,1 @@
-"""From a clean environment and the wheel to a routed answer of two skills: `quickstart.sh`."""
+"""The models of the tutorial; `quickstart.sh` goes from a wheel to the answers of two skills."""

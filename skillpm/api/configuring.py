@@ -93,7 +93,9 @@ def _write(
     try:
         return configure_project(options.project_folder, values, removed, lock)
     except NotFoundError as problem:
-        problem.hint = "`skillpm init --base PATH` creates a project; `--user` writes your own file"
+        problem.hint = (
+            "`skillpm init --base ./model` creates a project; `--user` writes your own file"
+        )
         raise
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from skillpm.checkpoint.hub_cache import HubSnapshot, find_snapshot, newest_snapshot
 from skillpm.errors import NotFoundError, SpecError
 from skillpm.files.named import expanded, missing_path_hint
+from skillpm.files.shown import tidy
 from skillpm.spec.hub import PREFIX, HubModel
 
 
@@ -17,7 +18,7 @@ def named_model(text: str, folder: Path) -> Path:
     `hf:org/model@revision` is a model of the Hugging Face cache, and so is `org/model` unless that
     path exists. Other text is a path relative to `folder`.
     """
-    path = folder / text
+    path = tidy(folder / text)
     if text.startswith(PREFIX):
         return Path(text)
     return path if lexists(path) or _hub_model(text) is None else Path(PREFIX + text)

@@ -55,7 +55,5 @@ class CommandGroup(click.Group):
             return super().resolve_command(ctx, args)
         if not ctx.resilient_parsing:
             state: State = ctx.obj
-            state.alias = (
-                f"skillpm calls `{word}` `{name}`: `{shlex.join(('skillpm', name, *rest))}`"
-            )
+            state.alias = f"`{word}` is an alias: `{shlex.join(('skillpm', name, *rest))}`"
         return super().resolve_command(ctx, [name, *rest])

@@ -54,7 +54,7 @@ def show_comparison(
         answers = _blocks(answering, options, turns, choices)
     for answer in answers:
         if answer.cut_off:
-            say_limits(state, answer)
+            say_limits(state, answer, options)
             break
 
 

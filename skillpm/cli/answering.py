@@ -105,13 +105,12 @@ def say_choice(state: State, answering: "AnsweringProject", choice: "AnsweringCh
         )
 
 
-def say_limits(state: State, answer: "Answer") -> None:
-    """Print whether the answer or the conversation was cut off."""
+def say_limits(state: State, answer: "Answer", options: RunOptions) -> None:
+    """Print whether the answer or the conversation was cut off, and what the limit was."""
     if answer.cut_off:
-        state.say(
-            f"note: the answer was cut off after {counted(answer.tokens, 'token')}; "
-            "`--max-tokens N` allows more"
-        )
+        full = answer.tokens < options.settings.max_tokens
+        limit = "the model's window is full" if full else "`--max-tokens N` allows more"
+        state.say(f"note: the answer was cut off after {counted(answer.tokens, 'token')}; {limit}")
     if answer.dropped:
         state.say(
             f"note: the oldest {counted(answer.dropped, 'message')} no longer fit into the model's "

@@ -15,6 +15,7 @@ from skillpm.cli.setting_documents import (
 )
 from skillpm.cli.state import Command, State, global_params
 from skillpm.errors import UsageError
+from skillpm.files.shown import shown
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -163,7 +164,7 @@ def config_unset(state: State, keys: tuple[str, ...], *, user: bool) -> None:
     _show(state, change)
     for key in keys:
         if key not in change.removed:
-            state.say(f"`{key}` is not set in {clean(change.file)}")
+            state.say(f"`{key}` is not set in {clean(shown(change.file))}")
 
 
 def _pairs(words: tuple[str, ...]) -> dict[str, str]:
@@ -199,7 +200,8 @@ def _show(state: State, change: "SettingsChange") -> None:
     for key, value in change.dropped.items():
         state.say(f"note: removed `{key}` = {_cell(value)}, a setting of the method before")
     if change.values or change.removed:
-        state.say(f"{clean(change.file)} is written{f'; `{apply}` applies it' if apply else ''}")
+        then = f"; `{apply}` applies the change" if apply else ""
+        state.say(f"wrote {clean(shown(change.file))}{then}")
     for note in change.notes:
         state.say(note)
 

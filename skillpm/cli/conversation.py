@@ -32,7 +32,7 @@ _HISTORY = "run-history"
 _REMEMBERED = 1000
 _HELP = """\
 /skill NAME      answer with this skill; /skill base: with the base; /skill auto: the router chooses
-/skill           show who answers, and the installed skills
+/skill           show what answers, and the installed skills
 /compare TEXT    show the answers of the base and of each skill
 /system TEXT     set the system message; /system alone removes it
 /clear           forget the conversation so far
@@ -147,7 +147,7 @@ class Conversation:
             answer = print_answer(self._options, generate)
         finally:
             self._remember(text, "".join(parts))
-        say_limits(self._state, answer)
+        say_limits(self._state, answer, self._options)
         del self._turns[: answer.dropped]
 
     def _remember(self, question: str, answer: str) -> None:

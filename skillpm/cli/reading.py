@@ -84,7 +84,7 @@ def _show_installed(state: State, skills: list[InstalledDocument]) -> None:
         reason = f": {skill['yank_reason']}" if skill["yank_reason"] else ""
         state.say(
             f"warning: {skill['skill']} {skill['version']} is {_state_text(skill)}{reason}; "
-            f"`skillpm upgrade {skill['skill']}` replaces it"
+            f"`skillpm upgrade {skill['skill']}` finds another"
         )
 
 

@@ -164,4 +164,4 @@ def _answer(
         answer = print_answer(options, lambda emit: answering.answer(
             turns, choice, options.settings, emit
         ))  # fmt: skip
-    say_limits(state, answer)
+    say_limits(state, answer, options)

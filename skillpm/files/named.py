@@ -6,6 +6,7 @@ from pathlib import Path
 
 from skillpm.files.errors import check_regular, read_error
 from skillpm.files.folder import READ_LIMIT, Folder
+from skillpm.files.shown import shown
 from skillpm.spec.nearest import most_similar
 
 _LISTED = 1000
@@ -49,4 +50,7 @@ def missing_path_hint(path: Path, *, otherwise: str) -> str:
         return otherwise
     names = [entry.name for entry in entries if entry.suffix == path.suffix]
     similar = most_similar(path.name, names)
-    return f"did you mean `{path.with_name(similar)}`?" if similar else otherwise
+    if similar is None:
+        return otherwise
+    meant = path.with_name(similar)
+    return f"did you mean `{shown(meant) if meant.is_absolute() else meant}`?"

@@ -76,7 +76,7 @@ class ChatEncoder:
             if _systems(turns):
                 raise GraftError(
                     f"`{self._folder}` has no chat template, so it takes no system message",
-                    hint="leave out `--system`",
+                    hint="leave out `--system`; in a conversation, type `/system` alone",
                 )
             return chat_ids(self._runner.tokenizer, turns[-1:], complete=self._is_pair)
         sandboxed, self._sandboxed = self._sandboxed, None  # an interrupt leaves no half session

@@ -16,8 +16,7 @@ LEVELS: tuple[tuple[float, Level], ...] = ((0.05, "none"), (0.2, "low"), (0.5, "
 SEVERE: frozenset[Level] = frozenset({"medium", "high"})
 _ORDER: tuple[Level, ...] = ("unknown", "none", "low", "medium", "high")
 REMEDIES = (
-    'a smaller `weight` in `[skills]`, `mode = "routed"` in `[graft]`, or `--guard` to measure the '
-    "loss"
+    "a smaller `--weight`, `skillpm config set graft.mode routed`, or `--guard` to measure the loss"
 )
 _ROUTED = "each text is answered by one skill: nothing is merged, so no skill loses any of its gain"
 _PARTIAL = (

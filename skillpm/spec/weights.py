@@ -106,6 +106,6 @@ def _checked(weight: object) -> float:
 def _without_skills(argument: WeightArgument) -> UsageError:
     skill = argument.skill or "acme/math"
     return UsageError(
-        "a weight needs the skill that gets it",
+        "`--weight` needs a skill: name the skills whose weight it sets",
         hint=f"`skillpm install {skill} --weight {argument.weight}`",
     )

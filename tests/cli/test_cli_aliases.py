@@ -31,7 +31,7 @@ def test_similar_word_is_refused_with_commands_that_exist(word: str) -> None:
 def test_alias_runs_the_command_and_names_it_with_the_same_arguments(installed: World) -> None:
     removed = installed.run("rm", "acme/math")
     assert removed.code == 0
-    assert "hint: skillpm calls `rm` `uninstall`: `skillpm uninstall acme/math`" in removed.err
+    assert "hint: `rm` is an alias: `skillpm uninstall acme/math`" in removed.err
     assert installed.installed() == {}
 
 

@@ -115,7 +115,7 @@ def test_a_missing_path_in_a_project_is_not_mistaken_for_a_name(world: World, hu
     shutil.rmtree(world.project / "models")
     message = world.fail("graft", code=1, kind="not_found")
     assert f"there is no model at `{world.project}/models/llama`" in message
-    assert "if the base was moved: `--base PATH`" in message
+    assert "if the base was moved: `--base ./model`" in message
     assert hub.is_dir()
 
 

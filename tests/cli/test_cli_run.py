@@ -167,7 +167,7 @@ def test_base_answers_without_a_project(world: World, learners: Learners) -> Non
     assert (document["skill"], document["text"]) == (None, greedy(learners.base, TEXT))
     assert list(world.project.iterdir()) == []
     text = world.fail("run", TEXT, code=1, kind="not_found")
-    assert "`skillpm run --base PATH`" in text
+    assert "`skillpm run --base ./model`" in text
 
 
 def test_merged_project_runs_one_skill_at_a_time(asked: World, learners: Learners) -> None:

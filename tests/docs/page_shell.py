@@ -56,7 +56,10 @@ class PageShell:
                     self.patch.setenv(*setting.split("=", 1))
             case ["python", "-m", module, *arguments]:
                 self.patch.setattr(sys, "argv", [module, *arguments])
-                runpy.run_module(module, run_name="__main__")
+                try:
+                    runpy.run_module(module, run_name="__main__")
+                except SystemExit as end:
+                    return Outcome(int(end.code or 0), "", "")
             case ["python", script]:
                 runpy.run_path(script, run_name="__main__")
             case [program, *_] if program in PROGRAMS:

@@ -67,11 +67,11 @@ def _release(locked: LockedSkill, listed: Sequence[Release]) -> Iterator[Finding
         yield Finding("critical", "release-changed", name, text)
     elif release.quarantined:
         reason = f": {capped(release.yank_reason)}" if release.yank_reason else ""
-        text = f"{locked.ref} is quarantined{reason}; `skillpm upgrade {name}` replaces it"
+        text = f"{locked.ref} is quarantined{reason}; `skillpm upgrade {name}` finds another"
         yield Finding("critical", "quarantined", name, text)
     elif release.yanked:
         reason = f": {capped(release.yank_reason)}" if release.yank_reason else ""
-        text = f"{locked.ref} was yanked{reason}; `skillpm upgrade {name}` replaces it"
+        text = f"{locked.ref} was yanked{reason}; `skillpm upgrade {name}` finds another"
         yield Finding("high", "yanked", name, text)
 
 

@@ -120,10 +120,12 @@ def _check(edited: str, text: str, what: str, *, user: bool) -> None:
         check_file(edited, f"{what} with this change", user=user)
     except SpecError as problem:
         check_file(text, what, user=user)
-        raise UsageError(
-            f"{problem.message}\nnothing was written",
-            hint="`skillpm config show` lists the settings",
-        ) from problem
+        hint = "`skillpm config show` lists the settings"
+        if "graft.settings" in problem.message:
+            hint = (
+                "`skillpm config set graft.method ties graft.density 0.3` sets method and density"
+            )
+        raise UsageError(f"{problem.message}\nnothing was written", hint=hint) from problem
 
 
 def _user_text(path: Path) -> str:

@@ -140,7 +140,7 @@ def _folder_of(folder: Path | None) -> Path:
     if folder is None:
         raise GraftError(
             "the base is a file; a model that answers needs a model folder",
-            hint="name the folder with config.json and the tokenizer: `--base PATH`",
+            hint="name the folder with config.json and the tokenizer: `--base ./model`",
         )
     return folder
 

@@ -129,7 +129,7 @@ def probes_of_all(session: Session, lock: Lockfile, purpose: str) -> dict[SkillN
     if not carried:
         raise GraftError(
             f"no installed skill has probes, and {purpose} needs them",
-            hint="build a pack with probes: `skillpm pack BASE TUNED --probes FILE …`",
+            hint="build a pack with probes: `skillpm pack ./model ./tuned --probes items.jsonl …`",
         )
     return carried
 

@@ -59,6 +59,6 @@ def folder_of(base: Checkpoint) -> Path:
     if base.folder is None:
         raise GraftError(
             f"the router runs the base; expected a model folder, found the file `{base.label}`",
-            hint="name the folder with config.json and the tokenizer with `--base PATH`",
+            hint="name the folder with config.json and the tokenizer with `--base ./model`",
         )
     return base.folder

@@ -57,9 +57,9 @@ class GraftedSet:
         lock = self.lock
         if lock.graft.routed and lock.skill and not self.only:
             raise GraftError(
-                "a routed project has one model for each skill, which do not fit in one folder",
+                "a routed project cannot be grafted as one model: its skills stay apart",
                 hint=f"`skillpm graft --only {min(lock.skills)}` writes the model of one skill; "
-                "`skillpm graft --mode merged` merges all once; in Python, "
+                "`skillpm graft --mode merged` merges all, for this run; in Python, "
                 '`skillpm.open_project(".").load_model()` loads all',
             )
         if lock.graft.routed or self.once:

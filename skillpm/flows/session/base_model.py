@@ -35,7 +35,7 @@ def open_named_base(session: Session, named: str) -> Checkpoint:
     path = named_model(named, session.project)
     if not str(path).startswith(PREFIX) and not path.exists():
         raise NotFoundError(
-            f"there is no model at `{path}`", hint="if the base was moved: `--base PATH`"
+            f"there is no model at `{path}`", hint="if the base was moved: `--base ./model`"
         )
     try:
         base = open_model(path, session.say)
@@ -44,7 +44,7 @@ def open_named_base(session: Session, named: str) -> Checkpoint:
             raise
         raise NotFoundError(
             f"there is no model at `{session.project / named}`, and {problem.message}",
-            hint=f"if the base was moved: `--base PATH`; {problem.hint}",
+            hint=f"if the base was moved: `--base ./model`; {problem.hint}",
         ) from problem
     except MissingRevisionError as problem:
         if problem.newest is not None:
@@ -76,7 +76,7 @@ def check_base(found: Digest, expected: Digest, label: str | Path) -> None:
     if found != expected:
         raise IntegrityError(
             f"the project's base should be `{expected}`, but `{label}` is `{found}`",
-            hint="name the right base: `--base PATH`",
+            hint="name the right base: `--base ./model`",
         )
 
 

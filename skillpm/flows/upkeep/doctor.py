@@ -79,7 +79,7 @@ def examine(session: Session) -> list[DoctorCheck]:
     return checks
 
 
-_INIT = "to create a project: `skillpm init --base PATH`"
+_INIT = "to create a project: `skillpm init --base ./model`"
 
 
 def _python() -> DoctorCheck:
