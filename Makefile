@@ -82,11 +82,12 @@ build/axe/node_modules: docs/_site/package.json
 man: $(VENV)/.dev
 	$(BIN)/python -m skillpm.cli.manual build/man
 
-# The wheel and the sdist of a release, checked; TAG=v1.2.3 compares the versions with the tag.
+# The wheel and the sdist of a release, checked; TAG=v1.2.3 compares the versions with the tag. The
+# shell reads TAG from its environment: neither make nor the shell runs what is in a tag's name.
 dist: $(VENV)/.dist man
 	rm -rf dist
 	$(BIN)/python -m build
-	$(BIN)/python -m scripts.check_dist dist --man $(if $(TAG),--tag $(TAG))
+	$(BIN)/python -m scripts.check_dist dist --man $(if $(value TAG),--tag "$$TAG")
 	$(BIN)/python -m twine check --strict dist/*
 
 bench: $(VENV)/.dev

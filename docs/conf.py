@@ -20,6 +20,7 @@ exclude_patterns = ["_site", "README.md"]
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
 nitpicky = True
+suppress_warnings = ["misc.highlighting_failure"]  # a transcript is no program
 smartquotes = False  # two hyphens are the beginning of an option, not a dash
 
 html_theme = "furo"

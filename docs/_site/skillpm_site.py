@@ -26,9 +26,17 @@ _EXAMPLES = re.compile(r"^Examples?:\n")
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
+    app.connect("env-get-outdated", _generated_pages)
     app.connect("source-read", _fill)
     app.connect("build-finished", correct_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _generated_pages(app: Sphinx, *_changes: object) -> list[str]:
+    """The pages with generated parts, which are read again in every build."""
+    found = [app.env.doc2path(page) for page in app.env.found_docs]
+    texts = {path: Path(path).read_text(encoding="utf-8") for path in found}
+    return [str(app.env.path2doc(path)) for path, text in texts.items() if _MARKER.search(text)]
 
 
 def _fill(_app: Sphinx, page: str, source: list[str]) -> None:

@@ -11,6 +11,7 @@ from skillpm.environment.project_links import real_file
 from skillpm.environment.search import find_project
 from skillpm.errors import NotFoundError, SpecError, StateError, UsageError
 from skillpm.files.folder import Folder
+from skillpm.files.named import expanded
 from skillpm.spec import config, toml
 from skillpm.spec.config import Chosen
 from skillpm.spec.location import RegistryLocation
@@ -45,17 +46,17 @@ class Options:
         Raises `OSError` if the working folder was deleted, and the errors of `find_project`.
         """
         if self.folder is not None:
-            return self.folder.expanduser().absolute()
+            return expanded(self.folder).absolute()
         return find_project(Path.cwd()) or Path.cwd()
 
     @property
     def home_folder(self) -> Path:
         """`home`, `SKILLPM_HOME` or the platform's data folder, in this order."""
         if self.home is not None:
-            return self.home.expanduser().absolute()
+            return expanded(self.home).absolute()
         named = os.environ.get("SKILLPM_HOME")
         if named:
-            return Path(named).expanduser().absolute()
+            return expanded(named).absolute()
         import platformdirs
 
         return platformdirs.user_data_path("skillpm").absolute()
@@ -65,7 +66,7 @@ def user_file() -> Path:
     """`SKILLPM_CONFIG`, or `config.toml` in the platform's configuration folder."""
     named = os.environ.get("SKILLPM_CONFIG")
     if named:
-        return Path(named).expanduser()
+        return expanded(named)
     import platformdirs
 
     return platformdirs.user_config_path("skillpm") / "config.toml"

@@ -11,6 +11,7 @@ from skillpm.api.options import Options
 from skillpm.api.running import RunningProject
 from skillpm.api.values import Change, InstalledSkill
 from skillpm.errors import SkillpmError
+from skillpm.files.named import expanded
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Project(RunningProject):
             Options(
                 folder=Path(folder),
                 home=None if home is None else Path(home),
-                base=None if base is None else Path(base).expanduser(),
+                base=None if base is None else expanded(base),
                 workers=workers,
             )
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from skillpm.api.client import Client
 from skillpm.api.extras import needs_matplotlib
+from skillpm.files.named import expanded
 
 if TYPE_CHECKING:
     from skillpm.api.results import Advised, AnyPack, PublishedPack, ReleaseDetails
@@ -67,9 +68,7 @@ def inspect_release(client: Client, ref: str) -> "AnyPack":
     from skillpm.archive.reader import open_pack
     from skillpm.flows.packs.find import find_intact, names_a_file
 
-    return (
-        open_pack(Path(ref).expanduser()) if names_a_file(ref) else find_intact(client.session, ref)
-    )
+    return open_pack(expanded(ref)) if names_a_file(ref) else find_intact(client.session, ref)
 
 
 def pack_size(pack: "AnyPack") -> int:
@@ -92,7 +91,7 @@ def create_registry(client: Client, path: Path, *, shared: bool = False) -> None
     from skillpm.index.open import make_registry
 
     clean_up(client.session)
-    make_registry(path.expanduser().absolute(), shared=shared)
+    make_registry(expanded(path).absolute(), shared=shared)
 
 
 def add_advisories(client: Client, paths: Iterable[Path]) -> "list[Advised]":

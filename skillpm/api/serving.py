@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from skillpm.api.client import Client
 from skillpm.api.extras import needs_server
 from skillpm.errors import UsageError
+from skillpm.files.named import expanded
 
 if TYPE_CHECKING:
     from skillpm.index.administration import Administration
@@ -76,7 +77,7 @@ def migrate_server(client: Client, source: Path, target: Path) -> "MovedServer":
     """
     with needs_server("`registry migrate` needs the server's libraries"):
         from skillpm.index.serving import migrate_server as migrate
-    return migrate(source.expanduser(), target.expanduser(), _reporter(client))
+    return migrate(expanded(source), expanded(target), _reporter(client))
 
 
 def _reporter(client: Client) -> Callable[[int, int], None]:
@@ -151,4 +152,4 @@ def _folder(client: Client, config: Path | None) -> Path | None:
             f"registry `{location}` is not on this machine",
             hint="name a folder with `--registry FOLDER`, or a configuration with `--config FILE`",
         )
-    return Path(location.folder).expanduser().absolute()
+    return expanded(location.folder).absolute()

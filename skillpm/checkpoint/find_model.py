@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from os.path import expanduser, lexists
+from os.path import lexists
 from pathlib import Path
 
 from skillpm.checkpoint.hub_cache import HubSnapshot, find_snapshot, newest_snapshot
 from skillpm.errors import NotFoundError, SpecError
-from skillpm.files.named import missing_path_hint
+from skillpm.files.named import expanded, missing_path_hint
 from skillpm.files.shown import tidy
 from skillpm.spec.hub import PREFIX, HubModel
 
@@ -32,7 +32,7 @@ def find_model(path: Path, say: Callable[[str], None] = lambda _text: None) -> P
     cache, `SpecError` for a name that starts with `hf:` and is invalid, or a link out of the cache.
     """
     text = str(path)
-    place = Path(expanduser(path))  # noqa: PTH111 - `Path.expanduser` raises for an unknown user
+    place = expanded(path)
     if text.startswith(PREFIX):
         return _checked(find_snapshot(HubModel.parse(text)))
     if not lexists(place):

@@ -11,12 +11,13 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from os.path import expanduser, expandvars
+from os.path import expandvars
 from pathlib import Path
 
 from skillpm.errors import NotFoundError, SpecError
 from skillpm.files.errors import MissingFileError
 from skillpm.files.folder import Folder
+from skillpm.files.named import expanded
 from skillpm.spec.hub import SHORT, HubModel, is_commit
 from skillpm.spec.nearest import most_similar
 
@@ -119,7 +120,7 @@ def cache_folder() -> Path:
     if not named:
         caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         named = f"{os.environ.get('HF_HOME') or f'{caches}/huggingface'}/hub"
-    return Path(expandvars(expanduser(named)))  # noqa: PTH111 - `Path.expanduser` raises for an unknown user
+    return Path(expandvars(expanded(named)))
 
 
 def _cached_names(cache: Path) -> list[str]:

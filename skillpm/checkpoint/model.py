@@ -17,13 +17,7 @@ from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
 from skillpm.spec.merkle import Identity, LeafHasher
-from skillpm.spec.safetensors import (
-    LENGTH_BYTES,
-    Header,
-    Placed,
-    header_length,
-    parse_header,
-)
+from skillpm.spec.safetensors import LENGTH_BYTES, Header, Placed, header_length, parse_header
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -119,8 +113,7 @@ class Checkpoint:
     def label(self) -> str:
         """The model in messages and hints: `org/model@commit`, or the path."""
         snapshot = HubSnapshot.at(self.path)
-        found = snapshot is not None and snapshot.is_in_cache
-        return snapshot.model.label if snapshot and found else str(self.path)
+        return snapshot.model.label if snapshot and snapshot.is_in_cache else str(self.path)
 
     def shard_of(self, tensor: str) -> Shard:
         """The file that contains a tensor."""

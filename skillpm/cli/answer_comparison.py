@@ -16,7 +16,7 @@ from skillpm.cli.answering import (
     say_choice,
     say_limits,
 )
-from skillpm.cli.output import clean, clean_answer, emit_json, emit_line, emit_lines
+from skillpm.cli.output import clean, clean_answer, emit_json, emit_line, emit_part
 from skillpm.cli.state import State
 from skillpm.spec.words import counted
 
@@ -123,7 +123,7 @@ def _columns(
                 live.update(_table(choices, texts, answers))
 
             answers.append(answering.answer(turns, choice, options.settings, add))
-    emit_lines(_rendered(_table(choices, texts, answers), shutil.get_terminal_size().columns))
+    emit_part(_rendered(_table(choices, texts, answers), shutil.get_terminal_size().columns))
     return answers
 
 
@@ -148,4 +148,4 @@ def _rendered(table: "Table", width: int) -> str:
 
     text = StringIO()
     Console(file=text, width=width, color_system=None).print(table)
-    return text.getvalue().rstrip("\n")
+    return text.getvalue()

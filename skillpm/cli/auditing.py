@@ -12,6 +12,7 @@ from skillpm.cli.output import clean, emit_document, emit_json, emit_line, emit_
 from skillpm.cli.state import Command, State, command_project
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
+from skillpm.files.named import expanded
 from skillpm.spec.levels import LEVELS
 from skillpm.spec.words import counted
 
@@ -79,7 +80,7 @@ def audit(
 
     _check_format(state, format_, output)
     if output is not None:
-        output = output.expanduser()
+        output = expanded(output)
         check_output(output)
     report = command_project(state).audit(advisories=advisories, grafts=grafts)
     level = fail_on or report.fail_on

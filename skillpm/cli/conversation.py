@@ -20,6 +20,7 @@ from skillpm.cli.answering import (
 from skillpm.cli.output import ask_line, clean, emit_line, emit_lines, report
 from skillpm.cli.state import State
 from skillpm.errors import SkillpmError, UnknownSkillError, UsageError
+from skillpm.files.ownership import is_owner_only
 from skillpm.spec.nearest import did_you_mean
 
 if TYPE_CHECKING:
@@ -79,9 +80,12 @@ class Conversation:
                     self._handle(text)
 
     def _ask(self) -> str:
-        """The next text; empty after Ctrl-C. Raises `EOFError` at Ctrl-D."""
+        """The next text; empty after Ctrl-C or an error. Raises `EOFError` at Ctrl-D."""
         with self._interruptible("Ctrl-D or /bye ends"):
-            return _read_text()
+            try:
+                return _read_text()
+            except UsageError as problem:
+                self._report(problem)
         return ""
 
     @contextmanager
@@ -109,7 +113,10 @@ class Conversation:
             elif text.strip():
                 self._answer(text)
         except SkillpmError as problem:
-            report(problem, as_json=False, color=color_of(self._state.options))
+            self._report(problem)
+
+    def _report(self, problem: SkillpmError) -> None:
+        report(problem, as_json=False, color=color_of(self._state.options))
 
     def _command(self, text: str) -> None:
         name, _, rest = text.partition(" ")
@@ -198,11 +205,15 @@ def _read_text() -> str:
 def _line_history(path: Path) -> Iterator[None]:
     """Line editing with the questions of earlier conversations, if Python has `readline`.
 
-    The file is only for its owner.
+    The file is only for its owner. Nothing is kept in a home that others can write: they could put
+    a link in its place.
     """
     try:
         import readline
     except ImportError:
+        yield
+        return
+    if not is_owner_only(path):
         yield
         return
     with suppress(OSError):

@@ -12,7 +12,6 @@ from skillpm.api.options import color_of
 from skillpm.cli.charts import has_room, show_module_chart
 from skillpm.cli.output import (
     clean,
-    compression_text,
     emit_json,
     emit_line,
     emit_lines,
@@ -101,6 +100,7 @@ def show_pack(
     `bases` are the roots on which the pack was verified; `facts` are printed after the digest.
     """
     from skillpm.api.releases import pack_size
+    from skillpm.spec.pack_texts import compression_text
     from skillpm.verification.claims import claims_of
 
     manifest = pack.manifest

@@ -13,7 +13,7 @@ from skillpm.cli.params import (
     ResolvingFlags,
     refuse_together,
 )
-from skillpm.cli.result_documents import LockResult
+from skillpm.cli.result_documents import LockDocument
 from skillpm.cli.state import Command, State, command_client
 
 
@@ -52,7 +52,7 @@ def lock(
     client = command_client(state, timeout=timeout)
     result = lock_project(client, check=check, upgrade=upgrade, **resolving)
     if state.json:
-        document: LockResult = {
+        document: LockDocument = {
             "fresh": result.fresh,
             "changed": result.changed,
             "reason": result.reason,

@@ -5,16 +5,12 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
-from typing import TYPE_CHECKING
 
 import click
 
-from skillpm.errors import SkillpmError
+from skillpm.errors import SkillpmError, UsageError
 from skillpm.spec.location import redact_urls
 from skillpm.spec.words import size_text as size_text  # noqa: PLC0414 - shared with pictures
-
-if TYPE_CHECKING:
-    from skillpm.spec.manifest_parts import Compression
 
 SCHEMA_VERSION = 1
 
@@ -68,10 +64,13 @@ def emit_part(text: str) -> None:
 def ask_line(prompt: str) -> str:
     """Ask for one line on the terminal, with line editing if Python has `readline`.
 
-    Raises `EOFError` at Ctrl-D.
+    Raises `EOFError` at Ctrl-D, `UsageError` for a line that is not UTF-8.
     """
     sys.stderr.flush()
-    return input(clean(prompt))
+    try:
+        return input(clean(prompt))
+    except UnicodeDecodeError as problem:
+        raise UsageError("the line is not UTF-8", hint="paste the text as UTF-8") from problem
 
 
 def emit_script(text: str) -> None:
@@ -130,23 +129,6 @@ def emit_table(rows: Iterable[Sequence[object]], head: Sequence[str]) -> None:
 
 def _all_numbers(cells: Iterable[str]) -> bool:
     return all(cell[:1].isdigit() or cell in ("", "-") for cell in cells)
-
-
-def compression_text(compression: "Compression", *, size: int) -> str:
-    """The size of a pack, what its weights take, and how much smaller that is than the delta.
-
-    The pack holds the manifest, the card, the probes and the side files too.
-    """
-    factor = f"{compression.ratio:.2f} times smaller" if compression.ratio >= 1 else "not smaller"
-    return (
-        f"{size_text(size)}: {size_text(compression.delta_bytes)} of changed weights in "
-        f"{size_text(compression.payload_bytes)} ({factor}, {compression.scheme})"
-    )
-
-
-def error_text(relative: float | None) -> str:
-    """A relative error as text; zero and None are `exact`."""
-    return "exact" if not relative else f"relative error {relative:.3g} of the changed weights"
 
 
 def verified_text(verified: bool) -> str:  # noqa: FBT001 - the value of a table cell

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 from skillpm.cli.documents import PackDocument
 from skillpm.cli.effects import effect_documents, effect_lines
-from skillpm.cli.output import clean, compression_text, emit_lines, emit_table, error_text
+from skillpm.cli.output import clean, emit_lines, emit_table
 from skillpm.files.shown import shown
+from skillpm.spec.pack_texts import compression_text, error_text
 
 if TYPE_CHECKING:
     from skillpm.api.results import Packed

@@ -67,11 +67,11 @@ class ChangeDocument(ForecastDocument):
     kept: int
     dry_run: bool
     notes: list[str]
-    plan: NotRequired[dict[str, Any]]
+    plan: NotRequired[dict[str, object]]
     fetched_bytes: NotRequired[int]
 
 
-class LockResult(TypedDict):
+class LockDocument(TypedDict):
     """The result of `lock`. `fresh` is whether skillpm.lock agrees with skillpm.toml."""
 
     fresh: bool
@@ -95,7 +95,7 @@ class GenerationDocument(TypedDict):
     created: str
     action: str
     skills: list[SkillDocument]
-    graft: dict[str, Any] | None
+    graft: dict[str, object] | None
     pruned: str | None
 
 
@@ -141,7 +141,7 @@ class InspectDocument(TypedDict):
 
     digest: str
     size: int
-    manifest: dict[str, Any]
+    manifest: dict[str, object]
     claims: list[ClaimDocument]
     verified_on: list[str]
 

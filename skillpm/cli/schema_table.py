@@ -43,6 +43,10 @@ class TextLine(Document):
     text: str
 
 
+class MembersDocument(people.MemberList, people.PublisherList):
+    """The result of `registry namespace list NS`."""
+
+
 FILES: dict[str, tuple[Any, ...]] = {
     "project": (ProjectFile,),
     "lock": (Lockfile,),
@@ -92,7 +96,7 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
     "inspect": (result_documents.InspectDocument,),
     "install": _CHANGE,
     "list": (result_documents.ListDocument,),
-    "lock": (result_documents.LockResult,),
+    "lock": (result_documents.LockDocument,),
     "login": (upkeep_documents.AccountDocument,),
     "logout": (upkeep_documents.LogoutDocument,),
     "outdated": (relation_documents.OutdatedDocument,),
@@ -104,20 +108,20 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
     "registry advisory withdraw": (documents.AdvisoryDocument,),
     "registry init": (
         upkeep_documents.RegistryDocument,
-        upkeep_documents.TokenSecret,
+        upkeep_documents.TokenSecretDocument,
         upkeep_documents.NoTokenDocument,
     ),
     "registry migrate": (upkeep_documents.MigratedDocument,),
     "registry namespace create": (people.NamespaceDocument,),
     "registry namespace distrust": (upkeep_documents.RemovedRule,),
     "registry namespace grant": (people.MemberList,),
-    "registry namespace list": (people.NamespaceList, upkeep_documents.MembersDocument),
+    "registry namespace list": (people.NamespaceList, MembersDocument),
     "registry namespace set": (people.NamespaceDocument,),
     "registry namespace revoke": (upkeep_documents.RevokedMember,),
     "registry namespace trust": (people.PublisherDocument,),
-    "registry serve": (upkeep_documents.TokenSecret,),
+    "registry serve": (upkeep_documents.TokenSecretDocument,),
     "registry sweep": (upkeep_documents.SweptDocument,),
-    "registry token create": (upkeep_documents.TokenSecret,),
+    "registry token create": (upkeep_documents.TokenSecretDocument,),
     "registry token list": (people.TokenList,),
     "registry token revoke": (upkeep_documents.RevokedToken,),
     "registry upgrade": (upkeep_documents.UpgradedDocument,),

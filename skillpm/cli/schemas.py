@@ -23,7 +23,7 @@ from typing import (
 )
 
 from pydantic import ConfigDict, Field, TypeAdapter, create_model
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from skillpm.cli.result_documents import ErrorDocument
 from skillpm.cli.schema_table import COMMANDS, FILES, STRICT
@@ -31,7 +31,7 @@ from skillpm.cli.schema_table import COMMANDS, FILES, STRICT
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def command_schema(command: str, *, exact: bool = False) -> dict[str, Any]:
+def command_schema(command: str, *, exact: bool = False) -> JsonSchemaValue:
     """The schema of what `skillpm COMMAND --json` prints, `registry token list` for example.
 
     Versions of skillpm may add keys. With `exact`, a document with another key is invalid.
@@ -41,12 +41,12 @@ def command_schema(command: str, *, exact: bool = False) -> dict[str, Any]:
     return _schema(models, f"command:{command.replace(' ', '-')}", output=True)
 
 
-def error_schema(*, exact: bool = False) -> dict[str, Any]:
+def error_schema(*, exact: bool = False) -> JsonSchemaValue:
     """The schema of what every command prints with `--json` if it fails."""
     return _schema([_model(ErrorDocument, exact=exact, versioned=True)], "error", output=True)
 
 
-def file_schema(name: str) -> dict[str, Any]:
+def file_schema(name: str) -> JsonSchemaValue:
     """The schema of a file: `project` for skillpm.toml, `lock` for skillpm.lock."""
     schema = _schema(list(FILES[name]), name, output=False)
     if name in STRICT:
@@ -81,7 +81,7 @@ class _Untitled(GenerateJsonSchema):
         return False
 
 
-def _schema(kinds: list[Any], name: str, *, output: bool) -> dict[str, Any]:
+def _schema(kinds: list[Any], name: str, *, output: bool) -> JsonSchemaValue:
     """The JSON Schema of one of these types, as written (`output`) or as read."""
     union = reduce(or_, kinds)
     mode: Literal["serialization", "validation"] = "serialization" if output else "validation"
@@ -104,15 +104,15 @@ def _without_table_defaults(schema: Any) -> Any:
 
 def _model(kind: Any, *, exact: bool, versioned: bool = False) -> Any:
     """A pydantic model of a `TypedDict`, which pydantic does not read on Python 3.11 itself."""
-    version: dict[str, Any] = {"schema_version": Literal[1]} if versioned else {}
-    fields: dict[str, Any] = {}
+    version: Any = {"schema_version": Literal[1]} if versioned else {}
+    fields: Any = {}
     if not is_typeddict(kind):
         fields = {key: (of, ...) for key, of in version.items()}
         return create_model(kind.__name__, __base__=kind, **fields)
     for key, hint in {**version, **get_type_hints(kind, include_extras=True)}.items():
         optional = get_origin(hint) is NotRequired
         plain = _plain(get_args(hint)[0] if optional else hint, exact=exact)
-        default: dict[str, Any] = {"default_factory": object} if optional else {}
+        default: Any = {"default_factory": object} if optional else {}
         fields[f"field_{key}"] = (plain, Field(alias=key, **default))
     config = ConfigDict(extra="forbid" if exact else "ignore", title=kind.__name__)
     return create_model(kind.__name__, __config__=config, __doc__=kind.__doc__, **fields)
@@ -141,7 +141,7 @@ def _forbid_other_keys(schema: Any) -> None:
             _forbid_other_keys(part)
 
 
-def all_schemas() -> Mapping[str, dict[str, Any]]:
+def all_schemas() -> Mapping[str, JsonSchemaValue]:
     """Every schema by the path of its file below the folder."""
     files = {f"{name}.schema.json": file_schema(name) for name in FILES}
     commands = {

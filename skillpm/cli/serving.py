@@ -9,7 +9,7 @@ import click
 from skillpm.cli.output import emit_json, emit_line, say, size_text
 from skillpm.cli.state import Command, State, command_client
 from skillpm.cli.types import LocalPath
-from skillpm.cli.upkeep_documents import MigratedDocument, SweptDocument, TokenSecret
+from skillpm.cli.upkeep_documents import MigratedDocument, SweptDocument, TokenSecretDocument
 
 if TYPE_CHECKING:
     from skillpm.spec.registry_people import NewToken
@@ -58,7 +58,7 @@ def serve(state: State, host: str, port: int, config: Path | None) -> None:
 def show_token(state: State, token: "NewToken") -> None:
     """Print a new token: the secret alone on stdout, the rest on stderr."""
     if state.json:
-        secret: TokenSecret = {
+        secret: TokenSecretDocument = {
             "token": token.token,
             "id": token.id,
             "principal": token.principal,

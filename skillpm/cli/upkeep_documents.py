@@ -3,7 +3,7 @@
 See `skillpm.cli.documents`; `skillpm.cli.schemas` lists which command prints which document.
 """
 
-from typing import Any, TypedDict
+from typing import TypedDict
 
 
 class AccountDocument(TypedDict):
@@ -146,7 +146,7 @@ class NoTokenDocument(TypedDict):
     token: None
 
 
-class TokenSecret(TypedDict):
+class TokenSecretDocument(TypedDict):
     """A new token. `token` is the secret, which is shown only here."""
 
     token: str
@@ -178,13 +178,6 @@ class RemovedRule(TypedDict):
     namespace: str
     rule: str
     removed: bool
-
-
-class MembersDocument(TypedDict):
-    """The result of `registry namespace list NS`."""
-
-    members: list[dict[str, Any]]
-    publishers: list[dict[str, Any]]
 
 
 class UpgradedDocument(TypedDict):

@@ -17,7 +17,6 @@ from skillpm.files.folder import READ_LIMIT, Folder
 from skillpm.journal.owner import HOLDER, Owner, read_owner
 from skillpm.spec.conflict import ConflictMarkerError
 from skillpm.spec.digests import Digest
-from skillpm.spec.hub import PREFIX, HubModel
 from skillpm.spec.lockfile import LockedBase, LockedGraft, Lockfile, parse_lockfile
 from skillpm.spec.plan import Basis
 from skillpm.spec.project import ProjectFile, parse_project
@@ -265,15 +264,9 @@ class ProjectFolder:
         return [self.generation(number) for number in self.numbers() if number <= current]
 
 
-def base_name(file: ProjectFile) -> str:
-    """The name of the base for the lock: `org/model` of the hub, or the last part of its path."""
-    named = file.project.base
-    return HubModel.parse(named).name if named.startswith(PREFIX) else Path(named).name
-
-
 def first_generation(file: ProjectFile, created: str) -> Generation:
     """Generation 0, in which no skill is installed."""
-    base = LockedBase(name=base_name(file), root=file.root)
+    base = LockedBase(name=file.base_name, root=file.root)
     lock = Lockfile(base=base, graft=LockedGraft.of(file.graft))
     return Generation(
         number=0,

@@ -13,6 +13,14 @@ _LISTED = 1000
 """Entries of a folder that are compared with a missing name."""
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The path with `~` and `~user` replaced; as it is for a user that does not exist.
+
+    A name may come from a stranger, and `Path.expanduser` raises `RuntimeError` for such a user.
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - see above
+
+
 def read_named_file(path: Path, *, limit: int = READ_LIMIT) -> bytes:
     """Read a file that the user named. Links are followed, because the user chose the path.
 

@@ -1,6 +1,7 @@
 """Paths in the form in which commands print them, and paths without needless parts."""
 
 import os
+from os.path import expanduser
 from pathlib import Path
 
 
@@ -25,7 +26,7 @@ def shown(path: str | os.PathLike[str]) -> str:
     A shell reads the result as the same path, unless it needs quotes. Other paths are absolute.
     """
     whole = tidy(Path.cwd() / path)
-    here, home = Path.cwd(), Path.home()
+    here, home = Path.cwd(), Path(expanduser("~"))  # noqa: PTH111 - `Path.home` may raise
     if whole == here:
         return "."
     if whole.is_relative_to(here):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillpm.errors import RegistryError
+from skillpm.files.named import expanded
 from skillpm.index.protocol import Account, Index, no_account
 from skillpm.spec.location import RegistryKind, RegistryLocation
 
@@ -26,7 +27,7 @@ def open_index(
     if location.folder is not None:
         from skillpm_registry.service import open_registry
 
-        return open_registry(Path(location.folder).expanduser().absolute(), create=create)
+        return open_registry(expanded(location.folder).absolute(), create=create)
     check_served(location)
     if settings is None:
         raise RegistryError(f"registry `{location}` is not a folder")

@@ -26,6 +26,7 @@ from skillpm.errors import (
     StateError,
     UnknownSkillError,
 )
+from skillpm.files.named import expanded
 from skillpm.spec.hub import PREFIX, HubModel
 
 with needs_hf("`PackCallback` is a callback of transformers"):
@@ -86,10 +87,11 @@ class PackCallback(TrainerCallback):
     ) -> None:
         self.pack: Pack | None = None
         self.digest: str | None = None
-        self._named = None if base is None else Path(base).expanduser()
+        self._named = None if base is None else expanded(base)
         self._publish = publish
         self._cast = options.get("cast", True)
-        self._client_options = Options(Path.cwd(), registry=registry)
+        # The project of the folder in which the training starts, as for a command.
+        self._client_options = Options(Options(None).project_folder, registry=registry)
         self._base: TrainingBase | None = None
         values = {"base": "", "tuned": "", "skill": name, "version": version, **options}
         self._options = parse_options(values)
@@ -184,6 +186,7 @@ class PackCallback(TrainerCallback):
             options = replace(options, cast=self._cast and not is_adapter)
             written = inspect(build_pack(client, options).path)
             if written.base_root != base.root:
+                written.path.unlink()
                 raise IntegrityError(
                     f"`{base.folder}` changed during the training: its root was `{base.root}`, and "
                     f"is now `{written.base_root}`",

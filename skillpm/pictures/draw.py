@@ -23,7 +23,7 @@ from skillpm.pictures.canvas import (
     legend,
     size_unit,
 )
-from skillpm.pictures.parts import Curve, KindSummary, Layers, Picture
+from skillpm.pictures.parts import Curve, KindSummary, LayerTable, Picture
 from skillpm.pictures.places import Places
 from skillpm.spec.words import counted, size_text
 
@@ -101,7 +101,7 @@ def _error(error: float | None) -> str:
     return f"{error:.3g}" if error else "exact"
 
 
-def _bytes(axes: Axes, layers: Layers, places: Places) -> None:
+def _bytes(axes: Axes, layers: LayerTable, places: Places) -> None:
     """Draw a bar for each layer, whose segments are the kinds."""
     totals = [sum(cell or 0.0 for cell in column) for column in zip(*layers.bytes, strict=True)]
     scale, unit = size_unit(max(totals))
@@ -131,7 +131,7 @@ def _apart(values: Sequence[float]) -> list[float]:
     return list(chain.from_iterable((value, 0.0) for value in values))[:-1]
 
 
-def _bits(axes: Axes, layers: Layers, places: Places) -> None:
+def _bits(axes: Axes, layers: LayerTable, places: Places) -> None:
     """Draw a line for each kind: the stored bits for each weight that changes."""
     head(axes, "Bits stored for each weight", "", left=_LEFT)
     bare(axes)

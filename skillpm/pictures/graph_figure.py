@@ -17,8 +17,8 @@ from skillpm.pictures.layout import (
     HEIGHT,
     NAME_SIZE,
     TITLE_SIZE,
-    Box,
     Drawing,
+    NodeBox,
     Point,
 )
 
@@ -75,7 +75,7 @@ def draw_graph(drawing: Drawing) -> Figure:
     return figure
 
 
-def _draw_box(axes: Axes, box: Box) -> None:
+def _draw_box(axes: Axes, box: NodeBox) -> None:
     corner = (box.left, box.top)
     round_ = "round,pad=0,rounding_size=6"
     style = _BOXES[box.node.kind]

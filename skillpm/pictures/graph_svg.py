@@ -13,9 +13,9 @@ from skillpm.pictures.layout import (
     HEIGHT,
     NAME_SIZE,
     TITLE_SIZE,
-    Box,
     Drawing,
     Line,
+    NodeBox,
     Point,
 )
 from skillpm.pictures.text import cells, printable
@@ -79,7 +79,7 @@ def svg_of(drawing: Drawing) -> bytes:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'.encode()
 
 
-def _draw_box(root: ET.Element, box: Box) -> None:
+def _draw_box(root: ET.Element, box: NodeBox) -> None:
     group = ET.SubElement(root, "g")
     _title(group, box.node.more)
     shape = {"x": box.left, "y": box.top, "width": box.width, "height": HEIGHT, "rx": 6.0}

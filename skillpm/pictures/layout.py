@@ -25,7 +25,7 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Box:
+class NodeBox:
     """A node and its rectangle. `lines` are its texts as they are drawn."""
 
     node: Node
@@ -55,7 +55,7 @@ class Drawing:
     title: str
     width: float
     height: float
-    boxes: tuple[Box, ...]
+    boxes: tuple[NodeBox, ...]
     lines: tuple[Line, ...]
 
     @property
@@ -73,7 +73,7 @@ def arrange(graph: Graph) -> Drawing:
     lefts, widths = _horizontal(columns, texts)
     middles = _vertical(columns, paths)
     boxes = {
-        node.key: Box(
+        node.key: NodeBox(
             node,
             texts[node.key],
             lefts[ranks[node.key]],
@@ -163,7 +163,7 @@ def _pushed(goals: Sequence[float], halves: Sequence[float]) -> list[float]:
 
 def _points(
     path: Sequence[Key],
-    boxes: Mapping[str, Box],
+    boxes: Mapping[str, NodeBox],
     middles: Mapping[Key, float],
     lefts: Sequence[float],
     widths: Sequence[float],

@@ -26,7 +26,7 @@ class KindSummary:
 
 
 @dataclass(frozen=True)
-class Layers:
+class LayerTable:
     """The layers of a pack: the stored bytes, and the bits for each weight, [kinds, columns].
 
     `outside` are the bytes of the tensors in no layer, such as embeddings. `hidden` counts the
@@ -64,6 +64,6 @@ class Picture:
     title: str
     facts: tuple[str, ...]
     kinds: tuple[KindSummary, ...]
-    layers: Layers
+    layers: LayerTable
     lossy: bool
     curve: Curve | None

@@ -87,12 +87,9 @@ class Decision:
             )
         fit = self.fits[self.best]
         if self.skill is None:
-            close = fit.base is not None and fit.base > fit.threshold
-            why = (
-                "the text is more like the inputs that the base should answer"
-                if close
-                else "the text is not like its examples"
-            )
+            why = "the text is not like its examples"
+            if fit.base is not None and fit.base > fit.threshold:
+                why = "the text is more like the inputs that the base should answer"
             return (
                 f"the base answers: `{self.best}` fits best, but {why} (its score, "
                 f"{fit.score:.2f}, is below 0)"

@@ -1,6 +1,7 @@
 """The project file `skillpm.toml`: base, requirements, registries and settings of a project."""
 
 from collections.abc import Callable, Mapping
+from pathlib import PurePath
 from typing import Annotated, Any
 
 from pydantic import (
@@ -176,6 +177,12 @@ class ProjectFile(Document):
     def root(self) -> Digest:
         """The root that the base must have."""
         return self.project.root
+
+    @property
+    def base_name(self) -> str:
+        """The base's name in the lock: `org/model` of the hub, or the last part of its path."""
+        named = self.project.base
+        return HubModel.parse(named).name if named.startswith(PREFIX) else PurePath(named).name
 
     @property
     def project_requirements(self) -> dict[SkillName, ProjectRequirement]:

@@ -53,7 +53,7 @@ def test_project_answers_with_the_model_that_is_loaded(world: World, learners: L
         assert "".join(parts) == answer.text
         assert (answer.skill, answer.tokens, answer.reason) == ("acme/noise", 5, None)
         assert model.skill_bytes()["acme/noise"][1] > 0, "the loaded model has decoded the skill"
-        base, skill = project.compare("the cat", max_tokens=5)
+        base, skill = project.compare_answers("the cat", max_tokens=5)
         assert (base.skill, skill.skill) == (None, "acme/noise")
         assert skill.text == answer.text != base.text
         with pytest.raises(skillpm.NotFoundError):

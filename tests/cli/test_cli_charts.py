@@ -9,7 +9,7 @@ from skillpm_world import World
 from tiny_models import Models, Pair
 
 from skillpm.archive.reader import open_pack
-from skillpm.cli import charts, inspecting
+from skillpm.cli import inspecting
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def _on_terminal(world: World, path: Path, monkeypatch: pytest.MonkeyPatch, colu
     screen = Terminal()
     size = os.terminal_size((columns, 24))
     monkeypatch.setattr(inspecting, "get_terminal_size", lambda: size)
-    monkeypatch.setattr(charts.sys, "stdout", screen)
+    monkeypatch.setattr("sys.stdout", screen)
     from skillpm.cli.app import app
     from skillpm.cli.state import State
 

@@ -23,6 +23,7 @@ from tiny_models import copy_model
 from transformers import AutoModelForCausalLM
 
 from skillpm.cli import main
+from skillpm.cli.conversation import _line_history
 from skillpm.cli.output import clean_answer
 
 TEXT = "the cat sat"
@@ -267,3 +268,14 @@ def _reader(terminal: int) -> Callable[[bytes], None]:
         del buffer[: buffer.index(text) + len(text)]
 
     return seen
+
+
+def test_questions_are_not_kept_where_others_could_put_a_link(tmp_path: Path) -> None:
+    home, own = tmp_path / "home", tmp_path / "own"
+    home.mkdir()
+    home.chmod(0o777)
+    own.write_text("kept\n")
+    (home / "run-history").symlink_to(own)
+    with _line_history(home / "run-history"):
+        pass
+    assert own.read_text() == "kept\n"

@@ -42,7 +42,7 @@ def parse(line: str, *, whole: bool = True) -> click.Command:
     """
     words = shlex.split(re.split(r" [>|&]|;", line)[0], comments=True)[1:]
     found: click.Command = app
-    context = click.Context(app, info_name="skillpm")
+    context = click.Context(app, info_name="skillpm", **app.context_settings)
     while isinstance(found, click.Group) and words:
         _, words, _ = found.make_parser(context).parse_args(args=words)
         if not words:

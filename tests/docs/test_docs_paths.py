@@ -16,7 +16,7 @@ PAGES = tuple(
         )
     )
 )  # fmt: skip
-_TREES = "skillpm|registry|migrations|tests|benchmarks|examples"
+_TREES = "skillpm|registry|migrations|tests|benchmarks|examples|scripts"
 _SOURCE = re.compile(rf"(?<![\w./-])(?<!\]\()((?:{_TREES})/[\w./-]*[\w/])")
 _FILE = re.compile(r"(?<![\w./-])([\w/-]+\.py)\b")
 _MADE = re.compile(r"<!-- file: ([\w/.-]+) -->")
@@ -32,7 +32,7 @@ _TARGET = re.compile(r"`make ([\w-]+)`")
 @cache
 def _files() -> tuple[str, ...]:
     """All Python files of the repository."""
-    trees = [REPOSITORY / tree for tree in (*_TREES.split("|"), "docs")]
+    trees = [REPOSITORY / tree for tree in (*_TREES.split("|"), "docs", "scripts")]
     below = [path for tree in trees for path in tree.rglob("*.py")]
     return tuple(map(str, [*REPOSITORY.glob("*.py"), *below]))
 

@@ -38,6 +38,8 @@ SETUP: dict[str, tuple[str, ...]] = {
     "README.md": INSTALLED,
     "docs/tutorial.md": (),
     "docs/explanation/identity.md": (),
+    "docs/run.md": (*INSTALLED, "skillpm install acme/sql"),
+    "docs/serving.md": (*INSTALLED, "skillpm install acme/sql"),
     "docs/how-to/continual-learning.md": (SKILLS[2],),
     "docs/how-to/pack.md": ("rm acme-math-1.0.0.skillpack",),
     "docs/how-to/probes.md": (INIT, "rm acme-math-1.0.0.skillpack"),

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from skillpm.files.named import missing_path_hint
+import pytest
+
+from skillpm.files.named import expanded, missing_path_hint
 
 OTHERWISE = "`skillpm list`"
 
@@ -31,3 +33,9 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 def test_a_parent_that_is_a_file_gives_the_other_hint(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert missing_path_hint(tmp_path / "file" / "base", otherwise=OTHERWISE) == OTHERWISE
+
+
+def test_home_of_a_user_that_does_not_exist_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert expanded("~/base") == Path("/home/ada/base")
+    assert expanded("~no-such-user/base") == Path("~no-such-user/base")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from skillpm_world import World, root_of
 from tiny_learners import Learners, fresh, store
-from tiny_models import nudge
+from tiny_models import copy_model, nudge
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -162,6 +162,18 @@ def test_training_that_changes_nothing_fails_and_keeps_the_model(
     with pytest.raises(skillpm.GraftError):
         trainer.train()
     assert root_of(tmp_path / "out" / "skillpm-tuned") == root_of(learners.base)
+
+
+def test_base_that_changes_during_the_training_leaves_no_pack(
+    world: World, learners: Learners, tmp_path: Path
+) -> None:
+    base = copy_model(learners.base, tmp_path / "base")
+    trainer = trainer_of(load(base), tmp_path / "out", PackCallback("acme/math", "1.0.0"))
+    nudge(load(learners.base), only="up_proj").save_pretrained(tmp_path / "other")
+    (tmp_path / "other" / "model.safetensors").replace(base / "model.safetensors")
+    with pytest.raises(skillpm.IntegrityError, match="changed during the training"):
+        trainer.train()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["skillpm-tuned"]
 
 
 def test_only_the_main_process_packs(world: World, learners: Learners, tmp_path: Path) -> None:

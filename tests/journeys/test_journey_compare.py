@@ -50,11 +50,11 @@ def test_compare_is_limited_by_method_weight_and_only(hurt: World) -> None:
     assert (base.split()[0], alone.split()[0], row.split()[0]) == ("base", "alone", "sum")
     assert "skillpm install acme/slight --weight acme/slight=0.1` keeps it" in shown.out
     with skillpm.open_project(".") as project:
-        alone = project.compare_methods(only=["acme/math"], mode="merged")
-        assert [row.name for row in alone.rows] == ["base", "alone", "sum"]
-        assert "all methods give the same model" in alone.notes[0]
-        assert alone.best is alone.best_merged is alone.rows[-1]
-        assert alone.best.kept == (1.0, 1.0)
+        limited = project.compare_methods(only=["acme/math"], mode="merged")
+        assert [row.name for row in limited.rows] == ["base", "alone", "sum"]
+        assert "all methods give the same model" in limited.notes[0]
+        assert limited.best is limited.best_merged is limited.rows[-1]
+        assert limited.best.kept == (1.0, 1.0)
         with pytest.raises(skillpm.UsageError, match="no compared method"):
             project.compare_methods(methods=["sum"], settings={"density": 0.5})
         with pytest.raises(skillpm.UsageError, match="has no method"):

@@ -1,6 +1,8 @@
 """The workflows of GitHub: least rights, pinned actions, and commands that exist."""
 
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +89,17 @@ def test_issue_form_has_fields_with_different_names(path: Path) -> None:
     fields = [field for field in form["body"] if field["type"] != "markdown"]
     assert len({field["id"] for field in fields}) == len(fields) > 0
     assert all(field["attributes"]["label"] for field in fields)
+
+
+def test_build_runs_nothing_that_a_tag_names(tmp_path: Path) -> None:
+    build = commands(read(BY_NAME["release"])["jobs"]["build"])
+    assert not [line for line in build if "github." in line or "REF" in line]
+    made = tmp_path / "made"
+    tag = f"v1$(shell touch {made})`touch {made}`;touch {made}"
+    shown = subprocess.run(
+        ["make", "--dry-run", "dist"], cwd=REPOSITORY, env={**os.environ, "TAG": tag}, check=True,
+        capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert '--tag "$TAG"' in shown
+    assert str(made) not in shown
+    assert not made.exists()

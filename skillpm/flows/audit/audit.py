@@ -11,6 +11,7 @@ from skillpm.checkpoint.folder import is_graft
 from skillpm.checkpoint.model import VerifiedCheckpoint
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import IntegrityError, NotFoundError, SkillpmError, SpecError
+from skillpm.files.named import expanded
 from skillpm.flows.audit.graft import AuditedBase, AuditedGraft, graft_findings
 from skillpm.flows.audit.packs import Audit, audit_pack, stray_damage
 from skillpm.flows.audit.registries import listed_findings, read_advisories
@@ -80,7 +81,7 @@ def audit(session: Session, grafts: Iterable[Path] = (), advisories: Iterable[Pa
 
 
 def _graft_folders(session: Session, grafts: Iterable[Path]) -> list[Path]:
-    named = [path.expanduser() for path in grafts]
+    named = [expanded(path) for path in grafts]
     for path in named:
         if not is_graft(path):
             raise NotFoundError(

@@ -6,6 +6,7 @@ from pathlib import Path
 from skillpm.audit.findings import Finding
 from skillpm.checkpoint.model import read_small
 from skillpm.errors import AuthError, NotFoundError, RegistryError, capped
+from skillpm.files.named import expanded
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.session.session import Session
 from skillpm.spec.advisory import Advisory, parse_advisories
@@ -20,7 +21,7 @@ def read_advisories(paths: Iterable[Path]) -> list[Advisory]:
     Raises `SpecError` for a file that cannot be parsed, `NotFoundError` for a path without one.
     """
     advisories: list[Advisory] = []
-    for path in (given.expanduser() for given in paths):
+    for path in (expanded(given) for given in paths):
         files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
         if not files:
             raise NotFoundError(f"`{path}` contains no advisories; expected `*.json` files")

@@ -14,6 +14,7 @@ from skillpm.environment.search import PROJECT_FILE
 from skillpm.environment.transaction import update_file, writing
 from skillpm.errors import SkillpmError, SpecError, StateError, UsageError
 from skillpm.files.folder import Folder
+from skillpm.files.named import expanded
 from skillpm.flows.change.init import recorded_base
 from skillpm.flows.locking.lock_check import stale_reason
 from skillpm.journal.atomic import sweep_strays, write_atomic
@@ -190,7 +191,7 @@ def _portable_base(value: str, project: Path | None) -> str:
     found = Path(value)
     with suppress(SkillpmError):
         found = find_model(found)
-    found = found.expanduser()
+    found = expanded(found)
     if not found.is_dir():
         return value
     recorded = recorded_base(found, project or Path.cwd())
@@ -199,7 +200,7 @@ def _portable_base(value: str, project: Path | None) -> str:
 
 def _notes(values: Mapping[str, Any]) -> Iterator[str]:
     base = values.get("base")
-    if base is not None and not base.startswith(PREFIX) and not Path(base).expanduser().exists():
+    if base is not None and not base.startswith(PREFIX) and not expanded(base).exists():
         yield f"note: there is no folder `{base}` here"
 
 

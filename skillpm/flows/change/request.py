@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from skillpm.environment.project import ProjectFolder, base_name
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import UsageError
 from skillpm.flows.change.plan import Guard
 from skillpm.flows.locking.lock_check import not_installed
@@ -150,7 +150,7 @@ def resolution_request(
         no_downgrades=bool(request.upgrade),
         lowest=request.lowest,
     )
-    name = lock.base.name if lock else base_name(file)
+    name = lock.base.name if lock else file.base_name
     digests = {skill: known[skill].digest for skill in locked}
     return ResolutionRequest(file, name, question, request.accept_footprint, digests)
 

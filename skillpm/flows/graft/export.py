@@ -14,6 +14,7 @@ from skillpm.delta.decoding.compose import Composition, WeightedPack
 from skillpm.environment.project import ProjectFolder
 from skillpm.environment.swap import check_apart
 from skillpm.errors import IntegrityError, NotFoundError, StateError
+from skillpm.files.named import expanded
 from skillpm.files.output import check_output_folder
 from skillpm.flows.graft.assemble import assemble
 from skillpm.flows.graft.peft import LayeredDelta, LoraRequest, LowRankResult, to_low_rank
@@ -54,7 +55,7 @@ def export(session: Session, ref: str, target: Path, request: LoraRequest | None
     """
     started = time.monotonic()
     clean_up(session)
-    target = target.expanduser()
+    target = expanded(target)
     _check_target(target)
     check_output_folder(target)
     pack = find_named(session, ref)

@@ -15,6 +15,7 @@ from skillpm.environment.swap_record import SwapRecord
 from skillpm.environment.transaction import update_file
 from skillpm.errors import IntegrityError, NotFoundError, StateError
 from skillpm.files.errors import write_error
+from skillpm.files.named import expanded
 from skillpm.flows.graft.assemble import AssembledGraft, assemble, report_links, seal_links
 from skillpm.flows.graft.existing_graft import ExistingGraft, open_existing_graft, remember_leaves
 from skillpm.flows.graft.graft_record import SUMS, graft_metadata, merge_digests
@@ -66,7 +67,7 @@ def graft(session: Session, target: Path | None, options: GraftOptions) -> Graft
     """
     started = time.monotonic()
     project = ProjectFolder(session.project).require()
-    path = (target or session.project / DEFAULT_TARGET).expanduser()
+    path = expanded(target or session.project / DEFAULT_TARGET)
     with project_transaction(session, project, "graft"):
         if not project.has_environment:
             raise NotFoundError("nothing is installed here", hint="`skillpm install acme/math`")

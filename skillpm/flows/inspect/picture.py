@@ -14,9 +14,9 @@ from skillpm.journal.atomic import write_atomic
 from skillpm.pictures.canvas import figure_file
 from skillpm.pictures.draw import draw
 from skillpm.pictures.formats import picture_format
-from skillpm.pictures.parts import Column, Curve, KindSummary, Layers, Picture
+from skillpm.pictures.parts import Column, Curve, KindSummary, LayerTable, Picture
 from skillpm.spec.manifest import Compression, FootprintEntry, Kind
-from skillpm.spec.words import size_text
+from skillpm.spec.pack_texts import compression_text, error_text
 from skillpm.verification.evidence import shown
 
 _GAP = 64
@@ -54,13 +54,8 @@ def picture_of(pack: AnyPack) -> Picture:
 
 def _facts(compression: Compression, file_size: int) -> tuple[str, ...]:
     """Return the sizes and the error in the words of `inspect`."""
-    payload, delta = size_text(compression.payload_bytes), size_text(compression.delta_bytes)
-    error = compression.relative_error
-    fidelity = f"relative error {error:.3g}" if error else "exact"
-    return (
-        f"payload {payload} for a delta of {delta} ({compression.ratio:.2f} to 1)",
-        f"scheme {compression.scheme} · file {size_text(file_size)} · {fidelity}",
-    )
+    sizes = compression_text(compression, size=file_size)
+    return sizes, error_text(compression.relative_error)
 
 
 def _summary(kind: Kind, compression: Compression) -> KindSummary:
@@ -79,7 +74,7 @@ def _column(tensor: str) -> Column | None:
     return Column(stack, number.lstrip("0") or "0") if numbered else None
 
 
-def _layers(footprint: Iterable[FootprintEntry], sizes: Sizes) -> Layers:
+def _layers(footprint: Iterable[FootprintEntry], sizes: Sizes) -> LayerTable:
     """Sum bytes and weights by kind and layer. Keeps the largest stacks of layers."""
     cells: dict[tuple[Kind, Column], tuple[int, int]] = {}
     of_stack: dict[str, int] = {}
@@ -96,7 +91,7 @@ def _layers(footprint: Iterable[FootprintEntry], sizes: Sizes) -> Layers:
     largest = sorted(of_stack, key=lambda stack: (-of_stack[stack], stack))
     drawn, hidden = set(largest[:_STACKS]), largest[_STACKS:]
     columns = _columns({column for _, column in cells if column.stack in drawn})
-    return Layers(
+    return LayerTable(
         columns,
         tuple(tuple(_bytes_in(cells.get((kind, c))) for c in columns) for kind in KINDS),
         tuple(tuple(_bits_in(cells.get((kind, c))) for c in columns) for kind in KINDS),

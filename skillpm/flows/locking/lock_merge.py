@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from skillpm.environment.project import ProjectFolder, base_name
+from skillpm.environment.project import ProjectFolder
 from skillpm.environment.search import LOCK_FILE
 from skillpm.errors import SpecError
 from skillpm.flows.locking.lock_check import stale_reason
@@ -42,7 +42,7 @@ def merge_sides(text: str, file: ProjectFile) -> Lockfile | None:
             known = chosen.get(entry.skill)
             if known is None or _rank(entry, file) > _rank(known, file):
                 chosen[entry.skill] = entry
-    base = LockedBase(name=base_name(file), root=file.root)
+    base = LockedBase(name=file.base_name, root=file.root)
     return Lockfile(base=base, skill=list(chosen.values())) if chosen else None
 
 

@@ -8,6 +8,7 @@ from skillpm.checkpoint.hub_cache import find_snapshot
 from skillpm.checkpoint.model import Checkpoint, open_checkpoint
 from skillpm.delta.encoding.lora_source import Adapted
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
+from skillpm.files.named import expanded
 from skillpm.flows.pack.reference import Reference
 from skillpm.flows.session.session import Session
 from skillpm.spec.hub import PREFIX, HubModel
@@ -42,7 +43,7 @@ def find_named_base(
             "on this base"
         )
         return None, None
-    path = Path(name).expanduser()
+    path = expanded(name)
     model = _model_at(path) or _cached(name, adapter.config.revision)
     if model is None:
         session.say(

@@ -21,6 +21,7 @@ from skillpm.environment.project import ProjectFolder
 from skillpm.environment.transaction import check_journal
 from skillpm.errors import NotFoundError, SkillpmError
 from skillpm.files.access import is_shared_folder
+from skillpm.files.named import expanded
 from skillpm.flows.packs.protocol import check_is
 from skillpm.flows.packs.quarantine import quarantines_of
 from skillpm.flows.packs.registries import Registries
@@ -247,7 +248,7 @@ def _registries(session: Session, project: ProjectFolder) -> Iterator[DoctorChec
         else:
             listed = counted(count, "skill") if location.folder else "a registry"
             yield DoctorCheck("registry", OK, f"`{name}`: {listed} in {location}")
-            if location.folder and is_on_network(Path(location.folder).expanduser()):
+            if location.folder and is_on_network(expanded(location.folder)):
                 yield _shared_registry(name)
 
     lock = project.read_lock()

@@ -7,6 +7,7 @@ from pathlib import Path
 import certifi
 
 from skillpm.errors import UsageError
+from skillpm.files.named import expanded
 
 _VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR")
 _EXPIRED, _OTHER_NAME = (9, 10), (62, 64)
@@ -21,7 +22,7 @@ def tls_context() -> ssl.SSLContext:
     for name in _VARIABLES:
         value = os.environ.get(name)
         if value:
-            return _of_variable(name, Path(value).expanduser())
+            return _of_variable(name, expanded(value))
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     return context
