@@ -27,7 +27,10 @@ KILLED_ELSEWHERE = {
 }
 """Commands that train, or that need a server, and the tests that kill them."""
 ONE_TRANSACTION = frozenset(
-    {f"registry namespace {verb}" for verb in ("create", "distrust", "grant", "revoke", "set", "trust")}
+    {
+        f"registry namespace {verb}"
+        for verb in ("create", "distrust", "grant", "revoke", "set", "trust")
+    }
     | {f"registry token {verb}" for verb in ("create", "revoke")}
 )
 """Commands that write nothing but one transaction of a database, here or on a server."""
