@@ -119,7 +119,7 @@ class AnsweringProject:
         else:
             raise NotFoundError(
                 f"`{client.folder}` is not a project: it has no skillpm.toml",
-                hint="`skillpm init --base ./model`, or `skillpm run --base ./model` for a base alone",
+                hint="`skillpm init --base ./model`, or only `skillpm run --base ./model`",
             )
 
     @property

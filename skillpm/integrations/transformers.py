@@ -40,10 +40,13 @@ with needs_hf("`PackCallback` is a callback of transformers"):
 _log = logging.getLogger(__name__)
 _TUNED = "skillpm-tuned"
 """The folder of the trained model, in the output folder of the training, while it is packed."""
-_BY_HAND = "`trainer.save_model(TUNED)`, then `skillpm pack BASE TUNED --name N --version V`"
+_BY_HAND = (
+    '`trainer.save_model("tuned")`, then '
+    "`skillpm pack ./model ./tuned --name acme/math --version 1.0.0`"
+)
 _QUANTISED = (
-    "save the adapter with `trainer.save_model(ADAPTER)`, and pack it against the base in full "
-    "precision: `skillpm pack BASE ADAPTER --name N --version V`"
+    'save the adapter with `trainer.save_model("adapter")`, and pack it against the base in full '
+    "precision: `skillpm pack ./model ./adapter --name acme/math --version 1.0.0`"
 )
 
 
