@@ -194,7 +194,7 @@ class ReleaseManifestDocument(ShownRelease):
     """The result of `show SKILL@VERSION`. `manifest` is null if the release is quarantined."""
 
     registry: str
-    manifest: dict[str, Any] | None
+    manifest: dict[str, object] | None
     claims: list[ClaimDocument]
     verified_on: list[str]
 

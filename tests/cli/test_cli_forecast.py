@@ -83,7 +83,7 @@ def test_plan_with_a_forecast_is_applied(market: World) -> None:
 def test_text_output_has_a_table_and_the_affected_skills(market: World) -> None:
     shown = market.run("install", "acme/tone", "--dry-run")
     assert shown.code == 0
-    assert "estimated from the manifests" in shown.out
+    assert "what a merge by `sum` would cost" in shown.out
     row = next(line for line in shown.out.splitlines() if line.startswith("acme/math  acme/tone"))
     assert "100%" in row
     assert row.endswith("high (claimed)")
@@ -100,7 +100,7 @@ def test_forecast_notes_another_merge_method_or_routed_mode(market: World) -> No
     found, shown = market.ask(*asked), market.run(*asked)
     assert (len(found["forecast"]), found["forecast_method"]) == (1, "sum")
     assert "`[graft]` sets `ties`" in found["forecast_notes"][0]
-    assert "cost of a merge by `sum`" in shown.out
+    assert "a merge by `sum` would cost" in shown.out
     assert "`[graft]` sets `ties`" in shown.err
 
     market.file.write_text(text + '\n[graft]\nmode = "routed"\n')

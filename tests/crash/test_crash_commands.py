@@ -16,7 +16,7 @@ READING = frozenset(
     {"audit", "cache info", "cache path", "completion", "config get", "config show", "diff",
      "doctor", "history", "identify", "inspect", "list", "outdated", "probe",
      "registry advisory list", "resolve", "registry namespace list",
-     "registry token list", "route", "search", "show", "tree", "verify",
+     "registry token list", "route", "run", "search", "show", "tree", "verify",
      "whoami", "why"}
 )  # fmt: skip
 KILLED_ELSEWHERE = {
@@ -27,7 +27,10 @@ KILLED_ELSEWHERE = {
 }
 """Commands that train, or that need a server, and the tests that kill them."""
 ONE_TRANSACTION = frozenset(
-    {f"registry namespace {verb}" for verb in ("create", "distrust", "grant", "revoke", "trust")}
+    {
+        f"registry namespace {verb}"
+        for verb in ("create", "distrust", "grant", "revoke", "set", "trust")
+    }
     | {f"registry token {verb}" for verb in ("create", "revoke")}
 )
 """Commands that write nothing but one transaction of a database, here or on a server."""

@@ -40,8 +40,11 @@ def test_the_code_of_the_page_runs(
     plain, tuned = models.pair("fp32")
     base = copy_model(plain, world.folder / "base")
     tokenizer().save_pretrained(base)
+    probes = world.folder / "probes.jsonl"
+    probes.write_text('{"text": "the cat sat on the mat"}\n')
     for name in ("acme/math", "acme/sql"):
-        world.ask("publish", world.pack((base, tuned), name, "1.0.0"))
+        pack = world.pack((base, tuned), name, "1.0.0", "--probes", probes)
+        world.ask("publish", pack)
     skillpm.init_project(world.project, base).close()
     (world.project / "base").symlink_to(base)
     (world.project / "tuned").symlink_to(tuned)

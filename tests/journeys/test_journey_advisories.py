@@ -135,7 +135,7 @@ def test_audit_fail_level_comes_from_the_project_or_the_flag(
     assert audited.run("audit").code == 3
     outcome = audited.run("audit", "--fail-on", "high")
     assert outcome.code == 0
-    assert "1 below `high` hidden" in outcome.out
+    assert "1 of lower levels" in outcome.out
     assert "unsigned" not in outcome.out
     assert "unsigned" in audited.run("audit").out
 

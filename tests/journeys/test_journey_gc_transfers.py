@@ -49,7 +49,7 @@ def test_gc_names_old_transfers_and_removes_them_when_asked(
     done = world.ask("gc", "--transfers", "30")
     assert done["transfer_bytes"] == would["transfer_bytes"]
     assert (old.exists(), new.exists()) == (False, True)
-    assert "transfers freed" in run_here("gc", "--transfers", "0").out
+    assert "of transfers" in run_here("gc", "--transfers", "0").out
     assert not new.exists()
 
 

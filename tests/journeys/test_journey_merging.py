@@ -279,5 +279,5 @@ def test_graft_refuses_skills_that_cancel_each_other(
 def test_install_reports_a_changed_merge_method(two: World) -> None:
     _graft(two, 'method = "ties"')
     assert "no skill changes; generation 2 would be current" in two.run("install", "--dry-run").out
-    assert two.run("install").out == "no skill changes; generation 2 current\n"
-    assert two.run("install").out == "nothing to change; generation 2 current\n"
+    assert two.run("install").out == "no skill changes; generation 2 is current\n"
+    assert two.run("install").out == "nothing to change; generation 2 is current\n"

@@ -277,7 +277,7 @@ def test_declined_near_equal_skill_changes_nothing(
 ) -> None:
     world.ask("install", packs["sums"])
     monkeypatch.setattr(
-        "skillpm.cli.state._confirm", lambda _state, question: "near-equal" not in question
+        "skillpm.cli.state.ask_on_terminal", lambda _state, question: "near-equal" not in question
     )
     said = world.fail("install", copied, code=1, kind="state")
     assert "the near-equal skills were declined" in said

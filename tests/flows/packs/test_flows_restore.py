@@ -25,4 +25,4 @@ def test_missing_registry_of_a_lock_is_named_with_skill_and_remedy(
     outcome = world.run("install")
     assert outcome.code != 0
     assert "acme/x 1.0.0 is not in the store, and the registry `default`" in outcome.err
-    assert "skillpm publish FILE.skillpack" in outcome.err
+    assert "skillpm publish acme-x-1.0.0.skillpack" in outcome.err
