@@ -2,6 +2,8 @@
 
 import shlex
 
+from skillpm.spec.hub import is_name
+
 _LEAST_DIGITS = 4
 _ALL_DIGITS = 17
 
@@ -31,5 +33,9 @@ def size_text(count: float) -> str:
 
 
 def base_option(name: str) -> str:
-    """The option that names a base by its folder, for a hint. `name` may come from a stranger."""
-    return f"`--base {shlex.quote(f'./{name}')}`"
+    """The option that names a base, for a hint. `name` may come from a stranger.
+
+    `org/model` is a Hugging Face name; any other name is shown as a folder.
+    """
+    is_hub_name = "/" in name and is_name(name)
+    return f"`--base {shlex.quote(name if is_hub_name else f'./{name}')}`"
