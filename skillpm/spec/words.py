@@ -2,6 +2,8 @@
 
 import shlex
 
+from skillpm.spec.hub import is_name
+
 _LEAST_DIGITS = 4
 _ALL_DIGITS = 17
 
@@ -31,5 +33,13 @@ def size_text(count: float) -> str:
 
 
 def base_option(name: str) -> str:
-    """The option that names a base by its folder, for a hint. `name` may come from a stranger."""
-    return f"`--base {shlex.quote(f'./{name}')}`"
+    """The option that names a base, for a hint; see `base_argument`."""
+    return f"`--base {base_argument(name)}`"
+
+
+def base_argument(name: str) -> str:
+    """The name of a base as a word of a command. It may come from a stranger.
+
+    A name with a slash is that of a model on the hub; any other is that of the base's folder.
+    """
+    return shlex.quote(name if "/" in name and is_name(name) else f"./{name}")
