@@ -40,6 +40,6 @@ def base_option(name: str) -> str:
 def base_argument(name: str) -> str:
     """The name of a base as a word of a command. It may come from a stranger.
 
-    A name with a slash is that of a model on the hub; any other is that of the base's folder.
+    `org/model` is a Hugging Face name; any other name is shown as a folder.
     """
     return shlex.quote(name if "/" in name and is_name(name) else f"./{name}")

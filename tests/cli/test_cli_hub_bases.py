@@ -103,7 +103,7 @@ def test_a_bundle_is_installed_on_a_base_by_id(world: World, hub: Path) -> None:
     there.mkdir()
     bundle = world.project / "team.skillbundle"
     message = world.fail("-C", there, "install", "--from", bundle, code=2, kind="usage")
-    assert "add `--base acme/base`, if that is the folder of its base, sha256:" in message
+    assert "add `--base acme/base`, if that is its base, sha256:" in message
     world.ask("-C", there, "install", "--from", bundle, "--base", "acme/base")
     assert f"hf:acme/base@{FIRST}" in (there / "skillpm.toml").read_text()
     assert hub.is_dir()

@@ -62,8 +62,7 @@ def _make_project(session: Session, bundle: BundleFile) -> str:
     if session.base is None:
         raise UsageError(
             f"there is no project in `{session.project}`, and a bundle does not contain the base",
-            hint=f"add {base_option(bundle.base.name)}, if that is the folder of its base, "
-            f"{bundle.base.root}",
+            hint=f"add {base_option(bundle.base.name)}, if that is its base, {bundle.base.root}",
         )
     found = session.identify(open_model(session.base, session.say), "hashing base").root
     check_base(found, bundle.base.root, session.base)
