@@ -67,15 +67,11 @@ def transfer(client: Client, options: TransferOptions) -> "Transferred":
     configured = str(resolve(client.options)["allow-keys"].value or "")
     keys = _allowed_keys((*options.allow_keys, *configured.split()))
     if client.session.offline and any(_is_remote(each.endpoint) for each in document.source):
-        raise UsageError(
-            "`--offline` was given, but a source is an endpoint on another machine",
-            hint="leave out `--offline`, or the source",
-        )
+        problem = "`--offline` was given, but a source is an endpoint on another machine"
+        raise UsageError(problem, hint="leave out `--offline`, or the source")
     if options.fresh and options.dry_run:
-        raise UsageError(
-            "`--fresh` discards recorded answers, and `--dry-run` asks only for a few",
-            hint="leave out one of them",
-        )
+        problem = "`--fresh` discards recorded answers, and `--dry-run` asks only for a few"
+        raise UsageError(problem, hint="leave out one of them")
     with needs_transfer("`transfer` trains the model"):
         from skillpm.flows.transfer.plan import TransferRequest
         from skillpm.flows.transfer.transfer import transfer as flow

@@ -1,5 +1,7 @@
 """`cache`: the store and the caches in `SKILLPM_HOME`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from skillpm.cli.output import clean, emit_json, emit_line, emit_table, size_text
@@ -13,6 +15,9 @@ from skillpm.cli.upkeep_documents import (
     StoredRelease,
 )
 from skillpm.spec.words import counted
+
+if TYPE_CHECKING:
+    from skillpm.api.results import CacheVerified
 
 _PARTS = {
     "store": "packs of all projects",
@@ -97,21 +102,7 @@ def cache_verify(state: State, *, repair: bool) -> None:
 
     result = verify_cache(command_client(state), repair=repair)
     if state.json:
-        damaged: list[DamagedBlob] = [
-            {
-                "digest": str(blob.digest),
-                "skills": list(blob.skills),
-                "repaired": blob.repaired,
-                "problem": blob.problem,
-            }
-            for blob in result.damage
-        ]
-        document: CheckedCache = {
-            "checked": result.checked,
-            "bytes": result.size,
-            "damaged": damaged,
-        }
-        emit_json(document)
+        emit_json(_checked_document(result))
     else:
         for blob in result.damage:
             users = f"needed by {', '.join(blob.skills)}" if blob.skills else "not needed"
@@ -125,6 +116,19 @@ def cache_verify(state: State, *, repair: bool) -> None:
             state.say("hint: `skillpm cache verify --repair` fetches them again")
     if not result.holds:
         raise click.exceptions.Exit(3)
+
+
+def _checked_document(result: "CacheVerified") -> CheckedCache:
+    damaged: list[DamagedBlob] = [
+        {
+            "digest": str(blob.digest),
+            "skills": list(blob.skills),
+            "repaired": blob.repaired,
+            "problem": blob.problem,
+        }
+        for blob in result.damage
+    ]
+    return {"checked": result.checked, "bytes": result.size, "damaged": damaged}
 
 
 @cache.command("clean", cls=Command)

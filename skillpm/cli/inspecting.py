@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from skillpm.api.results import AnyPack
     from skillpm.spec.digests import Digest
+    from skillpm.spec.manifest import Manifest
     from skillpm.spec.manifest_parts import Compression
     from skillpm.verification.claims import Claim
 
@@ -104,8 +105,7 @@ def show_pack(
     from skillpm.spec.pack_texts import compression_text
     from skillpm.verification.claims import claims_of
 
-    manifest = pack.manifest
-    compression = manifest.compression
+    manifest, compression = pack.manifest, pack.manifest.compression
     rows = {
         "skill": f"{manifest.skill} {manifest.version}",
         "summary": manifest.summary or "-",
@@ -127,12 +127,16 @@ def show_pack(
     }
     for key, value in rows.items():
         emit_line(f"{key:10} {clean(value)}")
-    changes = Counter(entry.change for entry in manifest.footprint)
-    counts = ", ".join(f"{count} {change}" for change, count in sorted(changes.items()))
-    emit_lines(f"{'tensors':10} {counts}\n")
+    emit_lines(f"{'tensors':10} {_changes(manifest)}\n")
     _show_modules(state, compression)
     show_capabilities(manifest)
     _show_claims(claims_of(manifest))
+
+
+def _changes(manifest: "Manifest") -> str:
+    """How many tensors are changed, added, removed and resized."""
+    changes = Counter(entry.change for entry in manifest.footprint)
+    return ", ".join(f"{count} {change}" for change, count in sorted(changes.items()))
 
 
 def _show_modules(state: State, compression: "Compression") -> None:

@@ -52,12 +52,7 @@ def lock(
     client = command_client(state, timeout=timeout)
     result = lock_project(client, check=check, upgrade=upgrade, **resolving)
     if state.json:
-        document: LockDocument = {
-            "fresh": result.fresh,
-            "changed": result.changed,
-            "reason": result.reason,
-        }
-        emit_json(document)
+        emit_json(LockDocument(fresh=result.fresh, changed=result.changed, reason=result.reason))
     elif result.changed:
         emit_line(f"updated skillpm.lock{f': {result.reason}' if result.reason else ''}")
     elif result.fresh:

@@ -1,7 +1,7 @@
 """`graft`: write the base with the installed skills as a model folder."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
@@ -69,43 +69,29 @@ def graft(
 ) -> None:
     r"""Write the base with the installed skills as a model.
 
-    transformers loads the folder without skillpm. An existing graft is reused: if it is up to date,
-    nothing is written, else only the tensors that change are computed and written. With
-    --link, unchanged files are hard links: editing one edits the base.
-
-    --mode, --method, --density, --scale, --seed and --weight apply to this run: skillpm.toml and
-    skillpm.lock do not change.
+    transformers loads the folder without skillpm. An up-to-date graft is kept, and of another one
+    only the tensors that change are written. With --link, unchanged files are hard links: editing
+    one edits the base. --mode, --method, --density, --scale, --seed and --weight apply to this run:
+    skillpm.toml and skillpm.lock do not change.
 
     \b
     Examples:
       skillpm graft
-      skillpm graft -o ./served --link
       skillpm graft -o ./try --method ties --density 0.3
       skillpm graft --compare
-      skillpm graft --tune --yes
     """
     used_device = device_of(device, flag="tune", runs=tune or compare)
     trials = budget_of(budget, tune=tune)
-    writing: dict[str, object] = {"output": output, "link": link, "fresh": fresh, "verify": verify}
+    where: _Writing = {"target": output, "link": link, "fresh": fresh, "verify": verify}
     if tune:
-        refuse_together("tune", tune, compare=compare, only=only, **writing, **_given(flags))
+        given = {**_flags(where), **_given(flags)}
+        refuse_together("tune", tune, compare=compare, only=only, **given)
         tune_weights(state, trials, used_device)
     elif compare:
-        refuse_together("compare", compare, **writing)
+        refuse_together("compare", compare, **_flags(where))
         compare_grafts(state, only, flags, used_device)
     else:
-        grafted = command_project(state).graft(
-            output,
-            only=only,
-            link=link,
-            fresh=fresh,
-            verify=verify,
-            mode=flags["mode"],
-            method=one_method(flags),
-            settings=settings_of(flags),
-            weights=flags["weights"],
-        )
-        _show(state, grafted)
+        _write(state, only, where, flags)
 
 
 def _given(flags: GraftFlags) -> dict[str, object]:
@@ -117,6 +103,35 @@ def _given(flags: GraftFlags) -> dict[str, object]:
         "weight": flags["weights"],
         **settings,
     }
+
+
+class _Writing(TypedDict):
+    """Where and how a graft is written."""
+
+    target: Path | None
+    link: bool
+    fresh: bool
+    verify: bool
+
+
+def _flags(writing: _Writing) -> dict[str, object]:
+    """The options of `_Writing` by their names on the command line."""
+    return {"output": writing["target"], "link": writing["link"], "fresh": writing["fresh"],
+            "verify": writing["verify"]}  # fmt: skip
+
+
+def _write(
+    state: State, only: "tuple[SkillName, ...]", writing: _Writing, flags: GraftFlags
+) -> None:
+    grafted = command_project(state).graft(
+        **writing,
+        only=only,
+        mode=flags["mode"],
+        method=one_method(flags),
+        settings=settings_of(flags),
+        weights=flags["weights"],
+    )
+    _show(state, grafted)
 
 
 def _show(state: State, grafted: "GraftResult") -> None:

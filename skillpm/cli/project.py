@@ -122,43 +122,38 @@ def install(
     r"""Install skills, or everything in the lock.
 
     Adds the skills to skillpm.toml, resolves their requirements, and updates skillpm.lock. A new
-    pack is verified on the base before it is installed. --weight scales what a skill changes; for a
-    skill that is installed, it changes the weight alone.
+    pack is verified on the base before it is installed.
 
     \b
     Examples:
       skillpm install acme/math
       skillpm install "acme/math ^1.2" ./acme-sql-1.0.0.skillpack
-      skillpm install acme/sql --dry-run
-      skillpm install acme/sql --guard
+      skillpm install acme/sql --dry-run --guard
       skillpm install acme/sql --weight 0.5
       skillpm install --frozen
       skillpm install --from team.skillbundle --base ./model
     """
     check_forecast(explain=explain, plot=plot, dry_run=dry_run)
     refuse_together("frozen", frozen, **resolving)
-    guarding = guard_options(guard=guard, device=device)
+    guards = guard_options(guard=guard, device=device)
     if bundle is None:
-        project = command_project(state, timeout=timeout)
-        change = project.install(
-            *wanted, dry_run=dry_run, frozen=frozen, weight=weights, **guarding, **resolving
+        change = command_project(state, timeout=timeout).install(
+            *wanted, dry_run=dry_run, frozen=frozen, weight=weights, **guards, **resolving
         )
     else:
         refuse_together("from", bundle, weight=weights, **resolving)
-        change = _install_bundle(
-            state, bundle, wanted, frozen=frozen, dry_run=dry_run, guarding=guarding
-        )
+        change = _from_bundle(state, bundle, wanted, frozen=frozen, dry_run=dry_run, guards=guards)
     show_change(state, change, explain=explain, plot=plot)
 
 
-def _install_bundle(
+def _from_bundle(
     state: State,
     bundle: Path,
     wanted: tuple[str, ...],
     *,
     frozen: bool,
     dry_run: bool,
-    guarding: "GuardOptions",
+    guards: "GuardOptions",
 ) -> "Change":
     from skillpm.api.changes import install_bundle
 
@@ -167,7 +162,7 @@ def _install_bundle(
             f"`--from` installs only what the bundle holds, but `{wanted[0]}` was given too",
             hint=f"`skillpm install --from {bundle}`, then `skillpm install {wanted[0]}`",
         )
-    return install_bundle(command_client(state), bundle, frozen=frozen, dry_run=dry_run, **guarding)
+    return install_bundle(command_client(state), bundle, frozen=frozen, dry_run=dry_run, **guards)
 
 
 @click.command(cls=Command)

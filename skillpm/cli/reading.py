@@ -21,6 +21,7 @@ from skillpm.cli.types import LocalPath
 from skillpm.errors import SpecError, UsageError
 
 if TYPE_CHECKING:
+    from skillpm.api.results import Listing
     from skillpm.environment.generation import Generation, Installed
     from skillpm.spec.digests import Digest
     from skillpm.spec.requirements import Requirement
@@ -55,13 +56,7 @@ def list_(state: State) -> None:
         for skill in generation.installed.values()
     ]
     if state.json:
-        document: ListDocument = {
-            "generation": generation.number,
-            "base_root": str(generation.base_root),
-            "skills": skills,
-            "notes": list(listing.notes),
-        }
-        emit_json(document)
+        emit_json(_list_document(listing, skills))
         return
     for note in listing.notes:
         state.say(note)
@@ -90,6 +85,15 @@ def _show_installed(state: State, skills: list[InstalledDocument]) -> None:
 
 def _state_text(skill: InstalledDocument) -> str:
     return "quarantined" if skill["quarantined"] else "yanked" if skill["yanked"] else ""
+
+
+def _list_document(listing: "Listing", skills: list[InstalledDocument]) -> ListDocument:
+    return {
+        "generation": listing.generation.number,
+        "base_root": str(listing.generation.base_root),
+        "skills": skills,
+        "notes": list(listing.notes),
+    }
 
 
 def _installed(

@@ -23,7 +23,7 @@ from skillpm.pictures.formats import check_picture
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
-    from skillpm.api.results import Edges, Outdated, Relations
+    from skillpm.api.results import Edges, Outdated, OutdatedReport, Relations
     from skillpm.spec.names import SkillName
 
 _ANY = "any"
@@ -75,13 +75,7 @@ def tree(
         plot_relations(client, relations, relations.reached(roots, invert, depth), plot)
         state.say(f"wrote {clean(plot)}")
     if state.json:
-        document: TreeDocument = {
-            "roots": [str(root) for root in roots],
-            "generation": relations.generation,
-            "skills": _nodes(relations),
-            "notes": list(relations.notes),
-        }
-        emit_json(document)
+        emit_json(_tree_document(relations, roots))
         return
     for note in relations.notes:
         state.say(note)
@@ -89,6 +83,15 @@ def tree(
         emit_line(line)
     if not relations.skills:
         emit_line("no skills are installed")
+
+
+def _tree_document(relations: "Relations", roots: "list[SkillName]") -> TreeDocument:
+    return {
+        "roots": [str(root) for root in roots],
+        "generation": relations.generation,
+        "skills": _nodes(relations),
+        "notes": list(relations.notes),
+    }
 
 
 def _nodes(relations: "Relations") -> list[NodeDocument]:
@@ -196,17 +199,7 @@ def outdated(state: State, /, *, timeout: float, exit_code: bool) -> None:
     for release in report.skipped:
         state.say(f"note: {release.note}")
     if state.json:
-        document: OutdatedDocument = {
-            "outdated": [_outdated_document(entry) for entry in report.outdated],
-            "checked": report.checked,
-            "unlisted": [str(skill) for skill in report.unlisted],
-            "notes": list(report.notes),
-            "skipped": [
-                {"skill": str(each.skill), "version": str(each.version), "reason": each.reason}
-                for each in report.skipped
-            ],
-        }
-        emit_json(document)
+        emit_json(_outdated_report(report))
     elif report.outdated:
         columns = ("skill", "current", "wanted", "latest", "held back by")
         emit_table(map(_outdated_row, report.outdated), columns)
@@ -225,6 +218,19 @@ def _outdated_row(entry: "Outdated") -> tuple[object, ...]:
     current = f"{entry.current} ({state})" if state else entry.current
     held_by = "; ".join(entry.held_by) or "-"
     return entry.skill, current, entry.wanted or "-", entry.latest or "-", held_by
+
+
+def _outdated_report(report: "OutdatedReport") -> OutdatedDocument:
+    return {
+        "outdated": [_outdated_document(entry) for entry in report.outdated],
+        "checked": report.checked,
+        "unlisted": [str(skill) for skill in report.unlisted],
+        "notes": list(report.notes),
+        "skipped": [
+            {"skill": str(each.skill), "version": str(each.version), "reason": each.reason}
+            for each in report.skipped
+        ],
+    }
 
 
 def _outdated_document(entry: "Outdated") -> OutdatedSkill:
