@@ -1,7 +1,6 @@
 """The project file `skillpm.toml`: base, requirements, registries and settings of a project."""
 
 from collections.abc import Callable, Mapping
-from pathlib import PurePath
 from typing import Annotated, Any
 
 from pydantic import (
@@ -182,7 +181,10 @@ class ProjectFile(Document):
     def base_name(self) -> str:
         """The base's name in the lock: `org/model` of the hub, or the last part of its path."""
         named = self.project.base
-        return HubModel.parse(named).name if named.startswith(PREFIX) else PurePath(named).name
+        if named.startswith(PREFIX):
+            return HubModel.parse(named).name
+        parts = [part for part in named.split("/") if part not in ("", ".")]
+        return parts[-1] if parts else ""
 
     @property
     def project_requirements(self) -> dict[SkillName, ProjectRequirement]:
