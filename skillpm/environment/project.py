@@ -14,6 +14,7 @@ from skillpm.environment.search import LOCK_FILE, PROJECT_FILE, STATE
 from skillpm.errors import IntegrityError, NotFoundError, SkillpmError, SpecError
 from skillpm.files.errors import MissingFileError
 from skillpm.files.folder import READ_LIMIT, Folder
+from skillpm.journal.atomic import kept_mode
 from skillpm.journal.owner import HOLDER, Owner, read_owner
 from skillpm.spec.conflict import ConflictMarkerError
 from skillpm.spec.digests import Digest
@@ -143,9 +144,9 @@ class ProjectFolder:
             return None
 
     def write_file(self, name: str, text: str) -> None:
-        """Replace the project file or the lock atomically, by a rename. Raises `StateError`."""
+        """Replace project file or lock by a rename; permissions stay. Raises `StateError`."""
         with Folder.open(self.folder) as folder, real_file(folder, name) as (place, real):
-            place.write(real, text.encode())
+            place.write(real, text.encode(), mode=kept_mode(place, real))
 
     def read_file(self) -> ProjectFile:
         """Parse `skillpm.toml`. Raises `NotFoundError` if the file is missing."""

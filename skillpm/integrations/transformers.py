@@ -202,8 +202,7 @@ class PackCallback(TrainerCallback):
 
 def _completed(options: PackOptions, base: TrainingBase, tuned: Path, folder: Path) -> PackOptions:
     """The options with the paths that are known after the training."""
-    name = f"{str(options.skill).replace('/', '-')}-{options.version}.skillpack"
-    output = options.output or folder / name
+    output = options.output or folder / options.skill.pack_file(options.version)
     return replace(options, base=base.folder, tuned=tuned, output=output)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -13,18 +14,31 @@ from skillpm.files.folder import Folder
 from skillpm.journal.owner import is_alive
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes, *, private: bool = False) -> None:
     """Replace the file at `path` with `data` by one rename. The data is on disk on return.
 
-    For paths that the user names. A link at `path` is replaced, not followed. Raises `StateError`
-    if the disk is full or the folder is not writable; `path` is then unchanged.
+    For paths that the user names. A link at `path` is replaced, not followed. With `private`, an
+    existing file keeps its permissions, and a new one is only for its owner. Raises `StateError` if
+    the disk is full or the folder is not writable; `path` is then unchanged.
     """
     try:
         folder = Folder.open(path.parent)
     except NotFoundError as problem:
         raise UnwritableFileError(path, "its folder is missing") from problem
     with folder:
-        folder.write(path.name, data)
+        mode = kept_mode(folder, path.name, new=0o600) if private else 0o666
+        folder.write(path.name, data, mode=mode)
+
+
+def kept_mode(folder: Folder, name: str, *, new: int = 0o666) -> int:
+    """The permissions for a file that is replaced: those that it has, or `new` for a new file.
+
+    A file that its owner has made private may hold a password.
+    """
+    status = folder.status(name)
+    if status is None or not stat.S_ISREG(status.st_mode):
+        return new
+    return stat.S_IMODE(status.st_mode) & 0o777
 
 
 @contextmanager

@@ -34,3 +34,7 @@ class SkillName(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+    def pack_file(self, version: object) -> str:
+        """The name of a release's pack file, `NAMESPACE-NAME-VERSION.skillpack`."""
+        return f"{self.namespace}-{self.name}-{version}.skillpack"

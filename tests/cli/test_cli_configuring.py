@@ -1,5 +1,9 @@
 """`config get`, `config set` and `config unset`."""
 
+import stat
+from pathlib import Path
+
+import pytest
 from skillpm_world import World, run_process, snapshot
 
 HAND = """
@@ -125,3 +129,19 @@ def test_config_set_waits_for_the_command_that_uses_the_project(installed: World
     assert (busy.code, busy.error["kind"]) == (1, "state")
     assert "in use by" in busy.error["message"]
     assert installed.file.read_text() == before
+
+
+def test_files_with_settings_keep_their_permissions(
+    installed: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = tmp_path / "config.toml"
+    monkeypatch.setenv("SKILLPM_CONFIG", str(user))
+    installed.file.chmod(0o600)
+    for mode in (0o600, 0o640):
+        installed.ask("config", "set", "workers", "2")
+        installed.ask("config", "set", "registry", "https://ada:secret@example.org", "--user")
+        assert (stat.S_IMODE(user.stat().st_mode), stat.S_IMODE(installed.file.stat().st_mode)) == (
+            mode, 0o600,
+        )  # fmt: skip
+        user.chmod(0o640)
+        installed.ask("config", "unset", "registry", "--user")

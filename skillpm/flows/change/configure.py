@@ -99,7 +99,7 @@ def configure_user(path: Path, values: Mapping[str, Any], removed: Sequence[str]
         real.parent.mkdir(parents=True, exist_ok=True)
         if _user_text(real) != text:
             raise _moved(path)
-        write_atomic(real, edited.encode())
+        write_atomic(real, edited.encode(), private=True)
     gone = tuple(key for key in removed if key in toml.parse(text, what))
     shown = {key: placed[key,] for key in values}
     return SettingsChange(path, shown, gone, notes=tuple(_notes(values)))

@@ -50,8 +50,7 @@ class PackRequest:
     @property
     def path(self) -> Path:
         """The file to write."""
-        name = f"{self.skill.namespace}-{self.skill.name}-{self.version}.skillpack"
-        return self.output or Path(name)
+        return self.output or Path(self.skill.pack_file(self.version))
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,6 @@ PARALLEL_PACKS = 4
 """Packs that are fetched at the same time, each with several blobs at a time."""
 
 
-def _file_name(locked: LockedSkill) -> str:
-    """The name that `pack` gives the file of a release."""
-    return f"{locked.skill.namespace}-{locked.skill.name}-{locked.version}.skillpack"
-
-
 class LostPackError(SkillpmError):
     """A locked pack that neither the store nor its registry has.
 
@@ -40,8 +35,9 @@ class LostPackError(SkillpmError):
         super().__init__(
             f"{locked.ref} is not in the store, and the registry `{locked.registry}` "
             f"({location}) does not provide it: {cause.message}",
-            hint=f"publish {locked.ref} again: `skillpm publish {_file_name(locked)}`; or name "
-            "another registry with `--registry`; or install a bundle that contains it: "
+            hint=f"publish {locked.ref} again: "
+            f"`skillpm publish {locked.skill.pack_file(locked.version)}`; or name another registry "
+            "with `--registry`; or install a bundle that contains it: "
             "`skillpm install --from team.skillbundle`",
         )
         self.cause = cause

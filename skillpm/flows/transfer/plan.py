@@ -55,7 +55,7 @@ class TransferRequest:
     def path(self) -> Path:
         """The pack to write."""
         skill, version = self.document.target.skill, self.document.target.version
-        return self.output or Path(f"{skill.namespace}-{skill.name}-{version}.skillpack")
+        return self.output or Path(skill.pack_file(version))
 
 
 @dataclass(frozen=True)
