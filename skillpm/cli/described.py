@@ -49,7 +49,9 @@ class DescribedCommand:
 
 def described_commands() -> Iterator[DescribedCommand]:
     """`skillpm` itself, and every group and command below it."""
-    yield from _below(app, click.Context(app, info_name="skillpm"), ("skillpm",))
+    yield from _below(
+        app, click.Context(app, info_name="skillpm", **app.context_settings), ("skillpm",)
+    )
 
 
 def _below(

@@ -23,6 +23,7 @@ from skillpm.cli.result_documents import ClaimDocument, InspectDocument, VerifyD
 from skillpm.cli.state import Command, State, command_client, verified_packs
 from skillpm.cli.types import LocalPath
 from skillpm.pictures.formats import check_picture
+from skillpm.spec.words import base_argument
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -214,7 +215,7 @@ def verify(state: State, path: Path, *, accept_footprint: bool) -> None:
         emit_line("every statement of the manifest that can be recomputed is correct")
     else:
         emit_line("all digests and documents are correct; nothing was recomputed on a base")
-        place = clean(shlex.quote(f"./{verified.pack.file.manifest.base.name}"))
+        place = clean(base_argument(verified.pack.file.manifest.base.name))
         command = f"skillpm verify {shlex.quote(str(path))} --base {place}"
         state.say(f"hint: `{command}` recomputes the manifest")
     _show_claims(verified.unchecked)

@@ -33,9 +33,13 @@ def size_text(count: float) -> str:
 
 
 def base_option(name: str) -> str:
-    """The option that names a base, for a hint. `name` may come from a stranger.
+    """The option that names a base, for a hint; see `base_argument`."""
+    return f"`--base {base_argument(name)}`"
+
+
+def base_argument(name: str) -> str:
+    """The name of a base as a word of a command. It may come from a stranger.
 
     `org/model` is a Hugging Face name; any other name is shown as a folder.
     """
-    is_hub_name = "/" in name and is_name(name)
-    return f"`--base {shlex.quote(name if is_hub_name else f'./{name}')}`"
+    return shlex.quote(name if "/" in name and is_name(name) else f"./{name}")

@@ -87,9 +87,9 @@ def test_text_output_has_a_table_and_the_affected_skills(market: World) -> None:
     row = next(line for line in shown.out.splitlines() if line.startswith("acme/math  acme/tone"))
     assert "100%" in row
     assert row.endswith("high (claimed)")
-    assert "not verified on this base: acme/tone" in shown.err
+    assert "not verified on this base yet: acme/tone" in shown.err
     assert "acme/math (installed) would lose " in shown.out
-    assert 'mode = "routed"' in shown.err
+    assert "graft.mode routed" in shown.err
     assert market.run("install", "acme/tone", "--dry-run", "-q").err == ""
 
 
@@ -135,7 +135,7 @@ def test_install_with_forecast_harm_warns_with_remedies(market: World) -> None:
     shown = market.run("install", "acme/tone", "-y")
     assert shown.code == 0
     assert "warning: `acme/math` is forecast to lose" in shown.err
-    assert 'mode = "routed"' in shown.err
+    assert "graft.mode routed" in shown.err
     assert "--guard" in shown.err
     assert set(market.installed()) == {"acme/math", "acme/tone"}
 

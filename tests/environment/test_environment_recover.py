@@ -227,8 +227,8 @@ def test_commit_ignores_signals_during_the_switch(
 ) -> None:
     handler, write = signal.getsignal(sent), Folder.write
 
-    def disturbed(folder: Folder, name: str, data: bytes) -> None:
-        write(folder, name, data)
+    def disturbed(folder: Folder, name: str, data: bytes, *, mode: int = 0o666) -> None:
+        write(folder, name, data, mode=mode)
         if name != HOLDER:
             os.kill(os.getpid(), sent)
 
