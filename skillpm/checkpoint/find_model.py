@@ -16,7 +16,7 @@ def named_model(text: str, folder: Path) -> Path:
     """The model that a file in `folder` names, as a path for `find_model`.
 
     `hf:org/model@revision` is a model of the Hugging Face cache, and so is `org/model` unless that
-    path exists. Other text is a path relative to `folder`.
+    path exists. Other text is a path relative to `folder`, without needless parts.
     """
     path = tidy(folder / text)
     if text.startswith(PREFIX):
