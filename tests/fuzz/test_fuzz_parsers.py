@@ -41,8 +41,9 @@ def _fuzzed(count: int) -> None:
     assert done.stdout.count("0 findings") == len(TARGETS)
 
 
+@pytest.mark.slow
 def test_altered_inputs_are_read_or_refused() -> None:
-    _fuzzed(50)
+    _fuzzed(200)
 
 
 @pytest.mark.slow

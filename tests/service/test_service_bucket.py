@@ -194,6 +194,7 @@ def check_served(server: Server, token: str, packs: list[SmallPack]) -> None:
     assert later["position"] == PACKS + 1  # After the releases, and the yank.
 
 
+@pytest.mark.slow
 def test_migration_names_a_damaged_blob_and_publishes_nothing(
     cluster: PostgresServer, tmp_path: Path
 ) -> None:
