@@ -120,10 +120,10 @@ WORDS = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "no"}
     [
         pytest.param({"post_processor": TEMPLATE}, marks=pytest.mark.slow),
         pytest.param({"model": WORDS}, marks=pytest.mark.slow),
-        {"normalizer": growing("=", times=1000, steps=9)},
+        pytest.param({"normalizer": growing("=", times=1000, steps=9)}, marks=pytest.mark.slow),
         pytest.param({"normalizer": HUGE}, marks=pytest.mark.slow),
         {"model": ABORTS},
-        {"layers": 0},
+        pytest.param({"layers": 0}, marks=pytest.mark.slow),
     ],
 )
 def test_files_that_crash_libraries_give_a_skillpm_error(

@@ -10,6 +10,7 @@ from skillpm_world import PACKAGES
 REPOSITORY = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", PACKAGES)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

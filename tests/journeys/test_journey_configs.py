@@ -171,6 +171,7 @@ def test_graft_removes_tokenizer_files_that_the_tuned_model_lacks(
     assert {*removed} <= {file.name for file in base.iterdir()}
 
 
+@pytest.mark.slow
 def test_pack_refuses_a_config_change_of_an_unknown_architecture(
     world: World, learners: Learners
 ) -> None:

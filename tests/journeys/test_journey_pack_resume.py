@@ -51,6 +51,7 @@ def packed_in_a_new_home(
     return path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_calibration_continues_and_gives_the_same_pack(
     world: World, models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,6 +92,7 @@ def test_sqlite_and_a_folder_are_restored(tmp_path: Path) -> None:
     assert sorted((registry / "public/index").rglob("*.json"))
 
 
+@pytest.mark.slow
 def test_postgresql_and_a_bucket_are_restored(
     cluster: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,6 +136,7 @@ def parts_of(arguments: list[str]) -> BackendPlaces:
     return BackendPlaces(database, blobs, tree)
 
 
+@pytest.mark.slow
 def test_migration_that_was_killed_continues_and_every_blob_is_verified(
     cluster: PostgresServer, tmp_path: Path
 ) -> None:

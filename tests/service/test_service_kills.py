@@ -76,6 +76,7 @@ def test_a_killed_login_stores_the_whole_token_or_none(
     assert killed > SAMPLED // 2
 
 
+@pytest.mark.slow
 def test_a_logout_removes_what_a_killed_login_and_logout_left(
     world: World, server: Server, admin: Api, dying: Dying, monkeypatch: pytest.MonkeyPatch
 ) -> None:

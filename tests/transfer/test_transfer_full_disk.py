@@ -35,6 +35,7 @@ def recorded(home: Path) -> list[bytes]:
     return lines[: len(lines) // BATCH * BATCH]
 
 
+@pytest.mark.slow
 def test_transfer_continues_after_a_full_disk(
     transfer: "TransferWorld", disk: Disk, growth: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,7 +67,7 @@ def test_killed_transfer_asks_nothing_twice_and_gives_the_same_pack(
 ) -> None:
     transfer.write()
     kills, lines = 0, list[bytes]()
-    for name in ("half sampled", "training", "trained", "packing"):
+    for name in ("half sampled", "training", "packing"):
         point = POINTS[name]
         kills += killed_at(point, transfer.world.home, transfer.file)
         log = (transfer.workspace / "answers" / "gpt.jsonl").read_bytes()

@@ -117,6 +117,7 @@ def test_held_out_prompts_travel_only_if_the_user_asks_for_it(transfer: "Transfe
     assert transfer.pack.read_bytes().count(PROMPT.encode()) == held_out
 
 
+@pytest.mark.slow
 def test_calibrated_pack_keeps_private_texts_out_of_caches(transfer: "TransferWorld") -> None:
     write_marked(transfer)
     with transfer.file.open("a") as file:
@@ -127,6 +128,7 @@ def test_calibrated_pack_keeps_private_texts_out_of_caches(transfer: "TransferWo
     assert files_with_marks(transfer.world.home, leaving_out=transfer.workspace) == []
 
 
+@pytest.mark.slow
 def test_killed_training_leaves_no_private_text_outside_the_workspace(
     transfer: "TransferWorld", elsewhere: dict[str, str]
 ) -> None:

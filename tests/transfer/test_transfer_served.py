@@ -69,6 +69,7 @@ def test_endpoint_and_folder_give_the_same_rows(transfer: "TransferWorld") -> No
     assert report["sources"][0]["source"].startswith(f"endpoint 127.0.0.1:{port}/")
 
 
+@pytest.mark.slow
 def test_server_that_dies_loses_no_answer(
     transfer: "TransferWorld", monkeypatch: pytest.MonkeyPatch
 ) -> None:

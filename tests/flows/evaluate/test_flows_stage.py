@@ -46,7 +46,7 @@ def session(world: World) -> Iterator[Session]:
         ({"eos_token_id": 5, "pad_token_id": 1, "use_cache": False, "dtype": "bfloat16"}, True),
         pytest.param({"hidden_act": "relu"}, False, marks=pytest.mark.slow),
         ({"pad_token_id": 1, "rope_parameters": {"rope_theta": 5e5}}, False),
-        ({"tie_word_embeddings": True}, False),
+        pytest.param({"tie_word_embeddings": True}, False, marks=pytest.mark.slow),
     ],
     ids=str,
 )
