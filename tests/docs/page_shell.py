@@ -56,6 +56,7 @@ class PageShell:
                     self.patch.setenv(*setting.split("=", 1))
             case ["python", "-m", module, *arguments]:
                 self.patch.setattr(sys, "argv", [module, *arguments])
+                self.patch.delitem(sys.modules, module, raising=False)  # It runs as a new program.
                 try:
                     runpy.run_module(module, run_name="__main__")
                 except SystemExit as end:

@@ -47,7 +47,7 @@ def test_a_named_weight_overrides_the_common_one() -> None:
 @pytest.mark.parametrize(
     ("given", "skills", "said"),
     [
-        (0.5, [], "needs the skill"),
+        (0.5, [], "needs a skill"),
         ({"acme/sql": 1.0}, [MATH], "`acme/sql` has a weight"),
         ((WeightArgument(None, 1.0), WeightArgument(None, 2.0)), [MATH], "two weights for all"),
         ((WeightArgument(MATH, 1.0), WeightArgument(MATH, 2.0)), [MATH], "has two weights"),
