@@ -11,6 +11,14 @@ from matplotlib.path import Path
 
 from skillpm.errors import StateError
 from skillpm.pictures.canvas import INK, QUIET, safe
+from skillpm.pictures.graph_style import (
+    ARROW,
+    BORDERS,
+    FILLS,
+    LINES,
+    GraphStroke,
+    arrow_head,
+)
 from skillpm.pictures.layout import (
     CHARACTER,
     DETAIL_SIZE,
@@ -23,18 +31,6 @@ from skillpm.pictures.layout import (
 )
 
 _FONT = "DejaVu Sans Mono"
-_BOXES: dict[str, dict[str, Any]] = {
-    "base": {"facecolor": "#dbeafe", "edgecolor": "#0072b2", "linewidth": 1.0},
-    "named": {"facecolor": "#f6f8fa", "edgecolor": "#0072b2", "linewidth": 2.0},
-    "required": {"facecolor": "#f6f8fa", "edgecolor": "#8c959f", "linewidth": 1.0},
-    "ancestor": {"facecolor": "white", "edgecolor": "#8c959f", "linestyle": (0, (4, 3))},
-}
-_ARROW = "#b35900"
-_LINES: dict[str, dict[str, Any]] = {
-    "built on": {"edgecolor": "#0072b2", "linewidth": 2.0},
-    "requires": {"edgecolor": _ARROW, "linewidth": 1.5, "linestyle": (0, (4, 2.7))},
-    "derived from": {"edgecolor": "#8250df", "linewidth": 1.5, "linestyle": (0, (1.3, 2))},
-}
 _POINTS = 72
 _SIDE = 14_000
 """The longest side in points: the limit of PDF, and the most pixels that can still be read."""
@@ -60,14 +56,15 @@ def draw_graph(drawing: Drawing) -> Figure:
     axes.set_axis_off()
     _text(axes, (16, 32), drawing.title, TITLE_SIZE)
     for line in drawing.lines:
-        axes.add_patch(PathPatch(_path(line.points), facecolor="none", **_LINES[line.edge.kind]))
+        style = _stroke(LINES[line.edge.kind])
+        axes.add_patch(PathPatch(_path(line.points), facecolor="none", **style))
         if line.edge.kind == "requires":
             _arrow(axes, line.points[0])
     for box in drawing.boxes:
         _draw_box(axes, box)
     x, y = 16.0, drawing.height - 18
     for kind in drawing.kinds:
-        axes.add_patch(PathPatch(Path([(x, y), (x + 26, y)]), **_LINES[kind]))
+        axes.add_patch(PathPatch(Path([(x, y), (x + 26, y)]), **_stroke(LINES[kind])))
         if kind == "requires":
             _arrow(axes, (x, y))
         _text(axes, (x + 32, y + 4), kind, DETAIL_SIZE, color=QUIET)
@@ -78,10 +75,19 @@ def draw_graph(drawing: Drawing) -> Figure:
 def _draw_box(axes: Axes, box: NodeBox) -> None:
     corner = (box.left, box.top)
     round_ = "round,pad=0,rounding_size=6"
-    style = _BOXES[box.node.kind]
+    kind = box.node.kind
+    style = {"facecolor": FILLS[kind] or "white", **_stroke(BORDERS[kind])}
     axes.add_patch(FancyBboxPatch(corner, box.width, HEIGHT, boxstyle=round_, **style))
     _text(axes, (box.left + 12, box.top + 19), box.lines[0], NAME_SIZE)
     _text(axes, (box.left + 12, box.top + 36), box.lines[1], DETAIL_SIZE, color=QUIET)
+
+
+def _stroke(stroke: GraphStroke) -> dict[str, Any]:
+    """The style of a line. matplotlib measures dashes in widths of the line."""
+    style: dict[str, Any] = {"edgecolor": stroke.color, "linewidth": stroke.width}
+    if stroke.dash:
+        style["linestyle"] = (0, tuple(round(length / stroke.width, 1) for length in stroke.dash))
+    return style
 
 
 def _path(points: tuple[Point, ...]) -> Path:
@@ -94,8 +100,7 @@ def _path(points: tuple[Point, ...]) -> Path:
 
 
 def _arrow(axes: Axes, tip: Point) -> None:
-    x, y = tip
-    axes.add_patch(Polygon([(x, y), (x + 9, y - 4.5), (x + 9, y + 4.5)], color=_ARROW, linewidth=0))
+    axes.add_patch(Polygon(arrow_head(tip), color=ARROW, linewidth=0))
 
 
 def _text(axes: Axes, place: Point, text: str, size: float, *, color: str = INK) -> None:

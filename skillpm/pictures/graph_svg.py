@@ -7,6 +7,14 @@ and lines have tooltips, and the picture a title and a description for screen re
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 
+from skillpm.pictures.graph_style import (
+    ARROW,
+    BORDERS,
+    FILLS,
+    LINES,
+    GraphStroke,
+    arrow_head,
+)
 from skillpm.pictures.layout import (
     CHARACTER,
     DETAIL_SIZE,
@@ -30,18 +38,6 @@ _DARK = """
 """
 _FONT = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace"
 _INK, _QUIET = "#1b1f24", "#57606a"
-_BOXES = {
-    "base": {"fill": "#dbeafe", "stroke": "#0072b2"},
-    "named": {"fill": "#f6f8fa", "stroke": "#0072b2", "stroke-width": "2"},
-    "required": {"fill": "#f6f8fa", "stroke": "#8c959f"},
-    "ancestor": {"fill": "none", "stroke": "#8c959f", "stroke-dasharray": "4 3"},
-}
-_ARROW = "#b35900"
-_LINES = {
-    "built on": {"stroke": "#0072b2", "stroke-width": "2"},
-    "requires": {"stroke": _ARROW, "stroke-width": "1.5", "stroke-dasharray": "6 4"},
-    "derived from": {"stroke": "#8250df", "stroke-width": "1.5", "stroke-dasharray": "2 3"},
-}
 _MORE = 400
 """The most characters of a tooltip."""
 _STEP = 26.0
@@ -85,7 +81,8 @@ def _draw_box(root: ET.Element, box: NodeBox) -> None:
     shape = {"x": box.left, "y": box.top, "width": box.width, "height": HEIGHT, "rx": 6.0}
     attributes = {name: _number(value) for name, value in shape.items()}
     kind = box.node.kind
-    ET.SubElement(group, "rect", {**attributes, **_BOXES[kind], "class": kind})
+    style = {"fill": FILLS[kind] or "none", **_stroke(BORDERS[kind]), "class": kind}
+    ET.SubElement(group, "rect", {**attributes, **style})
     _text(group, (box.left + 12, box.top + 19), box.lines[0], NAME_SIZE)
     _text(group, (box.left + 12, box.top + 36), box.lines[1], DETAIL_SIZE, quiet=True)
 
@@ -99,15 +96,21 @@ def _draw_line(root: ET.Element, line: Line) -> None:
 
 
 def _line(kind: str) -> dict[str, str]:
-    return {"fill": "none", **_LINES[kind], "class": kind.replace(" ", "-")}
+    return {"fill": "none", **_stroke(LINES[kind]), "class": kind.replace(" ", "-")}
+
+
+def _stroke(stroke: GraphStroke) -> dict[str, str]:
+    attributes = {"stroke": stroke.color}
+    if stroke.width != 1:
+        attributes["stroke-width"] = f"{stroke.width:g}"
+    if stroke.dash:
+        attributes["stroke-dasharray"] = f"{stroke.dash[0]:g} {stroke.dash[1]:g}"
+    return attributes
 
 
 def _arrow(parent: ET.Element, tip: Point) -> None:
-    """Draw the head of an arrow that points left, at the skill that is required."""
-    x, y = tip
-    corners = ((x, y), (x + 9, y - 4.5), (x + 9, y + 4.5))
-    points = " ".join(f"{_number(left)},{_number(top)}" for left, top in corners)
-    ET.SubElement(parent, "polygon", {"points": points, "fill": _ARROW, "class": "arrow"})
+    points = " ".join(f"{_number(left)},{_number(top)}" for left, top in arrow_head(tip))
+    ET.SubElement(parent, "polygon", {"points": points, "fill": ARROW, "class": "arrow"})
 
 
 def _path(points: tuple[Point, ...]) -> str:
