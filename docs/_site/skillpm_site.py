@@ -68,15 +68,10 @@ def _command(command: DescribedCommand) -> Iterator[str]:
             yield f"```text\n{_dedented(text)}\n```\n"
         else:
             yield f"{_markdown(paragraph.text)}\n"
-    for head, rows in (
-        ("argument", command.arguments),
-        ("option", command.options),
-        ("command", command.commands),
-    ):
-        if rows:
-            yield f"| {head} | meaning |\n|---|---|"
-            yield from (f"| {_code(term)} | {_cell(meaning)} |" for term, meaning in rows)
-            yield ""
+    for head, rows in command.tables:
+        yield f"| {head} | meaning |\n|---|---|"
+        yield from (f"| {_code(term)} | {_cell(meaning)} |" for term, meaning in rows)
+        yield ""
     words = " ".join(command.words[1:])
     if words in COMMANDS:
         schema = f"schemas/commands/{words.replace(' ', '-')}.schema.json"

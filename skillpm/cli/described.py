@@ -42,6 +42,16 @@ class DescribedCommand:
         return " ".join(self.words)
 
     @property
+    def tables(self) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+        """The records of arguments, options and commands, each with the noun; no empty ones."""
+        every = (
+            ("argument", self.arguments),
+            ("option", self.options),
+            ("command", self.commands),
+        )
+        return tuple((noun, records) for noun, records in every if records)
+
+    @property
     def title(self) -> str:
         """The name of its man page: `skillpm-registry-token-list`."""
         return "-".join(self.words)

@@ -59,14 +59,9 @@ def _page(command: DescribedCommand, day: str) -> Iterator[str]:
     yield ".SH DESCRIPTION"
     for place, paragraph in enumerate(command.help):
         yield from _paragraph(paragraph, first=place == 0)
-    for heading, rows in (
-        ("ARGUMENTS", command.arguments),
-        ("OPTIONS", command.options),
-        ("COMMANDS", command.commands),
-    ):
-        if rows:
-            yield f".SH {heading}"
-            yield from _rows(rows)
+    for noun, rows in command.tables:
+        yield f".SH {noun.upper()}S"
+        yield from _rows(rows)
     if len(command.words) > 1:
         yield ".PP"
         yield f"{_escape('The global options')} of \\fBskillpm\\fR(1) apply too."

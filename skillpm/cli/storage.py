@@ -8,9 +8,7 @@ import click
 from skillpm.cli.output import clean, confirm, emit_json, emit_line, size_text
 from skillpm.cli.state import Command, State, command_client
 from skillpm.cli.types import FiniteRange, LocalPath
-from skillpm.cli.upkeep_documents import (
-    GarbageDocument,
-)
+from skillpm.cli.upkeep_documents import GarbageDocument
 from skillpm.errors import UsageError
 from skillpm.files.shown import shown
 from skillpm.spec.words import counted
