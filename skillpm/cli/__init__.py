@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from skillpm.cli.interrupts import leave_interrupted
+from skillpm.cli.interrupts import keep_exit_code, leave_interrupted
 
 _COLLECTION_THRESHOLD = 100_000
 
@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     finally:
         if argv is None:  # only the interpreter's shutdown is left
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            keep_exit_code()
 
 
 __all__ = ["main"]

@@ -27,6 +27,16 @@ def leave_interrupted(*, as_json: bool = False, sentence: str = SENTENCE) -> NoR
     os._exit(INTERRUPTED)
 
 
+def keep_exit_code() -> None:
+    """Make the process exit with its own code, although Ctrl-C interrupted source code in `exec`.
+
+    CPython remembers that a KeyboardInterrupt left source code that `exec` ran, as `dataclass` does
+    for its methods. With `python -m` it then ends by SIGINT, even if the exception was handled. It
+    forgets the interrupt when `exec` runs any other source code.
+    """
+    exec("")  # noqa: S102
+
+
 def leave_when_interrupted(sentence: str = "interrupted") -> None:
     """Make a script print one message instead of a traceback when Ctrl-C ends it.
 

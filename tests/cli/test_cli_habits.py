@@ -225,7 +225,7 @@ def test_signal_ends_a_waiting_command_and_changes_nothing(
             started = time.monotonic()
             process.send_signal(sent)
             out, err = process.communicate(timeout=20)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10, "the lock is waited for much longer"
     assert process.returncode == 130
     assert json.loads(out)["error"]["kind"] == "interrupted"
     assert "Traceback" not in err

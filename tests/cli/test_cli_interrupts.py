@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from skillpm_world import REPOSITORY, start_process
+from skillpm_world import PACKAGES, REPOSITORY, start_process
 
 
 def interrupted_at(module: str, command: list[str], tmp_path: Path) -> tuple[int, str, str]:
@@ -74,6 +74,24 @@ def test_interrupt_that_a_library_replaces_by_another_error_is_reported(tmp_path
         "sys.meta_path.insert(0, Finder())\n"
     )
     path = f"{tmp_path}:{REPOSITORY}"
+    with start_process("verify", "x.skillpack", PYTHONPATH=path) as process:
+        _, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (130, "error: interrupted; no partial changes remain\n")
+
+
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
+def test_interrupt_of_generated_code_gives_the_exit_code_of_an_interrupt(
+    sent: str, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'skillpm.flows.inspect.verify':\n"
+        f"            exec('os.kill(os.getpid(), signal.{sent}); signal.sigtimedwait([], 1)')\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    path = f"{tmp_path}:{PACKAGES}"
     with start_process("verify", "x.skillpack", PYTHONPATH=path) as process:
         _, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (130, "error: interrupted; no partial changes remain\n")

@@ -76,16 +76,18 @@ def test_project_file_edited_after_a_kill_is_not_overwritten(
     killer: Killer, scenes: dict[str, Scene], name: str
 ) -> None:
     scene = scenes[name]
-    count, seen = Judge.of(killer, scene).points(), 0
-    for point in range(count, 0, -stride(13, thorough=9)):
+    seen = missed = 0
+    # Threads make the number of points vary, so a later point may be before the journal is written.
+    for point in range(Judge.of(killer, scene).points(), 0, -stride(13, thorough=9)):
+        if seen and missed > 2:
+            break
         case = scene.fresh()
         if not killer.kill(case, scene.command, point, None):
             continue
         if not (case / "project" / ".skillpm" / "journal.json").exists():
-            if seen:
-                break
+            missed += 1
             continue
-        seen += 1
+        seen, missed = seen + 1, 0
         file = case / "project" / "skillpm.toml"
         edited = f"# a person was here\n{file.read_text()}"
         file.write_text(edited)
