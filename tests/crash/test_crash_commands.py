@@ -12,6 +12,8 @@ from thoroughness import is_thorough, stride
 from skillpm.cli.app import app
 
 SAMPLED = 3 if is_thorough() else 2
+ENOUGH = 99 if is_thorough() else 3
+"""Kills that leave a journal, after which a person edits the project."""
 READING = frozenset(
     {"audit", "cache info", "cache path", "completion", "config get", "config show", "diff",
      "doctor", "history", "identify", "inspect", "list", "outdated", "probe",
@@ -79,7 +81,7 @@ def test_project_file_edited_after_a_kill_is_not_overwritten(
     seen = missed = 0
     # Threads make the number of points vary, so a later point may be before the journal is written.
     for point in range(Judge.of(killer, scene).points(), 0, -stride(13, thorough=9)):
-        if seen and missed > 2:
+        if (seen and missed > 2) or seen == ENOUGH:
             break
         case = scene.fresh()
         if not killer.kill(case, scene.command, point, None):

@@ -60,9 +60,9 @@ def check_size(world: World, *arguments: object) -> dict[str, Any]:
         ("--effort", "best"),
         ("--scheme", "graftllm"),
         ("--keep", "0.9"),
-        ("--keep", "0.5"),
+        pytest.param(("--keep", "0.5"), marks=pytest.mark.slow),
         ("--budget", "60%"),
-        ("--budget", "10MB"),
+        pytest.param(("--budget", "10MB"), marks=pytest.mark.slow),
     ],
     ids=" ".join,
 )

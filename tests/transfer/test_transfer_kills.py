@@ -62,7 +62,26 @@ def digest_of(file: Path) -> str:
     return digest
 
 
-def test_killed_transfer_asks_nothing_twice_and_gives_the_same_pack(
+def test_killed_transfer_asks_nothing_twice(transfer: "TransferWorld") -> None:
+    transfer.write()
+    assert killed_at(POINTS["half sampled"], transfer.world.home, transfer.file)
+    log = transfer.workspace / "answers" / "gpt.jsonl"
+    answered = log.read_bytes()
+    answered = answered[: answered.rfind(b"\n") + 1]
+    whole = b"".join(answered.splitlines(keepends=True)[: answered.count(b"\n") // 16 * 16])
+    digest_of(transfer.file)
+    assert log.read_bytes().startswith(whole), "recorded answers stay as they were"
+    check_answers(log)
+
+
+def check_answers(log: Path) -> None:
+    """Every draw of every prompt is recorded once."""
+    answers = [json.loads(line) for line in log.read_text().splitlines()]
+    assert len({(line["id"], line["draw"]) for line in answers}) == len(answers) == 324
+
+
+@pytest.mark.slow
+def test_transfer_killed_in_three_stages_gives_the_same_pack(
     transfer: "TransferWorld", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transfer.write()
@@ -77,11 +96,7 @@ def test_killed_transfer_asks_nothing_twice_and_gives_the_same_pack(
     assert kills >= 2
     digest = digest_of(transfer.file)
     rows = (transfer.workspace / "sft.jsonl").read_bytes()
-    answers = [
-        json.loads(line)
-        for line in (transfer.workspace / "answers" / "gpt.jsonl").read_text().splitlines()
-    ]
-    assert len({(line["id"], line["draw"]) for line in answers}) == len(answers) == 324
+    check_answers(transfer.workspace / "answers" / "gpt.jsonl")
 
     monkeypatch.setenv("SKILLPM_HOME", str(transfer.world.folder / "other"))
     again = digest_of(transfer.file)

@@ -1,6 +1,7 @@
 """Untrusted payloads are decoded or refused with an `IntegrityError`; nothing else happens."""
 
 from collections.abc import Iterator
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -22,8 +23,15 @@ from skillpm.delta.tensors import words
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 
-WHOLE = {family: case(family, (6, 7), seed=3, scaled=True) for family in FAMILIES}
-REFERENCED = {family: referenced(family, (6, 7), seed=3) for family in GRIDS}
+
+@cache
+def whole(family: str) -> Case:
+    return case(family, (6, 7), seed=3, scaled=True)
+
+
+@cache
+def with_reference(family: str) -> Case:
+    return referenced(family, (6, 7), seed=3)
 
 
 def _survives(one: Case, data: bytes, **changed: Any) -> bool:
@@ -48,20 +56,20 @@ def _damaged(data: bytes) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_damaged_byte_is_refused_or_decoded_to_finite_numbers(family: str) -> None:
-    one = WHOLE[family]
+    one = whole(family)
     assert not all(_survives(one, data) for data in _damaged(one.data))
 
 
 @pytest.mark.parametrize("family", GRIDS)
 def test_damaged_contexts_of_exponents_are_refused_or_decoded_to_numbers(family: str) -> None:
-    one = REFERENCED[family]
+    one = with_reference(family)
     assert _survives(one, one.data)
     assert not all(_survives(one, data) for data in _damaged(one.data))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_part_that_is_truncated_or_extended_is_refused(family: str) -> None:
-    one = WHOLE[family]
+    one = whole(family)
     for size in range(len(one.data)):
         assert not _survives(one, one.data[:size])
     assert not _survives(one, one.data + b"\0")
@@ -73,7 +81,7 @@ def test_part_that_is_truncated_or_extended_is_refused(family: str) -> None:
 def test_random_sections_are_refused_or_decoded_to_finite_numbers(
     family: str, data: st.DataObject
 ) -> None:
-    one = WHOLE[family]
+    one = whole(family)
     reader = Sections(one.data, "`t`")
     sections = [reader.next() for _ in range(2 if family == "svd-ec+grid" else _COUNT[family])]
     place = data.draw(st.integers(0, len(sections) - 1))
@@ -89,7 +97,7 @@ _HOSTILE: tuple[Any, ...] = (None, True, 1.0, "1", [1], {}, 2**62, -(2**62))
 @pytest.mark.parametrize("wrong", _HOSTILE, ids=repr)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_settings_of_another_type_are_refused(family: str, wrong: Any) -> None:
-    one = WHOLE[family]
+    one = whole(family)
     for key, value in one.record.settings.items():
         assert not _survives(one, one.data, **{key: wrong})
         for inner in value if isinstance(value, dict) else ():
@@ -101,12 +109,12 @@ def test_settings_of_another_type_are_refused(family: str, wrong: Any) -> None:
 @pytest.mark.parametrize("fine", [-1, 13, 2**31])
 @pytest.mark.parametrize("family", ["svd-ec", "grid", "sign"])
 def test_invalid_fineness_is_refused(family: str, fine: int) -> None:
-    assert not _survives(WHOLE[family], WHOLE[family].data, fine=fine)
+    assert not _survives(whole(family), whole(family).data, fine=fine)
 
 
 @pytest.mark.parametrize("rank", [0, 1, 2, 4, 6, 7, 1 << 40])
 def test_rank_that_differs_from_the_factors_is_refused(rank: int) -> None:
-    one = WHOLE["svd-ec"]
+    one = whole("svd-ec")
     assert one.record.settings["rank"] == 3
     assert not _survives(one, one.data, rank=rank)
 
@@ -114,14 +122,14 @@ def test_rank_that_differs_from_the_factors_is_refused(rank: int) -> None:
 @pytest.mark.parametrize("exponent", [-1000, -30, 30, 1000])
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_any_exponents_are_refused_or_give_finite_numbers(side: str, exponent: int) -> None:
-    one = WHOLE["svd-ec"]
+    one = whole("svd-ec")
     _survives(one, one.data, **{side: exponent})
     _survives(one, one.data, left=exponent, right=exponent)
 
 
 @pytest.mark.parametrize("level", [b"\0\0\xc0\x7f", b"\1\0\x80\x7f", b"\0\0\x80\xff"])
 def test_levels_that_are_not_finite_are_refused(level: bytes) -> None:
-    one = WHOLE["grid"]
+    one = whole("grid")
     place = one.data.index(np.array([0.1, 0.11], dtype="<f4").tobytes())
     for number in range(5):
         start = place + 4 * number
@@ -131,7 +139,7 @@ def test_levels_that_are_not_finite_are_refused(level: bytes) -> None:
 
 
 def test_largest_levels_codes_and_scales_give_finite_numbers() -> None:
-    one = WHOLE["grid"]
+    one = whole("grid")
     logs = coded.encode_flat(np.array([250, *[0] * 5], dtype=np.int32))
     wide = coded.encode_flat(np.array([250, *[0] * 6], dtype=np.int32))
     codes = np.full((6, 7), -(2**31), dtype=np.int32)
@@ -160,14 +168,14 @@ def test_matrix_with_a_wrong_number_of_streams_is_refused(
 @pytest.mark.parametrize("shape", [(7, 6), (6, 8), (5, 7), (42,), (6, 7, 2), (600, 700)])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_part_of_another_shape_is_refused(family: str, shape: tuple[int, ...]) -> None:
-    one = WHOLE[family]
+    one = whole(family)
     other = Case(TensorSpec("t", "F32", shape), None, one.expected, one.record, one.data)
     assert not _survives(other, one.data)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_part_that_is_a_frame_or_missing_is_refused(family: str) -> None:
-    one = WHOLE[family]
+    one = whole(family)
     for name in (f"{PART}.zst", "e"):
         reader = part_of(one.spec, one.data, name)
         with pytest.raises(IntegrityError, match=r"the layer"):
@@ -179,7 +187,7 @@ def test_part_that_is_a_frame_or_missing_is_refused(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_part_far_larger_than_its_tensor_is_not_read(family: str) -> None:
-    one = WHOLE[family]
+    one = whole(family)
     reader = part_of(one.spec, bytes((1 << 20) + 16 * one.spec.elements + 1))
     with pytest.raises(IntegrityError, match="expected at most"):
         CODECS[family].open(one.spec, reader, one.record.settings)
@@ -187,7 +195,7 @@ def test_part_far_larger_than_its_tensor_is_not_read(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_second_part_is_refused(family: str) -> None:
-    one = WHOLE[family]
+    one = whole(family)
     writer = new_writer()
     writer.put_plain("t", PART, one.data)
     writer.put_plain("t", "more", b"1")
