@@ -66,7 +66,7 @@ _LIMIT = 1 << 22
     "--seed",
     metavar="N",
     type=click.IntRange(0, (1 << 63) - 1),
-    help="With a temperature: seed of the random numbers.",
+    help="Seed of the random numbers; needs a --temperature above 0 (default: random).",
 )
 @click.option(
     "--stream/--no-stream", default=True, show_default=True, help="Print tokens as they come."
