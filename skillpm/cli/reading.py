@@ -19,18 +19,27 @@ from skillpm.cli.result_documents import (
 from skillpm.cli.state import Command, State, command_client, release_states, verified_packs
 from skillpm.cli.types import LocalPath
 from skillpm.errors import SpecError, UsageError
+from skillpm.spec.digests import Digest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from skillpm.api.results import Listing
     from skillpm.environment.generation import Generation, Installed
-    from skillpm.spec.digests import Digest
+    from skillpm.spec.names import SkillName
     from skillpm.spec.requirements import Requirement
     from skillpm.store.release_states import ReleaseState
 
+_COLUMNS = ("skill", "version", "scheme", "payload", "weight", "registry", "verified")
+_VERBOSE = ("license", "digest")
+
 
 @click.command("list", cls=Command)
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Show the licence and the digest of each skill."
+)
 @click.pass_obj
-def list_(state: State) -> None:
+def list_(state: State, /, *, verbose: bool) -> None:
     r"""List the installed skills.
 
     Marks releases that were yanked or quarantined when their registry was last asked. `skillpm
@@ -39,11 +48,13 @@ def list_(state: State) -> None:
     \b
     Examples:
       skillpm list
+      skillpm list --verbose
       skillpm list --json
     """
-    from skillpm.api.reading import list_installed
+    from skillpm.api.reading import list_installed, read_licences
 
-    listing = list_installed(command_client(state))
+    client = command_client(state)
+    listing = list_installed(client)
     generation = listing.generation
     verified = verified_packs(state)
     states = release_states(state)
@@ -55,6 +66,8 @@ def list_(state: State) -> None:
         )
         for skill in generation.installed.values()
     ]
+    if verbose:
+        _add_licences(skills, read_licences(client, listing))
     if state.json:
         emit_json(_list_document(listing, skills))
         return
@@ -63,18 +76,25 @@ def list_(state: State) -> None:
     emit_line(f"generation {generation.number} on base {generation.base_root.short}")
     if skills:
         emit_line()
-        _show_installed(state, skills)
+        _show_installed(state, skills, verbose=verbose)
     else:
         emit_line("no skills are installed")
 
 
-def _show_installed(state: State, skills: list[InstalledDocument]) -> None:
-    columns = ("skill", "version", "scheme", "payload", "weight", "registry", "verified")
+def _add_licences(
+    skills: list[InstalledDocument], licences: "Mapping[SkillName, str | None]"
+) -> None:
+    known = {str(skill): licence for skill, licence in licences.items()}
+    for skill in skills:
+        if skill["skill"] in known:
+            skill["license"] = known[skill["skill"]]
+
+
+def _show_installed(state: State, skills: list[InstalledDocument], *, verbose: bool) -> None:
     marked = [skill for skill in skills if skill["yanked"]]
-    if not marked:
-        emit_table([_row(skill) for skill in skills], columns)
-        return
-    emit_table([(*_row(skill), _state_text(skill)) for skill in skills], (*columns, "state"))
+    columns = [*_COLUMNS, *(_VERBOSE if verbose else ()), *(("state",) if marked else ())]
+    cells = map(_cells, skills)
+    emit_table([[row[column] for column in columns] for row in cells], columns)
     for skill in marked:
         reason = f": {skill['yank_reason']}" if skill["yank_reason"] else ""
         state.say(
@@ -112,16 +132,20 @@ def _installed(
     }
 
 
-def _row(skill: InstalledDocument) -> tuple[object, ...]:
-    return (
-        skill["skill"],
-        skill["version"],
-        skill["scheme"],
-        size_text(skill["payload_bytes"]),
-        skill["weight"],
-        skill["registry"],
-        verified_text(skill["verified"]),
-    )
+def _cells(skill: InstalledDocument) -> dict[str, object]:
+    """What the table shows of a skill, by column."""
+    return {
+        "skill": skill["skill"],
+        "version": skill["version"],
+        "scheme": skill["scheme"],
+        "payload": size_text(skill["payload_bytes"]),
+        "weight": skill["weight"],
+        "registry": skill["registry"],
+        "verified": verified_text(skill["verified"]),
+        "license": skill.get("license", "unknown") or "-",
+        "digest": Digest(skill["digest"]).short,
+        "state": _state_text(skill),
+    }
 
 
 @click.command(cls=Command)
@@ -239,10 +263,8 @@ def resolve(
         emit_line(f"{skill} {version}")
 
 
-def _root(state: State) -> "Digest | None":
+def _root(state: State) -> Digest | None:
     """The root that `--base` names; a path in SKILLPM_BASE is ignored. Raises `UsageError`."""
-    from skillpm.spec.digests import Digest
-
     text = str(state.base or "")
     if not text or text == os.environ.get("SKILLPM_BASE"):
         return None
