@@ -118,7 +118,9 @@ def _installed(
     installed: "Installed", *, verified: bool, state: "ReleaseState | None"
 ) -> "InstalledDocument":
     return {
-        **skill_document(installed),
+        "skill": str(installed.skill),
+        "version": str(installed.version),
+        "digest": str(installed.digest),
         "scheme": installed.scheme,
         "registry": installed.registry,
         "payload_bytes": installed.payload_bytes,
