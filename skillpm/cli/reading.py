@@ -40,8 +40,8 @@ _VERBOSE = ("license", "digest")
 def list_(state: State, /, *, verbose: bool) -> None:
     r"""List the installed skills.
 
-    Marks releases that were yanked or quarantined when their registry was last asked. `skillpm
-    outdated` and `skillpm audit` ask it now.
+    Marks releases that were yanked or quarantined when their registry was last contacted; `skillpm
+    outdated` and `skillpm audit` contact it now.
 
     \b
     Examples:
@@ -153,8 +153,8 @@ def _cells(skill: "InstalledDocument") -> dict[str, object]:
 def history(state: State) -> None:
     r"""List the generations of the project.
 
-    Each generation is shown with its action, its skills and its graft settings. The current one
-    has a `*`.
+    Shows the action, the skills and the graft settings of each generation, and marks the current
+    one with `*`.
 
     \b
     Example:
