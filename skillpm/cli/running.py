@@ -89,9 +89,8 @@ def run(
     r"""Run the base and its installed skills on a text.
 
     The router chooses a skill or the base to answer; --skill overrides it. One skill at a time runs
-    on the live base, with the tokenizer and the chat template of the base, in merged and routed
-    projects alike; `skillpm graft` writes the merged model. Without a project, the model of --base
-    answers.
+    on the live base with the base's chat template, in merged projects too; `skillpm graft` writes
+    the merged model. Without a project, the model of --base answers.
 
     If TEXT is `-`, or if it is missing and stdin is not a terminal, the text is read from stdin. On
     a terminal without TEXT, questions and answers alternate until Ctrl-D; /help lists the commands.

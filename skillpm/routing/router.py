@@ -95,10 +95,8 @@ class Decision:
                 f"{fit.score:.2f}, is below 0)"
             )
         if self.over is not None:
-            return (
-                f"`{self.best}` answers: it fits, and has precedence over `{self.over}`, a "
-                "near-equal skill"
-            )
+            why = f"it fits, and has precedence over `{self.over}`, a near-equal skill"
+            return f"`{self.best}` answers: {why}"
         ahead = "" if self.runner_up is None else f", ahead of `{self.runner_up}`"
         return f"`{self.best}` answers: it fits best{ahead}; the text is like its examples"
 
