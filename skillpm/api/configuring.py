@@ -86,10 +86,10 @@ def _write(
 ) -> "SettingsChange":
     from skillpm.flows.change.configure import SettingsLock, configure_project, configure_user
 
-    if user:
-        return configure_user(user_file(), values, removed)
     command = " ".join(["config", "set" if values else "unset", *(values or removed)])
     lock = SettingsLock(command, _lock_timeout(options), callbacks.say, options.home_folder)
+    if user:
+        return configure_user(user_file(), values, removed, lock)
     try:
         return configure_project(options.project_folder, values, removed, lock)
     except NotFoundError as problem:
@@ -100,7 +100,7 @@ def _write(
 
 
 def _lock_timeout(options: Options) -> float:
-    """The longest wait for the project's lock, in seconds; the default if a file is invalid.
+    """The longest wait for the lock of a file, in seconds; the default if a file is invalid.
 
     `config set` must be able to correct an invalid file.
     """

@@ -1,7 +1,7 @@
 """What a project contains: its skills, generations, requirements and newer releases.
 
-These functions write nothing but pictures. All but `list_outdated` and `plot_relations` read only
-the project's own files.
+These functions write nothing but pictures. `list_outdated` asks registries, `read_licences` and
+`plot_relations` read the store; the others read only the project's own files.
 """
 
 from pathlib import Path
@@ -26,6 +26,16 @@ def list_installed(client: Client) -> "Listing":
     from skillpm.flows.inspect.listing import list_installed as flow
 
     return flow(client.folder)
+
+
+def read_licences(client: Client, listing: "Listing") -> "dict[SkillName, str | None]":
+    """The licence that each installed pack states; None if it states none.
+
+    A pack whose manifest is missing or damaged in the store is left out.
+    """
+    from skillpm.flows.inspect.licences import licences_of
+
+    return licences_of(client.session, listing.generation)
 
 
 def installed_names(client: Client) -> list[str]:

@@ -71,13 +71,6 @@ def inspect_release(client: Client, ref: str) -> "AnyPack":
     return open_pack(expanded(ref)) if names_a_file(ref) else find_intact(client.session, ref)
 
 
-def pack_size(pack: "AnyPack") -> int:
-    """The bytes of a pack's file; for a pack in the store, the bytes of its blobs."""
-    from skillpm.flows.packs.protocol import pack_size as size_of
-
-    return size_of(pack)
-
-
 def plot_pack(pack: "AnyPack", target: str | Path) -> None:
     """Write a plot of a pack. Raises `UsageError` if matplotlib is not installed."""
     with needs_matplotlib("`--plot` draws"):

@@ -97,10 +97,10 @@ class RunningProject(GraftingProject):
         `text` may be a conversation, a list of `{"role", "content"}` whose last message is the
         user's. `skill` is the router's choice by default, the name of a skill, or None for the
         base. `on_text` gets the answer part by part. A `temperature` of 0 takes the most likely
-        token each time. Uses the model from `load_model`, or loads one on the CPU. Raises
-        `UsageError` for a blank text, `UnknownSkillError` for a skill that is not installed,
-        `GraftError` for one that cannot run live and for a base that generates no text. Needs the
-        extra `hf`.
+        token each time; a `seed` needs a higher one. Uses the model from `load_model`, or loads one
+        on the CPU. Raises `UsageError` for a blank text and for bad settings, `UnknownSkillError`
+        for a skill that is not installed, `GraftError` for one that cannot run live and for a base
+        that generates no text. Needs the extra `hf`.
         """
         settings = AnswerSettings(max_tokens, temperature, seed)
         turns, name = chat_of(text, system), named_skill(skill)

@@ -40,6 +40,11 @@ class PackFile:
         """The total bytes of all blobs of the pack, including the OCI manifest."""
         return len(self.image_bytes) + sum(self.image.blobs.values())
 
+    @property
+    def file_size(self) -> int:
+        """The bytes of the file on disk."""
+        return self.path.stat().st_size
+
     def open_layer(self, digest: Digest) -> Slice:
         """Open a blob for reading by byte range."""
         return self.blobs[digest]

@@ -88,14 +88,13 @@ def print_answer(
 
 def say_choice(state: State, answering: "AnsweringProject", choice: "AnsweringChoice") -> None:
     """Print who answers and why, if the router chose, and which files of the skill are ignored."""
-    if choice.reason is not None and choice.skill is None:
-        more = "" if choice.score is not None or not answering.skills else (
-            "; `--skill NAME` names a skill, `--compare` shows all"
-        )  # fmt: skip
+    if choice.reason is not None:
+        more = ""
+        if choice.skill is not None and choice.score is not None:
+            more = f" (score {choice.score:.2f})"
+        elif choice.score is None and answering.skills:
+            more = "; `--skill NAME` names a skill, `--compare` shows all"
         state.say(f"note: {clean(choice.reason)}{more}")
-    elif choice.reason is not None:
-        score = "" if choice.score is None else f" (score {choice.score:.2f})"
-        state.say(f"note: {clean(choice.skill)} answers{score}: {clean(choice.reason)}")
     ignored = answering.notes.get(choice.skill or "")
     if ignored is not None:
         name = clean(choice.skill)

@@ -12,7 +12,7 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
-    from skillpm.api.values import Change, InstalledSkill, ReleaseReference
+    from skillpm.api.values import Change, InstalledSkill
     from skillpm.environment.generation import Entry
 
 
@@ -91,12 +91,3 @@ def moves(old: "InstalledSkill | Entry", new: "InstalledSkill | Entry") -> str:
     if old.weight != new.weight:
         text += f" (weight {old.weight} -> {new.weight})"
     return text
-
-
-def skill_document(entry: "Entry | ReleaseReference") -> SkillDocument:
-    """A release as JSON documents list it."""
-    return {
-        "skill": str(entry.skill),
-        "version": str(entry.version),
-        "digest": str(entry.digest),
-    }

@@ -43,7 +43,7 @@ class KeyParam(click.ParamType[str]):
 
 KEY = KeyParam()
 USER = click.option(
-    "--user", is_flag=True, help="Write your own configuration file (default: skillpm.toml)."
+    "--user", is_flag=True, help="Edit your own configuration file instead of skillpm.toml."
 )
 
 
@@ -93,8 +93,8 @@ def config_show(state: State) -> None:
 def config_get(state: State, key: str) -> None:
     r"""Print the value of a setting.
 
-    The value is the one in use, wherever it comes from; `config show` names its source. The line is
-    empty if the setting has no value.
+    Prints the value that is in effect; `config show` names its source. The line is empty if the
+    setting has no value.
 
     \b
     Examples:
@@ -124,9 +124,9 @@ def config_get(state: State, key: str) -> None:
 def config_set(state: State, pairs: tuple[str, ...], *, user: bool) -> None:
     r"""Write settings to skillpm.toml.
 
-    Comments stay. The file is checked before it is written, and all values are written or none.
-    Settings of [graft] take effect with the next `skillpm install`, all others at once. A new
-    graft.method removes the settings of the method before.
+    Comments are kept. The file is checked before it is written; either all values are written or
+    none. Settings of [graft] take effect at the next `skillpm install`, all others immediately.
+    Setting another graft.method removes the settings of the previous method.
 
     \b
     Examples:
@@ -151,7 +151,7 @@ def config_set(state: State, pairs: tuple[str, ...], *, user: bool) -> None:
 def config_unset(state: State, keys: tuple[str, ...], *, user: bool) -> None:
     r"""Remove settings from skillpm.toml.
 
-    Each setting then has the value of the next source, or its default.
+    Each setting falls back to its next source, or to its default; `config show` lists the sources.
 
     \b
     Examples:

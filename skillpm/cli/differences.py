@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skillpm.cli.changes import moves, skill_document
-from skillpm.cli.output import clean, emit_json, emit_line
+from skillpm.cli.changes import moves
+from skillpm.cli.output import clean, emit_json, emit_line, skill_document
 from skillpm.cli.relation_documents import DiffDocument, MovedDocument
 from skillpm.cli.state import Command, State, command_client
 from skillpm.errors import NotFoundError, UsageError

@@ -18,7 +18,7 @@ class SkillDocument(TypedDict):
 
 
 class InstalledDocument(SkillDocument):
-    """An entry of `list`."""
+    """An entry of `list`. `license` comes with `--verbose`, if the store has the manifest."""
 
     scheme: str
     registry: str
@@ -28,6 +28,7 @@ class InstalledDocument(SkillDocument):
     yanked: bool
     quarantined: bool
     yank_reason: str
+    license: NotRequired[str | None]
 
 
 class ShownRelease(SkillDocument):

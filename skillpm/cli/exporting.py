@@ -5,9 +5,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from skillpm.cli.changes import skill_document
 from skillpm.cli.documents import ExportDocument
-from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table, size_text
+from skillpm.cli.output import (
+    clean,
+    emit_json,
+    emit_line,
+    emit_lines,
+    emit_table,
+    size_text,
+    skill_document,
+)
 from skillpm.cli.result_documents import BundleDocument
 from skillpm.cli.state import Command, State, command_client
 from skillpm.cli.types import FiniteRange, LocalPath

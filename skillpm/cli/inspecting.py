@@ -101,7 +101,6 @@ def show_pack(
 
     `bases` are the roots on which the pack was verified; `facts` are printed after the digest.
     """
-    from skillpm.api.releases import pack_size
     from skillpm.spec.pack_texts import compression_text
     from skillpm.verification.claims import claims_of
 
@@ -122,7 +121,7 @@ def show_pack(
         "requires": ", ".join(map(str, manifest.requires)) or "-",
         "conflicts": ", ".join(map(str, manifest.conflicts)) or "-",
         "files": ", ".join(f"{f.path} ({f.kind})" for f in manifest.files) or "-",
-        "size": compression_text(compression, size=pack_size(pack)),
+        "size": compression_text(compression, size=pack.file_size),
         "error": _error_text(compression.relative_error),
     }
     for key, value in rows.items():

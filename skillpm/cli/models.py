@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from skillpm.cli.changes import skill_document
 from skillpm.cli.graft_documents import GraftDocument
 from skillpm.cli.graft_settings import GraftFlags, graft_settings, one_method, settings_of
 from skillpm.cli.method_comparison import COMPARE, compare_grafts
-from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, size_text
+from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, size_text, skill_document
 from skillpm.cli.params import SKILL, refuse_together
 from skillpm.cli.probing import (
     BUDGET_OF_TUNE,

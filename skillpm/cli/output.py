@@ -5,12 +5,18 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
+from typing import TYPE_CHECKING
 
 import click
 
 from skillpm.errors import SkillpmError, UsageError
 from skillpm.spec.location import redact_urls
 from skillpm.spec.words import size_text as size_text  # noqa: PLC0414 - shared with pictures
+
+if TYPE_CHECKING:
+    from skillpm.api.values import ReleaseReference
+    from skillpm.cli.documents import SkillDocument
+    from skillpm.environment.generation import Entry
 
 SCHEMA_VERSION = 1
 
@@ -134,6 +140,15 @@ def _all_numbers(cells: Iterable[str]) -> bool:
 def verified_text(verified: bool) -> str:  # noqa: FBT001 - the value of a table cell
     """The table cell for whether a pack was verified on its base with this `SKILLPM_HOME`."""
     return "yes" if verified else "no"
+
+
+def skill_document(entry: "Entry | ReleaseReference") -> "SkillDocument":
+    """A release as JSON documents list it."""
+    return {
+        "skill": str(entry.skill),
+        "version": str(entry.version),
+        "digest": str(entry.digest),
+    }
 
 
 def say(text: str) -> None:

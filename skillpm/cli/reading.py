@@ -1,49 +1,58 @@
-"""`list`, `history` and `resolve`: commands that only read."""
+"""`list` and `history`: commands that only read, and import little.
 
-import os
-from pathlib import Path
+The types of the documents are imported for the type checker alone.
+"""
+
 from typing import TYPE_CHECKING
 
 import click
 
-from skillpm.cli.changes import skill_document
-from skillpm.cli.documents import InstalledDocument
-from skillpm.cli.output import emit_json, emit_line, emit_table, size_text, verified_text
-from skillpm.cli.params import LOWEST, REQUIREMENT, TIMEOUT
-from skillpm.cli.result_documents import (
-    GenerationDocument,
-    HistoryDocument,
-    ListDocument,
-    ResolvedDocument,
+from skillpm.cli.output import (
+    emit_json,
+    emit_line,
+    emit_table,
+    size_text,
+    skill_document,
+    verified_text,
 )
 from skillpm.cli.state import Command, State, command_client, release_states, verified_packs
-from skillpm.cli.types import LocalPath
-from skillpm.errors import SpecError, UsageError
+from skillpm.spec.digests import Digest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from skillpm.api.results import Listing
+    from skillpm.cli.documents import InstalledDocument
+    from skillpm.cli.result_documents import GenerationDocument, HistoryDocument, ListDocument
     from skillpm.environment.generation import Generation, Installed
-    from skillpm.spec.digests import Digest
-    from skillpm.spec.requirements import Requirement
+    from skillpm.spec.names import SkillName
     from skillpm.store.release_states import ReleaseState
+
+_COLUMNS = ("skill", "version", "scheme", "payload", "weight", "registry", "verified")
+_VERBOSE = ("license", "digest")
 
 
 @click.command("list", cls=Command)
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Show the licence and the digest of each skill."
+)
 @click.pass_obj
-def list_(state: State) -> None:
+def list_(state: State, /, *, verbose: bool) -> None:
     r"""List the installed skills.
 
-    Marks releases that were yanked or quarantined when their registry was last asked. `skillpm
-    outdated` and `skillpm audit` ask it now.
+    Marks releases that were yanked or quarantined when their registry was last contacted; `skillpm
+    outdated` and `skillpm audit` contact it now.
 
     \b
     Examples:
       skillpm list
+      skillpm list --verbose
       skillpm list --json
     """
-    from skillpm.api.reading import list_installed
+    from skillpm.api.reading import list_installed, read_licences
 
-    listing = list_installed(command_client(state))
+    client = command_client(state)
+    listing = list_installed(client)
     generation = listing.generation
     verified = verified_packs(state)
     states = release_states(state)
@@ -55,6 +64,8 @@ def list_(state: State) -> None:
         )
         for skill in generation.installed.values()
     ]
+    if verbose:
+        _add_licences(skills, read_licences(client, listing))
     if state.json:
         emit_json(_list_document(listing, skills))
         return
@@ -63,18 +74,25 @@ def list_(state: State) -> None:
     emit_line(f"generation {generation.number} on base {generation.base_root.short}")
     if skills:
         emit_line()
-        _show_installed(state, skills)
+        _show_installed(state, skills, verbose=verbose)
     else:
         emit_line("no skills are installed")
 
 
-def _show_installed(state: State, skills: list[InstalledDocument]) -> None:
-    columns = ("skill", "version", "scheme", "payload", "weight", "registry", "verified")
+def _add_licences(
+    skills: "list[InstalledDocument]", licences: "Mapping[SkillName, str | None]"
+) -> None:
+    known = {str(skill): licence for skill, licence in licences.items()}
+    for skill in skills:
+        if skill["skill"] in known:
+            skill["license"] = known[skill["skill"]]
+
+
+def _show_installed(state: State, skills: "list[InstalledDocument]", *, verbose: bool) -> None:
     marked = [skill for skill in skills if skill["yanked"]]
-    if not marked:
-        emit_table([_row(skill) for skill in skills], columns)
-        return
-    emit_table([(*_row(skill), _state_text(skill)) for skill in skills], (*columns, "state"))
+    columns = [*_COLUMNS, *(_VERBOSE if verbose else ()), *(("state",) if marked else ())]
+    cells = map(_cells, skills)
+    emit_table([[row[column] for column in columns] for row in cells], columns)
     for skill in marked:
         reason = f": {skill['yank_reason']}" if skill["yank_reason"] else ""
         state.say(
@@ -83,11 +101,11 @@ def _show_installed(state: State, skills: list[InstalledDocument]) -> None:
         )
 
 
-def _state_text(skill: InstalledDocument) -> str:
+def _state_text(skill: "InstalledDocument") -> str:
     return "quarantined" if skill["quarantined"] else "yanked" if skill["yanked"] else ""
 
 
-def _list_document(listing: "Listing", skills: list[InstalledDocument]) -> ListDocument:
+def _list_document(listing: "Listing", skills: "list[InstalledDocument]") -> "ListDocument":
     return {
         "generation": listing.generation.number,
         "base_root": str(listing.generation.base_root),
@@ -98,9 +116,11 @@ def _list_document(listing: "Listing", skills: list[InstalledDocument]) -> ListD
 
 def _installed(
     installed: "Installed", *, verified: bool, state: "ReleaseState | None"
-) -> InstalledDocument:
+) -> "InstalledDocument":
     return {
-        **skill_document(installed),
+        "skill": str(installed.skill),
+        "version": str(installed.version),
+        "digest": str(installed.digest),
         "scheme": installed.scheme,
         "registry": installed.registry,
         "payload_bytes": installed.payload_bytes,
@@ -112,16 +132,20 @@ def _installed(
     }
 
 
-def _row(skill: InstalledDocument) -> tuple[object, ...]:
-    return (
-        skill["skill"],
-        skill["version"],
-        skill["scheme"],
-        size_text(skill["payload_bytes"]),
-        skill["weight"],
-        skill["registry"],
-        verified_text(skill["verified"]),
-    )
+def _cells(skill: "InstalledDocument") -> dict[str, object]:
+    """What the table shows of a skill, by column."""
+    return {
+        "skill": skill["skill"],
+        "version": skill["version"],
+        "scheme": skill["scheme"],
+        "payload": size_text(skill["payload_bytes"]),
+        "weight": skill["weight"],
+        "registry": skill["registry"],
+        "verified": verified_text(skill["verified"]),
+        "license": skill.get("license", "unknown") or "-",
+        "digest": Digest(skill["digest"]).short,
+        "state": _state_text(skill),
+    }
 
 
 @click.command(cls=Command)
@@ -129,8 +153,8 @@ def _row(skill: InstalledDocument) -> tuple[object, ...]:
 def history(state: State) -> None:
     r"""List the generations of the project.
 
-    Each generation is shown with its action, its skills and its graft settings. The current one
-    has a `*`.
+    Shows the action, the skills and the graft settings of each generation, and marks the current
+    one with `*`.
 
     \b
     Example:
@@ -177,79 +201,3 @@ def _merge_text(generation: "Generation") -> str:
 
 def _weighted(skill: "Installed") -> str:
     return skill.ref if skill.weight == 1 else f"{skill.ref} x {skill.weight:g}"
-
-
-@click.command(cls=Command)
-@click.option(
-    "--index",
-    metavar="FILE",
-    required=True,
-    type=LocalPath(),
-    help="Saved index, a JSON file.",
-)
-@click.option("--allow-yanked", is_flag=True, help="Allow yanked releases.")
-@LOWEST
-@TIMEOUT
-@click.argument(
-    "requirements",
-    metavar="REQ...",
-    type=REQUIREMENT,
-    nargs=-1,
-    required=True,
-    help="Skills, each with an optional range: `acme/math ^1`.",
-)
-@click.pass_obj
-def resolve(
-    state: State,
-    /,
-    *,
-    index: Path,
-    allow_yanked: bool,
-    lowest: bool,
-    timeout: float,
-    requirements: "tuple[Requirement, ...]",
-) -> None:
-    r"""Resolve requirements against a saved index.
-
-    Uses no registry, base or project, so that a bug report can contain the whole input. With --base
-    sha256:…, only releases for the base with this root are considered.
-
-    \b
-    Examples:
-      skillpm resolve --index index.json "acme/math ^1"
-      skillpm resolve --index index.json acme/math --lowest --base sha256:…
-    """
-    from skillpm.api.reading import resolve_saved
-
-    versions = resolve_saved(
-        index,
-        requirements,
-        timeout=timeout,
-        root=_root(state),
-        allow_yanked=allow_yanked,
-        lowest=lowest,
-    )
-    if state.json:
-        document: ResolvedDocument = {
-            "resolved": {str(skill): str(version) for skill, version in versions.items()}
-        }
-        emit_json(document)
-        return
-    for skill, version in versions.items():
-        emit_line(f"{skill} {version}")
-
-
-def _root(state: State) -> "Digest | None":
-    """The root that `--base` names; a path in SKILLPM_BASE is ignored. Raises `UsageError`."""
-    from skillpm.spec.digests import Digest
-
-    text = str(state.base or "")
-    if not text or text == os.environ.get("SKILLPM_BASE"):
-        return None
-    try:
-        return Digest(text)
-    except SpecError as problem:
-        raise UsageError(
-            f"`resolve --base` expects a root such as `sha256:…`, found {text!r}",
-            hint="`skillpm identify ./model` shows the root of a model",
-        ) from problem

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from skillpm.cli.changes import skill_document
 from skillpm.cli.documents import EdgeDocument, NodeDocument, StepDocument
-from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
+from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table, skill_document
 from skillpm.cli.params import SKILL, TIMEOUT, plot_option
 from skillpm.cli.relation_documents import (
     OutdatedDocument,

@@ -52,7 +52,7 @@ _LIMIT = 1 << 22
     type=click.IntRange(min=1),
     default=MAX_TOKENS,
     show_default=True,
-    help="Largest number of tokens of an answer.",
+    help="Maximum number of tokens in an answer.",
 )
 @click.option(
     "--temperature",
@@ -60,16 +60,19 @@ _LIMIT = 1 << 22
     type=FiniteRange(min=0),
     default=0.0,
     show_default=True,
-    help="Randomness; 0 takes the most likely token each time.",
+    help="Sampling temperature; 0 always takes the most likely token.",
 )
 @click.option(
     "--seed",
     metavar="N",
-    type=click.IntRange(0, (1 << 63) - 1),
-    help="With a temperature: seed of the random numbers.",
+    type=click.IntRange(min=0),
+    help="Random seed; needs a --temperature above 0 (default: a new seed each time).",
 )
 @click.option(
-    "--stream/--no-stream", default=True, show_default=True, help="Print tokens as they come."
+    "--stream/--no-stream",
+    default=True,
+    show_default=True,
+    help="Print tokens as they are generated.",
 )
 @DEVICE
 @click.pass_obj
@@ -85,12 +88,12 @@ def run(
 ) -> None:
     r"""Run the base and its installed skills on a text.
 
-    The router chooses the skill for a text, or the base; --skill names another one. In every mode
-    of a project, one skill at a time runs on the live base, with its tokenizer and chat template;
-    `skillpm graft` writes the merged model. Without a project, the model of --base answers.
+    The router chooses a skill or the base to answer; --skill overrides it. One skill at a time runs
+    on the live base with the base's chat template, in merged projects too; `skillpm graft` writes
+    the merged model. Without a project, the model of --base answers.
 
-    TEXT is `-` for stdin, which is also read if it is not a terminal. On a terminal without TEXT,
-    questions and answers alternate until Ctrl-D; /help lists the commands.
+    If TEXT is `-`, or if it is missing and stdin is not a terminal, the text is read from stdin. On
+    a terminal without TEXT, questions and answers alternate until Ctrl-D; /help lists the commands.
 
     \b
     Examples:

@@ -23,9 +23,16 @@ CONFIG = click.option(
 
 
 @click.command(cls=Command)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--host",
+    metavar="ADDRESS",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on.",
+)
 @click.option(
     "--port",
+    metavar="N",
     type=click.IntRange(0, 65535),
     default=8765,
     show_default=True,
@@ -36,8 +43,8 @@ CONFIG = click.option(
 def serve(state: State, host: str, port: int, config: Path | None) -> None:
     r"""Serve a registry over HTTP.
 
-    Without a configuration, serves a folder (--registry, default: the embedded registry) on this
-    machine only. The first time, prints a token of an administrator. Needs the extra `server`.
+    Without --config, serves a folder (--registry, default: the embedded registry) on this machine
+    only. At its first start, prints an administrator's token. Needs the extra `server`.
 
     \b
     Examples:

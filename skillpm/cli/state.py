@@ -219,7 +219,7 @@ def command_client(state: State, *, timeout: float = inf) -> Client:
 
     on_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     shows_bars = on_terminal and not (state.quiet or state.json)
-    bars = Bars(shown=shows_bars, color=color_of(state.options))
+    bars = Bars(shown=shows_bars, color=color_of(state.options) if shows_bars else None)
     on_close = click.get_current_context().call_on_close
     state.close_bars = bars.close
     on_close(bars.close)

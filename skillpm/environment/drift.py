@@ -1,16 +1,16 @@
 """Differences between a project's files and its environment."""
 
+from skillpm.environment.generation import Generation
 from skillpm.environment.project import ProjectFolder, requirements_table
 from skillpm.environment.search import LOCK_FILE, PROJECT_FILE
 from skillpm.errors import NotFoundError, SpecError, StateError
 
 
-def drift(project: ProjectFolder) -> list[str]:
-    """Describe where the project file or the lock differs from what is installed.
+def drift(project: ProjectFolder, current: Generation) -> list[str]:
+    """Describe where the project file or the lock differs from the current generation.
 
     Returns one sentence for each difference; none where all three agree.
     """
-    current = project.generation()
     notes: list[str] = []
     try:
         file, lock = project.read_file(), project.read_lock()

@@ -2,10 +2,12 @@
 
 import logging
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -14,14 +16,13 @@ from skillpm.api.extras import needs_hf
 from skillpm.api.model_values import Pack
 from skillpm.api.models import EstimateKeywords, identify, inspect
 from skillpm.api.options import Options
-from skillpm.api.packing import PackOptions, build_pack, pack_request, parse_options, scheme_of
+from skillpm.api.packing import build_pack, pack_request, parse_options, scheme_of
 from skillpm.api.releases import list_releases, publish
 from skillpm.checkpoint.find_model import find_model
 from skillpm.errors import (
     GraftError,
     IntegrityError,
     NotFoundError,
-    SkillpmError,
     SpecError,
     StateError,
     UnknownSkillError,
@@ -39,7 +40,7 @@ with needs_hf("`PackCallback` is a callback of transformers"):
 
 _log = logging.getLogger(__name__)
 _TUNED = "skillpm-tuned"
-"""The folder of the trained model, in the output folder of the training, while it is packed."""
+"""The folder of the trained model, in the output folder of the training, until it is packed."""
 _BY_HAND = (
     '`trainer.save_model("tuned")`, then '
     "`skillpm pack ./model ./tuned --name acme/math --version 1.0.0`"
@@ -69,10 +70,10 @@ class PackCallback(TrainerCallback):
     the base's, unless `cast=False`.
 
     `pack` is the written pack, and `digest` that of the published release. If packing or publishing
-    fails, the trained model stays in `skillpm-tuned` of the output folder. The start raises
-    `IntegrityError` for other weights than the base's, `GraftError` for a model that is sharded or
-    quantised, `NotFoundError` if there is no base on this machine, and `StateError` if the release
-    exists already.
+    fails, the trained model stays in the output folder: in `skillpm-tuned`, or in `skillpm-tuned-2`
+    and so on if that exists. The start raises `IntegrityError` for other weights than the base's,
+    `GraftError` for a model that is sharded or quantised, `NotFoundError` if there is no base on
+    this machine, and `StateError` if the file of the pack or the release exists already.
     """
 
     def __init__(
@@ -104,9 +105,12 @@ class PackCallback(TrainerCallback):
         self._start(args, state, kwargs["model"])
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Check the model, if the callback was added to a trainer that existed already."""
+        """Check the output, and the model if the callback was added to an existing trainer."""
         del control
-        if self._base is not None or not state.is_world_process_zero:
+        if not state.is_world_process_zero:
+            return
+        _refuse_existing(self._output(args))
+        if self._base is not None:
             return
         if state.global_step:
             raise StateError(
@@ -122,17 +126,29 @@ class PackCallback(TrainerCallback):
         if not state.is_world_process_zero or self._base is None:
             return
         _refuse_sharded(args, kwargs["model"])
-        tuned = Path(args.output_dir) / _TUNED
+        tuned = _new_folder(Path(args.output_dir))
         with _quiet_transformers():
             is_adapter = save_trained(
                 kwargs["model"], kwargs.get("processing_class"), self._base.folder, tuned
             )
             try:
-                self._write(self._base, tuned, Path(args.output_dir), is_adapter=is_adapter)
-            except SkillpmError:
-                _log.error("the trained model stays in `%s`, for `skillpm pack`", tuned)
+                self._write(self._base, tuned, self._output(args), is_adapter=is_adapter)
+            except BaseException:
+                command = self._command(self._base, tuned)
+                _log.error("the trained model stays in `%s`; `%s` packs it", tuned, command)
                 raise
         shutil.rmtree(tuned)
+
+    def _output(self, args: Any) -> Path:
+        """The file of the pack."""
+        skill, version = self._options.skill, self._options.version
+        return self._options.output or Path(args.output_dir) / skill.pack_file(version)
+
+    def _command(self, base: TrainingBase, tuned: Path) -> str:
+        """The command that packs the trained model by hand."""
+        models = [str(base.folder), str(tuned)]
+        release = ["--name", str(self._options.skill), "--version", str(self._options.version)]
+        return shlex.join(["skillpm", "pack", *models, *release])
 
     def _start(self, args: Any, state: Any, model: Any) -> None:
         """Refuse what cannot be packed, and prove the start; only the main process reads files."""
@@ -180,10 +196,11 @@ class PackCallback(TrainerCallback):
                 hint="choose a higher version",
             )
 
-    def _write(self, base: TrainingBase, tuned: Path, folder: Path, *, is_adapter: bool) -> None:
-        options = _completed(self._options, base, tuned, folder)
+    def _write(self, base: TrainingBase, tuned: Path, output: Path, *, is_adapter: bool) -> None:
+        _refuse_existing(output)
+        cast = self._cast and not is_adapter
+        options = replace(self._options, base=base.folder, tuned=tuned, output=output, cast=cast)
         with Client(self._client_options) as client:
-            options = replace(options, cast=self._cast and not is_adapter)
             written = inspect(build_pack(client, options).path)
             if written.base_root != base.root:
                 written.path.unlink()
@@ -200,10 +217,23 @@ class PackCallback(TrainerCallback):
                 _log.info("published %s to %s", published.release.skill, published.registry)
 
 
-def _completed(options: PackOptions, base: TrainingBase, tuned: Path, folder: Path) -> PackOptions:
-    """The options with the paths that are known after the training."""
-    output = options.output or folder / options.skill.pack_file(options.version)
-    return replace(options, base=base.folder, tuned=tuned, output=output)
+def _refuse_existing(output: Path) -> None:
+    """Raise `StateError` if the file of the pack exists: it may be all that is left of a tune."""
+    if output.exists():
+        raise StateError(
+            f"`{output}` exists already; the pack of another training is not overwritten",
+            hint="choose a higher version or another `output`, or move the file",
+        )
+
+
+def _new_folder(parent: Path) -> Path:
+    """Create a folder for a trained model that no earlier training has used."""
+    for number in count(1):
+        folder = parent / (_TUNED if number == 1 else f"{_TUNED}-{number}")
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
+    return folder
 
 
 def _cached(name: str, commit: str | None) -> Path | None:

@@ -25,15 +25,24 @@ Say = Callable[[str], None]
 
 @contextmanager
 def hold_lock(
-    folder: Folder, command: str, *, timeout: float, say: Say, what: str = "the project"
+    folder: Folder,
+    command: str,
+    *,
+    timeout: float,
+    say: Say,
+    what: str = "the project",
+    prefix: str = "",
 ) -> Iterator[None]:
     """Hold the lock of `folder` while the block runs. `what` names the folder in messages.
 
     Waits up to `timeout` seconds for another holder and reports this once through `say`. Then
     raises `StateError` with the holder and its age. The lock of a dead process is free.
+
+    The names of the lock's files start with `prefix`: a folder with files of other programs may
+    have a lock for one of its files.
     """
     me = this_process(command, time.time())
-    attempt = _Attempt(folder, me)
+    attempt = _Attempt(folder, me, prefix)
     try:
         _acquire(attempt, timeout, say, what)
         attempt.sign(say)
@@ -75,18 +84,23 @@ class _Attempt:
 
     folder: Folder
     me: Owner
+    prefix: str = ""
     fd: int = -1
     claimed: bool = False
     signed: bool = False
 
+    def __post_init__(self) -> None:
+        names = (LOCK, CLAIM, HOLDER)
+        self._lock, self._claim, self._holder = (f"{self.prefix}{name}" for name in names)
+
     def try_acquire(self) -> bool:
         """Try to take the lock, without waiting."""
         try:
-            fd = open_lock_file(self.folder, LOCK)
+            fd = open_lock_file(self.folder, self._lock)
         except OSError as problem:
-            raise write_error(self.folder.path / LOCK, problem) from problem
+            raise write_error(self.folder.path / self._lock, problem) from problem
         try:
-            status = self.folder.status(LOCK)
+            status = self.folder.status(self._lock)
             taken = self._flock(fd) and status is not None and os.fstat(fd).st_ino == status.st_ino
         except BaseException:
             os.close(fd)
@@ -111,34 +125,34 @@ class _Attempt:
         A claim of a dead process is removed, so that the next attempt succeeds. A claim of a
         process that cannot be checked from here is kept.
         """
-        if self.folder.create(CLAIM, self.me.dumps()):
+        if self.folder.create(self._claim, self.me.dumps()):
             self.claimed = True
             return True
-        owner = read_owner(self.folder, CLAIM)
+        owner = read_owner(self.folder, self._claim)
         if owner is not None and owner.state() is ProcessState.DEAD:
             self._remove_dead_claim(owner)
         return False
 
     def _remove_dead_claim(self, dead: Owner) -> None:
         """Remove the claim of a dead process, by a rename that only one process can win."""
-        aside = f".{CLAIM}-dead.{os.getpid()}.tmp"
+        aside = f".{self._claim}-dead.{os.getpid()}.tmp"
         with suppress(SkillpmError):
-            self.folder.rename(CLAIM, aside)
+            self.folder.rename(self._claim, aside)
             if read_owner(self.folder, aside) != dead:  # another process has already replaced it
-                self.folder.link(aside, CLAIM)  # restore the claim of that process
+                self.folder.link(aside, self._claim)  # restore the claim of that process
             self.folder.remove(aside)
 
     def sign(self, say: Say) -> None:
         """Record this process as holder. Report a previous holder that did not release the lock."""
-        before = read_owner(self.folder, HOLDER)
+        before = read_owner(self.folder, self._holder)
         if before is not None and before.state() is not ProcessState.ALIVE:
             say(f"took over from {before.describe(self.me.since)}, which was interrupted")
-        self.folder.write(HOLDER, self.me.dumps())
+        self.folder.write(self._holder, self.me.dumps())
         self.signed = True
 
     def owner(self) -> Owner | None:
         """The holder of the lock; None if none is recorded or the recorded one is dead."""
-        owner = read_owner(self.folder, HOLDER) or read_owner(self.folder, CLAIM)
+        owner = read_owner(self.folder, self._holder) or read_owner(self.folder, self._claim)
         return None if owner is None or owner.state() is ProcessState.DEAD else owner
 
     def holder(self) -> str | None:
@@ -148,9 +162,9 @@ class _Attempt:
 
     def hint(self) -> str:
         """How to get the lock."""
-        owner = read_owner(self.folder, CLAIM)
+        owner = read_owner(self.folder, self._claim)
         if owner is not None and owner.state() is ProcessState.ELSEWHERE:
-            place = shlex.quote(str(self.folder.path / CLAIM))
+            place = shlex.quote(str(self.folder.path / self._claim))
             return f"wait until the other command ends; if its machine is gone, run `rm {place}`"
         return "wait until the other command ends, or stop it; then run this command again"
 
@@ -158,7 +172,7 @@ class _Attempt:
         """Release the lock. Does nothing if it was not taken."""
         if self.fd < 0:
             return
-        for name, written in ((HOLDER, self.signed), (CLAIM, self.claimed)):
+        for name, written in ((self._holder, self.signed), (self._claim, self.claimed)):
             if written:
                 with suppress(SkillpmError):
                     self.folder.remove(name)

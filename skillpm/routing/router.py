@@ -79,7 +79,7 @@ class Decision:
 
     @property
     def reason(self) -> str:
-        """The reason for the decision, in a sentence."""
+        """What answers, and why, in a sentence."""
         if self.best is None:
             return (
                 "the base answers, because no installed skill has a router signature "
@@ -95,9 +95,10 @@ class Decision:
                 f"{fit.score:.2f}, is below 0)"
             )
         if self.over is not None:
-            return f"`{self.best}` fits, and has precedence over `{self.over}`, a near-equal skill"
+            why = f"it fits, and has precedence over `{self.over}`, a near-equal skill"
+            return f"`{self.best}` answers: {why}"
         ahead = "" if self.runner_up is None else f", ahead of `{self.runner_up}`"
-        return f"`{self.best}` fits best{ahead}: the text is like its examples"
+        return f"`{self.best}` answers: it fits best{ahead}; the text is like its examples"
 
 
 NOTHING = Decision(None, None, MappingProxyType({}))

@@ -1,6 +1,5 @@
 """Saves a trained model from memory, as far as it differs from its base."""
 
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,9 +15,9 @@ _TRAINERS = ("use_cache",)
 def save_trained(model: Any, processor: Any, base: Path, target: Path) -> bool:
     """Write a model folder, or an adapter if PEFT trained one; return whether it is an adapter.
 
-    The tokenizer or processor is saved only if it differs from the base's. Replaces the folder.
+    The tokenizer or processor is saved only if it differs from the base's. `target` is empty, or a
+    new folder.
     """
-    shutil.rmtree(target, ignore_errors=True)
     if hasattr(model, "peft_config"):  # PEFT's own class, or a model of transformers with adapters
         model.save_pretrained(target)
         return True

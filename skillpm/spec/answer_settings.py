@@ -14,7 +14,8 @@ class AnswerSettings:
     """The most tokens of an answer, and how its tokens are drawn.
 
     A temperature of 0 takes the most likely token each time. Without `seed`, every answer at a
-    higher temperature is another one. Raises `UsageError` for a value out of range.
+    higher temperature is another one. Raises `UsageError` for a value out of range, and for a seed
+    at temperature 0, which would have no effect.
     """
 
     max_tokens: int = MAX_TOKENS
@@ -28,3 +29,8 @@ class AnswerSettings:
             raise UsageError(f"`temperature` is {self.temperature}; expected a number from 0 up")
         if self.seed is not None and not 0 <= self.seed < _SEEDS:
             raise UsageError(f"`seed` is {self.seed}; expected a number from 0 to 2^63 - 1")
+        if self.seed is not None and not self.temperature:
+            raise UsageError(
+                f"`seed` is {self.seed}, but the temperature is 0, so no token is drawn at random",
+                hint="set a temperature too, such as `--temperature 0.8`, or omit the seed",
+            )

@@ -1,10 +1,14 @@
 """The sizes and the error of a pack as text, for the command line and for pictures."""
 
-from skillpm.spec.manifest_parts import Compression
+from typing import TYPE_CHECKING
+
 from skillpm.spec.words import size_text
 
+if TYPE_CHECKING:
+    from skillpm.spec.manifest_parts import Compression
 
-def compression_text(compression: Compression, *, size: int) -> str:
+
+def compression_text(compression: "Compression", *, size: int) -> str:
     """The size of a pack, what its weights take, and how much smaller that is than the delta.
 
     The pack holds the manifest, the card, the probes and the side files too.

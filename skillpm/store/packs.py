@@ -39,6 +39,11 @@ class StoredPack:
         """The size of all blobs of the pack in bytes, including its OCI manifest."""
         return self.image_size + sum(self.image.blobs.values())
 
+    @property
+    def file_size(self) -> int:
+        """The size of a pack that is no file: that of its blobs."""
+        return self.size
+
     def open_layer(self, digest: Digest) -> OpenFile:
         """Open a layer for reading byte ranges, after hashing it."""
         return self.store.open_sized(digest, self.image.blobs[digest])

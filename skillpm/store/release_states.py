@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from skillpm.errors import SkillpmError, SpecError, capped
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
-from skillpm.spec.release import Release
 from skillpm.store.sealed_documents import load_sealed, save_sealed
+
+if TYPE_CHECKING:
+    from skillpm.spec.release import Release
 
 FOLDER = "states"
 _RELEASES = 1000
@@ -45,7 +47,7 @@ class ReleaseStates:
                 states[Digest(digest)] = ReleaseState(quarantined is True, str(reason))
         return states
 
-    def record(self, listed: Mapping[SkillName, Sequence[Release]]) -> None:
+    def record(self, listed: "Mapping[SkillName, Sequence[Release]]") -> None:
         """Replace what is known about these skills. `listed` has all releases of each.
 
         Writes only what has changed; a home that cannot be written is ignored.

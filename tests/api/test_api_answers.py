@@ -31,7 +31,8 @@ def test_chat_that_a_template_cannot_take_is_a_usage_error(chat: Any) -> None:
 
 @pytest.mark.parametrize("values", [
     {"max_tokens": 0}, {"temperature": -1.0}, {"temperature": float("nan")},
-    {"temperature": float("inf")}, {"seed": -1}, {"seed": 1 << 63},
+    {"temperature": float("inf")}, {"temperature": 1.0, "seed": -1},
+    {"temperature": 1.0, "seed": 1 << 63}, {"seed": 1},
 ], ids=str)  # fmt: skip
 def test_setting_out_of_range_is_a_usage_error(values: dict[str, Any]) -> None:
     with pytest.raises(skillpm.UsageError):

@@ -9,17 +9,6 @@ from tiny_models import Models, Pair
 KEYS = {"a", "b", "overlap", "cosine", "cosine_error", "harm_to_a", "harm_to_b", "level"}
 
 
-@pytest.fixture
-def market(world: World, math: Pair, models: Models) -> World:
-    """`acme/math` is installed; `acme/sql` and `acme/tone` are published but not installed."""
-    world.init(math[0])
-    world.publish(math, "acme/math", "1.0.0")
-    world.ask("install", "acme/math")
-    world.publish(models.tuned("attn", seed=2), "acme/sql", "1.0.0")
-    world.publish(models.tuned("", seed=3), "acme/tone", "1.0.0")
-    return world
-
-
 def test_dry_run_forecasts_the_pairs_of_added_skills(market: World) -> None:
     found = market.ask("install", "acme/sql", "--dry-run")
     (pair,) = found["forecast"]

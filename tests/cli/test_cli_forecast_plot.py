@@ -1,9 +1,7 @@
 """`install --dry-run --plot`: the heat map of a forecast."""
 
-import pytest
 from matplotlib.figure import Figure
 from skillpm_world import World
-from tiny_models import Models, Pair
 
 from skillpm.pictures.heat import LIMIT, HeatMap, draw_heat
 from skillpm.spec.forecast import Forecast, PairForecast, SkillForecast, level_of
@@ -64,16 +62,6 @@ def test_names_stay_in_the_picture() -> None:
         box = label.get_window_extent()
         assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, label.get_text()
         assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, label.get_text()
-
-
-@pytest.fixture
-def market(world: World, math: Pair, models: Models) -> World:
-    """`acme/math` is installed; `acme/tone` is published."""
-    world.init(math[0])
-    world.publish(math, "acme/math", "1.0.0")
-    world.ask("install", "acme/math")
-    world.publish(models.tuned("", seed=3), "acme/tone", "1.0.0")
-    return world
 
 
 def test_dry_run_draws_the_forecast_and_changes_nothing_else(market: World) -> None:

@@ -46,7 +46,13 @@ def test_commands_that_read_import_neither_tensors_nor_locks(
 ) -> None:
     imported = _imported(installed, command)
     assert "skillpm.environment.project" in imported
-    assert imported & (HEAVY | OF_WRITERS) == set()
+    assert imported & (HEAVY | OF_WRITERS | {"skillpm.cli.params"}) == set()
+
+
+def test_help_of_all_commands_imports_neither_models_nor_locks(world: World) -> None:
+    imported = _imported(world, "--help")
+    assert "skillpm.cli.packed" in imported
+    assert imported & (HEAVY | OF_WRITERS | {"pydantic"}) == set()
 
 
 def test_install_with_nothing_to_do_imports_no_large_library(installed: World) -> None:

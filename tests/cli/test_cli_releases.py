@@ -16,6 +16,20 @@ def published(world: World, math: Pair) -> World:
     return world
 
 
+def test_verbose_list_has_the_licence_that_each_pack_states(published: World, math: Pair) -> None:
+    published.ask("install", "acme/math", published.pack(math, "acme/free", "1.0.0"))
+    (free, licensed) = published.ask("list", "--verbose")["skills"]
+    assert (free["license"], licensed["license"]) == (None, "MIT")
+    table = published.run("list", "-v").out.splitlines()
+    assert table[2].split()[-2:] == ["license", "digest"]
+    assert table[3].split()[-2:] == ["-", f"{free['digest'][:19]}…"]
+    assert table[4].split()[-2:] == ["MIT", f"{licensed['digest'][:19]}…"]
+    assert all("license" not in skill for skill in published.ask("list")["skills"])
+    shutil.rmtree(published.home / "store")
+    assert all("license" not in skill for skill in published.ask("list", "-v")["skills"])
+    assert "unknown" in published.run("list", "-v").out
+
+
 def test_show_of_a_release_has_its_manifest_and_writes_no_blob(published: World) -> None:
     before = snapshot(published.home / "store") if (published.home / "store").exists() else {}
     shown = published.ask("show", "acme/math@1.1.0")

@@ -153,7 +153,9 @@ def test_router_chooses_the_skill_that_answers(
     assert document["score"] > 0
     assert document["score"] == world.ask("route", "3+2=5. 2+3=")["score"]
     noted = world.run("run", "3+2=5. 2+3=", *SETTINGS).err
-    assert "note: acme/gentle answers (score " in noted
+    assert "note: `acme/gentle` answers: it fits best; " in noted
+    assert noted.count("acme/gentle") == 1
+    assert f"(score {document['score']:.2f})" in noted
 
 
 def test_temperature_draws_tokens_by_the_seed(asked: World) -> None:
@@ -181,6 +183,7 @@ def test_bad_input_is_explained(asked: World, monkeypatch: pytest.MonkeyPatch) -
     assert "blank" in asked.fail("run", " ", code=2, kind="usage")
     asked.fail("run", "x", "--skill", "not a name", code=2, kind="usage")
     asked.fail("run", "x", "--temperature", "nan", code=2, kind="usage")
+    assert "`--temperature 0.8`" in asked.fail("run", "x", "--seed", "7", code=2, kind="usage")
     two = ("--skill", "base", "--skill", "acme/noise")
     assert "--compare" in asked.fail("run", "x", *two, code=2, kind="usage")
     assert "reads at most 63" in asked.fail("run", "x" * 64, code=1, kind="graft")

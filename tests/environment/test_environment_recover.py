@@ -60,7 +60,7 @@ def test_recover_undoes_a_change_interrupted_before_the_switch(project: ProjectF
     text = project.file.read_text()
     _write_journal(project, _journal(project))
     project.generation_file(1).write_bytes(_next(project).dumps())
-    assert any("interrupted" in note for note in drift(project))
+    assert any("interrupted" in note for note in drift(project, project.generation()))
     said: list[str] = []
     assert recover(project, said.append) is None
     assert (project.current(), project.file.read_text(), said) == (0, text, [])

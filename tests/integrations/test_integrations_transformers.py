@@ -164,6 +164,32 @@ def test_training_that_changes_nothing_fails_and_keeps_the_model(
     assert root_of(tmp_path / "out" / "skillpm-tuned") == root_of(learners.base)
 
 
+def test_second_training_that_fails_keeps_the_model_of_the_first(
+    world: World, learners: Learners, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out, models = tmp_path / "out", (learners.base, store(fresh(), tmp_path / "other"))
+    for base in models:
+        callback = PackCallback("acme/math", "1.0.0")
+        with pytest.raises(skillpm.GraftError):
+            trainer_of(load(base), out, callback, learning_rate=0.0).train()
+    kept = [out / "skillpm-tuned", out / "skillpm-tuned-2"]
+    assert list(map(root_of, kept)) == list(map(root_of, models))
+    assert f"`skillpm pack {models[1]} {kept[1]} --name acme/math" in caplog.text
+
+
+def test_pack_of_an_earlier_training_is_refused_before_the_training(
+    world: World, learners: Learners, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "acme-math-1.0.0.skillpack").write_bytes(b"trained")
+    trainer = trainer_of(load(learners.base), out, PackCallback("acme/math", "1.0.0"))
+    with pytest.raises(skillpm.StateError, match="exists already"):
+        trainer.train()
+    assert trainer.state.global_step == 0
+    assert (out / "acme-math-1.0.0.skillpack").read_bytes() == b"trained"
+
+
 def test_base_that_changes_during_the_training_leaves_no_pack(
     world: World, learners: Learners, tmp_path: Path
 ) -> None:

@@ -86,7 +86,7 @@ def test_route_explain_shows_runner_up_reason_and_excluded_skills(
     world.ask("install", packs["sums"], packs["words"], packs["plain"])
     explained = world.ask("route", "1200 + 1233 = 2433", "--explain")["explain"]
     assert explained["runner_up"] == "acme/words"
-    assert "`acme/sums` fits best" in explained["reason"]
+    assert "`acme/sums` answers: it fits best" in explained["reason"]
     assert explained["left_out"] == {"acme/plain": "its pack has no router signature"}
     parts = {"score", "evidence", "threshold", "base", "distance"}
     assert set(explained["fits"]["acme/sums"]) == parts

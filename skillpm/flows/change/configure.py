@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from skillpm.files.named import expanded
 from skillpm.flows.change.init import recorded_base
 from skillpm.flows.locking.lock_check import stale_reason
 from skillpm.journal.atomic import sweep_strays, write_atomic
-from skillpm.journal.lock import Say
+from skillpm.journal.lock import Say, hold_lock
 from skillpm.spec import toml
 from skillpm.spec.hub import PREFIX
 from skillpm.spec.location import RegistryLocation
@@ -46,7 +46,7 @@ class SettingsChange:
 
 @dataclass(frozen=True)
 class SettingsLock:
-    """How to wait for the project's lock: the command, the longest wait in seconds, messages."""
+    """How to wait for the lock of a file: the command, the longest wait in seconds, messages."""
 
     command: str
     timeout: float
@@ -81,34 +81,53 @@ def configure_project(
     return SettingsChange(project.file, shown, gone, dropped, _stale(project), notes)
 
 
-def configure_user(path: Path, values: Mapping[str, Any], removed: Sequence[str]) -> SettingsChange:
-    """Edit the user's configuration file in one atomic write; a link is followed.
+def configure_user(
+    path: Path, values: Mapping[str, Any], removed: Sequence[str], lock: SettingsLock
+) -> SettingsChange:
+    """Edit the user's configuration file under its lock, in one atomic write; a link is followed.
 
     Raises `SpecError` if the edited file would be invalid, `StateError` if it cannot be written or
     another program edits it meanwhile.
     """
     real, what = path.resolve(), f"`{path}`"
-    _sweep(real)
-    text = _user_text(real)
     placed: dict[TomlPath, Any] = {
         (key,): _portable(key, value, None) for key, value in values.items()
     }
-    edited = edit_values(text, placed, [(key,) for key in removed], what)
-    _check(edited, text, what, user=True)
+
+    def edit() -> tuple[str, str]:
+        """The text of the file, before and after the edit."""
+        text = _user_text(real)
+        edited = edit_values(text, placed, [(key,) for key in removed], what)
+        _check(edited, text, what, user=True)
+        return text, edited
+
+    text, edited = edit()
     if edited != text:
-        real.parent.mkdir(parents=True, exist_ok=True)
-        if _user_text(real) != text:
-            raise _moved(path)
-        write_atomic(real, edited.encode(), private=True)
+        with _user_lock(real, what, lock):
+            text, edited = edit()  # another command may have edited it before the lock was free
+            if _user_text(real) != text:
+                raise _moved(path)
+            write_atomic(real, edited.encode(), private=True)
     gone = tuple(key for key in removed if key in toml.parse(text, what))
     shown = {key: placed[key,] for key in values}
     return SettingsChange(path, shown, gone, notes=tuple(_notes(values)))
 
 
-def _sweep(path: Path) -> None:
-    """Remove the temporary file of a killed `config set` beside the user's file."""
-    with suppress(SkillpmError), Folder.open(path.parent) as folder:
+@contextmanager
+def _user_lock(path: Path, what: str, lock: SettingsLock) -> Iterator[None]:
+    """Hold the lock of the user's file, whose files are beside it, while the block runs.
+
+    Creates the folder of the file. Removes the temporary file of a killed `config set`.
+    """
+    prefix = f".{path.name}."
+    with (
+        Folder.open(path.parent, create=True) as folder,
+        hold_lock(
+            folder, lock.command, timeout=lock.timeout, say=lock.say, what=what, prefix=prefix
+        ),
+    ):
         sweep_strays(folder, suffixes=(path.name,))
+        yield
 
 
 def _check(edited: str, text: str, what: str, *, user: bool) -> None:

@@ -28,7 +28,8 @@ class Listing:
 def list_installed(folder: Path) -> Listing:
     """Return the installed set."""
     project = ProjectFolder(folder)
-    return Listing(project.generation(), tuple(drift(project)))
+    generation = project.generation()
+    return Listing(generation, tuple(drift(project, generation)))
 
 
 def installed_names(folder: Path) -> list[str]:

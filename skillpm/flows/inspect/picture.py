@@ -9,7 +9,7 @@ from typing import Any
 from skillpm.delta.decoding.open_pack import OpenPack
 from skillpm.delta.tensors.module_kinds import KINDS, block_of, kind_of
 from skillpm.errors import SpecError
-from skillpm.flows.packs.protocol import AnyPack, pack_size
+from skillpm.flows.packs.protocol import AnyPack
 from skillpm.journal.atomic import write_atomic
 from skillpm.pictures.canvas import figure_file
 from skillpm.pictures.draw import draw
@@ -44,7 +44,7 @@ def picture_of(pack: AnyPack) -> Picture:
     error = compression.relative_error
     return Picture(
         title=manifest.ref,
-        facts=_facts(compression, pack_size(pack)),
+        facts=_facts(compression, pack.file_size),
         kinds=tuple(_summary(kind, compression) for kind in KINDS if kind in compression.modules),
         layers=_layers(manifest.footprint, sizes),
         lossy=bool(error) or any(module.relative_error for module in compression.modules.values()),

@@ -101,7 +101,8 @@ def relations_of(folder: Path) -> Relations:
         skill: r.version for skill, r in file.project_requirements.items() if skill in skills
     }
     base = generation.lockfile.base
-    return Relations(generation.number, skills, requirements, tuple(drift(project)), base)
+    notes = tuple(drift(project, generation))
+    return Relations(generation.number, skills, requirements, notes, base)
 
 
 def _required(locked: LockedSkill, skills: Mapping[SkillName, LockedSkill]) -> dict[SkillName, str]:

@@ -1,7 +1,6 @@
 """The interface that packs in files and packs in the store share."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Protocol
 
 from skillpm.delta.tensors.ports import ReadAt
@@ -39,6 +38,11 @@ class AnyPack(Protocol):
     @property
     def size(self) -> int:
         """The bytes of all its blobs."""
+        ...
+
+    @property
+    def file_size(self) -> int:
+        """The bytes of its file; for a pack in the store, which is no file, `size`."""
         ...
 
     def open_layer(self, digest: Digest) -> ReadAt:
@@ -96,9 +100,3 @@ def release_of(pack: AnyPack) -> Release:
         scheme=manifest.compression.scheme,
         payload_bytes=manifest.compression.payload_bytes,
     )
-
-
-def pack_size(pack: AnyPack) -> int:
-    """The bytes of a pack's file; for a pack in the store, the bytes of its blobs."""
-    path: Path | None = getattr(pack, "path", None)
-    return pack.size if path is None else path.stat().st_size

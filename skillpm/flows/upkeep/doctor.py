@@ -182,11 +182,11 @@ def _features(_session: Session, project: ProjectFolder) -> Iterator[DoctorCheck
 
 
 def _project(_session: Session, project: ProjectFolder) -> Iterator[DoctorCheck]:
-    notes = drift(project)
+    current = project.generation()
+    notes = drift(project, current)
     for note in notes:
         yield DoctorCheck("project", WARN, note)
     if not notes:
-        current = project.generation()
         skills = counted(len(current.skills), "skill")
         yield DoctorCheck("project", OK, f"generation {current.number}, {skills}")
 
