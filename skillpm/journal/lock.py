@@ -100,8 +100,7 @@ class _Attempt:
         except OSError as problem:
             raise write_error(self.folder.path / self._lock, problem) from problem
         try:
-            status = self.folder.status(self._lock)
-            taken = self._flock(fd) and status is not None and os.fstat(fd).st_ino == status.st_ino
+            taken = self._flock(fd) and self._names(fd)
         except BaseException:
             os.close(fd)
             raise
@@ -110,6 +109,11 @@ class _Attempt:
         else:
             os.close(fd)
         return taken
+
+    def _names(self, fd: int) -> bool:
+        """Whether the lock's name still leads to this file, which its holder may have removed."""
+        status = self.folder.status(self._lock)
+        return status is not None and os.path.samestat(status, os.fstat(fd))
 
     def _flock(self, fd: int) -> bool:
         try:
