@@ -23,7 +23,7 @@ from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec, is_float
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""The LoRA ranks that vLLM serves."""
+"""The LoRA ranks that every version of vLLM accepts as `max_lora_rank`."""
 
 
 @dataclass(frozen=True)

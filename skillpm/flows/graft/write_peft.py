@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from skillpm.adapters.config import CONFIG, WEIGHTS
 from skillpm.adapters.expert_forms import ExpertForms
 from skillpm.adapters.keys import PREFIX
@@ -13,6 +15,7 @@ from skillpm.checkpoint.model import Checkpoint
 from skillpm.checkpoint.write import write_shard
 from skillpm.delta.codecs.shared.forms import AdapterFactors
 from skillpm.delta.encoding.low_rank_form import LowForm, pad_bytes
+from skillpm.delta.tensors.words import Words
 from skillpm.flows.graft.lora_scaling import LoraScaling
 from skillpm.flows.graft.peft import LayeredDelta, LowRankResult
 from skillpm.flows.graft.peft_targets import check_loads
@@ -55,7 +58,9 @@ def _of_layers(layered: LayeredDelta, low_rank: LowRankResult) -> Iterator[Facto
     """Yield A [rank, in] and B [out, rank] of each layer; transposed if it stores [in, out]."""
     for name, form in low_rank.forms.items():
         if low_rank.scaling is not None and form.factors is not None:
-            yield from _stored(f"{PREFIX}{low_rank.targets.modules[name]}", form.factors)
+            module = low_rank.targets.modules[name]
+            rank = low_rank.scaling.ranks[module]
+            yield from _stored(f"{PREFIX}{module}", form.factors, rank)
             continue
         flip = name in low_rank.targets.conv1d
         module = f"{PREFIX}{low_rank.targets.modules[name]}"
@@ -69,12 +74,23 @@ def _of_layers(layered: LayeredDelta, low_rank: LowRankResult) -> Iterator[Facto
             yield TensorSpec(f"{module}.{factor}.weight", dtype, shape), data
 
 
-def _stored(module: str, factors: AdapterFactors) -> Iterator[Factor]:
-    """Yield A [rank, in] and B [out, rank] of a layer, with the bits that the pack stores."""
-    for name, side in ((_A, factors.a), (_B, factors.b)):
-        rows, columns = side.words.shape
-        spec = TensorSpec(f"{module}.{name}.weight", side.dtype, (rows, columns))
-        yield spec, side.words.tobytes
+def _stored(module: str, factors: AdapterFactors, rank: int) -> Iterator[Factor]:
+    """Yield A [rank, in] and B [out, rank] of a layer: the bits that the pack stores, and zeros."""
+    (own, width), out = factors.a.words.shape, factors.b.words.shape[0]
+    zeros = rank - own
+    for name, side, shape, axis in (
+        (_A, factors.a, (rank, width), 0),
+        (_B, factors.b, (out, rank), 1),
+    ):
+        spec = TensorSpec(f"{module}.{name}.weight", side.dtype, shape)
+        yield spec, partial(_with_zeros, side.words, zeros, axis)
+
+
+def _with_zeros(words: Words, count: int, axis: int) -> bytes:
+    """Return the words with rows or columns of zeros after the last. All zero bits are 0.0."""
+    after = [(0, 0), (0, 0)]
+    after[axis] = (0, count)
+    return np.pad(words, after).tobytes()
 
 
 def _padded(form: LowForm, rank: int, side: str, *, flip: bool) -> bytes:
@@ -107,10 +123,12 @@ def _config(base: Checkpoint, low_rank: LowRankResult) -> dict[str, Any]:
     """Return the adapter config as PEFT writes it, limited to what vLLM serves.
 
     That is: one rank for all modules, α = r, and nothing but factors. A packed LoRA keeps its own
-    ranks, α and scaling. PEFT itself determines `fan_in_fan_out` from each module's class; the flag
+    factors and scales. PEFT itself determines `fan_in_fan_out` from each module's class; the flag
     is for other programs.
     """
-    scaling = low_rank.scaling or LoraScaling(low_rank.rank, float(low_rank.rank), False, {}, {})
+    scaling = low_rank.scaling or LoraScaling(
+        low_rank.rank, float(low_rank.rank), False, rank_pattern={}, alpha_pattern={}, ranks={}
+    )
     causal = base.architecture.endswith(("ForCausalLM", "LMHeadModel"))
     return {
         "peft_type": "LORA",
