@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skillpm.delta.codecs.shared.exact_product import Factor
 from skillpm.delta.codecs.shared.forms import AdapterFactors
 from skillpm.delta.codecs.svd import matrix_shape
 from skillpm.delta.codecs.table import CODECS
@@ -176,6 +177,14 @@ def pad_bytes(form: LowForm, rank: int, *, side: str, flip: bool) -> tuple[str, 
     values = padded.T if (side == "left") != flip else padded
     words, _ = from_float64(np.ascontiguousarray(values).reshape(-1), dtype)
     return dtype, words.tobytes()
+
+
+def factor_bytes(factor: Factor, shape: tuple[int, int]) -> bytes:
+    """Return the little-endian bytes of a factor, padded with zeros to a shape [rows, columns]."""
+    rows, columns = factor.words.shape
+    padded = np.zeros(shape, factor.words.dtype)  # in each dtype, 0.0 is a word of zero bits
+    padded[:rows, :columns] = factor.words
+    return padded.tobytes()
 
 
 def collect(chunks: Iterator[Floats]) -> Floats:

@@ -5,8 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from skillpm.adapters.config import CONFIG, WEIGHTS
 from skillpm.adapters.expert_forms import ExpertForms
 from skillpm.adapters.keys import PREFIX
@@ -14,8 +12,7 @@ from skillpm.checkpoint.hub_cache import HubSnapshot
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.checkpoint.write import write_shard
 from skillpm.delta.codecs.shared.forms import AdapterFactors
-from skillpm.delta.encoding.low_rank_form import LowForm, pad_bytes
-from skillpm.delta.tensors.words import Words
+from skillpm.delta.encoding.low_rank_form import LowForm, factor_bytes, pad_bytes
 from skillpm.flows.graft.lora_scaling import LoraScaling
 from skillpm.flows.graft.peft import LayeredDelta, LowRankResult
 from skillpm.flows.graft.peft_targets import check_loads
@@ -76,21 +73,10 @@ def _of_layers(layered: LayeredDelta, low_rank: LowRankResult) -> Iterator[Facto
 
 def _stored(module: str, factors: AdapterFactors, rank: int) -> Iterator[Factor]:
     """Yield A [rank, in] and B [out, rank] of a layer: the bits that the pack stores, and zeros."""
-    (own, width), out = factors.a.words.shape, factors.b.words.shape[0]
-    zeros = rank - own
-    for name, side, shape, axis in (
-        (_A, factors.a, (rank, width), 0),
-        (_B, factors.b, (out, rank), 1),
-    ):
+    width, out = factors.a.words.shape[1], factors.b.words.shape[0]
+    for name, side, shape in ((_A, factors.a, (rank, width)), (_B, factors.b, (out, rank))):
         spec = TensorSpec(f"{module}.{name}.weight", side.dtype, shape)
-        yield spec, partial(_with_zeros, side.words, zeros, axis)
-
-
-def _with_zeros(words: Words, count: int, axis: int) -> bytes:
-    """Return the words with rows or columns of zeros after the last. All zero bits are 0.0."""
-    after = [(0, 0), (0, 0)]
-    after[axis] = (0, count)
-    return np.pad(words, after).tobytes()
+        yield spec, partial(factor_bytes, side, shape)
 
 
 def _padded(form: LowForm, rank: int, side: str, *, flip: bool) -> bytes:
