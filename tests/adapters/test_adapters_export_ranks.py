@@ -78,6 +78,6 @@ def test_rank_own_is_refused_for_a_skill_without_a_lora(
     said = world.fail(
         "export", "acme/skill", "--format", "peft", "--rank", "own", target, code=1, kind="graft"
     )
-    assert "acme/skill 1.0.0 has no ranks of its own" in said
+    assert "acme/skill 1.0.0 has no ranks of its own: its pack does not store" in said
     assert "--rank best" in said
     assert not target.exists()

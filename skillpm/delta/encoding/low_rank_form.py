@@ -83,13 +83,13 @@ def exact_form(packs: Sequence[OpenPack], base: Source, name: str) -> LowForm | 
         return None
     match touching[0].decoder(name, base.specs[name]).live_form():
         case AdapterFactors() as factors:
-            return _scaled_form(factors)
+            return scaled_form(factors)
         case _:
             return None
 
 
-def _scaled_form(factors: AdapterFactors) -> LowForm:
-    """Multiply the scale of an adapter's factors into b; in b's dtype if exact, else in F32."""
+def scaled_form(factors: AdapterFactors) -> LowForm:
+    """The form of an adapter's factors: the scale goes into b, in b's dtype if exact, else F32."""
     rank = factors.a.words.shape[0]
     a = factors.a.rows(0, rank)
     scaled = factors.b.rows(0, factors.b.words.shape[0]) * factors.scale

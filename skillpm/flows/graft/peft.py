@@ -114,44 +114,53 @@ def to_low_rank(session: Session, layered: LayeredDelta, request: LoraRequest) -
             f"a LoRA cannot hold {counted(len(rest), 'tensor')} of the skill: {shown}{more}",
             hint="`--partial` leaves them out and reports the loss; `--format merged` keeps all",
         )
-    if request.own and targets.parameters:
+    if request.own and any(place.is_stacked for place in targets.parameters):
         raise _without_own_ranks(layered)
     forms, experts = _factored(session, layered, held, targets, request)
-    scaling = None
-    if (request.keep or request.own) and not experts:
-        scaling = _original(layered, forms, targets, pad=not request.own)
-    if scaling is not None:
-        forms = {name: _exact(form) for name, form in forms.items()}
-        left = _left_out(layered, rest, forms)
-        measured = _measured(forms, max(scaling.ranks.values()), left, ())
-        return LowRankResult(forms, (), scaling.rank, *measured, left, targets, scaling)
-    if request.own:
-        raise _without_own_ranks(layered)
     every = {**forms, **{name: form for expert in experts for name, form in expert.named.items()}}
-    rank = request.rank or best_rank(list(every.values()), request.residual)
+    scaling = _original(layered, forms, experts, targets, request)
+    if scaling is None:
+        rank = request.rank or best_rank(list(every.values()), request.residual)
+        largest = rank
+    else:
+        every = {name: _exact(form) for name, form in every.items()}
+        rank, largest = scaling.rank, max(scaling.ranks.values())
     left = _left_out(layered, rest, every)
-    residual, total, losses = _measured(every, rank, left, experts)
-    return LowRankResult(forms, experts, rank, residual, total, losses, left, targets)
+    residual, total, losses = _measured(every, largest, left, experts)
+    return LowRankResult(forms, experts, rank, residual, total, losses, left, targets, scaling)
 
 
 def _without_own_ranks(layered: LayeredDelta) -> GraftError:
     named = f"{layered.manifests[-1].ref}" if layered.manifests else "the skill"
     return GraftError(
-        f"{named} has no ranks of its own: only a skill that was packed from a LoRA on linear "
-        "layers has them",
+        f"{named} has no ranks of its own: its pack does not store the factors of a LoRA for each "
+        "of its layers and experts",
         hint="to reduce it to a LoRA: `--rank best`",
     )
 
 
 def _original(
-    layered: LayeredDelta, forms: dict[str, LowForm], targets: PeftTargets, *, pad: bool
+    layered: LayeredDelta,
+    forms: dict[str, LowForm],
+    experts: tuple[ExpertForms, ...],
+    targets: PeftTargets,
+    request: LoraRequest,
 ) -> LoraScaling | None:
-    """Return the scaling of the packed LoRA; None if a form is not made of stored factors."""
+    """Return the scaling of the packed LoRA; None if it is not kept.
+
+    It is not kept if a form is not made of stored factors. Raises `GraftError` in place of None
+    with `request.own`.
+    """
     factors = {targets.modules[name]: form.factors for name, form in forms.items()}
+    for expert in experts:
+        factors[expert.place.tensor] = next(iter(expert.packed.values()), None)
     stored = {module: sides for module, sides in factors.items() if sides is not None}
-    if len(stored) < len(forms):
-        return None
-    return find_scaling(stored, layered.manifests, pad=pad)
+    scaling = None
+    if (request.keep or request.own) and len(stored) == len(factors):
+        scaling = find_scaling(stored, layered.manifests, pad=not request.own)
+    if scaling is None and request.own:
+        raise _without_own_ranks(layered)
+    return scaling
 
 
 def _exact(form: LowForm) -> LowForm:
@@ -184,9 +193,16 @@ def _factored(
         flat = collect(deltas(layered.packs, layered.composition, layered.base, name))
         return flat.reshape(layered.base.specs[name].shape)
 
-    specs = layered.base.specs
-    limit = request.rank or RANKS[-1]
-    experts = tuple(expert_forms(place, specs, delta, limit) for place in targets.parameters)
+    def stored(name: str) -> LowForm | None:
+        touched = name in layered.composition.touched
+        form = exact_form(layered.packs, layered.base, name) if touched else None
+        advance(layered.base.specs[name].nbytes if form is not None else 0)
+        return form
+
+    specs, limit = layered.base.specs, request.rank or RANKS[-1]
+    experts = tuple(
+        expert_forms(place, specs, delta, limit, stored=stored) for place in targets.parameters
+    )
     return forms, experts
 
 

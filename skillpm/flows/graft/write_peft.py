@@ -86,14 +86,24 @@ def _padded(form: LowForm, rank: int, side: str, *, flip: bool) -> bytes:
 def _of_experts(low_rank: LowRankResult) -> Iterator[Factor]:
     """Yield A [experts · rank, in] and B [out, rank · experts] of each expert parameter."""
     for expert in low_rank.experts:
-        shapes = expert.shapes(low_rank.rank)
-        for index, (factor, shape) in enumerate(zip((_A, _B), shapes, strict=True)):
-            key = f"{PREFIX}{expert.place.module}.{factor}.weight"
-            yield TensorSpec(key, "F32", shape), partial(_of_expert, expert, low_rank.rank, index)
+        rank, dtypes, data = low_rank.rank, ("F32", "F32"), _of_expert
+        if low_rank.scaling is not None:
+            rank, data = low_rank.scaling.ranks[expert.place.tensor], _own_of_expert
+            factors = next(iter(expert.packed.values()))
+            dtypes = factors.a.dtype, factors.b.dtype
+        for index, (factor, shape) in enumerate(zip((_A, _B), expert.shapes(rank), strict=True)):
+            spec = TensorSpec(
+                f"{PREFIX}{expert.place.module}.{factor}.weight", dtypes[index], shape
+            )
+            yield spec, partial(data, expert, rank, index)
 
 
 def _of_expert(forms: ExpertForms, rank: int, index: int) -> bytes:
     return forms.factors(rank)[index].astype("<f4").tobytes()
+
+
+def _own_of_expert(forms: ExpertForms, rank: int, index: int) -> bytes:
+    return forms.own_factors(rank)[index].words.tobytes()
 
 
 def _base_of(base: Checkpoint) -> dict[str, Any]:
