@@ -179,27 +179,29 @@ def _factored(
 ) -> tuple[dict[str, LowForm], tuple[ExpertForms, ...]]:
     """Return the factors of each linear layer, and of each expert of a parameter."""
     parts = [name for name in targets.parts if name in layered.composition.touched]
-    names = [*held, *parts]
-    advance = session.progress("factoring", sum(layered.base.specs[n].nbytes for n in names))
+    specs, limit = layered.base.specs, request.rank or RANKS[-1]
+    sizes = {name: specs[name].nbytes for name in (*held, *parts)}
+    advance, left = session.progress("factoring", sum(sizes.values())), dict(sizes)
     forms: dict[str, LowForm] = {}
     for name in held:
         forms[name] = _form(layered, name, request)
-        advance(layered.base.specs[name].nbytes)
+        advance(sizes[name])
 
     def delta(name: str) -> Floats | None:
-        if name not in layered.composition.touched:
+        if name not in sizes:
             return None
-        advance(layered.base.specs[name].nbytes)
+        advance(left.pop(name, 0))
         flat = collect(deltas(layered.packs, layered.composition, layered.base, name))
-        return flat.reshape(layered.base.specs[name].shape)
+        return flat.reshape(specs[name].shape)
 
     def stored(name: str) -> LowForm | None:
-        touched = name in layered.composition.touched
-        form = exact_form(layered.packs, layered.base, name) if touched else None
-        advance(layered.base.specs[name].nbytes if form is not None else 0)
+        form = exact_form(layered.packs, layered.base, name) if name in sizes else None
+        if form is not None:
+            advance(left.pop(name, 0))
+        elif request.own and name in sizes:
+            raise _without_own_ranks(layered)
         return form
 
-    specs, limit = layered.base.specs, request.rank or RANKS[-1]
     experts = tuple(
         expert_forms(place, specs, delta, limit, stored=stored) for place in targets.parameters
     )
