@@ -4,19 +4,24 @@ A [experts · rank, in] and B [out, rank · experts]: the update of expert e is
 B.reshape(out, rank, experts)[:, :, e] · A.reshape(experts, rank, in)[e].
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from skillpm.architecture.layout import ParameterPlace
-from skillpm.delta.encoding.low_rank_form import LowForm, svd_form
+from skillpm.delta.codecs.shared.exact_product import Factor
+from skillpm.delta.codecs.shared.forms import AdapterFactors
+from skillpm.delta.encoding.low_rank_form import LowForm, scaled_form, svd_form, truncate_form
 from skillpm.delta.tensors.rounding import Floats
+from skillpm.delta.tensors.words import Words
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec
 
 ReadDelta = Callable[[str], Floats | None]
 """Returns the delta of a stored tensor in its shape; None if the skill does not change it."""
+ReadForm = Callable[[str], LowForm | None]
+"""Returns the form of the factors that a pack stores for a tensor; None if there are none."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +60,51 @@ class ExpertForms:
             b[:, :kept, number] = form.left[:, :kept]
         return a.reshape(count * rank, width), b.reshape(out, rank * count)
 
+    @property
+    def packed(self) -> dict[int, AdapterFactors]:
+        """The factors of the adapter that was packed, by number.
+
+        Empty if a form has other factors, or if they differ in rank, scale or dtypes: PEFT stores
+        those of all experts in two tensors.
+        """
+        sides = {n: form.factors for n, form in self.forms.items() if form.factors is not None}
+        kinds = {(len(f.a.words), f.scale, f.a.dtype, f.b.dtype) for f in sides.values()}
+        return sides if len(sides) == len(self.forms) and len(kinds) == 1 else {}
+
+    def own_factors(self, rank: int) -> tuple[Factor, Factor]:
+        """A and B with the bits of the adapter that was packed, padded with zeros to a rank."""
+        (out, width), count, sides = self.size, self.place.experts, self.packed
+        first = next(iter(sides.values()))
+        a: Words = np.zeros((count, rank, width), first.a.words.dtype)
+        b: Words = np.zeros((out, rank, count), first.b.words.dtype)
+        for number, factors in sides.items():
+            own = factors.a.words.shape[0]
+            a[number, :own] = factors.a.words
+            b[:, :own, number] = factors.b.words
+        return (
+            Factor(a.reshape(count * rank, width), first.a.dtype),
+            Factor(b.reshape(out, rank * count), first.b.dtype),
+        )
+
 
 def expert_forms(
-    place: ParameterPlace, specs: Mapping[str, TensorSpec], read: ReadDelta, limit: int
+    place: ParameterPlace,
+    specs: Mapping[str, TensorSpec],
+    read: ReadDelta,
+    limit: int,
+    *,
+    stored: ReadForm,
 ) -> ExpertForms:
-    """Factor the delta of each expert by an SVD. Parts along the rows are concatenated first.
+    """Factor the delta of each expert. Parts along the rows are concatenated first.
 
-    `specs` are those of the base. Raises `GraftError` if the stored tensors are not single experts.
+    Factors that the pack stores are used as they are, or truncated to `limit`; any other delta is
+    factored by an SVD. `specs` are those of the base. Raises `GraftError` if the stored tensors are
+    not single experts.
     """
     if place.is_whole:
+        form = None if place.is_stacked else _joined([stored(place.stored[0])], limit)
+        if form is not None:
+            return ExpertForms(place, (form.left.shape[0], form.right.shape[1]), {0: form})
         return _of_whole(place, specs[place.stored[0]], read, limit)
     if not place.swapped or any(len(part) != place.experts for part in place.parts):
         raise GraftError(
@@ -75,12 +116,35 @@ def expert_forms(
     size = sum(spec.shape[0] for spec in first), first[0].shape[1]
     forms: dict[int, LowForm] = {}
     for number in range(place.experts):
-        parts = [(specs[part[number]], read(part[number])) for part in place.parts]
+        names = [part[number] for part in place.parts]
+        joined = _joined([stored(name) for name in names], limit)
+        if joined is not None:
+            forms[number] = joined
+            continue
+        parts = [(specs[name], read(name)) for name in names]
         if all(delta is None for _, delta in parts):
             continue
         rows = [np.zeros(spec.shape) if delta is None else delta for spec, delta in parts]
         forms[number] = _form(place, first[0], np.concatenate(rows), limit)
     return ExpertForms(place, size, forms)
+
+
+def _joined(parts: Sequence[LowForm | None], limit: int) -> LowForm | None:
+    """The form of parts one below the other; None unless they share A, the scale and the dtypes.
+
+    A rank above the limit is truncated.
+    """
+    sides = [part.factors for part in parts if part is not None and part.factors is not None]
+    if len(sides) < len(parts) or any(factors.transposed for factors in sides):
+        return None
+    first = sides[0]
+    for factors in sides[1:]:
+        alike = factors.scale == first.scale and factors.b.dtype == first.b.dtype
+        if not alike or not factors.a.equals(first.a):
+            return None
+    b = Factor(np.concatenate([factors.b.words for factors in sides]), first.b.dtype)
+    form = scaled_form(AdapterFactors(first.a, b, first.scale, transposed=False))
+    return form if form.left.shape[1] <= limit else truncate_form(form, limit)
 
 
 def _of_whole(place: ParameterPlace, spec: TensorSpec, read: ReadDelta, limit: int) -> ExpertForms:

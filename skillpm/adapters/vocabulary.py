@@ -18,8 +18,9 @@ from skillpm.spec.dtypes import TensorSpec
 from skillpm.spec.words import counted
 
 SAVE_WHOLE = (
-    "train and save both with `modules_to_save`, or merge the adapter and untie the model, then "
-    "pack the merged folder"
+    "save the adapter again while the trained model is in memory: "
+    "`model.save_pretrained(DIR, save_embedding_layers=True)`; or train both with "
+    "`modules_to_save`; or merge the adapter, untie the model, and pack the merged folder"
 )
 
 

@@ -16,14 +16,17 @@ class LoraOptions:
     """How a delta becomes a LoRA: at a rank, or at the least one that reaches `residual`.
 
     `residual` is the largest ‖Δ - Δ̂‖/‖Δ‖. `partial` leaves out tensors that a LoRA cannot carry.
-    `keep` keeps factors, ranks and α of a skill that was packed from a LoRA; without it, and for
-    any other skill, all modules get the same rank r, and α = r. `keep` has no effect with `rank`.
+    `keep` keeps the factors of a skill that was packed from a LoRA, padded with zeros to ranks that
+    vLLM accepts; without it, and for any other skill, all modules get the same rank r, and α = r.
+    `own` keeps the ranks and α of that LoRA too, and refuses any other skill. Neither has an effect
+    with `rank`.
     """
 
     rank: int | None = None
     residual: float = 0.01
     partial: bool = False
     keep: bool = True
+    own: bool = False
 
 
 def export_skill(
@@ -43,5 +46,5 @@ def export_skill(
 def _request(lora: LoraOptions) -> "LoraRequest":
     from skillpm.flows.graft.peft import LoraRequest
 
-    keep = lora.keep and lora.rank is None
-    return LoraRequest(lora.rank, lora.residual, lora.partial, keep)
+    keep, own = (flag and lora.rank is None for flag in (lora.keep, lora.own))
+    return LoraRequest(lora.rank, lora.residual, lora.partial, keep, own)

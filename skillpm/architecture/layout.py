@@ -64,6 +64,11 @@ class ParameterPlace(ParameterTarget):
         """Whether one tensor stores all experts."""
         return len(self.stored) == 1
 
+    @property
+    def is_stacked(self) -> bool:
+        """Whether one tensor stores several experts, so that it has no factors of its own."""
+        return self.is_whole and self.experts > 1
+
 
 class ModelLayout(Document):
     """The answer of a model class about the requested tensors.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from skillpm.api.exporting import LoraOptions
     from skillpm.api.results import Exported, LowRankResult
 
-_RANKS = ["best", "8", "16", "32", "64", "128", "256", "320", "512"]
+_RANKS = ["own", "best", "8", "16", "32", "64", "128", "256", "320", "512"]
 _RESIDUAL = 0.01
 _SHOWN = 20
 
@@ -46,8 +46,8 @@ _SHOWN = 20
 @click.option(
     "--rank",
     type=click.Choice(_RANKS),
-    help="peft: one rank for all modules, with alpha = rank (default: those of the packed LoRA, "
-    "else best).",
+    help="peft: one rank for all modules, with alpha = rank; `own`: the packed LoRA as it was "
+    "(default: the packed LoRA, padded with zeros to one of these ranks; else best).",
 )
 @click.option(
     "--residual",
@@ -70,8 +70,9 @@ def export(
 ) -> None:
     r"""Export a skill as a PEFT adapter or a merged model.
 
-    A skill that was packed from a LoRA is exported with the same factors, ranks and alpha, unless
-    --rank is given. Any other delta is approximated at a rank, and the loss is printed.
+    A skill that was packed from a LoRA is exported with the same factors. Ranks are padded with
+    zeros to a value that vLLM accepts as --max-lora-rank, and alpha grows with them, so that the
+    scale stays. Any other delta is approximated at a rank, and the loss is printed.
 
     \b
     Examples:
@@ -115,9 +116,10 @@ def _lora_options(
             f"`--residual` and `--rank {rank}` cannot be used together",
             hint="`--residual` lets skillpm choose the best rank; give only one of them",
         )
-    fixed = None if rank is None or rank == "best" else int(rank)
+    fixed = None if rank in (None, "own", "best") else int(rank)
     keep = rank is None and residual is None
-    return LoraOptions(fixed, _RESIDUAL if residual is None else residual, partial, keep)
+    least = _RESIDUAL if residual is None else residual
+    return LoraOptions(fixed, least, partial, keep, own=rank == "own")
 
 
 def _export_document(exported: "Exported", format_: str) -> ExportDocument:
@@ -155,9 +157,11 @@ def _rank_text(lowered: "LowRankResult") -> str:
     scaling = lowered.scaling
     patterns = ", with patterns" if scaling.rank_pattern or scaling.alpha_pattern else ""
     kind = " (rsLoRA)" if scaling.rslora else ""
+    padded = ", ".join(map(str, scaling.padded))
+    zeros = f", padded with zeros from rank {padded}" if padded else ""
     return (
         f"the packed LoRA's own factors: rank {scaling.rank}, alpha {scaling.alpha:g}"
-        f"{kind}{patterns}"
+        f"{kind}{patterns}{zeros}"
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file
 from skillpm_world import World
 from tiny_adapters import put_on
 from tiny_models import save
@@ -77,19 +78,49 @@ def test_projection_of_embeddings_is_exported_as_a_linear_layer(
 @pytest.mark.parametrize(("name", "lora"), [
     ("Qwen3-MoE", {"target_modules": "all-linear"}),
     ("Mixtral", {"target_modules": "all-linear"}),
-    ("gpt-oss", {"target_modules": ["q_proj"], "target_parameters": [
-        "mlp.experts.gate_up_proj", "mlp.experts.down_proj"]}),
     ("Mixtral", {"target_modules": [], "target_parameters": ["mlp.experts.down_proj"]}),
 ])  # fmt: skip
-def test_experts_are_exported_as_parameters_that_peft_loads(
+def test_lora_on_experts_is_exported_with_its_own_factors(
     world: World, tmp_path: Path, name: str, lora: dict[str, Any]
 ) -> None:
     architecture = ARCHITECTURES[name]
     base = save(architecture.make(), tmp_path / "base")
     tuned = tuned_by(base, architecture, tmp_path / "adapter", **lora)
     done = check_export(world, architecture, base, tuned)
-    assert done["left_out"] == []
-    assert done["rank"] == 8
+    assert (done["left_out"], done["residual"]) == ([], 0.0)
+    assert (done["rank"], done["alpha"]) == (8, 16)
+
+    world.ask("export", "acme/skill", "--format", "peft", "--rank", "own", tmp_path / "own")
+
+    before, after = scales(architecture, base, tuned), scales(architecture, base, tmp_path / "own")
+    assert before == after
+    packed, own = (load_file(f / "adapter_model.safetensors") for f in (tuned, tmp_path / "own"))
+    assert own.keys() == packed.keys()
+    assert all(own[key].equal(factor) for key, factor in packed.items())
+
+
+def scales(architecture: Architecture, base: Path, adapter: Path) -> dict[str, tuple[int, float]]:
+    """The rank and the scale of each layer in PEFT."""
+    layers = put_on(architecture.load(base), adapter).base_model.model.named_modules()
+    return {
+        name: (layer.r["default"], layer.scaling["default"])
+        for name, layer in layers
+        if hasattr(layer, "lora_A")
+    }
+
+
+def test_lora_on_experts_in_one_tensor_is_exported_at_one_rank(
+    world: World, tmp_path: Path
+) -> None:
+    architecture = ARCHITECTURES["gpt-oss"]
+    base = save(architecture.make(), tmp_path / "base")
+    targets = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
+    tuned = tuned_by(base, architecture, tmp_path / "adapter", target_modules=["q_proj"],
+                     target_parameters=targets)  # fmt: skip
+    done = check_export(world, architecture, base, tuned)
+    assert (done["left_out"], done["rank"], done["alpha"]) == ([], 8, 8)
+    own = ("export", "acme/skill", "--format", "peft", "--rank", "own", tmp_path / "own")
+    assert "does not store the factors of a LoRA" in world.fail(*own, code=1, kind="graft")
 
 
 def test_export_of_one_changed_expert_keeps_the_others(world: World, tmp_path: Path) -> None:

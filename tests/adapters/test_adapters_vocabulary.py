@@ -60,8 +60,13 @@ def compute(model: PreTrainedModel) -> torch.Tensor:
     return logits
 
 
-def grow(folder: Path, make: Any, *, count: int = AFTER, **lora: Any) -> tuple[Path, Path, Any]:
-    """A base, an adapter on it with another vocabulary, and the model that was trained."""
+def grow(
+    folder: Path, make: Any, *, count: int = AFTER, whole: bool = False, **lora: Any
+) -> tuple[Path, Path, Any]:
+    """A base, an adapter on it with another vocabulary, and the model that was trained.
+
+    With `whole`, PEFT saves both embeddings; else it chooses.
+    """
     torch.manual_seed(0)
     base = save(moved(make().eval(), 5, 0.02), folder / "base")
     model = type(make()).from_pretrained(base, dtype="auto").eval()
@@ -74,7 +79,8 @@ def grow(folder: Path, make: Any, *, count: int = AFTER, **lora: Any) -> tuple[P
             for parameter in trained.parameters():
                 if parameter.requires_grad:
                     parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
-        trained.save_pretrained(str(folder / "adapter"))
+        embeddings = True if whole else "auto"
+        trained.save_pretrained(str(folder / "adapter"), save_embedding_layers=embeddings)
     return base, folder / "adapter", trained.eval()
 
 
@@ -103,6 +109,10 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
             "ensure_weight_tying": True,
         },
     ),
+    "a tied embedding of a model with images": (
+        listed("PaliGemma"),
+        {"target_modules": ["k_proj"], "modules_to_save": ["embed_tokens"], "whole": True},
+    ),
 }  # fmt: skip
 
 
@@ -116,7 +126,7 @@ def test_resized_vocabulary_is_packed_completely(world: World, tmp_path: Path, c
 
     graft = type(make()).from_pretrained(world.project / "graft", dtype="auto").eval()
 
-    assert graft.config.vocab_size == lora.get("count", AFTER)
+    assert graft.config.get_text_config().vocab_size == lora.get("count", AFTER)
     assert (compute(graft) - compute(trained)).abs().max() < 1e-4
 
 
@@ -140,3 +150,17 @@ def test_tied_tensor_that_peft_did_not_save_is_named(world: World, tmp_path: Pat
     arguments = ("pack", base, adapter, "--name", "acme/skill", "--version", "1.0.0")
     refusal = world.fail(*arguments, code=1, kind="graft")
     assert "resizes and trains `shared.weight`, which the base ties to" in refusal
+
+
+def test_head_that_peft_does_not_save_of_a_model_with_images_is_named_with_the_way_to_save_it(
+    world: World, tmp_path: Path
+) -> None:
+    base, adapter, _ = grow(
+        tmp_path, listed("PaliGemma"), target_modules=["k_proj"], modules_to_save=["embed_tokens"]
+    )
+    saved = load_file(adapter / "adapter_model.safetensors")
+    assert not any("lm_head" in name for name in saved)
+    arguments = ("pack", base, adapter, "--name", "acme/skill", "--version", "1.0.0")
+    refusal = world.fail(*arguments, code=1, kind="graft")
+    assert "PEFT did not save the new rows of `" in refusal
+    assert "save_embedding_layers=True" in refusal

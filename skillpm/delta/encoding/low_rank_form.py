@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skillpm.delta.codecs.shared.exact_product import Factor
 from skillpm.delta.codecs.shared.forms import AdapterFactors
 from skillpm.delta.codecs.svd import matrix_shape
 from skillpm.delta.codecs.table import CODECS
@@ -23,7 +24,7 @@ from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec, is_float
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""The LoRA ranks that vLLM serves."""
+"""The LoRA ranks that every version of vLLM accepts as `max_lora_rank`."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,13 @@ def exact_form(packs: Sequence[OpenPack], base: Source, name: str) -> LowForm | 
         return None
     match touching[0].decoder(name, base.specs[name]).live_form():
         case AdapterFactors() as factors:
-            return _scaled_form(factors)
+            return scaled_form(factors)
         case _:
             return None
 
 
-def _scaled_form(factors: AdapterFactors) -> LowForm:
-    """Multiply the scale of an adapter's factors into b; in b's dtype if exact, else in F32."""
+def scaled_form(factors: AdapterFactors) -> LowForm:
+    """The form of an adapter's factors: the scale goes into b, in b's dtype if exact, else F32."""
     rank = factors.a.words.shape[0]
     a = factors.a.rows(0, rank)
     scaled = factors.b.rows(0, factors.b.words.shape[0]) * factors.scale
@@ -176,6 +177,14 @@ def pad_bytes(form: LowForm, rank: int, *, side: str, flip: bool) -> tuple[str, 
     values = padded.T if (side == "left") != flip else padded
     words, _ = from_float64(np.ascontiguousarray(values).reshape(-1), dtype)
     return dtype, words.tobytes()
+
+
+def factor_bytes(factor: Factor, shape: tuple[int, int]) -> bytes:
+    """Return the little-endian bytes of a factor, padded with zeros to a shape [rows, columns]."""
+    rows, columns = factor.words.shape
+    padded = np.zeros(shape, factor.words.dtype)  # in each dtype, 0.0 is a word of zero bits
+    padded[:rows, :columns] = factor.words
+    return padded.tobytes()
 
 
 def collect(chunks: Iterator[Floats]) -> Floats:

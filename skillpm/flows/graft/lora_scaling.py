@@ -3,6 +3,9 @@
 A pack stores the scale of each module, α/r or α/√r, and not α itself. The manifest states the α of
 the adapter's config. Statements are only candidates: a value is used if PEFT computes the stored
 scale from it, to the last bit.
+
+A rank that is not in `RANKS` is padded with zeros to the next one. Then α grows with the rank, so
+that the scale stays (ADR 64).
 """
 
 from collections import Counter
@@ -13,6 +16,7 @@ from typing import Any, TypeVar
 
 from skillpm.adapters.config import AdapterConfig
 from skillpm.delta.codecs.shared.forms import AdapterFactors
+from skillpm.delta.encoding.low_rank_form import RANKS
 from skillpm.errors import SpecError
 from skillpm.spec.manifest import Manifest
 
@@ -26,13 +30,19 @@ _LIMIT = 1 << 53
 
 @dataclass(frozen=True)
 class LoraScaling:
-    """The keys of a LoRA's config that decide ranks and scales, as PEFT writes them."""
+    """The keys of a LoRA's config that decide ranks and scales, as PEFT writes them.
+
+    `ranks` has the rank of each module as it is written, and `padded` the ranks that were padded
+    with zeros, in ascending order.
+    """
 
     rank: int
     alpha: float
     rslora: bool
     rank_pattern: Mapping[str, int]
     alpha_pattern: Mapping[str, float]
+    ranks: Mapping[str, int]
+    padded: tuple[int, ...] = ()
 
     def to_config(self) -> dict[str, Any]:
         """The keys and values for `adapter_config.json`."""
@@ -46,30 +56,59 @@ class LoraScaling:
 
 
 def find_scaling(
-    factors: Mapping[str, AdapterFactors], manifests: Sequence[Manifest]
+    factors: Mapping[str, AdapterFactors], manifests: Sequence[Manifest], *, pad: bool
 ) -> LoraScaling | None:
-    """The scaling that gives each module the rank and the scale of its factors, by its name.
+    """The scaling that gives each module the scale of its factors, by its name.
 
-    None if a manifest states no adapter, or if no α gives the stored scales exactly.
+    With `pad`, ranks are those of `RANKS`; a LoRA whose scales no α gives exactly at such ranks
+    keeps its own. For padded rsLoRA, the result may be a LoRA without `use_rslora`: at a rank that
+    is a power of two, α = scale · r is exact. None if a manifest states no adapter, or if no α
+    gives the stored scales exactly.
     """
     stated = [manifest.compression.settings.get("adapter") for manifest in manifests]
     adapters = [adapter for adapter in stated if isinstance(adapter, Mapping)]
     if not factors or len(adapters) < len(stated):
         return None
     rslora = all(adapter.get("rslora") is True for adapter in adapters)
-    ranks = {module: sides.a.words.shape[0] for module, sides in factors.items()}
+    alphas = [adapter.get("alpha") for adapter in adapters]
+    own = {module: _rank(sides) for module, sides in factors.items()}
+    longer = {module: _accepted(rank) for module, rank in own.items()}
+    padded = ((longer, rslora), (longer, False)) if pad and longer != own else ()
+    tried = (_scaling(factors, ranks, alphas, rslora=kind)
+             for ranks, kind in (*padded, (own, rslora)))  # fmt: skip
+    return next((scaling for scaling in tried if scaling is not None), None)
+
+
+def _rank(sides: AdapterFactors) -> int:
+    return int(sides.a.words.shape[0])
+
+
+def _accepted(rank: int) -> int:
+    """The lowest rank of `RANKS` that is not below a rank; the rank itself above all of them."""
+    return next((known for known in RANKS if known >= rank), rank)
+
+
+def _scaling(
+    factors: Mapping[str, AdapterFactors],
+    ranks: Mapping[str, int],
+    stated: Sequence[object],
+    *,
+    rslora: bool,
+) -> LoraScaling | None:
+    """The scaling with these ranks; None if no α gives a stored scale exactly."""
     alphas: dict[str, float] = {}
     for module, sides in factors.items():
         root = sqrt(ranks[module]) if rslora else ranks[module]
-        named = [adapter.get("alpha") for adapter in adapters]
-        fitting = (alpha for alpha in _candidates(named, sides.scale * root)
+        fitting = (alpha for alpha in _candidates(stated, sides.scale * root)
                    if alpha / root == sides.scale)  # fmt: skip
         alpha = next(fitting, None)
         if alpha is None:
             return None
         alphas[module] = alpha
     rank, alpha = _commonest(ranks), _commonest(alphas)
-    scaling = LoraScaling(rank, alpha, rslora, _patterns(ranks, rank), _patterns(alphas, alpha))
+    patterns = _patterns(ranks, rank), _patterns(alphas, alpha)
+    padded = sorted({_rank(factors[name]) for name in ranks if ranks[name] > _rank(factors[name])})
+    scaling = LoraScaling(rank, alpha, rslora, *patterns, ranks, tuple(padded))
     return scaling if _reproduces(scaling, factors) else None
 
 
@@ -103,13 +142,13 @@ def _patterns(values: Mapping[str, T], default: T) -> dict[str, T]:
 
 
 def _reproduces(scaling: LoraScaling, factors: Mapping[str, AdapterFactors]) -> bool:
-    """Whether PEFT's rules give each module the rank and the scale of its factors."""
+    """Whether PEFT's rules give each module its rank and the scale of its factors."""
     plain = {"peft_type": "LORA", **scaling.to_config()}
     config = AdapterConfig.model_validate(plain)
     try:
         return all(
-            config.rank_of(module) == sides.a.words.shape[0]
-            and config.scale_of(module, sides.a.words.shape[0]) == sides.scale
+            config.rank_of(module) == scaling.ranks[module]
+            and config.scale_of(module, scaling.ranks[module]) == sides.scale
             for module, sides in factors.items()
         )
     except SpecError:  # a module's name is no pattern

@@ -81,13 +81,15 @@ class LowRankResult:
 class LoraRequest:
     """The rank, or None for the least one that reaches `residual`; `partial` allows omissions.
 
-    `keep` keeps the factors, ranks and α of a skill that was packed from a LoRA.
+    `keep` keeps the factors of a skill that was packed from a LoRA, padded with zeros to ranks that
+    vLLM accepts; `own` keeps its ranks and α too, and refuses any other skill.
     """
 
     rank: int | None
     residual: float
     partial: bool
     keep: bool = False
+    own: bool = False
 
 
 def to_low_rank(session: Session, layered: LayeredDelta, request: LoraRequest) -> LowRankResult:
@@ -95,7 +97,6 @@ def to_low_rank(session: Session, layered: LayeredDelta, request: LoraRequest) -
 
     Memory: the factors of all tensors at the requested rank, or at the largest supported one.
     """
-    limit = request.rank or RANKS[-1]
     held, rest = _split(layered)
     targets = find_targets(layered.base, held)
     rest = dict(sorted({**rest, **targets.refused}.items()))
@@ -113,27 +114,53 @@ def to_low_rank(session: Session, layered: LayeredDelta, request: LoraRequest) -
             f"a LoRA cannot hold {counted(len(rest), 'tensor')} of the skill: {shown}{more}",
             hint="`--partial` leaves them out and reports the loss; `--format merged` keeps all",
         )
-    forms, experts = _factored(session, layered, held, targets, limit)
-    scaling = _original(layered, forms, targets) if request.keep and not experts else None
-    if scaling is not None:
-        forms = {name: _exact(form) for name, form in forms.items()}
-        left = _left_out(layered, rest, forms)
-        measured = _measured(forms, RANKS[-1], left, ())
-        return LowRankResult(forms, (), scaling.rank, *measured, left, targets, scaling)
+    if request.own and any(place.is_stacked for place in targets.parameters):
+        raise _without_own_ranks(layered)
+    forms, experts = _factored(session, layered, held, targets, request)
     every = {**forms, **{name: form for expert in experts for name, form in expert.named.items()}}
-    rank = request.rank or best_rank(list(every.values()), request.residual)
+    scaling = _original(layered, forms, experts, targets, request)
+    if scaling is None:
+        rank = request.rank or best_rank(list(every.values()), request.residual)
+        largest = rank
+    else:
+        every = {name: _exact(form) for name, form in every.items()}
+        rank, largest = scaling.rank, max(scaling.ranks.values())
     left = _left_out(layered, rest, every)
-    residual, total, losses = _measured(every, rank, left, experts)
-    return LowRankResult(forms, experts, rank, residual, total, losses, left, targets)
+    residual, total, losses = _measured(every, largest, left, experts)
+    return LowRankResult(forms, experts, rank, residual, total, losses, left, targets, scaling)
+
+
+def _without_own_ranks(layered: LayeredDelta) -> GraftError:
+    named = f"{layered.manifests[-1].ref}" if layered.manifests else "the skill"
+    return GraftError(
+        f"{named} has no ranks of its own: its pack does not store the factors of a LoRA for each "
+        "of its layers and experts",
+        hint="to reduce it to a LoRA: `--rank best`",
+    )
 
 
 def _original(
-    layered: LayeredDelta, forms: dict[str, LowForm], targets: PeftTargets
+    layered: LayeredDelta,
+    forms: dict[str, LowForm],
+    experts: tuple[ExpertForms, ...],
+    targets: PeftTargets,
+    request: LoraRequest,
 ) -> LoraScaling | None:
-    """Return the scaling of the packed LoRA; None if a form is not made of stored factors."""
+    """Return the scaling of the packed LoRA; None if it is not kept.
+
+    It is not kept if a form is not made of stored factors. Raises `GraftError` in place of None
+    with `request.own`.
+    """
     factors = {targets.modules[name]: form.factors for name, form in forms.items()}
+    for expert in experts:
+        factors[expert.place.tensor] = next(iter(expert.packed.values()), None)
     stored = {module: sides for module, sides in factors.items() if sides is not None}
-    return find_scaling(stored, layered.manifests) if len(stored) == len(forms) else None
+    scaling = None
+    if (request.keep or request.own) and len(stored) == len(factors):
+        scaling = find_scaling(stored, layered.manifests, pad=not request.own)
+    if scaling is None and request.own:
+        raise _without_own_ranks(layered)
+    return scaling
 
 
 def _exact(form: LowForm) -> LowForm:
@@ -144,26 +171,40 @@ def _exact(form: LowForm) -> LowForm:
 
 
 def _factored(
-    session: Session, layered: LayeredDelta, held: list[str], targets: PeftTargets, limit: int
+    session: Session,
+    layered: LayeredDelta,
+    held: list[str],
+    targets: PeftTargets,
+    request: LoraRequest,
 ) -> tuple[dict[str, LowForm], tuple[ExpertForms, ...]]:
     """Return the factors of each linear layer, and of each expert of a parameter."""
     parts = [name for name in targets.parts if name in layered.composition.touched]
-    names = [*held, *parts]
-    advance = session.progress("factoring", sum(layered.base.specs[n].nbytes for n in names))
+    specs, limit = layered.base.specs, request.rank or RANKS[-1]
+    sizes = {name: specs[name].nbytes for name in (*held, *parts)}
+    advance, left = session.progress("factoring", sum(sizes.values())), dict(sizes)
     forms: dict[str, LowForm] = {}
     for name in held:
-        forms[name] = _form(layered, name, limit)
-        advance(layered.base.specs[name].nbytes)
+        forms[name] = _form(layered, name, request)
+        advance(sizes[name])
 
     def delta(name: str) -> Floats | None:
-        if name not in layered.composition.touched:
+        if name not in sizes:
             return None
-        advance(layered.base.specs[name].nbytes)
+        advance(left.pop(name, 0))
         flat = collect(deltas(layered.packs, layered.composition, layered.base, name))
-        return flat.reshape(layered.base.specs[name].shape)
+        return flat.reshape(specs[name].shape)
 
-    specs = layered.base.specs
-    experts = tuple(expert_forms(place, specs, delta, limit) for place in targets.parameters)
+    def stored(name: str) -> LowForm | None:
+        form = exact_form(layered.packs, layered.base, name) if name in sizes else None
+        if form is not None:
+            advance(left.pop(name, 0))
+        elif request.own and name in sizes:
+            raise _without_own_ranks(layered)
+        return form
+
+    experts = tuple(
+        expert_forms(place, specs, delta, limit, stored=stored) for place in targets.parameters
+    )
     return forms, experts
 
 
@@ -194,10 +235,13 @@ def _shown_kind(name: str) -> str:
     return "bias" if name.endswith(".bias") else kind_of(name)
 
 
-def _form(layered: LayeredDelta, name: str, limit: int) -> LowForm:
-    exact = exact_form(layered.packs, layered.base, name)
+def _form(layered: LayeredDelta, name: str, request: LoraRequest) -> LowForm:
+    exact, limit = exact_form(layered.packs, layered.base, name), request.rank or RANKS[-1]
     if exact is not None:
-        return exact if exact.left.shape[1] <= limit else truncate_form(exact, limit)
+        whole = request.own or exact.left.shape[1] <= limit
+        return exact if whole else truncate_form(exact, limit)
+    if request.own:
+        raise _without_own_ranks(layered)
     delta = collect(deltas(layered.packs, layered.composition, layered.base, name))
     return svd_form(layered.base.specs[name], delta, limit)
 

@@ -12,7 +12,7 @@ from skillpm.checkpoint.hub_cache import HubSnapshot
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.checkpoint.write import write_shard
 from skillpm.delta.codecs.shared.forms import AdapterFactors
-from skillpm.delta.encoding.low_rank_form import LowForm, pad_bytes
+from skillpm.delta.encoding.low_rank_form import LowForm, factor_bytes, pad_bytes
 from skillpm.flows.graft.lora_scaling import LoraScaling
 from skillpm.flows.graft.peft import LayeredDelta, LowRankResult
 from skillpm.flows.graft.peft_targets import check_loads
@@ -55,7 +55,9 @@ def _of_layers(layered: LayeredDelta, low_rank: LowRankResult) -> Iterator[Facto
     """Yield A [rank, in] and B [out, rank] of each layer; transposed if it stores [in, out]."""
     for name, form in low_rank.forms.items():
         if low_rank.scaling is not None and form.factors is not None:
-            yield from _stored(f"{PREFIX}{low_rank.targets.modules[name]}", form.factors)
+            module = low_rank.targets.modules[name]
+            rank = low_rank.scaling.ranks[module]
+            yield from _stored(f"{PREFIX}{module}", form.factors, rank)
             continue
         flip = name in low_rank.targets.conv1d
         module = f"{PREFIX}{low_rank.targets.modules[name]}"
@@ -69,12 +71,12 @@ def _of_layers(layered: LayeredDelta, low_rank: LowRankResult) -> Iterator[Facto
             yield TensorSpec(f"{module}.{factor}.weight", dtype, shape), data
 
 
-def _stored(module: str, factors: AdapterFactors) -> Iterator[Factor]:
-    """Yield A [rank, in] and B [out, rank] of a layer, with the bits that the pack stores."""
-    for name, side in ((_A, factors.a), (_B, factors.b)):
-        rows, columns = side.words.shape
-        spec = TensorSpec(f"{module}.{name}.weight", side.dtype, (rows, columns))
-        yield spec, side.words.tobytes
+def _stored(module: str, factors: AdapterFactors, rank: int) -> Iterator[Factor]:
+    """Yield A [rank, in] and B [out, rank] of a layer: the bits that the pack stores, and zeros."""
+    width, out = factors.a.words.shape[1], factors.b.words.shape[0]
+    for name, side, shape in ((_A, factors.a, (rank, width)), (_B, factors.b, (out, rank))):
+        spec = TensorSpec(f"{module}.{name}.weight", side.dtype, shape)
+        yield spec, partial(factor_bytes, side, shape)
 
 
 def _padded(form: LowForm, rank: int, side: str, *, flip: bool) -> bytes:
@@ -84,14 +86,24 @@ def _padded(form: LowForm, rank: int, side: str, *, flip: bool) -> bytes:
 def _of_experts(low_rank: LowRankResult) -> Iterator[Factor]:
     """Yield A [experts · rank, in] and B [out, rank · experts] of each expert parameter."""
     for expert in low_rank.experts:
-        shapes = expert.shapes(low_rank.rank)
-        for index, (factor, shape) in enumerate(zip((_A, _B), shapes, strict=True)):
-            key = f"{PREFIX}{expert.place.module}.{factor}.weight"
-            yield TensorSpec(key, "F32", shape), partial(_of_expert, expert, low_rank.rank, index)
+        rank, dtypes, data = low_rank.rank, ("F32", "F32"), _of_expert
+        if low_rank.scaling is not None:
+            rank, data = low_rank.scaling.ranks[expert.place.tensor], _own_of_expert
+            factors = next(iter(expert.packed.values()))
+            dtypes = factors.a.dtype, factors.b.dtype
+        for index, (factor, shape) in enumerate(zip((_A, _B), expert.shapes(rank), strict=True)):
+            spec = TensorSpec(
+                f"{PREFIX}{expert.place.module}.{factor}.weight", dtypes[index], shape
+            )
+            yield spec, partial(data, expert, rank, index)
 
 
 def _of_expert(forms: ExpertForms, rank: int, index: int) -> bytes:
     return forms.factors(rank)[index].astype("<f4").tobytes()
+
+
+def _own_of_expert(forms: ExpertForms, rank: int, index: int) -> bytes:
+    return forms.own_factors(rank)[index].words.tobytes()
 
 
 def _base_of(base: Checkpoint) -> dict[str, Any]:
@@ -107,10 +119,12 @@ def _config(base: Checkpoint, low_rank: LowRankResult) -> dict[str, Any]:
     """Return the adapter config as PEFT writes it, limited to what vLLM serves.
 
     That is: one rank for all modules, α = r, and nothing but factors. A packed LoRA keeps its own
-    ranks, α and scaling. PEFT itself determines `fan_in_fan_out` from each module's class; the flag
+    factors and scales. PEFT itself determines `fan_in_fan_out` from each module's class; the flag
     is for other programs.
     """
-    scaling = low_rank.scaling or LoraScaling(low_rank.rank, float(low_rank.rank), False, {}, {})
+    scaling = low_rank.scaling or LoraScaling(
+        low_rank.rank, float(low_rank.rank), False, rank_pattern={}, alpha_pattern={}, ranks={}
+    )
     causal = base.architecture.endswith(("ForCausalLM", "LMHeadModel"))
     return {
         "peft_type": "LORA",

@@ -9,6 +9,7 @@ import pytest
 
 from skillpm.delta.codecs.shared.exact_product import Factor
 from skillpm.delta.codecs.shared.forms import AdapterFactors
+from skillpm.delta.encoding.low_rank_form import RANKS
 from skillpm.flows.graft.lora_scaling import LoraScaling, find_scaling
 from skillpm.spec.manifest import Manifest
 
@@ -23,16 +24,20 @@ def stating(adapter: Any) -> Manifest:
     return cast(Manifest, SimpleNamespace(compression=SimpleNamespace(settings=settings)))
 
 
-def found(factors: dict[str, AdapterFactors], adapter: Any) -> LoraScaling | None:
-    return find_scaling(factors, [stating(adapter)])
+def found(
+    factors: dict[str, AdapterFactors], adapter: Any, *, pad: bool = False
+) -> LoraScaling | None:
+    return find_scaling(factors, [stating(adapter)], pad=pad)
 
 
 def test_modules_of_one_kind_share_a_pattern() -> None:
     factors = {f"layers.{n}.q_proj": sides(4, 9 / 4) for n in range(2)}
     factors |= {f"layers.{n}.{kind}": sides(8, 2.0) for n in range(2) for kind in ("up", "down")}
-    assert found(factors, {"alpha": 16}) == LoraScaling(
-        8, 16.0, False, {"q_proj": 4}, {"q_proj": 9.0}
-    )
+    scaling = found(factors, {"alpha": 16})
+    assert scaling is not None
+    assert (scaling.rank, scaling.alpha) == (8, 16.0)
+    assert (scaling.rank_pattern, scaling.alpha_pattern) == ({"q_proj": 4}, {"q_proj": 9.0})
+    assert scaling.padded == ()
 
 
 def test_single_module_that_differs_is_named_whole() -> None:
@@ -68,7 +73,7 @@ def test_false_statement_of_alpha_is_not_used(alpha: object) -> None:
 
 def test_pack_without_a_statement_has_no_scaling() -> None:
     assert found({"q": sides(8, 2.0)}, None) is None
-    assert find_scaling({}, []) is None
+    assert find_scaling({}, [], pad=True) is None
 
 
 def test_whole_numbers_are_written_as_integers() -> None:
@@ -77,3 +82,57 @@ def test_whole_numbers_are_written_as_integers() -> None:
     assert scaling.to_config() == {
         "r": 8, "lora_alpha": 16, "use_rslora": False, "rank_pattern": {}, "alpha_pattern": {},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rank", "served"), [(1, 8), (7, 8), (8, 8), (9, 16), (16, 16), (300, 320), (512, 512)]
+)
+def test_rank_is_padded_to_the_next_one_that_vllm_serves(rank: int, served: int) -> None:
+    scaling = found({"q": sides(rank, 2.0)}, {"alpha": 2 * rank}, pad=True)
+    assert scaling is not None
+    assert (scaling.rank, scaling.alpha) == (served, 2.0 * served)
+    assert scaling.padded == (() if rank == served else (rank,))
+
+
+def test_rank_above_those_of_vllm_is_kept() -> None:
+    scaling = found({"q": sides(600, 2.0)}, {"alpha": 1200}, pad=True)
+    assert scaling is not None
+    assert (scaling.rank, scaling.alpha, scaling.padded) == (600, 1200.0, ())
+
+
+def test_padding_unites_ranks() -> None:
+    factors = {"q": sides(3, 2.0), "k": sides(5, 2.0), "v": sides(8, 2.0)}
+    scaling = found(factors, {"alpha": 16}, pad=True)
+    assert scaling is not None
+    assert (scaling.rank, scaling.alpha) == (8, 16.0)
+    assert (scaling.rank_pattern, scaling.alpha_pattern) == ({}, {})
+    assert scaling.padded == (3, 5)
+
+
+@pytest.mark.parametrize("rslora", [False, True])
+def test_padded_rank_has_an_alpha_for_every_scale(
+    rslora: bool,  # noqa: FBT001 - a case of the test
+) -> None:
+    numbers = np.random.default_rng(1)
+    for rank in (1, 2, 3, 5, 6, 7, 12, 48, 200):
+        for alpha in (1, 5, 16, *numbers.uniform(0.01, 100, 20)):
+            root = rank**0.5 if rslora else rank
+            scale = float(alpha) / root
+            scaling = found({"q": sides(rank, scale)}, {"alpha": alpha, "rslora": rslora}, pad=True)
+            assert scaling is not None
+            assert scaling.rank in RANKS
+            assert scaling.padded == (rank,)
+            root = scaling.rank**0.5 if scaling.rslora else scaling.rank
+            assert scaling.alpha / root == scale
+
+
+def test_rslora_without_an_exact_alpha_is_padded_as_a_plain_lora() -> None:
+    scaling = found({"q": sides(4, 3.5)}, {"alpha": 7, "rslora": True}, pad=True)
+    assert scaling is not None
+    assert (scaling.rank, scaling.rslora, scaling.alpha) == (8, False, 28.0)
+
+
+def test_rank_is_kept_if_no_alpha_is_exact_at_the_next_one() -> None:
+    scaling = found({"q": sides(300, 1 / 300)}, {"alpha": 1}, pad=True)
+    assert scaling is not None
+    assert (scaling.rank, scaling.alpha, scaling.padded) == (300, 1.0, ())
