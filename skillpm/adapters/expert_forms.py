@@ -71,6 +71,14 @@ class ExpertForms:
         kinds = {(len(f.a.words), f.scale, f.a.dtype, f.b.dtype) for f in sides.values()}
         return sides if len(sides) == len(self.forms) and len(kinds) == 1 else {}
 
+    @property
+    def joined(self) -> AdapterFactors | None:
+        """The first expert's packed factors, with the B of all experts; None if there are none."""
+        first = next(iter(self.packed.values()), None)
+        if first is None:
+            return None
+        return replace(first, b=self.own_factors(len(first.a.words))[1])
+
     def own_factors(self, rank: int) -> tuple[Factor, Factor]:
         """A and B with the bits of the adapter that was packed, padded with zeros to a rank."""
         (out, width), count, sides = self.size, self.place.experts, self.packed

@@ -70,9 +70,9 @@ def export(
 ) -> None:
     r"""Export a skill as a PEFT adapter or a merged model.
 
-    A skill that was packed from a LoRA is exported with the same factors. Ranks are padded with
-    zeros to a value that vLLM accepts as --max-lora-rank, and alpha grows with them, so that the
-    scale stays. Any other delta is approximated at a rank, and the loss is printed.
+    A skill that was packed from a LoRA is exported with its own factors. Ranks are padded with
+    zeros to a value that vLLM accepts as --max-lora-rank, which leaves the update as it is. Any
+    other delta is approximated at a rank, and the loss is printed.
 
     \b
     Examples:

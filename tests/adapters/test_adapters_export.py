@@ -254,7 +254,7 @@ def test_text_output_names_rank_and_alpha_of_a_packed_lora(world: World, tmp_pat
     made = make(tmp_path / "made", CASES["patterns"])
     installed(world, made.pair)
     shown = world.run("export", "acme/skill", "--format", "peft", tmp_path / "out").out
-    line = "the packed LoRA's own factors: rank 8, alpha 10, with patterns"
+    line = "the packed LoRA's own factors: rank 8, alpha 5, with patterns"
     assert f"{line}, padded with zeros from rank 2, 3, 4, 7\n" in shown
 
 

@@ -46,27 +46,26 @@ def test_padded_lora_has_the_same_delta_in_peft_bit_for_bit(
     assert after.keys() == before.keys()
     for module, layer in after.items():
         assert layer.r["default"] in RANKS
-        assert layer.scaling == before[module].scaling
         delta = layer.get_delta_weight("default")
         assert delta.any()
         assert delta.equal(before[module].get_delta_weight("default"))
 
 
-def test_padding_adds_zeros_and_scales_alpha_with_the_rank(world: World, tmp_path: Path) -> None:
+def test_padding_adds_zeros_and_keeps_alpha(world: World, tmp_path: Path) -> None:
     made = make(tmp_path / "made", CASES["plain"])
     installed(world, made.pair)
 
     done = world.ask("export", "acme/skill", "--format", "peft", tmp_path / "out")
 
-    assert (done["rank"], done["alpha"], done["residual"]) == (8, 12, 0.0)
+    assert (done["rank"], done["alpha"], done["residual"]) == (8, 6, 0.0)
     config = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
-    assert (config["r"], config["lora_alpha"], config["rank_pattern"]) == (8, 12, {})
+    assert (config["r"], config["lora_alpha"], config["rank_pattern"]) == (8, 6, {})
     own = load_file(made.adapter / "adapter_model.safetensors")
     padded = load_file(tmp_path / "out" / "adapter_model.safetensors")
     assert padded.keys() == own.keys()
     for name, factor in padded.items():
         kept, zeros = factor.split(4, dim=0 if "lora_A" in name else 1)
-        assert kept.equal(own[name])
+        assert kept.equal(own[name] if "lora_A" in name else 2 * own[name])
         assert not zeros.any()
 
 

@@ -179,6 +179,16 @@ def pad_bytes(form: LowForm, rank: int, *, side: str, flip: bool) -> tuple[str, 
     return dtype, words.tobytes()
 
 
+def multiplied(factor: Factor, times: int) -> Factor | None:
+    """Return a factor times a number, in its dtype; None if a value would be rounded."""
+    if times == 1:
+        return factor
+    product = factor.rows(0, factor.words.shape[0]) * times
+    if not _fits(product, factor.dtype):
+        return None
+    return Factor(from_float64(product, factor.dtype)[0], factor.dtype)
+
+
 def factor_bytes(factor: Factor, shape: tuple[int, int]) -> bytes:
     """Return the little-endian bytes of a factor, padded with zeros to a shape [rows, columns]."""
     rows, columns = factor.words.shape

@@ -4,19 +4,19 @@ A pack stores the scale of each module, α/r or α/√r, and not α itself. The 
 the adapter's config. Statements are only candidates: a value is used if PEFT computes the stored
 scale from it, to the last bit.
 
-A rank that is not in `RANKS` is padded with zeros to the next one. Then α grows with the rank, so
-that the scale stays (ADR 64).
+A rank that is not in `RANKS` is padded with zeros to the next one. α then stays, and B takes the
+ratio of the ranks, if the ratio is a power of two; else α grows with the rank (ADR 64).
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, nextafter, sqrt
+from math import inf, isqrt, nextafter, sqrt
 from typing import Any, TypeVar
 
 from skillpm.adapters.config import AdapterConfig
 from skillpm.delta.codecs.shared.forms import AdapterFactors
-from skillpm.delta.encoding.low_rank_form import RANKS
+from skillpm.delta.encoding.low_rank_form import RANKS, multiplied
 from skillpm.errors import SpecError
 from skillpm.spec.manifest import Manifest
 
@@ -32,8 +32,8 @@ _LIMIT = 1 << 53
 class LoraScaling:
     """The keys of a LoRA's config that decide ranks and scales, as PEFT writes them.
 
-    `ranks` has the rank of each module as it is written, and `padded` the ranks that were padded
-    with zeros, in ascending order.
+    `ranks` has the rank of each module as it is written, `times` what its B is multiplied by, and
+    `padded` the ranks that were padded with zeros, in ascending order.
     """
 
     rank: int
@@ -42,6 +42,7 @@ class LoraScaling:
     rank_pattern: Mapping[str, int]
     alpha_pattern: Mapping[str, float]
     ranks: Mapping[str, int]
+    times: Mapping[str, int]
     padded: tuple[int, ...] = ()
 
     def to_config(self) -> dict[str, Any]:
@@ -62,21 +63,29 @@ def find_scaling(
 
     With `pad`, ranks are those of `RANKS`; a LoRA whose scales no α gives exactly at such ranks
     keeps its own. For padded rsLoRA, the result may be a LoRA without `use_rslora`: at a rank that
-    is a power of two, α = scale · r is exact. None if a manifest states no adapter, or if no α
-    gives the stored scales exactly.
+    is a power of two, α = scale · r is exact. Of several padded scalings, the first without an
+    `alpha_pattern` is used, because vLLM ignores it. None if a manifest states no adapter, or if no
+    α gives the stored scales exactly.
     """
     stated = [manifest.compression.settings.get("adapter") for manifest in manifests]
     adapters = [adapter for adapter in stated if isinstance(adapter, Mapping)]
     if not factors or len(adapters) < len(stated):
         return None
     rslora = all(adapter.get("rslora") is True for adapter in adapters)
-    alphas = [adapter.get("alpha") for adapter in adapters]
+    search = _Search(factors, [adapter.get("alpha") for adapter in adapters])
     own = {module: _rank(sides) for module, sides in factors.items()}
     longer = {module: _accepted(rank) for module, rank in own.items()}
-    padded = ((longer, rslora), (longer, False)) if pad and longer != own else ()
-    tried = (_scaling(factors, ranks, alphas, rslora=kind)
-             for ranks, kind in (*padded, (own, rslora)))  # fmt: skip
-    return next((scaling for scaling in tried if scaling is not None), None)
+    if pad and longer != own:
+        once = dict.fromkeys(factors, 1)
+        tried = (
+            search.scaling(longer, _powers(factors, longer, rslora=rslora), rslora=rslora),
+            search.scaling(longer, once, rslora=rslora),
+            search.scaling(longer, once, rslora=False),
+        )
+        found = [scaling for scaling in tried if scaling is not None]
+        if found:
+            return min(found, key=lambda scaling: bool(scaling.alpha_pattern))
+    return search.scaling(own, dict.fromkeys(factors, 1), rslora=rslora)
 
 
 def _rank(sides: AdapterFactors) -> int:
@@ -88,28 +97,46 @@ def _accepted(rank: int) -> int:
     return next((known for known in RANKS if known >= rank), rank)
 
 
-def _scaling(
-    factors: Mapping[str, AdapterFactors],
-    ranks: Mapping[str, int],
-    stated: Sequence[object],
-    *,
-    rslora: bool,
-) -> LoraScaling | None:
-    """The scaling with these ranks; None if no α gives a stored scale exactly."""
-    alphas: dict[str, float] = {}
+def _powers(
+    factors: Mapping[str, AdapterFactors], ranks: Mapping[str, int], *, rslora: bool
+) -> dict[str, int]:
+    """What B is multiplied by so that α stays at these ranks: a power of two, or else 1."""
+    times: dict[str, int] = {}
     for module, sides in factors.items():
-        root = sqrt(ranks[module]) if rslora else ranks[module]
-        fitting = (alpha for alpha in _candidates(stated, sides.scale * root)
-                   if alpha / root == sides.scale)  # fmt: skip
-        alpha = next(fitting, None)
-        if alpha is None:
-            return None
-        alphas[module] = alpha
-    rank, alpha = _commonest(ranks), _commonest(alphas)
-    patterns = _patterns(ranks, rank), _patterns(alphas, alpha)
-    padded = sorted({_rank(factors[name]) for name in ranks if ranks[name] > _rank(factors[name])})
-    scaling = LoraScaling(rank, alpha, rslora, *patterns, ranks, tuple(padded))
-    return scaling if _reproduces(scaling, factors) else None
+        ratio, rest = divmod(ranks[module], _rank(sides))
+        power = isqrt(ratio) if rslora else ratio
+        stays = not rest and ratio.bit_count() == 1 and power ** (1 + rslora) == ratio
+        times[module] = power if stays and multiplied(sides.b, power) is not None else 1
+    return times
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The factors of each module, and the values of α that the manifests state."""
+
+    factors: Mapping[str, AdapterFactors]
+    stated: Sequence[object]
+
+    def scaling(
+        self, ranks: Mapping[str, int], times: Mapping[str, int], *, rslora: bool
+    ) -> LoraScaling | None:
+        """The scaling with these ranks; None if no α gives a stored scale exactly."""
+        alphas: dict[str, float] = {}
+        for module, sides in self.factors.items():
+            root = sqrt(ranks[module]) if rslora else ranks[module]
+            scale = sides.scale / times[module]
+            fitting = (alpha for alpha in _candidates(self.stated, scale * root)
+                       if alpha / root == scale)  # fmt: skip
+            alpha = next(fitting, None)
+            if alpha is None:
+                return None
+            alphas[module] = alpha
+        rank, alpha = _commonest(ranks), _commonest(alphas)
+        patterns = _patterns(ranks, rank), _patterns(alphas, alpha)
+        own = {_rank(sides) for name, sides in self.factors.items() if ranks[name] > _rank(sides)}
+        padded = tuple(sorted(own))
+        scaling = LoraScaling(rank, alpha, rslora, *patterns, ranks, times, padded)
+        return scaling if _reproduces(scaling, self.factors) else None
 
 
 def _candidates(stated: Sequence[object], alpha: float) -> Iterator[float]:
@@ -146,13 +173,13 @@ def _reproduces(scaling: LoraScaling, factors: Mapping[str, AdapterFactors]) -> 
     plain = {"peft_type": "LORA", **scaling.to_config()}
     config = AdapterConfig.model_validate(plain)
     try:
-        return all(
-            config.rank_of(module) == scaling.ranks[module]
-            and config.scale_of(module, scaling.ranks[module]) == sides.scale
-            for module, sides in factors.items()
-        )
+        for module, sides in factors.items():
+            scale = config.scale_of(module, scaling.ranks[module]) * scaling.times[module]
+            if config.rank_of(module) != scaling.ranks[module] or scale != sides.scale:
+                return False
     except SpecError:  # a module's name is no pattern
         return False
+    return True
 
 
 def _short(number: float) -> float | int:

@@ -153,7 +153,7 @@ def _original(
     """
     factors = {targets.modules[name]: form.factors for name, form in forms.items()}
     for expert in experts:
-        factors[expert.place.tensor] = next(iter(expert.packed.values()), None)
+        factors[expert.place.tensor] = expert.joined
     stored = {module: sides for module, sides in factors.items() if sides is not None}
     scaling = None
     if (request.keep or request.own) and len(stored) == len(factors):

@@ -11,8 +11,9 @@ from skillpm.adapters.keys import PREFIX
 from skillpm.checkpoint.hub_cache import HubSnapshot
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.checkpoint.write import write_shard
+from skillpm.delta.codecs.shared.exact_product import Factor as StoredFactor
 from skillpm.delta.codecs.shared.forms import AdapterFactors
-from skillpm.delta.encoding.low_rank_form import LowForm, factor_bytes, pad_bytes
+from skillpm.delta.encoding.low_rank_form import LowForm, factor_bytes, multiplied, pad_bytes
 from skillpm.flows.graft.lora_scaling import LoraScaling
 from skillpm.flows.graft.peft import LayeredDelta, LowRankResult
 from skillpm.flows.graft.peft_targets import check_loads
@@ -56,8 +57,7 @@ def _of_layers(layered: LayeredDelta, low_rank: LowRankResult) -> Iterator[Facto
     for name, form in low_rank.forms.items():
         if low_rank.scaling is not None and form.factors is not None:
             module = low_rank.targets.modules[name]
-            rank = low_rank.scaling.ranks[module]
-            yield from _stored(f"{PREFIX}{module}", form.factors, rank)
+            yield from _stored(module, form.factors, low_rank.scaling)
             continue
         flip = name in low_rank.targets.conv1d
         module = f"{PREFIX}{low_rank.targets.modules[name]}"
@@ -71,12 +71,20 @@ def _of_layers(layered: LayeredDelta, low_rank: LowRankResult) -> Iterator[Facto
             yield TensorSpec(f"{module}.{factor}.weight", dtype, shape), data
 
 
-def _stored(module: str, factors: AdapterFactors, rank: int) -> Iterator[Factor]:
-    """Yield A [rank, in] and B [out, rank] of a layer: the bits that the pack stores, and zeros."""
+def _stored(module: str, factors: AdapterFactors, scaling: LoraScaling) -> Iterator[Factor]:
+    """Yield A [rank, in] and B [out, rank] of a layer: the factors that the pack stores."""
+    rank, times = scaling.ranks[module], scaling.times[module]
     width, out = factors.a.words.shape[1], factors.b.words.shape[0]
-    for name, side, shape in ((_A, factors.a, (rank, width)), (_B, factors.b, (out, rank))):
-        spec = TensorSpec(f"{module}.{name}.weight", side.dtype, shape)
-        yield spec, partial(factor_bytes, side, shape)
+    sides = ((_A, factors.a, 1, (rank, width)), (_B, factors.b, times, (out, rank)))
+    for name, side, number, shape in sides:
+        spec = TensorSpec(f"{PREFIX}{module}.{name}.weight", side.dtype, shape)
+        yield spec, partial(_kept, side, number, shape)
+
+
+def _kept(side: StoredFactor, times: int, shape: tuple[int, int]) -> bytes:
+    product = multiplied(side, times)
+    assert product is not None  # noqa: S101 - `find_scaling` has tried it
+    return factor_bytes(product, shape)
 
 
 def _padded(form: LowForm, rank: int, side: str, *, flip: bool) -> bytes:
@@ -86,9 +94,12 @@ def _padded(form: LowForm, rank: int, side: str, *, flip: bool) -> bytes:
 def _of_experts(low_rank: LowRankResult) -> Iterator[Factor]:
     """Yield A [experts · rank, in] and B [out, rank · experts] of each expert parameter."""
     for expert in low_rank.experts:
-        rank, dtypes, data = low_rank.rank, ("F32", "F32"), _of_expert
+        rank, dtypes = low_rank.rank, ("F32", "F32")
+        data: Callable[[ExpertForms, int, int], bytes] = _of_expert
         if low_rank.scaling is not None:
-            rank, data = low_rank.scaling.ranks[expert.place.tensor], _own_of_expert
+            tensor = expert.place.tensor
+            rank, times = low_rank.scaling.ranks[tensor], low_rank.scaling.times[tensor]
+            data = partial(_own_of_expert, times=times)
             factors = next(iter(expert.packed.values()))
             dtypes = factors.a.dtype, factors.b.dtype
         for index, (factor, shape) in enumerate(zip((_A, _B), expert.shapes(rank), strict=True)):
@@ -102,8 +113,9 @@ def _of_expert(forms: ExpertForms, rank: int, index: int) -> bytes:
     return forms.factors(rank)[index].astype("<f4").tobytes()
 
 
-def _own_of_expert(forms: ExpertForms, rank: int, index: int) -> bytes:
-    return forms.own_factors(rank)[index].words.tobytes()
+def _own_of_expert(forms: ExpertForms, rank: int, index: int, *, times: int) -> bytes:
+    side = forms.own_factors(rank)[index]
+    return _kept(side, times if index else 1, side.words.shape)
 
 
 def _base_of(base: Checkpoint) -> dict[str, Any]:
@@ -122,8 +134,9 @@ def _config(base: Checkpoint, low_rank: LowRankResult) -> dict[str, Any]:
     factors and scales. PEFT itself determines `fan_in_fan_out` from each module's class; the flag
     is for other programs.
     """
+    rank = low_rank.rank
     scaling = low_rank.scaling or LoraScaling(
-        low_rank.rank, float(low_rank.rank), False, rank_pattern={}, alpha_pattern={}, ranks={}
+        rank, float(rank), False, rank_pattern={}, alpha_pattern={}, ranks={}, times={}
     )
     causal = base.architecture.endswith(("ForCausalLM", "LMHeadModel"))
     return {

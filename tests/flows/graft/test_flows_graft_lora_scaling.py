@@ -13,9 +13,13 @@ from skillpm.delta.encoding.low_rank_form import RANKS
 from skillpm.flows.graft.lora_scaling import LoraScaling, find_scaling
 from skillpm.spec.manifest import Manifest
 
+ONE = 0x3F800000
+LARGE = 0x7F000000
+"""2^127 as F32: twice of it is no F32."""
+
 
 def sides(rank: int, scale: float) -> AdapterFactors:
-    a, b = (np.zeros(shape, np.uint32) for shape in ((rank, 3), (5, rank)))
+    a, b = (np.full(shape, ONE, np.uint32) for shape in ((rank, 3), (5, rank)))
     return AdapterFactors(Factor(a, "F32"), Factor(b, "F32"), scale, transposed=False)
 
 
@@ -90,8 +94,43 @@ def test_whole_numbers_are_written_as_integers() -> None:
 def test_rank_is_padded_to_the_next_one_that_vllm_serves(rank: int, served: int) -> None:
     scaling = found({"q": sides(rank, 2.0)}, {"alpha": 2 * rank}, pad=True)
     assert scaling is not None
-    assert (scaling.rank, scaling.alpha) == (served, 2.0 * served)
+    assert scaling.rank == served
+    assert scaling.alpha / served * scaling.times["q"] == 2.0
     assert scaling.padded == (() if rank == served else (rank,))
+
+
+@pytest.mark.parametrize(("rank", "times"), [(1, 8), (2, 4), (4, 2), (8, 1)])
+def test_alpha_stays_if_the_ratio_of_ranks_is_a_power_of_two(rank: int, times: int) -> None:
+    scaling = found({"q": sides(rank, 7.0 / rank)}, {"alpha": 7}, pad=True)
+    assert scaling is not None
+    assert (scaling.rank, scaling.alpha, scaling.times) == (8, 7.0, {"q": times})
+
+
+def test_alpha_of_rslora_stays_if_the_ratio_is_a_power_of_four() -> None:
+    scale = 7 / 2**0.5
+    scaling = found({"q": sides(2, scale)}, {"alpha": 7, "rslora": True}, pad=True)
+    assert scaling is not None
+    assert (scaling.rank, scaling.rslora, scaling.alpha) == (8, True, 7.0)
+    assert scaling.times == {"q": 2}
+
+
+def test_alpha_grows_if_a_factor_would_overflow() -> None:
+    large = sides(4, 2.0)
+    large.b.words[0, 0] = LARGE
+    scaling = found({"q": large}, {"alpha": 8}, pad=True)
+    assert scaling is not None
+    assert (scaling.rank, scaling.alpha, scaling.times) == (8, 16.0, {"q": 1})
+
+
+def test_padding_avoids_an_alpha_of_single_modules() -> None:
+    same_scale = {"q": sides(4, 2.0), "v": sides(8, 2.0)}
+    scaling = found(same_scale, {"alpha": 16}, pad=True)
+    assert scaling is not None
+    assert (scaling.alpha, scaling.alpha_pattern, scaling.times) == (16.0, {}, {"q": 1, "v": 1})
+    same_alpha = {"q": sides(4, 4.0), "v": sides(8, 2.0)}
+    scaling = found(same_alpha, {"alpha": 16}, pad=True)
+    assert scaling is not None
+    assert (scaling.alpha, scaling.alpha_pattern, scaling.times) == (16.0, {}, {"q": 2, "v": 1})
 
 
 def test_rank_above_those_of_vllm_is_kept() -> None:
@@ -123,7 +162,7 @@ def test_padded_rank_has_an_alpha_for_every_scale(
             assert scaling.rank in RANKS
             assert scaling.padded == (rank,)
             root = scaling.rank**0.5 if scaling.rslora else scaling.rank
-            assert scaling.alpha / root == scale
+            assert scaling.alpha / root * scaling.times["q"] == scale
 
 
 def test_rslora_without_an_exact_alpha_is_padded_as_a_plain_lora() -> None:
