@@ -224,12 +224,12 @@ def test_private_skills_are_hidden_from_others(
     digest = next(iter(pack.blobs))
 
     assert document(backend, alice)["skill"] == "acme/math"
-    assert backend.documents.may_read_blob(digest, alice)
+    assert backend.documents.present_blobs([digest], alice) == {digest}
     assert len(backend.search.find("math", alice)) == 1
     assert len(backend.events.after(0, alice)) == 1
     for stranger in (bob, ANONYMOUS):
         assert document(backend, stranger) is None
-        assert not backend.documents.may_read_blob(digest, stranger)
+        assert backend.documents.present_blobs([digest], stranger) == set()
         assert backend.search.find("math", stranger) == []
         assert backend.events.after(0, stranger) == []
     assert backend.documents.namespaces() == ["beta"]

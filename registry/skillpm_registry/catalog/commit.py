@@ -13,7 +13,7 @@ from skillpm_registry.catalog.entries import entry_of, leaf_document
 from skillpm_registry.catalog.events import EventSubject, record_event
 from skillpm_registry.catalog.insert import insert_new
 from skillpm_registry.catalog.leaves import PUBLISH, log_of
-from skillpm_registry.catalog.presence import present
+from skillpm_registry.catalog.presence import live_blobs
 from skillpm_registry.catalog.rows import PackRow, values_of
 from skillpm_registry.catalog.searchrows import refresh_row
 from skillpm_registry.refusals import (
@@ -22,8 +22,6 @@ from skillpm_registry.refusals import (
     UnknownNamespaceError,
 )
 from skillpm_registry.tables import (
-    LIVE,
-    blob,
     log_leaf,
     namespace,
     release,
@@ -77,18 +75,8 @@ def lock_blobs(connection: Connection, commit: Commit) -> None:
     All must be live and present to the actor. Raises `BlobsNotLiveError` with the others.
     """
     sizes = {str(digest): size for digest, size in commit.pack.sizes.items()}
-    live = dict[str, int]()
-    for chunk in chunks(sorted(sizes)):
-        query = (
-            select(blob.c.digest, blob.c.size)
-            .where(blob.c.digest.in_(chunk), blob.c.state == LIVE)
-            .order_by(blob.c.digest)
-            .with_for_update(read=True)
-        )
-        live.update({row.digest: row.size for row in connection.execute(query)})
+    live = live_blobs(connection, sizes, commit.actor, lock=True)
     usable = {digest for digest, size in sizes.items() if live.get(digest) == size}
-    if not commit.actor.is_admin:
-        usable &= present(connection, usable, commit.actor)
     if usable != set(sizes):
         raise BlobsNotLiveError([Digest(digest) for digest in sorted(set(sizes) - usable)])
 

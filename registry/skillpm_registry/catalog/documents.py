@@ -1,6 +1,6 @@
 """Index documents: rendered from releases, and read as they were last rendered."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,11 +14,10 @@ from skillpm_registry.catalog.commit import chunks
 from skillpm_registry.catalog.entries import full_entry, index_document
 from skillpm_registry.catalog.insert import insert_new
 from skillpm_registry.catalog.leaves import PUBLISH
-from skillpm_registry.catalog.presence import present
+from skillpm_registry.catalog.presence import live_blobs
 from skillpm_registry.db.engine import Database
+from skillpm_registry.tables import index_document as table
 from skillpm_registry.tables import (
-    LIVE,
-    blob,
     log_leaf,
     namespace,
     release,
@@ -26,7 +25,6 @@ from skillpm_registry.tables import (
     replaced_file,
     skill,
 )
-from skillpm_registry.tables import index_document as table
 
 _BATCH_BYTES = 16_000_000
 
@@ -76,13 +74,11 @@ class Documents:
             row = connection.execute(query).first()
         return None if row is None else RenderedDocument(name, Digest(row[0]), row[1].encode())
 
-    def may_read_blob(self, digest: Digest, actor: Actor) -> bool:
-        """Whether a blob is live, and the actor has uploaded it or may read a release with it."""
-        live = select(blob.c.digest).where(blob.c.digest == str(digest), blob.c.state == LIVE)
+    def present_blobs(self, digests: Collection[Digest], actor: Actor) -> set[Digest]:
+        """Those of these blobs that are live and present to the actor (`catalog.presence`)."""
         with self.database.reading() as connection:
-            if connection.scalar(live) is None:
-                return False
-            return actor.is_admin or bool(present(connection, [str(digest)], actor))
+            sizes = live_blobs(connection, [str(digest) for digest in digests], actor)
+        return {Digest(digest) for digest in sizes}
 
     def namespaces(self, *, private: bool = False) -> list[str]:
         """The public namespaces, or the private ones, sorted."""

@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 from io import BytesIO
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from skillpm.errors import IntegrityError
 from skillpm.spec.digests import Digest
 from skillpm_registry.blobs.protocol import BlobStore
 from skillpm_registry.blobs.verify import verified
 from skillpm_registry.catalog.actor import Actor
-from skillpm_registry.catalog.presence import present
+from skillpm_registry.catalog.presence import live_blobs
 from skillpm_registry.db.engine import Database
 from skillpm_registry.errors import BlobSizeError
 from skillpm_registry.publishing.quotas import check_quota
@@ -29,6 +29,10 @@ LIFETIME = timedelta(days=7)
 """How long a session is kept after its last chunk."""
 _TOUCH = timedelta(hours=1)
 """A blob that was touched this long ago is not touched again."""
+
+
+_STATE = select(blob.c.state).where(blob.c.digest == bindparam("of")).with_for_update(read=True)
+"""The state of a blob, once no transaction changes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,7 @@ class Uploads:
 
         Raises `BlobBusyError` and `DigestMismatchError`.
         """
-        with self.database.writing() as connection:
+        with self.database.writing(single=True) as connection:
             session = open_sessions(
                 connection, {digest: len(data)}, namespace, actor, (now, now + LIFETIME)
             )[digest]
@@ -175,9 +179,8 @@ class Uploads:
         Call it after the session is committed. If the collector marked the blob before that, this
         sees the mark, because it waits for the row's lock; else the collector sees the session.
         """
-        query = select(blob.c.state).where(blob.c.digest == str(digest))
         with self.database.reading() as connection:
-            state = connection.scalar(query.with_for_update(read=True))
+            state = connection.scalar(_STATE, {"of": str(digest)})
         if state == DELETING:
             with self.database.writing() as connection:
                 connection.execute(delete(upload).where(upload.c.id == session))
@@ -189,7 +192,7 @@ class Uploads:
         )
         with self.database.reading() as connection:
             row = connection.execute(query).first()
-            if row is None or not (actor.is_admin or present(connection, [str(digest)], actor)):
+            if row is None or str(digest) not in live_blobs(connection, [str(digest)], actor):
                 return False
         if row.size != size:
             raise BlobSizeError(digest, expected=row.size, found=str(size))
