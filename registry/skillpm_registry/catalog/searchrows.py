@@ -1,8 +1,8 @@
 """Keeping the rows of search: one for each skill, with its latest release."""
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, text, update
 
@@ -17,14 +17,37 @@ from skillpm_registry.tables import namespace, release, search_row
 NEW = 1 << 40
 """The place of a skill that no rebuild has seen is this and its identifier."""
 _FORGET = text("INSERT INTO search_words (search_words, rowid, words) VALUES ('delete', :p, :w)")
+_INSERT = insert(search_row)
 _INDEX = text("INSERT INTO search_words (rowid, words) VALUES (:p, :w)")
 
 
-def refresh_row(connection: Connection, skill_id: int, skill: SkillName) -> None:
+class LatestRelease(NamedTuple):
+    """A release that a row shows: its key, the values of its columns, and if it is private."""
+
+    key: int
+    values: Mapping[str, Any]
+    private: bool
+
+
+def insert_row(
+    connection: Connection, skill_id: int, skill: SkillName, latest: LatestRelease
+) -> None:
+    """Insert the row of a skill that this transaction has inserted with its first release."""
+    values = _values(latest, skill)
+    place = NEW + skill_id
+    fixed = {"skill_id": skill_id, "place": place, "dependents": 0}
+    connection.execute(_INSERT, {**fixed, **values})
+    if connection.dialect.name == "sqlite":  # PostgreSQL computes the column `word_vector`.
+        connection.execute(_INDEX, {"p": place, "w": values["words"]})
+
+
+def refresh_row(
+    connection: Connection, skill_id: int, skill: SkillName, published: LatestRelease | None = None
+) -> None:
     """Make the row of a skill that of its latest release, or remove it if there is none.
 
     The latest release is the highest version that is live; a prerelease only if there is no other.
-    Reads the versions of the skill.
+    Reads the versions of the skill. `published` is the release that this transaction has inserted.
     """
     current = connection.execute(
         select(search_row.c.place, search_row.c.words, search_row.c.release_id).where(
@@ -36,20 +59,21 @@ def refresh_row(connection: Connection, skill_id: int, skill: SkillName) -> None
         return
     if latest is None:
         connection.execute(delete(search_row).where(search_row.c.skill_id == skill_id))
-    else:
-        values = _values(connection, latest, skill)
-        place = NEW + skill_id if current is None else current.place
-        if current is None:
-            fixed = {"skill_id": skill_id, "place": place, "dependents": 0}
-            connection.execute(insert(search_row).values(**fixed, **values))
-        else:
-            changed = update(search_row).where(search_row.c.skill_id == skill_id)
-            connection.execute(changed.values(values))
-    if connection.dialect.name == "sqlite":  # PostgreSQL computes the column `word_vector`.
-        if current is not None:
+        if connection.dialect.name == "sqlite" and current is not None:
             connection.execute(_FORGET, {"p": current.place, "w": current.words})
-        if latest is not None:
-            connection.execute(_INDEX, {"p": place, "w": values["words"]})
+        return
+    shown = published
+    if shown is None or shown.key != latest:
+        shown = _read(connection, latest, skill)
+    if current is None:
+        insert_row(connection, skill_id, skill, shown)
+        return
+    values = _values(shown, skill)
+    changed = update(search_row).where(search_row.c.skill_id == skill_id)
+    connection.execute(changed.values(values))
+    if connection.dialect.name == "sqlite":
+        connection.execute(_FORGET, {"p": current.place, "w": current.words})
+        connection.execute(_INDEX, {"p": current.place, "w": values["words"]})
 
 
 def _latest(connection: Connection, skill_id: int) -> int | None:
@@ -62,34 +86,35 @@ def _latest(connection: Connection, skill_id: int) -> int | None:
     return int(max(versions, key=lambda pair: (not pair[0].is_prerelease, pair[0].key))[1])
 
 
-def _values(connection: Connection, release_id: int, skill: SkillName) -> dict[str, Any]:
-    row = connection.execute(select(release).where(release.c.id == release_id)).one()
+def _read(connection: Connection, key: int, skill: SkillName) -> LatestRelease:
+    row = connection.execute(select(release).where(release.c.id == key)).mappings().one()
     private = select(namespace.c.private).where(namespace.c.name == skill.namespace)
-    filters = [("base", row.base_root), ("base", row.base_name)]
-    filters += [("license", row.license)] if row.license else []
-    filters += [("capability", name) for name in row.capabilities]
-    texts = [str(skill), row.summary, *row.capabilities, row.base_name]
+    return LatestRelease(key, row, bool(connection.scalar(private)))
+
+
+def _values(latest: LatestRelease, skill: SkillName) -> dict[str, Any]:
+    row = latest.values
+    filters = [("base", row["base_root"]), ("base", row["base_name"])]
+    filters += [("license", row["license"])] if row["license"] else []
+    filters += [("capability", name) for name in row["capabilities"]]
+    texts = [str(skill), row["summary"], *row["capabilities"], row["base_name"]]
     return {
-        "release_id": release_id,
+        "release_id": latest.key,
         "namespace": skill.namespace,
         "name": skill.name,
         "words": words_of_skill(skill.name, texts, filters),
-        "private": bool(connection.scalar(private)),
-        "result": _result(row, skill),
-        "published_at": row.published_at,
-    }
-
-
-def _result(row: Any, skill: SkillName) -> dict[str, Any]:
-    return {
-        "skill": str(skill),
-        "version": row.version,
-        "digest": row.digest,
-        "base": row.base_root,
-        "summary": row.summary,
-        "license": row.license,
-        "capabilities": row.capabilities,
-        "size": row.size,
+        "private": latest.private,
+        "result": {
+            "skill": str(skill),
+            "version": row["version"],
+            "digest": row["digest"],
+            "base": row["base_root"],
+            "summary": row["summary"],
+            "license": row["license"],
+            "capabilities": row["capabilities"],
+            "size": row["size"],
+        },
+        "published_at": row["published_at"],
     }
 
 
