@@ -42,16 +42,6 @@ def insert_or_update(
     return connection.execute(statement, row).one()
 
 
-def insert_or_count(
-    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *, key: str, counter: str
-) -> None:
-    """Insert each row, or add 1 to a column of the row with the same key. `rows` is not empty."""
-    counted = _insert(table, connection.dialect.name).on_conflict_do_update(
-        index_elements=[table.c[key]], set_={counter: table.c[counter] + 1}
-    )
-    connection.execute(counted, rows)
-
-
 def insert_together(connection: Connection, *rows: RowOf) -> int:
     """Insert rows into several tables. Returns the `id` of the last row.
 
@@ -94,7 +84,7 @@ def _plain(table: Table) -> Any:
 
 @cache
 def _new(table: Table, dialect: str) -> Any:
-    return _insert(table, dialect).on_conflict_do_nothing()
+    return on_conflict(table, dialect).on_conflict_do_nothing()
 
 
 @cache
@@ -104,15 +94,15 @@ def _new_key(table: Table, dialect: str) -> Any:
 
 @cache
 def _new_or_updated(table: Table, dialect: str, key: str, column: str) -> Any:
-    statement = _insert(table, dialect)
+    statement = on_conflict(table, dialect)
     updated = {column: statement.excluded[column]}
     return statement.on_conflict_do_update(index_elements=[table.c[key]], set_=updated).returning(
         table
     )
 
 
-def _insert(table: Table, dialect: str) -> Any:
-    """An INSERT with the ON CONFLICT clauses of the database."""
+def on_conflict(table: Table, dialect: str) -> Any:
+    """An INSERT that may get the ON CONFLICT clauses of the database."""
     if dialect == _POSTGRES:
         # Opening PostgreSQL has loaded this dialect; an embedded registry saves 26 ms.
         from sqlalchemy.dialects import postgresql

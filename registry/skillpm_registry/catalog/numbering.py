@@ -5,10 +5,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, Table, bindparam, select, update
+from sqlalchemy import Connection, Table, select, update
 
+from skillpm_registry.catalog.batches import insert_or_count, update_rows
 from skillpm_registry.catalog.commit import chunks
-from skillpm_registry.catalog.insert import insert_new, insert_or_count
+from skillpm_registry.catalog.insert import insert_new
 from skillpm_registry.db.engine import Database
 from skillpm_registry.tables import EVENTS, event, index_document, log_head, log_leaf
 
@@ -101,18 +102,14 @@ def _assign(
     if not connection.execute(moved.values(values)).rowcount:
         raise _LostError
     positions = {key: size + place for place, key in enumerate(keys)}
-    numbered = update(table).where(table.c.id == bindparam("key"), table.c.position.is_(None))
-    connection.execute(
-        numbered.values(position=bindparam("place")),
-        [{"key": key, "place": place} for key, place in positions.items()],
-    )
+    rows = [{"id": key, "position": place} for key, place in positions.items()]
+    update_rows(connection, table, "id", rows)
     return positions
 
 
 def _mark_stale(connection: Connection, skills: Sequence[int]) -> None:
     rows = [{"skill_id": skill_id, "wanted": 1, "rendered": 0} for skill_id in skills]
-    if rows:
-        insert_or_count(connection, index_document, rows, key="skill_id", counter="wanted")
+    insert_or_count(connection, index_document, rows, key="skill_id", counter="wanted")
 
 
 def position_of(database: Database, leaf: int) -> int | None:
