@@ -116,20 +116,24 @@ class Bucket:
 
         Raises `DigestMismatchError`, `BlobSizeError` and `UploadLostError`.
         """
+        with store_errors(self.name):
+            chunks = self._chunks(session)
         try:
-            self._put(digest, self._joined(session, digest, size))
+            self._put(digest, self._joined(session, chunks, digest, size))
         except (DigestMismatchError, BlobSizeError):
-            self.abort(session)
+            self._remove(chunks)
             raise
-        self.abort(session)
+        self._remove(chunks)
 
     def abort(self, session: str) -> None:
         """Remove the chunks of a session, if there are any."""
         with store_errors(self.name):
-            paths = [path for path, _ in self._chunks(session)]
-            if paths:
-                with suppress(FileNotFoundError):
-                    self._store.delete(paths)
+            self._remove(self._chunks(session))
+
+    def _remove(self, chunks: list[tuple[str, int]]) -> None:
+        if chunks:
+            with store_errors(self.name), suppress(FileNotFoundError):
+                self._store.delete([path for path, _ in chunks])
 
     def sessions(self) -> Iterator[str]:
         """The sessions that have chunks."""
@@ -181,10 +185,12 @@ class Bucket:
         pages = self._store.list(f"{_UPLOADS}/{session}", chunk_size=1000)
         return sorted((found["path"], found["size"]) for page in pages for found in page)
 
-    def _joined(self, session: str, digest: Digest, size: int) -> Iterator[bytes]:
+    def _joined(
+        self, session: str, chunks: list[tuple[str, int]], digest: Digest, size: int
+    ) -> Iterator[bytes]:
         """The bytes of a session's chunks, hashed while they are read."""
         hashed, position = hashlib.sha256(), 0
-        for path, length in self._chunks(session):
+        for path, length in chunks:
             if int(path.rpartition("/")[2]) != position:
                 raise UploadLostError(session)
             for chunk in self.read(path, 0, length):

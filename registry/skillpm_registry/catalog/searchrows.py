@@ -89,7 +89,8 @@ def _latest(connection: Connection, skill_id: int) -> int | None:
 def _read(connection: Connection, key: int, skill: SkillName) -> LatestRelease:
     row = connection.execute(select(release).where(release.c.id == key)).mappings().one()
     private = select(namespace.c.private).where(namespace.c.name == skill.namespace)
-    return LatestRelease(key, row, bool(connection.scalar(private)))
+    values = {str(column): value for column, value in row.items()}
+    return LatestRelease(key, values, bool(connection.scalar(private)))
 
 
 def _values(latest: LatestRelease, skill: SkillName) -> dict[str, Any]:
