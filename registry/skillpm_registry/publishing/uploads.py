@@ -32,7 +32,8 @@ _TOUCH = timedelta(hours=1)
 
 
 _SESSION = select(upload).where(
-    upload.c.id == bindparam("session"), upload.c.principal_id == bindparam("principal")
+    upload.c.id == bindparam("session"),
+    upload.c.principal_id.is_not_distinct_from(bindparam("principal")),  # The owner has none.
 )
 _KEPT = (
     update(upload)
