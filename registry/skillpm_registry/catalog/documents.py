@@ -114,17 +114,6 @@ class Documents:
 
     def stale(self, limit: int) -> list[StaleDocument]:
         """Documents whose skills have changed since they were rendered."""
-        query = (
-            select(
-                table.c.skill_id, table.c.wanted, table.c.digest, skill.c.namespace, skill.c.name,
-                namespace.c.private,
-            )
-            .join(skill, skill.c.id == table.c.skill_id)
-            .join(namespace, namespace.c.name == skill.c.namespace)
-            .where(table.c.rendered < table.c.wanted)
-            .order_by(table.c.skill_id)
-            .limit(limit)
-        )  # fmt: skip
         with self.database.reading() as connection:
             return [
                 StaleDocument(
@@ -134,7 +123,7 @@ class Documents:
                     row.wanted,
                     None if row.digest is None else Digest(row.digest),
                 )
-                for row in connection.execute(query)
+                for row in connection.execute(_STALE, {"most": limit})
             ]
 
     def render(self, stale: Sequence[StaleDocument]) -> list[RenderedDocument]:
@@ -198,6 +187,17 @@ class Documents:
             return set(connection.scalars(private))
 
 
+_STALE = (
+    select(
+        table.c.skill_id, table.c.wanted, table.c.digest, skill.c.namespace, skill.c.name,
+        namespace.c.private,
+    )
+    .join(skill, skill.c.id == table.c.skill_id)
+    .join(namespace, namespace.c.name == skill.c.namespace)
+    .where(table.c.rendered < table.c.wanted)
+    .order_by(table.c.skill_id)
+    .limit(bindparam("most", type_=Integer))
+)  # fmt: skip
 _RELEASES = (
     select(
         release.c.skill_id, release_entry.c.document, log_leaf.c.position, release.c.published_at,

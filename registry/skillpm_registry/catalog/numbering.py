@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import Connection, Table, exists, or_, select, update
 
 from skillpm_registry.catalog.batches import insert_or_count, update_rows
 from skillpm_registry.catalog.commit import chunks
@@ -44,7 +44,7 @@ def number(database: Database, *, now: datetime) -> Numbered:
     `UPDATE log_head … WHERE size = old` changes no row then, and this transaction is rolled back.
     """
     with database.reading() as connection:
-        if not any(_waits(connection, table) for table in (log_leaf, event)):
+        if not connection.scalar(_WAITS):
             return Numbered()
     try:
         with database.writing() as connection:
@@ -60,9 +60,8 @@ def number(database: Database, *, now: datetime) -> Numbered:
     return Numbered(leaves, events)
 
 
-def _waits(connection: Connection, table: Table) -> bool:
-    query = select(table.c.id).where(table.c.position.is_(None)).limit(1)
-    return connection.scalar(query) is not None
+_WAITS = select(or_(*(exists().where(table.c.position.is_(None)) for table in (log_leaf, event))))
+"""Whether a leaf or an event has no position. Asked in each step, also of an idle service."""
 
 
 def _number_leaves(
