@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select, text, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
 
 from skillpm.spec import json
 from skillpm.spec.names import SkillName
@@ -18,6 +18,14 @@ NEW = 1 << 40
 """The place of a skill that no rebuild has seen is this and its identifier."""
 _FORGET = text("INSERT INTO search_words (search_words, rowid, words) VALUES ('delete', :p, :w)")
 _INSERT = insert(search_row)
+_CURRENT = (
+    select(search_row.c.place, search_row.c.words, search_row.c.release_id)
+    .where(search_row.c.skill_id == bindparam("of"))
+    .with_for_update()
+)
+_LIVE = select(release.c.id, release.c.version).where(
+    release.c.skill_id == bindparam("of"), ~release.c.yanked, ~release.c.quarantined
+)
 _INDEX = text("INSERT INTO search_words (rowid, words) VALUES (:p, :w)")
 
 
@@ -49,11 +57,9 @@ def refresh_row(
     The latest release is the highest version that is live; a prerelease only if there is no other.
     Reads the versions of the skill. `published` is the release that this transaction has inserted.
     """
-    current = connection.execute(
-        select(search_row.c.place, search_row.c.words, search_row.c.release_id).where(
-            search_row.c.skill_id == skill_id
-        )
-    ).first()
+    # Another release of the skill that is published at the same time waits here, and the versions
+    # are read after that.
+    current = connection.execute(_CURRENT, {"of": skill_id}).first()
     latest = _latest(connection, skill_id)
     if latest == (None if current is None else current.release_id):
         return
@@ -77,10 +83,8 @@ def refresh_row(
 
 
 def _latest(connection: Connection, skill_id: int) -> int | None:
-    live = select(release.c.id, release.c.version).where(
-        release.c.skill_id == skill_id, ~release.c.yanked, ~release.c.quarantined
-    )
-    versions = [(Version.parse(row.version), row.id) for row in connection.execute(live)]
+    live = connection.execute(_LIVE, {"of": skill_id})
+    versions = [(Version.parse(row.version), row.id) for row in live]
     if not versions:
         return None
     return int(max(versions, key=lambda pair: (not pair[0].is_prerelease, pair[0].key))[1])
@@ -126,8 +130,9 @@ def rebuild_rows(connection: Connection) -> int:
     this order, because PostgreSQL reads candidates in the order in which rows were inserted.
     """
     if connection.dialect.name == "postgresql":
-        # Publishers wait; readers see the old rows until this transaction ends.
-        connection.execute(text("LOCK TABLE search_row IN SHARE ROW EXCLUSIVE MODE"))
+        # Publishers wait, also those that would lock a row; readers see the old rows until this
+        # transaction ends.
+        connection.execute(text("LOCK TABLE search_row IN EXCLUSIVE MODE"))
     rows = [dict(row._mapping) for row in connection.execute(select(search_row))]  # noqa: SLF001 - documented API of SQLAlchemy
     required = select(json_text(release.c.requires)).join(
         search_row, search_row.c.release_id == release.c.id

@@ -65,12 +65,9 @@ class Database:
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """A read transaction whose queries see the same state, on both databases."""
-        options = {"isolation_level": "REPEATABLE READ"} if self.is_postgres else {}
-        with (
-            translated(self.place, self.translate),
-            self.engine.connect() as connection,
-            connection.execution_options(**options).begin(),
-        ):
+        with translated(self.place, self.translate), self.engine.begin() as connection:
+            if self.is_postgres:
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             yield connection
 
     @contextmanager

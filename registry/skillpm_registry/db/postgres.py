@@ -100,10 +100,11 @@ def _engine(url: str) -> tuple[Engine, str]:
 
 
 def _begin(connection: Connection) -> None:
-    # Without autocommit, psycopg sends BEGIN before the first statement.
+    # Without autocommit, psycopg sends BEGIN before the first statement. A closed connection
+    # refuses to change; its first statement raises the error that the pool understands.
     driver = connection.connection.driver_connection
     autocommit = bool(connection.get_execution_options().get(AUTOCOMMIT))
-    if driver is not None and driver.autocommit != autocommit:
+    if driver is not None and not driver.closed and driver.autocommit != autocommit:
         driver.autocommit = autocommit
 
 
