@@ -16,7 +16,7 @@ from skillpm_registry.catalog.insert import RowOf, insert_key, insert_new, inser
 from skillpm_registry.catalog.leaves import PUBLISH, log_of
 from skillpm_registry.catalog.presence import live_blobs
 from skillpm_registry.catalog.rows import PackRow, values_of
-from skillpm_registry.catalog.searchrows import LatestRelease, insert_row, refresh_row
+from skillpm_registry.catalog.searchrows import LatestRelease, index_row, new_row, refresh_row
 from skillpm_registry.refusals import (
     BlobsNotLiveError,
     MirroredNamespaceError,
@@ -30,6 +30,7 @@ from skillpm_registry.tables import (
     release_blob,
     release_entry,
     release_origin,
+    search_row,
     skill,
 )
 
@@ -120,7 +121,7 @@ def add_release(connection: Connection, commit: Commit) -> int | None:
     None if another transaction has inserted the same version or digest meanwhile.
     """
     pack, now = commit.pack, commit.now
-    name, version = pack.manifest.skill, pack.manifest.version
+    name = pack.manifest.skill
     skill_id, is_new = _skill_key(connection, commit)
     values = values_of(pack) | {
         "skill_id": skill_id,
@@ -131,24 +132,16 @@ def add_release(connection: Connection, commit: Commit) -> int | None:
     key = insert_key(connection, release, values)
     if key is None:
         return None
-    origin = {
-        "release_id": key,
-        "principal_id": commit.actor.principal,
-        "claims": dict(commit.actor.claims),
-    }
-    subject = EventSubject(str(name), name.namespace, str(version), str(pack.digest))
     latest = LatestRelease(key, values, commit.private)
-    leaf = insert_together(
-        connection,
-        *_parts(key, pack),
-        (release_origin, origin),
-        (event, event_row(PUBLISH, subject, commit.actor, now=now)),
-        (log_leaf, publish_leaf_row(skill_id, key, commit)),
-    )
-    if is_new:
-        insert_row(connection, skill_id, name, latest)
-    else:
+    leaf_row = (log_leaf, publish_leaf_row(skill_id, key, commit))
+    rows = [*_parts(key, pack), *_records(key, commit)]
+    if not is_new:
+        leaf = insert_together(connection, *rows, leaf_row)
         refresh_row(connection, skill_id, name, latest)
+        return leaf
+    found_by = new_row(skill_id, name, latest)
+    leaf = insert_together(connection, *rows, (search_row, found_by), leaf_row)
+    index_row(connection, found_by)
     return leaf
 
 
@@ -163,6 +156,20 @@ def _parts(key: int, pack: PackRow) -> Iterator[RowOf]:
         }
         yield release_blob, row
     yield release_entry, {"release_id": key, "document": entry_of(pack)}
+
+
+def _records(key: int, commit: Commit) -> Iterator[RowOf]:
+    """Who published a release, and the event."""
+    pack, actor = commit.pack, commit.actor
+    name, version = pack.manifest.skill, str(pack.manifest.version)
+    origin = {
+        "release_id": key,
+        "principal_id": actor.principal,
+        "claims": dict(actor.claims),
+    }
+    yield release_origin, origin
+    subject = EventSubject(str(name), name.namespace, version, str(pack.digest))
+    yield event, event_row(PUBLISH, subject, actor, now=commit.now)
 
 
 def publish_leaf_row(skill_id: int, key: int, commit: Commit) -> dict[str, Any]:

@@ -37,16 +37,16 @@ class LatestRelease(NamedTuple):
     private: bool
 
 
-def insert_row(
-    connection: Connection, skill_id: int, skill: SkillName, latest: LatestRelease
-) -> None:
-    """Insert the row of a skill that this transaction has inserted with its first release."""
-    values = _values(latest, skill)
-    place = NEW + skill_id
-    fixed = {"skill_id": skill_id, "place": place, "dependents": 0}
-    connection.execute(_INSERT, {**fixed, **values})
-    if connection.dialect.name == "sqlite":  # PostgreSQL computes the column `word_vector`.
-        connection.execute(_INDEX, {"p": place, "w": values["words"]})
+def new_row(skill_id: int, skill: SkillName, latest: LatestRelease) -> dict[str, Any]:
+    """The row of a skill that has none. Call `index_row` after it is inserted."""
+    fixed = {"skill_id": skill_id, "place": NEW + skill_id, "dependents": 0}
+    return {**fixed, **_values(latest, skill)}
+
+
+def index_row(connection: Connection, row: Mapping[str, Any]) -> None:
+    """Index the words of a new row on SQLite. PostgreSQL computes the column `word_vector`."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(_INDEX, {"p": row["place"], "w": row["words"]})
 
 
 def refresh_row(
@@ -72,7 +72,9 @@ def refresh_row(
     if shown is None or shown.key != latest:
         shown = _read(connection, latest, skill)
     if current is None:
-        insert_row(connection, skill_id, skill, shown)
+        row = new_row(skill_id, skill, shown)
+        connection.execute(_INSERT, row)
+        index_row(connection, row)
         return
     values = _values(shown, skill)
     changed = update(search_row).where(search_row.c.skill_id == skill_id)
