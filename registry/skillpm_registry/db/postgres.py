@@ -22,7 +22,7 @@ from skillpm_registry.refusals import (
 )
 
 POOL = 32
-"""The largest number of connections. They stay open: a new process of PostgreSQL costs 5 ms."""
+"""The largest number of connections. They stay open: PostgreSQL starts a process for each."""
 _CONNECT = {
     "connect_timeout": 10,
     "options": "-c statement_timeout=60000 -c lock_timeout=30000 "
