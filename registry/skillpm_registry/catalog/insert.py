@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, insert
@@ -49,8 +51,8 @@ def insert_together(connection: Connection, *rows: RowOf) -> int:
     """
     if connection.dialect.name != _POSTGRES or len(rows) > _TOGETHER:
         *others, (table, values) = rows
-        for other, others_values in others:
-            connection.execute(_plain(other), others_values)
+        for other, of_table in groupby(others, key=itemgetter(0)):
+            connection.execute(_plain(other), [row for _, row in of_table])
         return int(connection.scalars(_plain(table).returning(table.c.id), values).one())
     flat = {
         f"{column}_{number}": value
