@@ -5,8 +5,10 @@
 
 Starts PostgreSQL, Ceph's radosgw (or moto, or a folder) and `skillpm registry serve` on 127.0.0.1.
 First, the publishers publish `--ready` releases whose blobs are there already: publishes a second,
-each with its position and its rendered document, and processor time. Then they upload and publish
-for `--minutes` of a running server, which is killed with SIGKILL `--kills` times in between.
+each with its position and its rendered document, and the processor time of all processes, also of
+the publishers. Two cores have 2,000 ms a second, which bounds the rate. Then they upload and
+publish for `--minutes` of a running server, which is killed with SIGKILL `--kills` times in
+between.
 
 The exit code is 1 if then a release lacks a blob, an acknowledged release is gone, the positions of
 the log have a gap, or a document lacks a release.
@@ -20,12 +22,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy import text
 
@@ -46,7 +49,10 @@ from live_server import Server, configured, initialized, running  # noqa: E402
 from services import BUCKET, KEY, PostgresServer, make_bucket, moto, postgres  # noqa: E402
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-HEADINGS = ("part", "publishes", "a second", "server ms", "database ms", "kills", "repeated")
+HEADINGS = (
+    "part", "publishes", "a second", "server ms", "database ms", "store ms", "client ms", "all ms",
+    "kills", "repeated",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,20 +64,50 @@ class Bench:
     places: BackendPlaces
     cluster: PostgresServer | None
 
-    def database_seconds(self) -> float:
-        """The processor time of PostgreSQL and all its processes, also ended ones."""
-        if self.cluster is None:
-            return 0.0
-        main = int((self.cluster.folder / "data/postmaster.pid").read_text().split()[0])
-        ended = Path(f"/proc/{main}/stat").read_text().rpartition(")")[2].split()
-        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
-        alive = sum(cpu_seconds(pid) for pid in (main, *map(int, children)))
-        return alive + (int(ended[13]) + int(ended[14])) / _TICKS
-
-    def server_seconds(self) -> float:
-        """The processor time of the server that runs now."""
+    def spent(self) -> "SpentTime":
+        """The processor time of all processes so far; of the server, that of the one that runs."""
         assert self.server.process is not None
-        return cpu_seconds(self.server.process.pid)
+        server, database, main = self.server.process.pid, 0.0, None
+        if self.cluster is not None:
+            main = int((self.cluster.folder / "data/postmaster.pid").read_text().split()[0])
+            # With the time of ended processes, which a process waits for.
+            ended = Path(f"/proc/{main}/stat").read_text().rpartition(")")[2].split()
+            database = (int(ended[13]) + int(ended[14])) / _TICKS
+            database += _alive(descendants(main, without=()))
+        store = descendants(os.getpid(), without=(server, main))[1:]
+        return SpentTime(cpu_seconds(server), database, _alive(store), time.process_time())
+
+
+class SpentTime(NamedTuple):
+    """Processor seconds of the server, of PostgreSQL, of the store of blobs, and of this process.
+
+    This process has the publishers.
+    """
+
+    server: float
+    database: float
+    store: float
+    client: float
+
+
+def descendants(pid: int, *, without: Collection[int | None]) -> list[int]:
+    """A process and all processes that it has started, except some with theirs."""
+    found = [pid]
+    with suppress(FileNotFoundError, ProcessLookupError):  # It has ended meanwhile.
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in map(int, (task / "children").read_text().split()):
+                if child not in without:
+                    found += descendants(child, without=without)
+    return found
+
+
+def _alive(pids: list[int]) -> float:
+    """The processor time of those of these processes that have not ended."""
+    seconds = 0.0
+    for pid in pids:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            seconds += cpu_seconds(pid)
+    return seconds
 
 
 def kill_at_random(
@@ -88,7 +124,7 @@ def kill_at_random(
         for number, (before, moment) in enumerate(pairwise(moments)):
             time.sleep(moment - before)
             if number < asked.kills:
-                spent.append(bench.server_seconds())
+                spent.append(bench.spent().server)
                 bench.server.kill()
                 bench.server.start()
     finally:
@@ -172,16 +208,15 @@ def measure(bench: Bench, asked: argparse.Namespace, table: Table) -> dict[tuple
     each = max(1, asked.ready // asked.publishers)
     prepare(bench.places, asked.publishers, each)
 
-    def row(name: str, kills: int, spent: list[float], work: Callable[[], int]) -> None:
-        before = bench.server_seconds(), bench.database_seconds(), crowd.repeated
-        start = time.monotonic()
+    def row(name: str, kills: int, ended: list[float], work: Callable[[], int]) -> None:
+        before, repeated, start = bench.spent(), crowd.repeated, time.monotonic()
         count = work()
         seconds = time.monotonic() - start
-        server = sum(spent) + bench.server_seconds() - before[0]
-        database = bench.database_seconds() - before[1]
-        costs = (f"{1000 * cost / count:.1f}" for cost in (server, database))
-        table.row(name, f"{count:,}", f"{count / seconds:.0f}", *costs, kills,
-                  crowd.repeated - before[2])  # fmt: skip
+        costs = [after - earlier for after, earlier in zip(bench.spent(), before, strict=True)]
+        costs[0] += sum(ended)
+        shown = (f"{1000 * cost / count:.1f}" for cost in (*costs, sum(costs)))
+        table.row(name, f"{count:,}", f"{count / seconds:.0f}", *shown, kills,
+                  crowd.repeated - repeated)  # fmt: skip
 
     never, stop, spent = threading.Event(), threading.Event(), list[float]()
     row("blobs are there", 0, [], lambda: crowd.run(never, "ready", each, uploads=False))

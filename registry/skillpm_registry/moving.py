@@ -65,7 +65,7 @@ def move_registry(
         if any(connection.execute(select(table).limit(1)).first() for table in _OWN):
             raise TargetNotEmptyError(str(target.database.place))
     blobs, size = _copy_blobs(source, target, now, report)
-    with source.database.reading() as before, target.database.writing() as after:
+    with source.database.snapshot() as before, target.database.writing() as after:
         rows = sum(
             _copy_rows(before, after, table)
             for table in metadata.sorted_tables

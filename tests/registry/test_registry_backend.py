@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from skillpm.errors import SpecError
 from skillpm.spec.digests import Digest
@@ -21,6 +22,7 @@ from skillpm_registry.refusals import (
     MirroredNamespaceError,
     UnknownNamespaceError,
 )
+from skillpm_registry.tables import release_blob
 
 MakePack = Callable[..., Any]
 MATH = SkillName("acme", "math")
@@ -213,6 +215,19 @@ def test_positions_of_concurrent_sequencers_have_no_gaps(
     assert [release["version"] for release in releases] == [f"1.{n}.0" for n in range(20)]
 
 
+@pytest.mark.parametrize("most", [3, 40])
+def test_layers_of_a_pack_keep_their_order_in_one_statement_and_in_several(
+    backend: Backend, make_pack: MakePack, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr("skillpm_registry.catalog.insert._TOGETHER", most)
+    pack = make_pack(extra=(b"second", b"third"))
+    pack.publish_to(backend)
+
+    parts = select(release_blob.c.digest).order_by(release_blob.c.position)
+    with backend.database.reading() as connection:
+        assert list(connection.scalars(parts)) == [str(digest) for digest in pack.blobs]
+
+
 def test_private_skills_are_hidden_from_others(
     backend: Backend, make_pack: MakePack, now: datetime, places: Any
 ) -> None:
@@ -224,12 +239,12 @@ def test_private_skills_are_hidden_from_others(
     digest = next(iter(pack.blobs))
 
     assert document(backend, alice)["skill"] == "acme/math"
-    assert backend.documents.may_read_blob(digest, alice)
+    assert backend.documents.present_blobs([digest], alice) == {digest}
     assert len(backend.search.find("math", alice)) == 1
     assert len(backend.events.after(0, alice)) == 1
     for stranger in (bob, ANONYMOUS):
         assert document(backend, stranger) is None
-        assert not backend.documents.may_read_blob(digest, stranger)
+        assert backend.documents.present_blobs([digest], stranger) == set()
         assert backend.search.find("math", stranger) == []
         assert backend.events.after(0, stranger) == []
     assert backend.documents.namespaces() == ["beta"]

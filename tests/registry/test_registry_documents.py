@@ -15,7 +15,7 @@ def test_documents_of_one_step_are_rendered_in_several_batches(
     backend: Backend, make_pack: MakePack, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("skillpm_registry.publishing.sequencer._BATCH", 3)
-    monkeypatch.setattr("skillpm_registry.catalog.documents._BATCH_BYTES", 1)
+    monkeypatch.setattr("skillpm_registry.catalog.documents._ROWS", 1)
     for number in range(5):
         make_pack(skill=f"acme/skill-{number}").publish_to(backend)
 

@@ -1,6 +1,10 @@
 """PostgreSQL: the schema, its constraints and triggers, and a server that is gone."""
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +13,18 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from services import PostgresServer
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select
 from sqlalchemy.exc import DataError, IntegrityError
 
 from skillpm.errors import RegistryError, UsageError
 from skillpm_registry.backend import Backend, BackendPlaces, open_backend
+from skillpm_registry.catalog.actor import LOCAL
+from skillpm_registry.db.engine import Database
 from skillpm_registry.db.migrate import alembic_config, migrate
 from skillpm_registry.db.open import open_url
 from skillpm_registry.errors import RegistryNewerError
 from skillpm_registry.refusals import DatabaseUnreachableError, RegistryOutdatedError
-from skillpm_registry.tables import metadata
+from skillpm_registry.tables import metadata, namespace
 
 pytestmark = pytest.mark.services
 MakePack = Callable[..., Any]
@@ -38,6 +44,14 @@ def served(postgres_server: PostgresServer, tmp_path: Path) -> Iterator[Backend]
     opened = open_backend(places, create=True)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def acme(served: Backend, now: datetime) -> Backend:
+    """A registry with the namespace `acme`."""
+    with served.database.writing() as connection:
+        connection.execute(insert(namespace).values(name="acme", created_at=now))
+    return served
 
 
 def test_migrations_upgrade_downgrade_and_upgrade(postgres_server: PostgresServer) -> None:
@@ -153,6 +167,82 @@ def test_server_that_is_gone_is_unreachable_until_it_returns(served: Backend) ->
         connection.exec_driver_sql("SELECT 1")
     with served.database.reading() as connection:
         assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+
+
+@pytest.mark.parametrize("use", [Database.reading, Database.writing, Database.snapshot])
+def test_every_kind_of_transaction_notices_a_closed_connection(
+    served: Backend, use: Callable[[Database], AbstractContextManager[Connection]]
+) -> None:
+    for other in (served.database.reading, served.database.writing):
+        with other() as connection:
+            driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.close()
+        with pytest.raises(DatabaseUnreachableError), use(served.database) as connection:
+            connection.exec_driver_sql("SELECT 1")
+        with use(served.database) as connection:
+            assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+
+
+def test_snapshot_does_not_see_what_is_committed_meanwhile(served: Backend, now: datetime) -> None:
+    count = select(func.count()).select_from(namespace)
+    with served.database.snapshot() as before:
+        assert before.scalar(count) == 0
+        with served.database.writing() as connection:
+            connection.execute(insert(namespace).values(name="acme", created_at=now))
+        assert before.scalar(count) == 0
+    with served.database.reading() as after:
+        assert after.scalar(count) == 1
+
+
+def test_publish_makes_few_round_trips(acme: Backend, make_pack: MakePack, now: datetime) -> None:
+    make_pack(version="1.0.0").publish_to(acme)
+    new, next_ = make_pack(skill="acme/new"), make_pack(version="1.1.0")
+    for pack, most in ((new, 10), (next_, 12)):
+        pack.upload(acme)
+        with noted(acme.database.engine) as statements:
+            acme.publisher.publish(pack.image, LOCAL, now=now)
+        assert len(statements) <= most, statements
+
+
+def test_search_shows_the_higher_of_two_versions_that_are_published_at_once(
+    acme: Backend, make_pack: MakePack, now: datetime
+) -> None:
+    make_pack(version="1.0.0").publish_to(acme)
+    lower, higher = make_pack(version="1.1.0"), make_pack(version="1.2.0")
+    higher.upload(acme)
+    acme.uploads.store(higher.digest, higher.image, "acme", LOCAL, now=now)
+    pack = acme.publisher.read(higher.image, LOCAL)
+    with ThreadPoolExecutor(1) as publishers:
+        with acme.database.writing() as connection:
+            acme.changes.publish_in(connection, pack, LOCAL, now=now)
+            waiting = publishers.submit(lower.publish_to, acme)
+            wait_for_lock(acme.database)
+        assert waiting.result().created
+
+    assert [found.version for found in acme.search.find("math", LOCAL)] == ["1.2.0"]
+
+
+def wait_for_lock(database: Database) -> None:
+    """Wait until a transaction waits for the lock of another."""
+    for _ in range(600):
+        with database.reading() as connection:
+            if connection.exec_driver_sql("SELECT 1 FROM pg_locks WHERE NOT granted").first():
+                return
+        time.sleep(0.05)
+    pytest.fail("no transaction waits")
+
+
+@contextmanager
+def noted(engine: Engine) -> Iterator[list[str]]:
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        statements.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    yield statements
+    event.remove(engine, "before_cursor_execute", note)
 
 
 def test_wrong_address_and_password_are_reported_without_the_password() -> None:

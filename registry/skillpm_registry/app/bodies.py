@@ -70,7 +70,8 @@ async def read_body(request: Request, limit: int, *, slowest: int) -> bytes:
     stream = request.stream()
     while True:
         try:
-            chunk = await asyncio.wait_for(anext(stream, None), _PAUSE)
+            async with asyncio.timeout(_PAUSE):
+                chunk = await anext(stream, None)
         except TimeoutError as problem:
             raise _too_slow() from problem
         except ClientDisconnect as problem:

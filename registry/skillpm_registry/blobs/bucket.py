@@ -22,7 +22,7 @@ from skillpm_registry.errors import BlobSizeError
 from skillpm_registry.refusals import BlobStoreError, UploadLostError
 
 if TYPE_CHECKING:
-    from obstore import Attributes, GetOptions
+    from obstore import Attributes, GetOptions, GetResult
     from obstore.store import ClientConfig, RetryConfig
 
 _CLIENT: "ClientConfig" = {
@@ -54,12 +54,18 @@ class Bucket:
         self._url = url
 
     def open(self, digest: Digest, start: int = 0, length: int | None = None) -> BinaryIO | None:
-        """Open a blob from an offset. None if the object is missing."""
-        size = self.size(digest)
-        if size is None:
-            return None
-        end = size if length is None else min(size, start + length)
-        return BufferedReader(_ObjectReader(self, _path(digest), start, end), CHUNK)
+        """Open a blob from an offset, or with one request a whole one. None if it is missing."""
+        if start or length is not None:
+            size = self.size(digest)
+            if size is None:
+                return None
+            end = size if length is None else min(size, start + length)
+            part = self.read(_path(digest), start, end) if end > start else iter(())
+            return BufferedReader(_ObjectReader(part), CHUNK)
+        with store_errors(self.name), suppress(FileNotFoundError):
+            whole = self._store.get(_path(digest))
+            return BufferedReader(_ObjectReader(self._chunks_of(whole)), CHUNK)
+        return None
 
     def size(self, digest: Digest) -> int | None:
         """The size of an object. None if it is missing."""
@@ -110,20 +116,24 @@ class Bucket:
 
         Raises `DigestMismatchError`, `BlobSizeError` and `UploadLostError`.
         """
+        with store_errors(self.name):
+            chunks = self._chunks(session)
         try:
-            self._put(digest, self._joined(session, digest, size))
+            self._put(digest, self._joined(session, chunks, digest, size))
         except (DigestMismatchError, BlobSizeError):
-            self.abort(session)
+            self._remove(chunks)
             raise
-        self.abort(session)
+        self._remove(chunks)
 
     def abort(self, session: str) -> None:
         """Remove the chunks of a session, if there are any."""
         with store_errors(self.name):
-            paths = [path for path, _ in self._chunks(session)]
-            if paths:
-                with suppress(FileNotFoundError):
-                    self._store.delete(paths)
+            self._remove(self._chunks(session))
+
+    def _remove(self, chunks: list[tuple[str, int]]) -> None:
+        if chunks:
+            with store_errors(self.name), suppress(FileNotFoundError):
+                self._store.delete([path for path, _ in chunks])
 
     def sessions(self) -> Iterator[str]:
         """The sessions that have chunks."""
@@ -150,7 +160,11 @@ class Bucket:
         """The bytes of an object from `start` until before `end`, in chunks."""
         with store_errors(self.name):
             options: GetOptions = {"range": (start, end)}
-            for chunk in self._store.get(path, options=options).stream(min_chunk_size=CHUNK):
+            yield from self._chunks_of(self._store.get(path, options=options))
+
+    def _chunks_of(self, result: "GetResult") -> Iterator[bytes]:
+        with store_errors(self.name):
+            for chunk in result.stream(min_chunk_size=CHUNK):
                 yield bytes(chunk)
 
     def _put(self, digest: Digest, chunks: Iterator[bytes]) -> None:
@@ -171,10 +185,12 @@ class Bucket:
         pages = self._store.list(f"{_UPLOADS}/{session}", chunk_size=1000)
         return sorted((found["path"], found["size"]) for page in pages for found in page)
 
-    def _joined(self, session: str, digest: Digest, size: int) -> Iterator[bytes]:
+    def _joined(
+        self, session: str, chunks: list[tuple[str, int]], digest: Digest, size: int
+    ) -> Iterator[bytes]:
         """The bytes of a session's chunks, hashed while they are read."""
         hashed, position = hashlib.sha256(), 0
-        for path, length in self._chunks(session):
+        for path, length in chunks:
             if int(path.rpartition("/")[2]) != position:
                 raise UploadLostError(session)
             for chunk in self.read(path, 0, length):
@@ -201,10 +217,10 @@ def store_errors(name: str) -> Iterator[None]:
 
 
 class _ObjectReader(RawIOBase):
-    """A part of an object as a stream, requested when it is first read."""
+    """The chunks of an object, or of a part of it, as a stream."""
 
-    def __init__(self, bucket: Bucket, path: str, start: int, end: int) -> None:
-        self._bytes = bucket.read(path, start, end) if end > start else iter(())
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._bytes = chunks
         self._rest = b""
 
     def readable(self) -> bool:

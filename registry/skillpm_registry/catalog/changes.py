@@ -11,7 +11,13 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.versions import Version
 from skillpm_registry.catalog.actor import Actor
-from skillpm_registry.catalog.commit import Commit, add_release, check_namespace, lock_blobs
+from skillpm_registry.catalog.commit import (
+    Commit,
+    add_release,
+    check_namespace,
+    find_skill,
+    lock_blobs,
+)
 from skillpm_registry.catalog.entries import LIVE, leaf_document, status_of
 from skillpm_registry.catalog.events import EventSubject, record_event
 from skillpm_registry.catalog.leaves import add_leaf, publish_leaf
@@ -61,9 +67,12 @@ class ReleaseChanges:
     ) -> ReleaseChange:
         """Like `publish`, in the caller's transaction."""
         name, version = pack.manifest.skill, pack.manifest.version
-        existing = _find(connection, name, version)
+        found = find_skill(connection, name, version)
+        existing = found if found is not None and found.id is not None else None
         if existing is None:
-            commit = Commit(pack, actor, now, check_namespace(connection, name, actor, now))
+            private = check_namespace(connection, found, name, actor, now)
+            skill_id = None if found is None else found.skill_id
+            commit = Commit(pack, actor, now, private, skill_id)
             lock_blobs(connection, commit)
             leaf = add_release(connection, commit)
             if leaf is not None:

@@ -1,24 +1,25 @@
 """Index documents: rendered from releases, and read as they were last rendered."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, Integer, bindparam, delete, select, update
 
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm_registry.catalog.actor import Actor, may_read
+from skillpm_registry.catalog.batches import update_rows
 from skillpm_registry.catalog.commit import chunks
 from skillpm_registry.catalog.entries import full_entry, index_document
 from skillpm_registry.catalog.insert import insert_new
 from skillpm_registry.catalog.leaves import PUBLISH
-from skillpm_registry.catalog.presence import present
+from skillpm_registry.catalog.presence import live_blobs
 from skillpm_registry.db.engine import Database
+from skillpm_registry.tables import index_document as table
 from skillpm_registry.tables import (
-    LIVE,
-    blob,
     log_leaf,
     namespace,
     release,
@@ -26,9 +27,10 @@ from skillpm_registry.tables import (
     replaced_file,
     skill,
 )
-from skillpm_registry.tables import index_document as table
 
-_BATCH_BYTES = 16_000_000
+_ROWS = 2000
+"""The largest number of releases that one query reads, unless one skill has more."""
+_EVERY = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +78,11 @@ class Documents:
             row = connection.execute(query).first()
         return None if row is None else RenderedDocument(name, Digest(row[0]), row[1].encode())
 
-    def may_read_blob(self, digest: Digest, actor: Actor) -> bool:
-        """Whether a blob is live, and the actor has uploaded it or may read a release with it."""
-        live = select(blob.c.digest).where(blob.c.digest == str(digest), blob.c.state == LIVE)
+    def present_blobs(self, digests: Collection[Digest], actor: Actor) -> set[Digest]:
+        """Those of these blobs that are live and present to the actor (`catalog.presence`)."""
         with self.database.reading() as connection:
-            if connection.scalar(live) is None:
-                return False
-            return actor.is_admin or bool(present(connection, [str(digest)], actor))
+            sizes = live_blobs(connection, [str(digest) for digest in digests], actor)
+        return {Digest(digest) for digest in sizes}
 
     def namespaces(self, *, private: bool = False) -> list[str]:
         """The public namespaces, or the private ones, sorted."""
@@ -114,17 +114,6 @@ class Documents:
 
     def stale(self, limit: int) -> list[StaleDocument]:
         """Documents whose skills have changed since they were rendered."""
-        query = (
-            select(
-                table.c.skill_id, table.c.wanted, table.c.digest, skill.c.namespace, skill.c.name,
-                namespace.c.private,
-            )
-            .join(skill, skill.c.id == table.c.skill_id)
-            .join(namespace, namespace.c.name == skill.c.namespace)
-            .where(table.c.rendered < table.c.wanted)
-            .order_by(table.c.skill_id)
-            .limit(limit)
-        )  # fmt: skip
         with self.database.reading() as connection:
             return [
                 StaleDocument(
@@ -134,24 +123,34 @@ class Documents:
                     row.wanted,
                     None if row.digest is None else Digest(row.digest),
                 )
-                for row in connection.execute(query)
+                for row in connection.execute(_STALE, {"most": limit})
             ]
 
     def render(self, stale: Sequence[StaleDocument]) -> list[RenderedDocument]:
         """The documents of skills as the catalogue is now: all releases with a position.
 
-        Stops after 16 MB, so that there may be fewer documents than `stale`, but at least one.
+        `stale` is not empty, and in the order of keys. One query reads some 2,000 releases, so that
+        there may be fewer documents than `stale`, but at least one.
         """
-        rendered = list[RenderedDocument]()
-        room = _BATCH_BYTES
+        keys = [document.key for document in stale]
         with self.database.reading() as connection:
-            for document in stale:
-                if room <= 0:
-                    break
-                body = render_document(connection, document.key, document.skill)
-                rendered.append(RenderedDocument(document.skill, Digest.of(body), body))
-                room -= len(body)
-        return rendered
+            rows = connection.execute(_RELEASES, {"keys": keys, "most": _ROWS + 1}).all()
+            if len(rows) > _ROWS:
+                # The last skill may have more releases than these.
+                keys = [key for key in keys if key < rows[-1].skill_id]
+                if not keys:
+                    keys = [stale[0].key]
+                    rows = connection.execute(_RELEASES, {"keys": keys, "most": _EVERY}).all()
+        entries: dict[int, list[dict[str, Any]]] = {key: [] for key in keys}
+        for row in rows:
+            if row.skill_id in entries:
+                entries[row.skill_id].append(full_entry(row.document, row, row.position))
+        shown = stale[: len(keys)]
+        bodies = [index_document(document.skill, entries[document.key]) for document in shown]
+        return [
+            RenderedDocument(document.skill, Digest.of(body), body)
+            for document, body in zip(shown, bodies, strict=True)
+        ]
 
     def record(
         self, stale: Sequence[StaleDocument], rendered: Sequence[RenderedDocument], *, now: datetime
@@ -188,28 +187,34 @@ class Documents:
             return set(connection.scalars(private))
 
 
+_STALE = (
+    select(
+        table.c.skill_id, table.c.wanted, table.c.digest, skill.c.namespace, skill.c.name,
+        namespace.c.private,
+    )
+    .join(skill, skill.c.id == table.c.skill_id)
+    .join(namespace, namespace.c.name == skill.c.namespace)
+    .where(table.c.rendered < table.c.wanted)
+    .order_by(table.c.skill_id)
+    .limit(bindparam("most", type_=Integer))
+)  # fmt: skip
 _RELEASES = (
     select(
-        release_entry.c.document, log_leaf.c.position, release.c.published_at,
+        release.c.skill_id, release_entry.c.document, log_leaf.c.position, release.c.published_at,
         release.c.yanked, release.c.yank_reason, release.c.quarantined,
         release.c.quarantine_reason,
     )
     .join(release_entry, release_entry.c.release_id == release.c.id)
     .join(log_leaf, log_leaf.c.release_id == release.c.id)
     .where(
-        release.c.skill_id == bindparam("key"),
+        release.c.skill_id.in_(bindparam("keys", expanding=True)),
         log_leaf.c.kind == PUBLISH,
         log_leaf.c.position.is_not(None),
     )
+    .order_by(release.c.skill_id)
+    .limit(bindparam("most", type_=Integer))
 )  # fmt: skip
-"""The releases of a skill that have a position. Built once: a step renders many documents."""
-
-
-def render_document(connection: Connection, key: int, name: SkillName) -> bytes:
-    """Render the index document of a skill. One query, with a row for each release."""
-    rows = connection.execute(_RELEASES, {"key": key})
-    entries = [full_entry(row.document, row, row.position) for row in rows]
-    return index_document(name, entries)
+"""The releases of skills that have a position, at most `most`."""
 
 
 def static_path(name: SkillName, digest: Digest | None = None) -> str:
@@ -228,22 +233,17 @@ def _record_newer(
     """Record documents that are newer than what the catalogue has."""
     if not newer:
         return
-    recorded = update(table).where(table.c.skill_id == bindparam("key"))
-    connection.execute(
-        recorded.values(
-            rendered=bindparam("wanted_then"), digest=bindparam("new_digest"),
-            body=bindparam("new_body"), rendered_at=now,
-        ),
-        [
-            {
-                "key": stale.key,
-                "wanted_then": stale.wanted,
-                "new_digest": str(rendered.digest),
-                "new_body": rendered.body.decode(),
-            }
-            for stale, rendered in newer
-        ],
-    )  # fmt: skip
+    rows = [
+        {
+            "skill_id": stale.key,
+            "rendered": stale.wanted,
+            "digest": str(rendered.digest),
+            "body": rendered.body.decode(),
+            "rendered_at": now,
+        }
+        for stale, rendered in newer
+    ]
+    update_rows(connection, table, "skill_id", rows)
     _replace(connection, [pair for pair in newer if not pair[0].private], now)
 
 

@@ -38,7 +38,12 @@ def record_event(
     connection: Connection, kind: str, subject: EventSubject, actor: Actor, *, now: datetime
 ) -> None:
     """Insert an event in the transaction of the change that it describes."""
-    values = {
+    connection.execute(insert(event), event_row(kind, subject, actor, now=now))
+
+
+def event_row(kind: str, subject: EventSubject, actor: Actor, *, now: datetime) -> dict[str, Any]:
+    """The values of an event's row."""
+    return {
         "kind": kind,
         "at": now,
         "principal_id": actor.principal,
@@ -48,7 +53,6 @@ def record_event(
         "digest": subject.digest,
         "detail": dict(subject.detail),
     }
-    connection.execute(insert(event).values(values))
 
 
 class Events:

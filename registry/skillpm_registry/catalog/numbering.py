@@ -5,10 +5,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, Table, bindparam, select, update
+from sqlalchemy import Connection, Table, exists, or_, select, update
 
+from skillpm_registry.catalog.batches import insert_or_count, update_rows
 from skillpm_registry.catalog.commit import chunks
-from skillpm_registry.catalog.insert import insert_new, insert_or_count
+from skillpm_registry.catalog.insert import insert_new
 from skillpm_registry.db.engine import Database
 from skillpm_registry.tables import EVENTS, event, index_document, log_head, log_leaf
 
@@ -43,7 +44,7 @@ def number(database: Database, *, now: datetime) -> Numbered:
     `UPDATE log_head … WHERE size = old` changes no row then, and this transaction is rolled back.
     """
     with database.reading() as connection:
-        if not any(_waits(connection, table) for table in (log_leaf, event)):
+        if not connection.scalar(_WAITS):
             return Numbered()
     try:
         with database.writing() as connection:
@@ -59,9 +60,8 @@ def number(database: Database, *, now: datetime) -> Numbered:
     return Numbered(leaves, events)
 
 
-def _waits(connection: Connection, table: Table) -> bool:
-    query = select(table.c.id).where(table.c.position.is_(None)).limit(1)
-    return connection.scalar(query) is not None
+_WAITS = select(or_(*(exists().where(table.c.position.is_(None)) for table in (log_leaf, event))))
+"""Whether a leaf or an event has no position. Asked in each step, also of an idle service."""
 
 
 def _number_leaves(
@@ -101,18 +101,14 @@ def _assign(
     if not connection.execute(moved.values(values)).rowcount:
         raise _LostError
     positions = {key: size + place for place, key in enumerate(keys)}
-    numbered = update(table).where(table.c.id == bindparam("key"), table.c.position.is_(None))
-    connection.execute(
-        numbered.values(position=bindparam("place")),
-        [{"key": key, "place": place} for key, place in positions.items()],
-    )
+    rows = [{"id": key, "position": place} for key, place in positions.items()]
+    update_rows(connection, table, "id", rows)
     return positions
 
 
 def _mark_stale(connection: Connection, skills: Sequence[int]) -> None:
     rows = [{"skill_id": skill_id, "wanted": 1, "rendered": 0} for skill_id in skills]
-    if rows:
-        insert_or_count(connection, index_document, rows, key="skill_id", counter="wanted")
+    insert_or_count(connection, index_document, rows, key="skill_id", counter="wanted")
 
 
 def position_of(database: Database, leaf: int) -> int | None:

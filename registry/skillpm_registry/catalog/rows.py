@@ -59,12 +59,16 @@ STATES_SINCE = "0004"
 
 @dataclass(frozen=True, slots=True)
 class PackRow:
-    """A pack to publish: its digest, OCI manifest and manifest, and the size of every blob."""
+    """A pack to publish: its digest, OCI manifest and manifest, and the size of every blob.
+
+    `is_stored` is set if the OCI manifest is a blob that is present to the publisher already.
+    """
 
     digest: Digest
     image: PackImage
     manifest: Manifest
     sizes: Mapping[Digest, int]
+    is_stored: bool = False
 
 
 def select_releases(schema: str) -> Select[Any]:

@@ -1,10 +1,10 @@
 """Keeping the rows of search: one for each skill, with its latest release."""
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select, text, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
 
 from skillpm.spec import json
 from skillpm.spec.names import SkillName
@@ -17,79 +17,111 @@ from skillpm_registry.tables import namespace, release, search_row
 NEW = 1 << 40
 """The place of a skill that no rebuild has seen is this and its identifier."""
 _FORGET = text("INSERT INTO search_words (search_words, rowid, words) VALUES ('delete', :p, :w)")
+_INSERT = insert(search_row)
+_CURRENT = (
+    select(search_row.c.place, search_row.c.words, search_row.c.release_id)
+    .where(search_row.c.skill_id == bindparam("of"))
+    .with_for_update()
+)
+_LIVE = select(release.c.id, release.c.version).where(
+    release.c.skill_id == bindparam("of"), ~release.c.yanked, ~release.c.quarantined
+)
 _INDEX = text("INSERT INTO search_words (rowid, words) VALUES (:p, :w)")
 
 
-def refresh_row(connection: Connection, skill_id: int, skill: SkillName) -> None:
+class LatestRelease(NamedTuple):
+    """A release that a row shows: its key, the values of its columns, and if it is private."""
+
+    key: int
+    values: Mapping[str, Any]
+    private: bool
+
+
+def new_row(skill_id: int, skill: SkillName, latest: LatestRelease) -> dict[str, Any]:
+    """The row of a skill that has none. Call `index_row` after it is inserted."""
+    fixed = {"skill_id": skill_id, "place": NEW + skill_id, "dependents": 0}
+    return {**fixed, **_values(latest, skill)}
+
+
+def index_row(connection: Connection, row: Mapping[str, Any]) -> None:
+    """Index the words of a new row on SQLite. PostgreSQL computes the column `word_vector`."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(_INDEX, {"p": row["place"], "w": row["words"]})
+
+
+def refresh_row(
+    connection: Connection, skill_id: int, skill: SkillName, published: LatestRelease | None = None
+) -> None:
     """Make the row of a skill that of its latest release, or remove it if there is none.
 
     The latest release is the highest version that is live; a prerelease only if there is no other.
-    Reads the versions of the skill.
+    Reads the versions of the skill. `published` is the release that this transaction has inserted.
     """
-    current = connection.execute(
-        select(search_row.c.place, search_row.c.words, search_row.c.release_id).where(
-            search_row.c.skill_id == skill_id
-        )
-    ).first()
+    # Another release of the skill that is published at the same time waits here, and the versions
+    # are read after that.
+    current = connection.execute(_CURRENT, {"of": skill_id}).first()
     latest = _latest(connection, skill_id)
     if latest == (None if current is None else current.release_id):
         return
     if latest is None:
         connection.execute(delete(search_row).where(search_row.c.skill_id == skill_id))
-    else:
-        values = _values(connection, latest, skill)
-        place = NEW + skill_id if current is None else current.place
-        if current is None:
-            fixed = {"skill_id": skill_id, "place": place, "dependents": 0}
-            connection.execute(insert(search_row).values(**fixed, **values))
-        else:
-            changed = update(search_row).where(search_row.c.skill_id == skill_id)
-            connection.execute(changed.values(values))
-    if connection.dialect.name == "sqlite":  # PostgreSQL computes the column `word_vector`.
-        if current is not None:
+        if connection.dialect.name == "sqlite" and current is not None:
             connection.execute(_FORGET, {"p": current.place, "w": current.words})
-        if latest is not None:
-            connection.execute(_INDEX, {"p": place, "w": values["words"]})
+        return
+    shown = published
+    if shown is None or shown.key != latest:
+        shown = _read(connection, latest, skill)
+    if current is None:
+        row = new_row(skill_id, skill, shown)
+        connection.execute(_INSERT, row)
+        index_row(connection, row)
+        return
+    values = _values(shown, skill)
+    changed = update(search_row).where(search_row.c.skill_id == skill_id)
+    connection.execute(changed.values(values))
+    if connection.dialect.name == "sqlite":
+        connection.execute(_FORGET, {"p": current.place, "w": current.words})
+        connection.execute(_INDEX, {"p": current.place, "w": values["words"]})
 
 
 def _latest(connection: Connection, skill_id: int) -> int | None:
-    live = select(release.c.id, release.c.version).where(
-        release.c.skill_id == skill_id, ~release.c.yanked, ~release.c.quarantined
-    )
-    versions = [(Version.parse(row.version), row.id) for row in connection.execute(live)]
+    live = connection.execute(_LIVE, {"of": skill_id})
+    versions = [(Version.parse(row.version), row.id) for row in live]
     if not versions:
         return None
     return int(max(versions, key=lambda pair: (not pair[0].is_prerelease, pair[0].key))[1])
 
 
-def _values(connection: Connection, release_id: int, skill: SkillName) -> dict[str, Any]:
-    row = connection.execute(select(release).where(release.c.id == release_id)).one()
+def _read(connection: Connection, key: int, skill: SkillName) -> LatestRelease:
+    row = connection.execute(select(release).where(release.c.id == key)).mappings().one()
     private = select(namespace.c.private).where(namespace.c.name == skill.namespace)
-    filters = [("base", row.base_root), ("base", row.base_name)]
-    filters += [("license", row.license)] if row.license else []
-    filters += [("capability", name) for name in row.capabilities]
-    texts = [str(skill), row.summary, *row.capabilities, row.base_name]
+    values = {str(column): value for column, value in row.items()}
+    return LatestRelease(key, values, bool(connection.scalar(private)))
+
+
+def _values(latest: LatestRelease, skill: SkillName) -> dict[str, Any]:
+    row = latest.values
+    filters = [("base", row["base_root"]), ("base", row["base_name"])]
+    filters += [("license", row["license"])] if row["license"] else []
+    filters += [("capability", name) for name in row["capabilities"]]
+    texts = [str(skill), row["summary"], *row["capabilities"], row["base_name"]]
     return {
-        "release_id": release_id,
+        "release_id": latest.key,
         "namespace": skill.namespace,
         "name": skill.name,
         "words": words_of_skill(skill.name, texts, filters),
-        "private": bool(connection.scalar(private)),
-        "result": _result(row, skill),
-        "published_at": row.published_at,
-    }
-
-
-def _result(row: Any, skill: SkillName) -> dict[str, Any]:
-    return {
-        "skill": str(skill),
-        "version": row.version,
-        "digest": row.digest,
-        "base": row.base_root,
-        "summary": row.summary,
-        "license": row.license,
-        "capabilities": row.capabilities,
-        "size": row.size,
+        "private": latest.private,
+        "result": {
+            "skill": str(skill),
+            "version": row["version"],
+            "digest": row["digest"],
+            "base": row["base_root"],
+            "summary": row["summary"],
+            "license": row["license"],
+            "capabilities": row["capabilities"],
+            "size": row["size"],
+        },
+        "published_at": row["published_at"],
     }
 
 
@@ -100,8 +132,9 @@ def rebuild_rows(connection: Connection) -> int:
     this order, because PostgreSQL reads candidates in the order in which rows were inserted.
     """
     if connection.dialect.name == "postgresql":
-        # Publishers wait; readers see the old rows until this transaction ends.
-        connection.execute(text("LOCK TABLE search_row IN SHARE ROW EXCLUSIVE MODE"))
+        # Publishers wait, also those that would lock a row; readers see the old rows until this
+        # transaction ends.
+        connection.execute(text("LOCK TABLE search_row IN EXCLUSIVE MODE"))
     rows = [dict(row._mapping) for row in connection.execute(select(search_row))]  # noqa: SLF001 - documented API of SQLAlchemy
     required = select(json_text(release.c.requires)).join(
         search_row, search_row.c.release_id == release.c.id

@@ -15,6 +15,8 @@ from skillpm_registry.errors import Place, RegistryBusyError, RegistryCorruptErr
 
 WRITES = "skillpm_writes"
 """The execution option of a connection whose transaction writes."""
+AUTOCOMMIT = "skillpm_autocommit"
+"""The execution option of a connection on which PostgreSQL commits each statement by itself."""
 Translate = Callable[[Place, BaseException], SkillpmError]
 
 
@@ -31,6 +33,19 @@ class Database:
     engine: Engine
     translate: Translate
     schema: str = field(default="")
+    _reader: Engine = field(init=False, repr=False, compare=False)
+    _writer: Engine = field(init=False, repr=False, compare=False)
+    _single: Engine = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Made once: SQLAlchemy copies the events of an engine whenever it gets options.
+        kinds = {
+            "_reader": {AUTOCOMMIT: True},
+            "_writer": {WRITES: True},
+            "_single": {WRITES: True, AUTOCOMMIT: True},
+        }
+        for name, options in kinds.items():
+            object.__setattr__(self, name, self.engine.execution_options(**options))
 
     @property
     def is_postgres(self) -> bool:
@@ -39,20 +54,33 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A read transaction. On SQLite, all its queries see the same state of the catalogue."""
-        with translated(self.place, self.translate), self.engine.begin() as connection:
+        """A connection that reads. On SQLite, all its queries see the same state.
+
+        On PostgreSQL, each query sees what was committed before it began, and needs no transaction:
+        without `BEGIN` and `COMMIT`, it is one round trip instead of three.
+        """
+        with translated(self.place, self.translate), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def snapshot(self) -> Iterator[Connection]:
+        """A read transaction whose queries see the same state, on both databases."""
+        with translated(self.place, self.translate), self.engine.begin() as connection:
+            if self.is_postgres:
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            yield connection
+
+    @contextmanager
+    def writing(self, *, single: bool = False) -> Iterator[Connection]:
         """A write transaction. It is atomic; on SQLite, it excludes other writers.
 
-        On PostgreSQL, each statement sees what was committed before it began. Raises
-        `RegistryFullError` if the disk of an embedded registry has no room for it.
+        On PostgreSQL, each statement sees what was committed before it began. A `single` statement
+        is a transaction of its own there, in one round trip. Raises `RegistryFullError` if the disk
+        of an embedded registry has no room for it.
         """
         if isinstance(self.place, Path):
             check_room(self.place)
-        writer = self.engine.execution_options(**{WRITES: True})
+        writer = self._single if single else self._writer
         with translated(self.place, self.translate), writer.begin() as connection:
             yield connection
 

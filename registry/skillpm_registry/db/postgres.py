@@ -1,11 +1,11 @@
 """PostgreSQL by psycopg: opening a database, its schema, and its errors."""
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, text
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from skillpm.errors import SkillpmError, UsageError
-from skillpm_registry.db.engine import Database, translated
+from skillpm_registry.db.engine import AUTOCOMMIT, Database, translated
 from skillpm_registry.db.migrate import migrate
 from skillpm_registry.errors import (
     Place,
@@ -21,8 +21,8 @@ from skillpm_registry.refusals import (
     ServerLibraryError,
 )
 
-POOL = 16
-"""Connections that stay open. As many more are opened for a moment if all are in use."""
+POOL = 32
+"""The largest number of connections. They stay open: PostgreSQL starts a process for each."""
 _CONNECT = {
     "connect_timeout": 10,
     "options": "-c statement_timeout=60000 -c lock_timeout=30000 "
@@ -87,12 +87,25 @@ def _engine(url: str) -> tuple[Engine, str]:
             hint="write it like `postgresql+psycopg://USER@HOST/DATABASE`",
         ) from problem
     try:
+        # The last one that was returned is used next, so that few connections share the work: each
+        # prepares its own statements.
         engine = create_engine(
-            parsed, poolclass=QueuePool, pool_size=POOL, max_overflow=POOL, connect_args=_CONNECT
-        )
+            parsed, poolclass=QueuePool, pool_size=POOL, max_overflow=0, pool_use_lifo=True,
+            connect_args=_CONNECT,
+        )  # fmt: skip
     except ImportError as problem:
         raise ServerLibraryError("psycopg", "server") from problem
+    event.listen(engine, "begin", _begin)
     return engine, parsed.set(password=None, query={}).render_as_string()
+
+
+def _begin(connection: Connection) -> None:
+    # Without autocommit, psycopg sends BEGIN before the first statement. A closed connection
+    # refuses to change; its first statement raises the error that the pool understands.
+    driver = connection.connection.driver_connection
+    autocommit = bool(connection.get_execution_options().get(AUTOCOMMIT))
+    if driver is not None and not driver.closed and driver.autocommit != autocommit:
+        driver.autocommit = autocommit
 
 
 def _revision(connection: Connection) -> str:

@@ -3,21 +3,22 @@
 from datetime import UTC
 from typing import Any, BinaryIO
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm_registry.blobs.protocol import BlobStore
 from skillpm_registry.blobs.verify import verified
 from skillpm_registry.catalog.actor import LOCAL
-from skillpm_registry.catalog.commit import Commit, add_publish_leaf, check_namespace
+from skillpm_registry.catalog.commit import Commit, check_namespace, find_skill, publish_leaf_row
 from skillpm_registry.catalog.entries import entry_of
+from skillpm_registry.catalog.insert import insert_together
 from skillpm_registry.catalog.rows import PackRow
 from skillpm_registry.catalog.searchrows import refresh_row
 from skillpm_registry.db.engine import Database
 from skillpm_registry.errors import BlobMissingError
 from skillpm_registry.publishing.packs import read_pack
-from skillpm_registry.tables import blob, release, release_entry, skill
+from skillpm_registry.tables import blob, log_leaf, release, release_entry, skill
 
 _BATCH = 100
 _SMALL = 64_000_000
@@ -72,12 +73,13 @@ def _pack_of(blobs: BlobStore, row: Any) -> PackRow:
 def _fill(connection: Connection, row: Any, pack: PackRow) -> None:
     name = SkillName(row.namespace, row.name)
     moment = row.published_at.replace(tzinfo=row.published_at.tzinfo or UTC)
-    private = check_namespace(connection, name, LOCAL, moment)
+    found = find_skill(connection, name, pack.manifest.version)
+    private = check_namespace(connection, found, name, LOCAL, moment)
     entry = {"release_id": row.id, "document": entry_of(pack)}
     if connection.scalar(_has_entry(row.id)) is None:
-        connection.execute(insert(release_entry).values(entry))
-        commit = Commit(pack, LOCAL, moment, private)
-        add_publish_leaf(connection, (row.skill_id, row.id), commit)
+        commit = Commit(pack, LOCAL, moment, private, row.skill_id)
+        leaf = publish_leaf_row(row.skill_id, row.id, commit)
+        insert_together(connection, (release_entry, entry), (log_leaf, leaf))
         refresh_row(connection, row.skill_id, name)
 
 

@@ -1,9 +1,10 @@
 """Publishing a pack whose blobs were uploaded."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import BinaryIO
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 
 from skillpm.errors import SkillpmError
 from skillpm.spec.digests import Digest
@@ -16,7 +17,7 @@ from skillpm_registry.publishing.packs import read_pack
 from skillpm_registry.publishing.sessions import settle
 from skillpm_registry.publishing.uploads import Uploads
 from skillpm_registry.refusals import BlobsNotLiveError
-from skillpm_registry.tables import LIVE, blob, upload
+from skillpm_registry.tables import upload
 
 
 class Publisher:
@@ -40,10 +41,7 @@ class Publisher:
         pack = pack or self.read(image, actor)
         namespace = pack.manifest.skill.namespace
         digest, database = pack.digest, self._uploads.database
-        with database.reading() as connection:
-            query = select(blob.c.digest).where(blob.c.digest == str(digest), blob.c.state == LIVE)
-            is_stored = connection.scalar(query) is not None
-        if is_stored:
+        if pack.is_stored:
             self._uploads.store(digest, image, namespace, actor, now=now)
             return self._changes.publish(pack, actor, now=now)
         session = self._uploads.place(digest, image, namespace, actor, now=now)
@@ -61,10 +59,11 @@ class Publisher:
 
         Raises `SpecError`, and `BlobsNotLiveError` if its manifest is not present to the actor.
         """
-        config = parse_image(image).config.digest
-        if not self._documents.may_read_blob(config, actor):
+        config, digest = parse_image(image).config.digest, Digest.of(image)
+        present = self._documents.present_blobs((config, digest), actor)
+        if config not in present:
             raise BlobsNotLiveError([config])
-        return read_pack(image, self._open)
+        return replace(read_pack(image, self._open), is_stored=digest in present)
 
     def _open(self, digest: Digest) -> BinaryIO:
         source = self._uploads.blobs.open(digest)

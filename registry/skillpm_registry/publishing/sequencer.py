@@ -53,6 +53,7 @@ class Sequencer:
         self.database = database
         self.tree = tree
         self._documents = Documents(database)
+        self._writers = ThreadPoolExecutor(_WRITERS)
         self._recent: OrderedDict[int, int] = OrderedDict()
         self._awaited: Counter[int] = Counter()
         self._running = 0
@@ -147,8 +148,7 @@ class Sequencer:
             document for before, document in zip(shown, rendered, strict=True) if not before.private
         ]
         # The time of writing is that of waiting for the disk or the bucket.
-        with ThreadPoolExecutor(min(_WRITERS, len(stale))) as writers:
-            list(writers.map(self._write, public))
+        list(self._writers.map(self._write, public))
         hidden = self._documents.record(shown, rendered, now=now)
         for space in hidden & {document.skill.namespace for document in public}:
             # Whoever makes a namespace private removes its documents; these came later.

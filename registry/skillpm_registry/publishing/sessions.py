@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from datetime import datetime
 from secrets import token_hex
+from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from skillpm.spec.digests import Digest
 from skillpm_registry.catalog.actor import Actor
-from skillpm_registry.catalog.insert import insert_new
+from skillpm_registry.catalog.insert import insert_new, insert_or_update
 from skillpm_registry.refusals import BlobBusyError, UnknownUploadError
-from skillpm_registry.tables import DELETING, blob, blob_owner, upload
+from skillpm_registry.tables import DELETING, LIVE, blob, blob_owner, upload
+
+_BEGIN = insert(upload)
 
 
 def open_sessions(
@@ -31,7 +34,7 @@ def open_sessions(
          "expires_at": period[1]}
         for digest, size in sizes.items()
     ]  # fmt: skip
-    connection.execute(insert(upload), rows)
+    connection.execute(_BEGIN, rows)
     return sessions
 
 
@@ -49,26 +52,30 @@ def settle(
     Raises `UnknownUploadError` if the session was aborted meanwhile: then the collector may have
     removed the object.
     """
-    ended = connection.execute(delete(upload).where(upload.c.id == session)).rowcount
-    if not ended:
+    if not connection.execute(_END, {"session": session}).rowcount:
         raise UnknownUploadError(session)
-    state = _state(connection, digest)
-    if state is None:
-        insert_new(connection, blob, {"digest": str(digest), "size": size, "touched_at": now})
-        state = _state(connection, digest)
-    if state == DELETING:
+    row = {"digest": str(digest), "size": size, "touched_at": now}
+    if _touched(connection, row) == DELETING:
         raise BlobBusyError(digest)
-    touch = update(blob).where(blob.c.digest == str(digest)).values(touched_at=now)
-    connection.execute(touch)
     if actor.principal is not None:
         owner = {"digest": str(digest), "principal_id": actor.principal}
-        known = select(blob_owner.c.digest).where(
-            blob_owner.c.digest == str(digest), blob_owner.c.principal_id == actor.principal
-        )
-        if connection.scalar(known) is None:
-            insert_new(connection, blob_owner, owner)
+        insert_new(connection, blob_owner, owner)
 
 
-def _state(connection: Connection, digest: Digest) -> str | None:
-    query = select(blob.c.state).where(blob.c.digest == str(digest))
-    return connection.scalar(query.with_for_update())
+def _touched(connection: Connection, row: Mapping[str, Any]) -> str:
+    """Insert or touch a blob, and lock its row. Returns its state."""
+    if connection.dialect.name == "postgresql":
+        touched = insert_or_update(connection, blob, row, key="digest", column="touched_at")
+        return str(touched.state)
+    # A trigger of SQLite refuses to insert a blob that exists.
+    state = connection.scalar(_STATE, {"of": row["digest"]})
+    if state is None:
+        insert_new(connection, blob, row)
+    else:
+        connection.execute(_TOUCH, {"of": row["digest"], "moment": row["touched_at"]})
+    return state or LIVE
+
+
+_END = delete(upload).where(upload.c.id == bindparam("session"))
+_STATE = select(blob.c.state).where(blob.c.digest == bindparam("of"))
+_TOUCH = update(blob).where(blob.c.digest == bindparam("of")).values(touched_at=bindparam("moment"))

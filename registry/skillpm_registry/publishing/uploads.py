@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 from io import BytesIO
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from skillpm.errors import IntegrityError
 from skillpm.spec.digests import Digest
 from skillpm_registry.blobs.protocol import BlobStore
 from skillpm_registry.blobs.verify import verified
 from skillpm_registry.catalog.actor import Actor
-from skillpm_registry.catalog.presence import present
+from skillpm_registry.catalog.presence import live_blobs
 from skillpm_registry.db.engine import Database
 from skillpm_registry.errors import BlobSizeError
 from skillpm_registry.publishing.quotas import check_quota
@@ -29,6 +29,23 @@ LIFETIME = timedelta(days=7)
 """How long a session is kept after its last chunk."""
 _TOUCH = timedelta(hours=1)
 """A blob that was touched this long ago is not touched again."""
+
+
+_SESSION = select(upload).where(
+    upload.c.id == bindparam("session"),
+    upload.c.principal_id.is_not_distinct_from(bindparam("principal")),  # The owner has none.
+)
+_KEPT = (
+    update(upload)
+    .where(upload.c.id == bindparam("session"))
+    .values(expires_at=bindparam("expires"))
+)
+_RECEIVED = _KEPT.where(upload.c.received == bindparam("offset")).values(received=bindparam("end"))
+_LIVE_BLOB = select(blob.c.size, blob.c.touched_at).where(
+    blob.c.digest == bindparam("of"), blob.c.state == LIVE
+)
+_STATE = select(blob.c.state).where(blob.c.digest == bindparam("of")).with_for_update(read=True)
+"""The state of a blob, once no transaction changes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +97,9 @@ class Uploads:
 
     def find(self, session: str, actor: Actor) -> UploadSession:
         """A session. Raises `UnknownUploadError`, also for the session of another principal."""
-        query = select(upload).where(
-            upload.c.id == session, upload.c.principal_id == actor.principal
-        )
+        of = {"session": session, "principal": actor.principal}
         with self.database.reading() as connection:
-            row = connection.execute(query).first()
+            row = connection.execute(_SESSION, of).first()
         if row is None:
             raise UnknownUploadError(session)
         return _session_of(row)
@@ -107,17 +122,16 @@ class Uploads:
         except UploadLostError:
             self.abort(session, actor)
             raise
-        values = {"received": end, "expires_at": now + LIFETIME}
-        changed = update(upload).where(upload.c.id == session, upload.c.received == offset)
-        with self.database.writing() as connection:
-            done = connection.execute(changed.values(values)).rowcount
+        values = {"session": session, "offset": offset, "end": end, "expires": now + LIFETIME}
+        with self.database.writing(single=True) as connection:
+            done = connection.execute(_RECEIVED, values).rowcount
         if not done:  # Another request for the same chunk was faster.
             expected = self.find(session, actor).received
             raise UploadOffsetError(session, expected=expected, found=offset)
         return UploadSession(session, found.digest, found.size, end, now + LIFETIME)
 
-    def finish(self, session: str, actor: Actor, *, now: datetime) -> None:
-        """Make the blob live, if all its bytes have arrived.
+    def finish(self, session: str, actor: Actor, *, now: datetime) -> UploadSession:
+        """Make the blob live, if all its bytes have arrived. Returns the session, which is ended.
 
         Raises `UnknownUploadError`, `UploadOffsetError` if bytes are missing, and
         `DigestMismatchError` or `UploadLostError`, which end the session.
@@ -125,9 +139,10 @@ class Uploads:
         found = self.find(session, actor)
         if found.received != found.size:
             raise UploadOffsetError(session, expected=found.received, found=found.size)
-        kept = update(upload).where(upload.c.id == session).values(expires_at=now + LIFETIME)
-        with self.database.writing() as connection:  # The collector keeps it while it is finished.
-            if not connection.execute(kept).rowcount:
+        kept = {"session": session, "expires": now + LIFETIME}
+        # The collector keeps it while it is finished.
+        with self.database.writing(single=True) as connection:
+            if not connection.execute(_KEPT, kept).rowcount:
                 raise UnknownUploadError(session)
         try:
             self._finish(found)
@@ -136,6 +151,7 @@ class Uploads:
             raise
         with self.database.writing() as connection:
             settle(connection, session, found.digest, found.size, actor, now=now)
+        return found
 
     def abort(self, session: str, actor: Actor) -> None:
         """End a session and remove its bytes. Raises `UnknownUploadError`."""
@@ -161,7 +177,7 @@ class Uploads:
 
         Raises `BlobBusyError` and `DigestMismatchError`.
         """
-        with self.database.writing() as connection:
+        with self.database.writing(single=True) as connection:
             session = open_sessions(
                 connection, {digest: len(data)}, namespace, actor, (now, now + LIFETIME)
             )[digest]
@@ -175,28 +191,24 @@ class Uploads:
         Call it after the session is committed. If the collector marked the blob before that, this
         sees the mark, because it waits for the row's lock; else the collector sees the session.
         """
-        query = select(blob.c.state).where(blob.c.digest == str(digest))
         with self.database.reading() as connection:
-            state = connection.scalar(query.with_for_update(read=True))
+            state = connection.scalar(_STATE, {"of": str(digest)})
         if state == DELETING:
             with self.database.writing() as connection:
                 connection.execute(delete(upload).where(upload.c.id == session))
             raise BlobBusyError(digest)
 
     def _is_present(self, digest: Digest, size: int, actor: Actor, now: datetime) -> bool:
-        query = select(blob.c.size, blob.c.touched_at).where(
-            blob.c.digest == str(digest), blob.c.state == LIVE
-        )
         with self.database.reading() as connection:
-            row = connection.execute(query).first()
-            if row is None or not (actor.is_admin or present(connection, [str(digest)], actor)):
+            row = connection.execute(_LIVE_BLOB, {"of": str(digest)}).first()
+            if row is None or str(digest) not in live_blobs(connection, [str(digest)], actor):
                 return False
         if row.size != size:
             raise BlobSizeError(digest, expected=row.size, found=str(size))
         if row.touched_at is not None and row.touched_at > now - _TOUCH:
             return True
         touch = update(blob).where(blob.c.digest == str(digest), blob.c.state == LIVE)
-        with self.database.writing() as connection:
+        with self.database.writing(single=True) as connection:
             return bool(connection.execute(touch.values(touched_at=now)).rowcount)
 
     def _finish(self, found: UploadSession) -> None:

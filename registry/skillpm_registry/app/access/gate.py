@@ -42,9 +42,7 @@ class Gate:
     def standing(self, caller: Caller, namespace: str) -> Standing:
         """A namespace that the caller may know of, with its role in it."""
         found = self._namespaces.standing(namespace, caller.principal)
-        if found is None or not (found.visible or caller.is_admin):
-            raise UnknownNamespaceError(namespace)
-        return found
+        return _known(found, caller, namespace)
 
     def need(self, caller: Caller, action: Action, skill: SkillName) -> Standing:
         """Raise unless the caller may act on a skill."""
@@ -54,6 +52,15 @@ class Gate:
         if not caller.may(action, skill, standing.role):
             raise self._refused(caller, action, str(skill), standing)
         return standing
+
+    def need_publish(self, caller: Caller, skill: SkillName) -> bool:
+        """Raise unless the caller may publish a skill. Returns whether it is new."""
+        found, exists = self._namespaces.standing_for(skill, caller.principal)
+        standing = _known(found, caller, skill.namespace)
+        action: Action = "publish" if exists else "publish-new"
+        if not caller.may(action, skill, standing.role):
+            raise self._refused(caller, action, str(skill), standing)
+        return not exists
 
     def need_in(self, caller: Caller, action: Action, namespace: str) -> Standing:
         """Raise unless the caller may act on a namespace as a whole."""
@@ -107,6 +114,13 @@ class Gate:
             f"`{caller.name}` ({role}) may not `{action}` on `{what}` with this token",
             hint="`skillpm whoami` shows the rights of the token",
         )
+
+
+def _known(found: Standing | None, caller: Caller, namespace: str) -> Standing:
+    """A namespace that the caller may know of. Raises `UnknownNamespaceError`."""
+    if found is None or not (found.visible or caller.is_admin):
+        raise UnknownNamespaceError(namespace)
+    return found
 
 
 def need_token(caller: Caller) -> None:

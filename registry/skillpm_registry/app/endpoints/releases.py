@@ -40,11 +40,8 @@ def publish(call: ServiceCall) -> ServiceReply:
 def _check_rights(call: ServiceCall, skill: SkillName) -> str | None:
     """Raise unless the caller may publish the skill. Returns a token of single use to spend."""
     people, caller = call.service.people, call.caller
-    if people.namespaces.skill_exists(skill):
-        people.gate.need(caller, "publish", skill)
-        return None
-    people.gate.need(caller, "publish-new", skill)
-    if caller.grant is None or not caller.grant.single_use:
+    is_new = people.gate.need_publish(caller, skill)
+    if not is_new or caller.grant is None or not caller.grant.single_use:
         return None
     if not people.tokens.spend(caller.grant.id, call.now):
         raise ForbiddenError("the token was used before; it creates one skill")

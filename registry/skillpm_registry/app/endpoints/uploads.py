@@ -53,8 +53,7 @@ def finish(call: ServiceCall) -> ServiceReply:
     """Make an upload a blob, if all its bytes are there and have the digest."""
     need_token(call.caller)
     uploads, actor = call.service.backend.uploads, actor_of(call.caller)
-    session = uploads.find(call.path["upload"], actor)
-    uploads.finish(session.id, actor, now=call.now)
+    session = uploads.finish(call.path["upload"], actor, now=call.now)
     return ServiceReply(
         UploadDocument(
             state="present", digest=session.digest, size=session.size, offset=session.size

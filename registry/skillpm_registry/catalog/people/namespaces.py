@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, false, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, false, func, insert, select, update
 from sqlalchemy.exc import IntegrityError as DuplicateError
 
 from skillpm.errors import StateError
@@ -69,6 +69,15 @@ class Namespaces:
         """A namespace with the role of a principal. None if there is no such namespace."""
         with self._database.reading() as connection:
             return _standing(connection, name, principal_id)
+
+    def standing_for(
+        self, name: SkillName, principal_id: int | None
+    ) -> tuple[Standing | None, bool]:
+        """The namespace of a skill like `standing`, and whether a release of it was published."""
+        values = {"space": name.namespace, "member": principal_id, "skill": name.name}
+        with self._database.reading() as connection:
+            row = connection.execute(_STANDING_FOR, values).first()
+        return (None, False) if row is None else (Standing(*row[:-1]), bool(row[-1]))
 
     def visible(self, principal_id: int | None, *, is_admin: bool) -> list[Standing]:
         """The namespaces that a principal may see, sorted by name."""
@@ -175,12 +184,6 @@ class Namespaces:
                 _record(connection, "revoke", name, member, actor, now=now)
             return bool(removed.rowcount)
 
-    def skill_exists(self, name: SkillName) -> bool:
-        """Whether a release of a skill was published."""
-        found = exists().where(skill.c.namespace == name.namespace, skill.c.name == name.name)
-        with self._database.reading() as connection:
-            return bool(connection.scalar(select(found)))
-
     def skills_with_blob(self, digest: Digest) -> list[tuple[SkillName, bool]]:
         """Skills with a release that has this blob, each with whether its namespace is private.
 
@@ -204,16 +207,24 @@ class Namespaces:
         return [(SkillName(row.namespace, row.name), bool(row.is_private)) for row in rows]
 
 
-def _standing(connection: Connection, name: str, principal_id: int | None) -> Standing | None:
-    role = (
-        select(namespace_member.c.role)
-        .where(
-            namespace_member.c.namespace == name, namespace_member.c.principal_id == principal_id
-        )
-        .scalar_subquery()
+_ROLE = (
+    select(namespace_member.c.role)
+    .where(
+        namespace_member.c.namespace == bindparam("space"),
+        namespace_member.c.principal_id == bindparam("member"),
     )
-    columns = (namespace.c.name, namespace.c.private, role, namespace.c.created_at)
-    row = connection.execute(select(*columns).where(namespace.c.name == name)).first()
+    .scalar_subquery()
+)
+_STANDING = select(namespace.c.name, namespace.c.private, _ROLE, namespace.c.created_at).where(
+    namespace.c.name == bindparam("space")
+)
+_STANDING_FOR = _STANDING.add_columns(
+    exists().where(skill.c.namespace == bindparam("space"), skill.c.name == bindparam("skill"))
+)
+
+
+def _standing(connection: Connection, name: str, principal_id: int | None) -> Standing | None:
+    row = connection.execute(_STANDING, {"space": name, "member": principal_id}).first()
     return None if row is None else Standing(*row)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy import Row, Select, bindparam, insert, select, update
 
 from skillpm.errors import NotFoundError
 from skillpm.spec.digests import Digest
@@ -57,15 +57,8 @@ class Tokens:
 
     def valid(self, digest: Digest, now: datetime) -> TokenRow | None:
         """The token with this hash. None if it has ended, or if its principal is disabled."""
-        query = _select().where(
-            token.c.hash == str(digest),
-            token.c.expires_at > now,
-            token.c.revoked_at.is_(None),
-            token.c.used_at.is_(None) | ~token.c.single_use,
-            principal.c.disabled_at.is_(None),
-        )
         with self._database.reading() as connection:
-            row = connection.execute(query).first()
+            row = connection.execute(_VALID, {"digest": str(digest), "now": now}).first()
         return None if row is None else _token_of(row)
 
     def add(self, given: TokenGiven, actor: Actor, *, now: datetime) -> TokenRow:
@@ -137,6 +130,16 @@ def _select() -> Select[Any]:
     return select(*_COLUMNS).select_from(
         token.join(principal, token.c.principal_id == principal.c.id)
     )
+
+
+_VALID = _select().where(
+    token.c.hash == bindparam("digest"),
+    token.c.expires_at > bindparam("now"),
+    token.c.revoked_at.is_(None),
+    token.c.used_at.is_(None) | ~token.c.single_use,
+    principal.c.disabled_at.is_(None),
+)
+"""A token by its hash. Built once: every request with a token reads it."""
 
 
 def _token_of(row: Row[Any]) -> TokenRow:
