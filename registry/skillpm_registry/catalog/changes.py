@@ -170,4 +170,7 @@ def _find(connection: Connection, name: SkillName, version: Version, *, lock: bo
             release.c.version == str(version),
         )
     )  # fmt: skip
-    return connection.execute(query.with_for_update(of=release) if lock else query).first()
+    if lock:
+        # Not FOR UPDATE: another transaction may refer to the release, as a row of search does.
+        query = query.with_for_update(of=release, key_share=True)
+    return connection.execute(query).first()

@@ -12,12 +12,13 @@ from skillpm.spec.requirements import Requirement
 from skillpm.spec.versions import Version
 from skillpm_registry.catalog.rows import json_text
 from skillpm_registry.catalog.words import words_of_skill
-from skillpm_registry.tables import namespace, release, search_row
+from skillpm_registry.tables import namespace, release, search_row, skill
 
 NEW = 1 << 40
 """The place of a skill that no rebuild has seen is this and its identifier."""
 _FORGET = text("INSERT INTO search_words (search_words, rowid, words) VALUES ('delete', :p, :w)")
 _INSERT = insert(search_row)
+_LOCK = select(skill.c.id).where(skill.c.id == bindparam("of")).with_for_update(key_share=True)
 _CURRENT = (
     select(search_row.c.place, search_row.c.words, search_row.c.release_id)
     .where(search_row.c.skill_id == bindparam("of"))
@@ -57,8 +58,10 @@ def refresh_row(
     The latest release is the highest version that is live; a prerelease only if there is no other.
     Reads the versions of the skill. `published` is the release that this transaction has inserted.
     """
-    # Another release of the skill that is published at the same time waits here, and the versions
-    # are read after that.
+    # Another change of the skill's releases at the same time waits here, and reads after that. The
+    # row of search may not exist.
+    if connection.dialect.name == "postgresql":
+        connection.execute(_LOCK, {"of": skill_id})
     current = connection.execute(_CURRENT, {"of": skill_id}).first()
     latest = _latest(connection, skill_id)
     if latest == (None if current is None else current.release_id):
