@@ -58,15 +58,34 @@ def run_here(*arguments: object) -> Outcome:
     return Outcome(code, out.getvalue(), err.getvalue())
 
 
+class Process(subprocess.Popen[Any]):
+    """A process that ends with its block if the test fails, in place of a test that waits for it.
+
+    It handles Ctrl-C even if this process ignores it.
+    """
+
+    def __init__(self, *arguments: Any, **keys: Any) -> None:
+        default = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+        super().__init__(*arguments, preexec_fn=default, **keys)
+
+    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, value, trace)
+
+
+def _default_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start_process(*arguments: object, **environment: str) -> "subprocess.Popen[str]":
-    """Start a command in a separate process, which handles Ctrl-C even if this one ignores it."""
-    return subprocess.Popen(
+    """Start a command in a separate process."""
+    return Process(
         [sys.executable, "-m", "skillpm", *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": PACKAGES, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
 
 

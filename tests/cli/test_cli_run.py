@@ -8,7 +8,6 @@ import pty
 import select
 import signal
 import stat
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from skillpm_world import PACKAGES, World
+from skillpm_world import PACKAGES, Process, World
 from tiny_learners import Learners, encoder, tokenizer
 from tiny_models import copy_model
 from transformers import AutoModelForCausalLM
@@ -242,17 +241,16 @@ def test_ctrl_c_stops_an_answer_and_not_the_conversation(asked: World, learners:
     screen, terminal = pty.openpty()
     environment = {**os.environ, "PYTHONPATH": PACKAGES, "TERM": "xterm"}
     command = [sys.executable, "-m", "skillpm", "run", "--max-tokens", "40", "--temperature", "2"]
-    with subprocess.Popen(
-        command, env=environment, stdin=terminal, stdout=terminal, stderr=terminal,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-    ) as process:  # fmt: skip
+    with Process(
+        command, env=environment, stdin=terminal, stdout=terminal, stderr=terminal
+    ) as process:
         os.close(terminal)
         seen = _reader(screen)
         seen(b">>> ")
         process.send_signal(signal.SIGINT)
         seen(b"Ctrl-D or /bye ends")
         os.write(screen, b"ab\n")
-        seen(b"cut off")
+        seen(b">>> ")
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 130
     os.close(screen)
