@@ -11,6 +11,7 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from cut_packs import CutPacks
@@ -59,26 +60,25 @@ def run_here(*arguments: object) -> Outcome:
 
 
 class Process(subprocess.Popen[Any]):
-    """A process that ends with its block if the test fails, in place of a test that waits for it.
+    """A process that ends with its block if the test fails, in place of a test that waits for it."""
 
-    It handles Ctrl-C even if this process ignores it.
-    """
-
-    def __init__(self, *arguments: Any, **keys: Any) -> None:
-        default = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
-        super().__init__(*arguments, preexec_fn=default, **keys)
-
-    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if kind is not None:
             self.kill()
         super().__exit__(kind, value, trace)
 
 
-def _default_interrupt() -> None:
+def default_interrupt() -> None:
+    """Handle Ctrl-C in a new process even if this one ignores it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def start_process(*arguments: object, **environment: str) -> "subprocess.Popen[str]":
+def start_process(*arguments: object, **environment: str) -> Process:
     """Start a command in a separate process."""
     return Process(
         [sys.executable, "-m", "skillpm", *map(str, arguments)],
@@ -86,6 +86,7 @@ def start_process(*arguments: object, **environment: str) -> "subprocess.Popen[s
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=default_interrupt,
     )
 
 

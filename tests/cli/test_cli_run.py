@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from skillpm_world import PACKAGES, Process, World
+from skillpm_world import PACKAGES, Process, World, default_interrupt
 from tiny_learners import Learners, encoder, tokenizer
 from tiny_models import copy_model
 from transformers import AutoModelForCausalLM
@@ -242,8 +242,9 @@ def test_ctrl_c_stops_an_answer_and_not_the_conversation(asked: World, learners:
     environment = {**os.environ, "PYTHONPATH": PACKAGES, "TERM": "xterm"}
     command = [sys.executable, "-m", "skillpm", "run", "--max-tokens", "40", "--temperature", "2"]
     with Process(
-        command, env=environment, stdin=terminal, stdout=terminal, stderr=terminal
-    ) as process:
+        command, env=environment, stdin=terminal, stdout=terminal, stderr=terminal,
+        preexec_fn=default_interrupt,
+    ) as process:  # fmt: skip
         os.close(terminal)
         seen = _reader(screen)
         seen(b">>> ")
