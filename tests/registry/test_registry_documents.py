@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable
 from datetime import datetime
+from threading import Event
 from typing import Any
 
 import pytest
 
 from skillpm_registry.backend import Backend
 from skillpm_registry.catalog.numbering import number
+from skillpm_registry.refusals import BlobStoreError
 
 MakePack = Callable[..., Any]
 
@@ -47,6 +49,35 @@ def test_skill_that_does_not_fit_into_a_batch_is_rendered_whole_and_alone(
 
     assert str(rendered.skill) == "acme/first"
     assert len(json.loads(rendered.body)["releases"]) == 3
+
+
+def test_step_that_fails_waits_for_the_writes_that_have_begun(
+    backend: Backend, make_pack: MakePack, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_pack(skill="acme/bad").publish_to(backend)
+    make_pack(skill="acme/good").publish_to(backend)
+    begun, failed, put = Event(), Event(), backend.tree.put
+    order: list[str] = []
+
+    def slow(path: str, data: bytes, *, immutable: bool = False) -> None:
+        if path == "index/acme/bad.json":
+            assert begun.wait(30)
+            raise BlobStoreError("bucket", "503 Slow Down")
+        if path == "index/acme/good.json":
+            begun.set()
+            failed.wait(0.3)  # Ends at once only if the step does not wait.
+            order.append("written")
+        put(path, data, immutable=immutable)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(backend.tree), "put", staticmethod(slow))
+        with pytest.raises(BlobStoreError):
+            backend.sequencer.step(now=now)
+        order.append("failed")
+        failed.set()
+
+    assert order == ["written", "failed"]
+    assert backend.sequencer.step(now=now).documents == 2
 
 
 def test_document_that_another_sequencer_has_recorded_is_rendered_again(
