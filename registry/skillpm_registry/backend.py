@@ -44,8 +44,9 @@ class BackendPlaces:
 class Backend:
     """A registry's parts. All may be used by several threads.
 
-    `database.reading()` and `database.writing()` give SQLAlchemy connections in a transaction, for
-    the tables of `skillpm_registry.tables.people`.
+    `database.reading()` and `database.writing()` give SQLAlchemy connections, for the tables of
+    `skillpm_registry.tables.people`. `writing()` is a transaction; `reading()` is none on
+    PostgreSQL, where `database.snapshot()` is one.
     """
 
     database: Database

@@ -195,7 +195,7 @@ def test_snapshot_does_not_see_what_is_committed_meanwhile(served: Backend, now:
         assert after.scalar(count) == 1
 
 
-def test_publish_makes_few_round_trips(acme: Backend, make_pack: MakePack, now: datetime) -> None:
+def test_publish_executes_few_statements(acme: Backend, make_pack: MakePack, now: datetime) -> None:
     make_pack(version="1.0.0").publish_to(acme)
     new, next_ = make_pack(skill="acme/new"), make_pack(version="1.1.0")
     for pack, most in ((new, 10), (next_, 13)):
@@ -203,6 +203,24 @@ def test_publish_makes_few_round_trips(acme: Backend, make_pack: MakePack, now: 
         with noted(acme.database.engine) as statements:
             acme.publisher.publish(pack.image, LOCAL, now=now)
         assert len(statements) <= most, statements
+
+
+def test_no_text_is_sent_in_an_array(acme: Backend, make_pack: MakePack, now: datetime) -> None:
+    """psycopg escapes each quote of such a text in Python, while the transaction is open."""
+    make_pack(summary='"' * 1000).publish_to(acme)
+    sent: list[Any] = []
+
+    def note(_connection: Any, _cursor: Any, _statement: str, parameters: Any, *_: Any) -> None:
+        rows = parameters if isinstance(parameters, list) else [parameters]
+        sent.extend(value for row in rows for value in row.values())
+
+    event.listen(acme.database.engine, "before_cursor_execute", note)
+    assert acme.sequencer.step(now=now).documents == 1
+    event.remove(acme.database.engine, "before_cursor_execute", note)
+
+    arrays = [value for value in sent if isinstance(value, list)]
+    assert arrays
+    assert all(isinstance(value, int) for array in arrays for value in array)
 
 
 def test_search_shows_the_higher_of_two_versions_that_are_published_at_once(

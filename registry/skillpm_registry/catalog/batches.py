@@ -1,8 +1,11 @@
-"""Changing many rows by their key with one statement on PostgreSQL.
+"""Changing many rows by their key in one round trip to PostgreSQL.
 
-PostgreSQL gets a column of values as one array, so the text of a statement does not depend on the
+PostgreSQL gets a column of numbers as one array, so the text of a statement does not depend on the
 number of rows, and is prepared once. SQLite has no arrays and no round trips: it executes a
 statement for each row.
+
+psycopg writes an array of texts in Python, and takes 0.7 µs for each quote and backslash. Rows with
+texts are therefore sent one by one, in a pipeline.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,22 +29,30 @@ from skillpm_registry.catalog.insert import on_conflict
 
 Rows = Sequence[Mapping[str, Any]]
 """Values by column. All rows have the same columns."""
+Numbers = Sequence[Mapping[str, int]]
+"""Rows whose columns are all numbers."""
 
 
 def update_rows(connection: Connection, table: Table, key: str, rows: Rows) -> None:
-    """Set the other columns of the rows with these keys."""
+    """Set the other columns of the rows with these keys, with a statement for each row."""
     if not rows:
         return
     columns = tuple(name for name in rows[0] if name != key)
-    if connection.dialect.name == "postgresql":
-        connection.execute(_update_all(table, key, columns), _arrays(rows))
-        return
     statement = _update_one(table, key, columns)
     connection.execute(statement, [{f"new_{name}": row[name] for name in row} for row in rows])
 
 
+def update_numbers(connection: Connection, table: Table, key: str, rows: Numbers) -> None:
+    """Like `update_rows` for columns of numbers. One statement on PostgreSQL."""
+    if rows and connection.dialect.name == "postgresql":
+        columns = tuple(name for name in rows[0] if name != key)
+        connection.execute(_update_all(table, key, columns), _arrays(rows))
+    else:
+        update_rows(connection, table, key, rows)
+
+
 def insert_or_count(
-    connection: Connection, table: Table, rows: Rows, *, key: str, counter: str
+    connection: Connection, table: Table, rows: Numbers, *, key: str, counter: str
 ) -> None:
     """Insert each row, or add 1 to a column of the row with the same key."""
     if not rows:
@@ -53,7 +64,7 @@ def insert_or_count(
         connection.execute(_count_one(table, key, counter), rows)
 
 
-def _arrays(rows: Rows) -> dict[str, list[Any]]:
+def _arrays(rows: Numbers) -> dict[str, list[int]]:
     return {f"new_{name}": [row[name] for row in rows] for name in rows[0]}
 
 

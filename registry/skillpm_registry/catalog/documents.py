@@ -1,5 +1,6 @@
 """Index documents: rendered from releases, and read as they were last rendered."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from skillpm_registry.catalog.entries import full_entry, index_document
 from skillpm_registry.catalog.insert import insert_new
 from skillpm_registry.catalog.leaves import PUBLISH
 from skillpm_registry.catalog.presence import live_blobs
+from skillpm_registry.catalog.rows import octet_length
 from skillpm_registry.db.engine import Database
 from skillpm_registry.tables import index_document as table
 from skillpm_registry.tables import (
@@ -29,8 +31,9 @@ from skillpm_registry.tables import (
 )
 
 _ROWS = 2000
-"""The largest number of releases that one query reads, unless one skill has more."""
-_EVERY = 2**31 - 1
+"""The largest number of releases in a batch, unless one skill has more."""
+_BATCH_BYTES = 16_000_000
+"""The largest size of the texts in a batch, unless one skill has more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,28 +132,16 @@ class Documents:
     def render(self, stale: Sequence[StaleDocument]) -> list[RenderedDocument]:
         """The documents of skills as the catalogue is now: all releases with a position.
 
-        `stale` is not empty, and in the order of keys. One query reads some 2,000 releases, so that
-        there may be fewer documents than `stale`, but at least one.
+        `stale` is not empty, and in the order of keys. A batch has at most 2,000 releases and 16 MB
+        of texts, so that there may be fewer documents than `stale`, but at least one. What is
+        numbered while a batch is read is read with it.
         """
-        keys = [document.key for document in stale]
+        releases: defaultdict[int, list[Any]] = defaultdict(list)
         with self.database.reading() as connection:
-            rows = connection.execute(_RELEASES, {"keys": keys, "most": _ROWS + 1}).all()
-            if len(rows) > _ROWS:
-                # The last skill may have more releases than these.
-                keys = [key for key in keys if key < rows[-1].skill_id]
-                if not keys:
-                    keys = [stale[0].key]
-                    rows = connection.execute(_RELEASES, {"keys": keys, "most": _EVERY}).all()
-        entries: dict[int, list[dict[str, Any]]] = {key: [] for key in keys}
-        for row in rows:
-            if row.skill_id in entries:
-                entries[row.skill_id].append(full_entry(row.document, row, row.position))
-        shown = stale[: len(keys)]
-        bodies = [index_document(document.skill, entries[document.key]) for document in shown]
-        return [
-            RenderedDocument(document.skill, Digest.of(body), body)
-            for document, body in zip(shown, bodies, strict=True)
-        ]
+            keys = _first_keys(connection, [document.key for document in stale])
+            for row in connection.execute(_RELEASES, {"keys": keys}):
+                releases[row.skill_id].append(row)
+        return [_rendered(document, releases[document.key]) for document in stale[: len(keys)]]
 
     def record(
         self, stale: Sequence[StaleDocument], rendered: Sequence[RenderedDocument], *, now: datetime
@@ -198,11 +189,14 @@ _STALE = (
     .order_by(table.c.skill_id)
     .limit(bindparam("most", type_=Integer))
 )  # fmt: skip
-_RELEASES = (
+_SIZES = (
     select(
-        release.c.skill_id, release_entry.c.document, log_leaf.c.position, release.c.published_at,
-        release.c.yanked, release.c.yank_reason, release.c.quarantined,
-        release.c.quarantine_reason,
+        release.c.skill_id,
+        (
+            octet_length(release_entry.c.document)
+            + octet_length(release.c.yank_reason)
+            + octet_length(release.c.quarantine_reason)
+        ).label("size"),
     )
     .join(release_entry, release_entry.c.release_id == release.c.id)
     .join(log_leaf, log_leaf.c.release_id == release.c.id)
@@ -211,10 +205,32 @@ _RELEASES = (
         log_leaf.c.kind == PUBLISH,
         log_leaf.c.position.is_not(None),
     )
-    .order_by(release.c.skill_id)
-    .limit(bindparam("most", type_=Integer))
+)
+"""The skills of releases that have a position, and the sizes of their texts."""
+_RELEASES = _SIZES.with_only_columns(
+    release.c.skill_id, release_entry.c.document, log_leaf.c.position, release.c.published_at,
+    release.c.yanked, release.c.yank_reason, release.c.quarantined, release.c.quarantine_reason,
 )  # fmt: skip
-"""The releases of skills that have a position, at most `most`."""
+_FIRST_SIZES = _SIZES.order_by(release.c.skill_id).limit(bindparam("most", type_=Integer))
+
+
+def _first_keys(connection: Connection, keys: list[int]) -> list[int]:
+    """The first of these skills, in order, whose releases fit into a batch; at least one."""
+    if len(keys) == 1:
+        return keys
+    room = _BATCH_BYTES
+    with connection.execute(_FIRST_SIZES, {"keys": keys, "most": _ROWS + 1}) as found:
+        for count, row in enumerate(found, 1):
+            room -= row.size
+            if room < 0 or count > _ROWS:
+                return [key for key in keys if key < row.skill_id] or keys[:1]
+    return keys
+
+
+def _rendered(document: StaleDocument, releases: Sequence[Any]) -> RenderedDocument:
+    entries = [full_entry(row.document, row, row.position) for row in releases]
+    body = index_document(document.skill, entries)
+    return RenderedDocument(document.skill, Digest.of(body), body)
 
 
 def static_path(name: SkillName, digest: Digest | None = None) -> str:

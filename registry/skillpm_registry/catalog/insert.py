@@ -12,7 +12,8 @@ from sqlalchemy.dialects import sqlite
 _POSTGRES = "postgresql"
 _TOGETHER = 40
 """The largest number of rows that one statement inserts into several tables."""
-_SHAPES = 64
+_SHAPES = 128
+"""The largest number of statements of `insert_together` that are kept."""
 RowOf = tuple[Table, Mapping[str, Any]]
 """A table, and the values of a row by column."""
 

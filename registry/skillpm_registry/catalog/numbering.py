@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Table, exists, or_, select, update
 
-from skillpm_registry.catalog.batches import insert_or_count, update_rows
+from skillpm_registry.catalog.batches import insert_or_count, update_numbers
 from skillpm_registry.catalog.commit import chunks
 from skillpm_registry.catalog.insert import insert_new
 from skillpm_registry.db.engine import Database
@@ -102,7 +102,7 @@ def _assign(
         raise _LostError
     positions = {key: size + place for place, key in enumerate(keys)}
     rows = [{"id": key, "position": place} for key, place in positions.items()]
-    update_rows(connection, table, "id", rows)
+    update_numbers(connection, table, "id", rows)
     return positions
 
 

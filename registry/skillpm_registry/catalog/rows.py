@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 from unicodedata import normalize
 
-from sqlalchemy import Select, Text, false, literal, select
+from sqlalchemy import Integer, Select, Text, false, literal, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -42,6 +42,23 @@ def _plain(element: json_text, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(json_text, "postgresql")
 def _cast(element: json_text, compiler: SQLCompiler, **options: Any) -> str:
     return f"CAST({compiler.process(element.clauses, **options)} AS TEXT)"
+
+
+class octet_length(FunctionElement[int]):  # noqa: N801 - named like a function of SQL
+    """The number of bytes of a text in UTF-8. PostgreSQL answers without reading a long text."""
+
+    inherit_cache = True
+    type = Integer()
+
+
+@compiles(octet_length, "sqlite")
+def _length(element: octet_length, compiler: SQLCompiler, **options: Any) -> str:
+    return f"length(CAST({compiler.process(element.clauses, **options)} AS BLOB))"
+
+
+@compiles(octet_length, "postgresql")
+def _octets(element: octet_length, compiler: SQLCompiler, **options: Any) -> str:
+    return f"octet_length({compiler.process(element.clauses, **options)})"
 
 
 _COLUMNS = (

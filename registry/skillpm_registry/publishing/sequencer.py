@@ -53,7 +53,6 @@ class Sequencer:
         self.database = database
         self.tree = tree
         self._documents = Documents(database)
-        self._writers = ThreadPoolExecutor(_WRITERS)
         self._recent: OrderedDict[int, int] = OrderedDict()
         self._awaited: Counter[int] = Counter()
         self._running = 0
@@ -147,8 +146,10 @@ class Sequencer:
         public = [
             document for before, document in zip(shown, rendered, strict=True) if not before.private
         ]
-        # The time of writing is that of waiting for the disk or the bucket.
-        list(self._writers.map(self._write, public))
+        # The time of writing is that of waiting for the disk or the bucket. After an error, this
+        # waits for the writes that have begun: a later one must not come before them.
+        with ThreadPoolExecutor(_WRITERS) as writers:
+            list(writers.map(self._write, public))
         hidden = self._documents.record(shown, rendered, now=now)
         for space in hidden & {document.skill.namespace for document in public}:
             # Whoever makes a namespace private removes its documents; these came later.
