@@ -60,7 +60,7 @@ def run_here(*arguments: object) -> Outcome:
 
 
 class Process(subprocess.Popen[Any]):
-    """A process that ends with its block if the test fails, in place of a test that waits for it."""
+    """A process that is killed if its block raises, so that a failed test does not wait for it."""
 
     def __exit__(
         self,

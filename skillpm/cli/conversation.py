@@ -17,6 +17,7 @@ from skillpm.cli.answering import (
     say_choice,
     say_limits,
 )
+from skillpm.cli.nudges import nudged
 from skillpm.cli.output import ask_line, clean, emit_line, emit_lines, report
 from skillpm.cli.state import State
 from skillpm.errors import SkillpmError, UnknownSkillError, UsageError
@@ -67,8 +68,8 @@ class Conversation:
     def hold(self) -> None:
         """Ask and answer until Ctrl-D or `/bye`. Ctrl-C stops the present answer."""
         self._greet()
-        with _line_history(self._state.options.home_folder / _HISTORY):
-            while True:
+        with nudged(), _line_history(self._state.options.home_folder / _HISTORY):
+            while not self._state.terminated:
                 try:
                     text = self._ask()
                 except EOFError:
@@ -78,6 +79,8 @@ class Conversation:
                     return
                 with self._interruptible("stopped"):
                     self._handle(text)
+            # Python drops an interrupt that it handles in a destructor or a callback.
+            raise KeyboardInterrupt
 
     def _ask(self) -> str:
         """The next text; empty after Ctrl-C or an error. Raises `EOFError` at Ctrl-D."""
