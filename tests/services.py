@@ -1,6 +1,7 @@
 """Real services for tests, started on 127.0.0.1: PostgreSQL, and S3 by moto."""
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +20,16 @@ USER = "skillpm"
 BUCKET = "skills"
 KEY = "testing"
 """The access key of the S3 servers, and its secret."""
+_PORTS = range(10_000, 32_000)
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port below those that the kernel gives to connections, which may take one meanwhile."""
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _binary(name: str) -> str:

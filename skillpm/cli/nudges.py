@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 _NUDGE = signal.SIGURG
-"""A signal that nobody sends here, and that is ignored by default."""
+"""A signal that is ignored by default, and that skillpm receives from itself alone."""
 _PAUSES = (0.05, 0.2, 1.0)
 """Seconds from a signal to the first nudge, and between nudges."""
 _STOP = b"\0"

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -48,6 +48,13 @@ rgw crypt require ssl = false
 """
 
 
+class _NoAnswerError(Exception):
+    """radosgw does not answer."""
+
+
+_TRIES = 3
+
+
 def _binary(name: str) -> str:
     path = shutil.which(name)
     if path is None:
@@ -60,12 +67,21 @@ def ceph() -> Iterator[str]:
     """Start the three daemons, and yield the address of the S3 server. Takes some 15 seconds."""
     for name in ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "monmaptool"):
         _binary(name)
-    folder = Path(tempfile.mkdtemp(prefix="skillpm-ceph-", dir="/tmp"))
-    try:
+    with ExitStack() as stack:
+        yield _started(stack)
+
+
+def _started(stack: ExitStack) -> str:
+    """Start the daemons until the block of the stack ends; again if a port was taken meanwhile."""
+    for _ in range(_TRIES):
+        folder = Path(tempfile.mkdtemp(prefix="skillpm-ceph-", dir="/tmp"))
         with ExitStack() as daemons:
-            yield _start(folder, daemons)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            daemons.callback(shutil.rmtree, folder, ignore_errors=True)
+            with suppress(_NoAnswerError, subprocess.SubprocessError):
+                address = _start(folder, daemons)
+                stack.push(daemons.pop_all())
+                return address
+    pytest.fail("Ceph does not start")
 
 
 def _start(folder: Path, daemons: ExitStack) -> str:
@@ -100,7 +116,7 @@ def _start(folder: Path, daemons: ExitStack) -> str:
 
 
 def _wait_for(address: str) -> None:
-    for _ in range(1800):
+    for _ in range(900):
         try:
             with urllib.request.urlopen(address, timeout=5):  # noqa: S310 - 127.0.0.1
                 return
@@ -108,4 +124,4 @@ def _wait_for(address: str) -> None:
             return
         except OSError:
             time.sleep(0.1)
-    pytest.fail("radosgw does not start")
+    raise _NoAnswerError

@@ -72,20 +72,20 @@ def find_scaling(
     if not factors or len(adapters) < len(stated):
         return None
     rslora = all(adapter.get("rslora") is True for adapter in adapters)
-    search = _Search(factors, [adapter.get("alpha") for adapter in adapters])
+    scalings = _Scalings(factors, [adapter.get("alpha") for adapter in adapters])
     own = {module: _rank(sides) for module, sides in factors.items()}
     longer = {module: _accepted(rank) for module, rank in own.items()}
     if pad and longer != own:
         once = dict.fromkeys(factors, 1)
         tried = (
-            search.scaling(longer, _powers(factors, longer, rslora=rslora), rslora=rslora),
-            search.scaling(longer, once, rslora=rslora),
-            search.scaling(longer, once, rslora=False),
+            scalings.find(longer, _powers(factors, longer, rslora=rslora), rslora=rslora),
+            scalings.find(longer, once, rslora=rslora),
+            scalings.find(longer, once, rslora=False),
         )
         found = [scaling for scaling in tried if scaling is not None]
         if found:
             return min(found, key=lambda scaling: bool(scaling.alpha_pattern))
-    return search.scaling(own, dict.fromkeys(factors, 1), rslora=rslora)
+    return scalings.find(own, dict.fromkeys(factors, 1), rslora=rslora)
 
 
 def _rank(sides: AdapterFactors) -> int:
@@ -111,13 +111,13 @@ def _powers(
 
 
 @dataclass(frozen=True)
-class _Search:
+class _Scalings:
     """The factors of each module, and the values of α that the manifests state."""
 
     factors: Mapping[str, AdapterFactors]
     stated: Sequence[object]
 
-    def scaling(
+    def find(
         self, ranks: Mapping[str, int], times: Mapping[str, int], *, rslora: bool
     ) -> LoraScaling | None:
         """The scaling with these ranks; None if no α gives a stored scale exactly."""
