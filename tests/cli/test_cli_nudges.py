@@ -15,7 +15,7 @@ from thoroughness import is_thorough
 
 from skillpm.cli.nudges import nudged
 
-ROUNDS = 40000 if is_thorough() else 3000
+ROUNDS = 4000 if is_thorough() else 300
 SCRIPT = """
 import readline, signal
 from skillpm.cli.nudges import nudged
