@@ -102,6 +102,11 @@ class Folder:
         except OSError as problem:
             raise read_error(self.path / name, problem) from problem
 
+    def leads_to(self, name: str, fd: int) -> bool:
+        """Whether an entry is the open file `fd`, which may have been removed or replaced."""
+        status = self.status(name)
+        return status is not None and os.path.samestat(status, os.fstat(fd))
+
     def has(self, name: str) -> bool:
         """Whether an entry of this name exists. A broken link counts."""
         return self.status(name) is not None

@@ -100,7 +100,8 @@ class _Attempt:
         except OSError as problem:
             raise write_error(self.folder.path / self._lock, problem) from problem
         try:
-            taken = self._flock(fd) and self._names(fd)
+            # The holder may have removed the file meanwhile.
+            taken = self._flock(fd) and self.folder.leads_to(self._lock, fd)
         except BaseException:
             os.close(fd)
             raise
@@ -109,11 +110,6 @@ class _Attempt:
         else:
             os.close(fd)
         return taken
-
-    def _names(self, fd: int) -> bool:
-        """Whether the lock's name still leads to this file, which its holder may have removed."""
-        status = self.folder.status(self._lock)
-        return status is not None and os.path.samestat(status, os.fstat(fd))
 
     def _flock(self, fd: int) -> bool:
         try:

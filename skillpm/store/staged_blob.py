@@ -108,9 +108,12 @@ def _open_part(staging: HomeFolder, name: str) -> StagedBlob | None:
     fd = os.open(name, _OPEN_PART, 0o600, dir_fd=staging.fd)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        status, named = os.fstat(fd), staging.status(name)
-        is_current = named is not None and os.path.samestat(status, named)
-        if is_current and stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+        status = os.fstat(fd)
+        if (
+            staging.leads_to(name, fd)
+            and stat.S_ISREG(status.st_mode)
+            and status.st_uid == os.geteuid()
+        ):
             os.fchmod(fd, staging.access().file)
             return StagedBlob(staging, name, os.fdopen(fd, "r+b", buffering=0), is_part=True)
     except BlockingIOError:

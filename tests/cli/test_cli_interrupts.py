@@ -1,33 +1,39 @@
 """Ctrl-C at any time gives one sentence and exit code 130, without a traceback."""
 
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from skillpm_world import PACKAGES, REPOSITORY, start_process
+from skillpm_world import PACKAGES, REPOSITORY, default_interrupt, start_process
 
 
-def interrupted_at(module: str, command: list[str], tmp_path: Path) -> tuple[int, str, str]:
-    """Run a command in which the import of `module` is interrupted from the keyboard."""
+def at_import(module: str, tmp_path: Path, *lines: str) -> str:
+    """A folder for `PYTHONPATH` whose `sitecustomize` runs lines when `module` is imported."""
+    indented = "".join(f"            {line}\n" for line in lines)
     (tmp_path / "sitecustomize.py").write_text(
         "import os, signal, sys\n"
         "class Finder:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         f"        if name == {module!r}:\n"
-        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        f"{indented}"
         "sys.meta_path.insert(0, Finder())\n"
     )
+    return str(tmp_path)
+
+
+def interrupted_at(module: str, command: list[str], tmp_path: Path) -> tuple[int, str, str]:
+    """Run a command in which the import of `module` is interrupted from the keyboard."""
+    folder = at_import(module, tmp_path, "os.kill(os.getpid(), signal.SIGINT)")
     done = subprocess.run(
         [sys.executable, *command],
-        env={"PYTHONPATH": f"{tmp_path}:{REPOSITORY}", "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": f"{folder}:{REPOSITORY}", "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=default_interrupt,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -61,19 +67,15 @@ def test_script_interrupted_during_imports_reports_it(
 
 
 def test_interrupt_that_a_library_replaces_by_another_error_is_reported(tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os, signal, sys\n"
-        "class Finder:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'skillpm.flows.inspect.verify':\n"
-        "            try:\n"
-        "                os.kill(os.getpid(), signal.SIGINT)\n"
-        "                signal.sigtimedwait([], 0.1)\n"
-        "            except KeyboardInterrupt:\n"
-        "                raise ImportError('initialisation failed')\n"
-        "sys.meta_path.insert(0, Finder())\n"
-    )
-    path = f"{tmp_path}:{REPOSITORY}"
+    folder = at_import(
+        "skillpm.flows.inspect.verify", tmp_path,
+        "try:",
+        "    os.kill(os.getpid(), signal.SIGINT)",
+        "    signal.sigtimedwait([], 0.1)",
+        "except KeyboardInterrupt:",
+        "    raise ImportError('initialisation failed')",
+    )  # fmt: skip
+    path = f"{folder}:{REPOSITORY}"
     with start_process("verify", "x.skillpack", PYTHONPATH=path) as process:
         _, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (130, "error: interrupted; no partial changes remain\n")
@@ -83,15 +85,8 @@ def test_interrupt_that_a_library_replaces_by_another_error_is_reported(tmp_path
 def test_interrupt_of_generated_code_gives_the_exit_code_of_an_interrupt(
     sent: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os, signal, sys\n"
-        "class Finder:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'skillpm.flows.inspect.verify':\n"
-        f"            exec('os.kill(os.getpid(), signal.{sent}); signal.sigtimedwait([], 1)')\n"
-        "sys.meta_path.insert(0, Finder())\n"
-    )
-    path = f"{tmp_path}:{PACKAGES}"
+    line = f"exec('os.kill(os.getpid(), signal.{sent}); signal.sigtimedwait([], 1)')"
+    path = f"{at_import('skillpm.flows.inspect.verify', tmp_path, line)}:{PACKAGES}"
     with start_process("verify", "x.skillpack", PYTHONPATH=path) as process:
         _, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (130, "error: interrupted; no partial changes remain\n")

@@ -47,20 +47,22 @@ class Gate:
     def need(self, caller: Caller, action: Action, skill: SkillName) -> Standing:
         """Raise unless the caller may act on a skill."""
         standing = self.standing(caller, skill.namespace)
-        if action == "read" and not standing.private:
-            return standing
-        if not caller.may(action, skill, standing.role):
-            raise self._refused(caller, action, str(skill), standing)
+        if action != "read" or standing.private:
+            self._need_right(caller, action, skill, standing)
         return standing
 
     def need_publish(self, caller: Caller, skill: SkillName) -> bool:
         """Raise unless the caller may publish a skill. Returns whether it is new."""
         found, exists = self._namespaces.standing_for(skill, caller.principal)
         standing = _known(found, caller, skill.namespace)
-        action: Action = "publish" if exists else "publish-new"
+        self._need_right(caller, "publish" if exists else "publish-new", skill, standing)
+        return not exists
+
+    def _need_right(
+        self, caller: Caller, action: Action, skill: SkillName, standing: Standing
+    ) -> None:
         if not caller.may(action, skill, standing.role):
             raise self._refused(caller, action, str(skill), standing)
-        return not exists
 
     def need_in(self, caller: Caller, action: Action, namespace: str) -> Standing:
         """Raise unless the caller may act on a namespace as a whole."""
